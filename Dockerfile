@@ -1,0 +1,26 @@
+# The daemon and its commands; PostgreSQL runs elsewhere (docker-compose.yml).
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/annotator
+COPY requirements/run.txt requirements/run.txt
+RUN /opt/annotator/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --require-hashes -r requirements/run.txt
+COPY . .
+RUN /opt/annotator/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --no-deps --no-build-isolation .
+
+FROM python:3.13-slim
+# libgomp is what XGBoost and scikit-learn run their threads on.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home annotator
+COPY --from=build /opt/annotator /opt/annotator
+ENV PATH=/opt/annotator/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ANNOTATOR_LOG_FORMAT=json
+USER annotator
+WORKDIR /home/annotator
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["annotator"]
+CMD ["serve"]

@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint test-real-data lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
+
+setup: $(VENV)/.run ## the program and its pinned dependencies, in .venv
+
+demo: $(VENV)/.run ## set up, then simulate, train, validate, promote and annotate an atlas
+	$(BIN)/annotator demo
+
+test: $(VENV)/.dev ## set up, then check and test everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not real_data'
+
+lint: $(VENV)/.dev ## only the checks that run nothing
+	$(BIN)/pre-commit run --all-files
+
+test-real-data: $(VENV)/.dev ## the slow checks on real data, where ../shared/data holds them
+	$(BIN)/pytest -m real_data
+
+lock: ## pin the dependencies again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	    --no-annotate --python-version 3.11 pyproject.toml requirements/build.in \
+	    --extra cpu --extra embedded --output-file requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	    --no-annotate --python-version 3.11 pyproject.toml requirements/build.in \
+	    --extra cpu --extra embedded --group dev \
+	    --constraints requirements/run.txt --output-file requirements/dev.txt
+
+clean: ## remove what was set up here
+	rm -rf $(VENV)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements/run.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@

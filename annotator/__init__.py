@@ -1,0 +1,3 @@
+"""Fills in missing annotations of a small-RNA expression atlas."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,243 @@
+"""The daemon: schedules jobs, and nothing else.
+
+The scheduler's job store is in memory and its jobs are declared here: what is
+due, and who takes it, is decided by the database (`annotator.tick`), so that any
+number of daemons can run side by side. Retraining runs in a process of its own:
+its memory is given back, and a shutdown need not wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from annotator import __version__
+from annotator.errors import AnnotatorError, RetryableError, SettingsError
+from annotator.jobs.annotate import annotate
+from annotator.jobs.worker import worker_name
+from annotator.settings import Settings
+from annotator.store import service
+from annotator.store.connection import Database, translating
+from annotator.store.schema import check_schema
+
+logger = logging.getLogger(__name__)
+
+RETRAIN = "retrain"
+LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
+SHUTDOWN_GRACE_SECONDS = 20
+
+
+def retrain_trigger(cron: str) -> CronTrigger:
+    """Return the schedule of retraining, in UTC.
+
+    Raises
+    ------
+    SettingsError
+        It is not a cron line of five fields.
+    """
+    try:
+        return CronTrigger.from_crontab(cron, timezone=UTC)
+    except ValueError as error:
+        raise SettingsError(f"retrain_cron: {cron!r} is not a cron line: {error}") from error
+
+
+def last_due(trigger: CronTrigger, now: datetime) -> datetime | None:
+    """Return the latest time at or before ``now`` that the schedule names."""
+    due = None
+    following = trigger.get_next_fire_time(None, now - LOOK_BACK)
+    while following is not None and following <= now:
+        due = following
+        following = trigger.get_next_fire_time(following, following + timedelta(seconds=1))
+    return due
+
+
+class Daemon:
+    """One daemon process.
+
+    Parameters
+    ----------
+    database, settings
+        What it works on, and how often.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database, self.settings = database, settings
+        self.worker = worker_name()
+        self.trigger = retrain_trigger(settings.retrain_cron)
+        self.stopping = threading.Event()
+        self.state = "idle"
+        self.fatal: AnnotatorError | None = None
+        self._models: object | None = None
+        self._retraining: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then finish the batch in hand and return.
+
+        Raises
+        ------
+        NeedsPersonError
+            The database is not at the schema that this version needs.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._wait_for_database()
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        now = datetime.now(UTC)
+        scheduler.add_job(
+            self._guarded(self.poll),
+            "interval",
+            seconds=self.settings.poll_seconds,
+            next_run_time=now,
+            id="poll",
+        )
+        scheduler.add_job(
+            self._guarded(self.beat),
+            "interval",
+            seconds=self.settings.heartbeat_seconds,
+            next_run_time=now,
+            id="heartbeat",
+        )
+        scheduler.add_job(self._guarded(self.retrain_when_due), self.trigger, id=RETRAIN)
+        scheduler.add_job(self._guarded(self.catch_up), id="catch up")
+        scheduler.start()
+        logger.info("the daemon is up", extra={"worker": self.worker, "version": __version__})
+        self.stopping.wait()
+        logger.info("stopping: the batch in hand is finished first")
+        self._end_retraining()
+        scheduler.shutdown(wait=True)
+        self._say_goodbye()
+        logger.info("stopped")
+        if self.fatal is not None:
+            raise self.fatal
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        """Wait out a lost database, report everything else; the next tick tries again."""
+
+        def run() -> None:
+            try:
+                with translating():
+                    job()
+            except RetryableError as error:
+                self.state = "waiting for the database"
+                logger.warning("%s; trying again", error)
+            except AnnotatorError as error:
+                logger.error("%s", error)
+                if error.exit_code == 3:
+                    self.state = "needs a person"
+
+        return run
+
+    def _wait_for_database(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                with self.database.connect() as connection:
+                    check_schema(connection)
+                return
+            except RetryableError as error:
+                logger.warning("%s; trying again", error)
+                self.stopping.wait(min(5, self.settings.poll_seconds))
+
+    def poll(self) -> None:
+        """Annotate what is pending."""
+        from annotator.jobs.live_models import LiveModels
+
+        if self._models is None:
+            self._models = LiveModels()
+        assert isinstance(self._models, LiveModels)
+        self.state = "annotating"
+        summary = annotate(
+            self.database,
+            self.settings,
+            worker=self.worker,
+            models=self._models,
+            stop=self.stopping.is_set,
+        )
+        self.state = "idle"
+        for field in sorted({*summary.predicted, *summary.quarantined}):
+            logger.info(
+                "annotated",
+                extra={
+                    "field": field,
+                    "predicted": summary.predicted.get(field, 0),
+                    "quarantined": summary.quarantined.get(field, 0),
+                },
+            )
+
+    def beat(self) -> None:
+        """Say that this daemon lives."""
+        with self.database.connect(autocommit=True) as connection:
+            service.beat(
+                connection, self.worker, socket.gethostname(), os.getpid(), __version__, self.state
+            )
+
+    def catch_up(self) -> None:
+        """Retrain once if the last due time passed while no daemon was up."""
+        with self.database.connect(autocommit=True) as connection:
+            if not service.any_tick(connection, RETRAIN):
+                # A first start: what was due before is nobody's, from now on it counts.
+                due = last_due(self.trigger, service.database_time(connection))
+                if due is not None and service.take_tick(connection, RETRAIN, due, self.worker):
+                    service.finish_tick(connection, RETRAIN, due, "before the first start")
+                return
+        self.retrain_when_due()
+
+    def retrain_when_due(self) -> None:
+        """Retrain if the last due time is not taken yet; only one daemon gets it."""
+        with self.database.connect(autocommit=True) as connection:
+            due = last_due(self.trigger, service.database_time(connection))
+            if due is None or not service.take_tick(connection, RETRAIN, due, self.worker):
+                return
+        logger.info("retraining", extra={"due": due.isoformat()})
+        self._retraining = subprocess.Popen(
+            [sys.executable, "-m", "annotator", "retrain"], stdout=subprocess.DEVNULL
+        )
+        code = self._retraining.wait()
+        self._retraining = None
+        with self.database.connect(autocommit=True) as connection:
+            service.finish_tick(connection, RETRAIN, due, f"exit code {code}")
+        logger.info("retraining ended", extra={"due": due.isoformat(), "exit_code": code})
+
+    def _end_retraining(self) -> None:
+        process = self._retraining
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(SHUTDOWN_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def _say_goodbye(self) -> None:
+        try:
+            with self.database.connect(autocommit=True) as connection:
+                service.forget(connection, self.worker)
+        except RetryableError as error:
+            logger.warning("%s; the heartbeat runs out by itself", error)
+
+
+def run_daemon(database: Database, settings: Settings) -> None:
+    """Run a daemon until it is told to stop.
+
+    Raises
+    ------
+    NeedsPersonError, SettingsError
+        It cannot work at all.
+    """
+    Daemon(database, settings).run()

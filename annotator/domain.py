@@ -1,0 +1,307 @@
+"""What the rooms of this project hand to one another.
+
+Plain data only: nothing here knows a database, a file format or a model. The
+arrays are NumPy and SciPy objects, but neither is imported here, so that
+commands which need no arrays start quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+
+class FeatureKind(StrEnum):
+    """What a feature of the expression matrix counts."""
+
+    SRNA = "srna"
+    CONTAMINANT = "contaminant"
+
+
+class LabelScheme(StrEnum):
+    """How the values of a field become classes."""
+
+    ONTOLOGY = "ontology"
+    CATEGORIES = "categories"
+    INTERVALS = "intervals"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDefinition:
+    """One kind of annotation that can be predicted.
+
+    Attributes
+    ----------
+    name
+        As it stands in ``atlas.annotation.field``.
+    feature_kinds
+        Which features its models may see (paper, section 2.1).
+    scheme
+        How values become classes.
+    vocabulary
+        The allowed values, for a field of plain categories.
+    known_fields
+        Fields that may already be known for a sample and that predict this one
+        by themselves; a release has to beat them.
+    """
+
+    name: str
+    feature_kinds: tuple[FeatureKind, ...]
+    scheme: LabelScheme
+    vocabulary: tuple[str, ...] = ()
+    known_fields: tuple[str, ...] = ()
+
+
+FIELDS: Mapping[str, FieldDefinition] = {
+    definition.name: definition
+    for definition in (
+        FieldDefinition("tissue", (FeatureKind.SRNA,), LabelScheme.ONTOLOGY),
+        FieldDefinition(
+            "sex",
+            (FeatureKind.SRNA, FeatureKind.CONTAMINANT),
+            LabelScheme.CATEGORIES,
+            vocabulary=("female", "male"),
+            known_fields=("tissue",),
+        ),
+        FieldDefinition(
+            "age",
+            (FeatureKind.SRNA, FeatureKind.CONTAMINANT),
+            LabelScheme.INTERVALS,
+            known_fields=("tissue",),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Raw expression counts of some samples.
+
+    Attributes
+    ----------
+    sample_ids
+        Shape ``(samples,)``, dtype object (str).
+    features
+        Feature names, shape ``(features,)``, dtype object (str), unique.
+    kinds
+        ``"srna"`` or ``"contaminant"`` for each feature, dtype object (str).
+    counts
+        Reads, shape ``(samples, features)``, float32, sorted indices, no
+        explicit zeros.
+    """
+
+    sample_ids: NDArray[np.object_]
+    features: NDArray[np.object_]
+    kinds: NDArray[np.object_]
+    counts: csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The labelled samples that a field is learned from.
+
+    Attributes
+    ----------
+    field
+        Name of the field, a key of :data:`FIELDS`.
+    profiles
+        Their expression, one row a sample.
+    dataset_ids
+        Shape ``(samples,)``, dtype object (str).
+    values
+        The labels as curated, dtype object (str). For a field of intervals the
+        number as text; ``numbers`` has it as a number.
+    numbers
+        ``numeric_value`` of the annotation, float64, NaN where there is none.
+    known
+        For each known field the curated value of every sample, ``""`` where it
+        is missing, dtype object (str).
+    """
+
+    field: str
+    profiles: Profiles
+    dataset_ids: NDArray[np.object_]
+    values: NDArray[np.object_]
+    numbers: NDArray[np.float64]
+    known: Mapping[str, NDArray[np.object_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One file of a release, as bytes in a format that cannot run code."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One validation figure and what stands behind it.
+
+    Attributes
+    ----------
+    model_kind
+        ``network``, ``forest``, ``boosting``, ``combined`` or a baseline.
+    name
+        ``accuracy``, ``balanced_accuracy``, ``mean_over_datasets``,
+        ``mean_over_classes``, ``class_accuracy``, ...
+    class_name
+        The class for a figure of one class, else ``None``.
+    value
+        The figure itself.
+    samples, datasets
+        How many held-out samples and datasets it is taken over.
+    """
+
+    model_kind: str
+    name: str
+    class_name: str | None
+    value: float
+    samples: int
+    datasets: int
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPredictions:
+    """What models said of samples that they had not seen.
+
+    Attributes
+    ----------
+    sample_ids, dataset_ids, truth
+        Shape ``(samples,)``, dtype object (str); ``truth`` is a class.
+    folds
+        The fold that each sample was held out in, int64.
+    classes
+        The class of each column.
+    probabilities
+        Model kind (and ``"combined"``) to an array ``(samples, classes)``,
+        float64; the rows sum to one. A class that was not in training has 0.
+    """
+
+    sample_ids: NDArray[np.object_]
+    dataset_ids: NDArray[np.object_]
+    truth: NDArray[np.object_]
+    folds: NDArray[np.int64]
+    classes: tuple[str, ...]
+    probabilities: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """How much one feature spoke for the predicted class.
+
+    ``score`` is signed and in the model's own unit (logit for the network,
+    probability for the forest, margin for boosting); ``expression`` is the
+    sample's count of the feature in reads per million.
+    """
+
+    model_kind: str
+    method: str
+    rank: int
+    feature: str
+    score: float
+    expression: float
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePrediction:
+    """One answer for one sample, as it is stored."""
+
+    sample_id: str
+    dataset_id: str
+    field: str
+    input_hash: str
+    sample_updated_at: datetime | None
+    value: str | None
+    lineage: tuple[str, ...]
+    confidence: float | None
+    status: str
+    reason: str | None
+    novelty: float | None
+    models: Mapping[str, Mapping[str, Any]]
+    top_features: tuple[str, ...]
+    contributions: tuple[Contribution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedSample:
+    """One sample that cannot be used, and why.
+
+    ``only_this_release`` is true where another release could use it (too few
+    of *its* features are known), false where the sample itself is unusable.
+    """
+
+    sample_id: str
+    field: str
+    sample_updated_at: datetime | None
+    code: str
+    reason: str
+    only_this_release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedSample:
+    """One sample that this worker holds a lease on."""
+
+    sample_id: str
+    dataset_id: str
+    field: str
+    sample_updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """Whether a candidate may go live, and every reason for or against."""
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """One sample as a SAMPLES file or a simulation describes it.
+
+    Attributes
+    ----------
+    sample_id, dataset_id
+        Not empty.
+    values
+        Field to curated value as text, only where there is one.
+    numbers
+        Field to curated number (age in years), only where there is one.
+    organism, is_cell_line
+        ``None`` where nothing is said.
+    attributes
+        Every further column, as text, empty ones left out.
+    """
+
+    sample_id: str
+    dataset_id: str
+    values: Mapping[str, str]
+    numbers: Mapping[str, float]
+    organism: str | None = None
+    is_cell_line: bool | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import changed in the mirror."""
+
+    datasets_added: int
+    samples_added: int
+    samples_changed: int
+    samples_unchanged: int
+    features_added: int
+    annotations_changed: int
+    terms_added: int

@@ -1,0 +1,197 @@
+"""The whole path on a simulated atlas, from an empty folder to a review queue."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from annotator.domain import FIELDS, FeatureKind
+from annotator.errors import InputError
+from annotator.jobs.tables import as_table, retrain_table
+from annotator.logs import progress
+from annotator.settings import Settings
+from annotator.store.connection import Database, open_database
+from annotator.store.embedded import has_cluster, is_demo, mark_demo
+
+QUEUE = """
+select sample_id, dataset_id, field, value, round(confidence::numeric, 2)::float8 as confidence,
+       dataset_open as open_in_dataset, dataset_agrees, top_features[1:3] as speak_for_it
+from annotator.review_queue limit 12
+"""
+
+NEXT = """
+What to try next:
+  annotator status
+  annotator sql "select * from review_queue limit 5"
+  annotator sql "select field, preset, accuracy, samples, datasets from model_card"
+  annotator sql "select rank, feature, score, expression from contribution where prediction_id = {prediction} and model_kind = 'network' order by rank"
+  annotator sql "select * from accept_suggestion({prediction}, 'looks right')"
+  annotator sql "select * from accept_dataset('{dataset}', '{field}', 0.9, 'whole dataset agrees')"
+  annotator evaluate --field tissue --scheme cv
+  annotator retrain
+  annotator serve
+"""
+
+
+def run_demo(settings: Settings) -> None:
+    """Simulate, import, retrain, annotate and compare with the truth.
+
+    A demo that already stands in ``ANNOTATOR_HOME`` is made anew.
+
+    Raises
+    ------
+    InputError
+        A database is set, or the home holds something that is not a demo.
+    """
+    home = settings.home_folder()
+    if settings.database_url is not None:
+        raise InputError(
+            "the demo works on the embedded database only: unset ANNOTATOR_DATABASE_URL"
+        )
+    if has_cluster(home) and not is_demo(home):
+        raise InputError(
+            f"{home} holds a database that is not a demo; set ANNOTATOR_HOME to another folder"
+        )
+    started = time.monotonic()
+    with open_database(settings) as database:
+        mark_demo(home)
+        _say(started, f"embedded PostgreSQL is up in {home}")
+        atlas = _load_simulation(database, started)
+        outcomes = _retrain(database, settings, started)
+        _annotate(database, settings, started)
+        _show(database, outcomes, atlas.truth, atlas.terms, settings)
+        _say(started, "done")
+
+
+def _say(started: float, message: str) -> None:
+    click.echo(f"[{time.monotonic() - started:5.0f} s] {message}", err=True)
+
+
+def _load_simulation(database: Database, started: float) -> Any:
+    from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
+    from annotator.jobs.import_files import import_files
+    from annotator.store.schema import downgrade, migrate
+
+    downgrade(database)
+    migrate(database)
+    atlas = simulate_atlas(SimulationOptions())
+    with tempfile.TemporaryDirectory(prefix="annotator-demo-") as folder:
+        files = Path(folder)
+        write_atlas(atlas, files)
+        _say(started, "simulated an atlas; importing it")
+        for kind in FeatureKind:
+            summary = import_files(
+                database,
+                files / f"counts_{kind.value}.tsv.gz",
+                files / "samples.tsv",
+                ontology=files / "ontology.tsv",
+                kind=kind,
+            )
+            _say(
+                started,
+                f"imported {kind.value} counts: {summary.samples_added} samples and"
+                f" {summary.features_added} features added",
+            )
+    return atlas
+
+
+def _retrain(database: Database, settings: Settings, started: float) -> list[Any]:
+    from annotator.jobs.retrain import retrain
+
+    outcomes = []
+    if settings.folds == 0:
+        settings = replace(settings, folds=5)  # a quick look is enough for a demo
+    for field in FIELDS:
+        _say(started, f"training {field}; whole datasets are held out to validate")
+        with progress(f"{field}: held-out folds", "folds") as shown:
+            outcome = retrain(database, settings, field, progress=shown)
+        outcomes.append(outcome)
+        release = f" release {outcome.release_id}" if outcome.release_id else ""
+        _say(started, f"{field}: {outcome.status}{release}")
+        for reason in outcome.reasons:
+            click.echo(f"          {reason}", err=True)
+    return outcomes
+
+
+def _annotate(database: Database, settings: Settings, started: float) -> None:
+    from annotator.jobs.annotate import annotate
+    from annotator.jobs.worker import worker_name
+
+    _say(started, "annotating the samples whose tissue, sex or age is missing")
+    with progress("annotating", "samples") as shown:
+        summary = annotate(database, settings, worker=worker_name(), progress=shown)
+    _say(
+        started,
+        f"{sum(summary.predicted.values())} annotations suggested,"
+        f" {sum(summary.quarantined.values())} samples quarantined",
+    )
+
+
+def _show(
+    database: Database,
+    outcomes: Sequence[Any],
+    truth: Mapping[str, Mapping[str, Any]],
+    terms: Mapping[str, tuple[str, ...]],
+    settings: Settings,
+) -> None:
+    with database.connect() as connection:
+        cursor = connection.execute(QUEUE)
+        queue = cursor.fetchall()
+        columns = [column.name for column in cursor.description or ()]
+        suggested = connection.execute(
+            "select field, sample_id, dataset_id, value, confidence, prediction_id"
+            " from annotator.suggestion where status = 'suggested'"
+            " order by field, confidence desc, sample_id"
+        ).fetchall()
+    click.echo("\nValidation on datasets that the models had not seen\n")
+    click.echo(retrain_table(outcome for outcome in outcomes if outcome.metrics))
+    click.echo("\nReview queue, most useful first\n")
+    click.echo(as_table(columns, queue))
+    click.echo("\nThe filled gaps against the simulation's truth\n")
+    click.echo(
+        as_table(
+            ["field", "suggested", "right", "share right", "surest half right"],
+            _compare(suggested, truth, terms, settings),
+        )
+    )
+    if queue:
+        prediction = next((row[5] for row in suggested if row[1] == queue[0][0]), suggested[0][5])
+        click.echo(NEXT.format(prediction=prediction, dataset=queue[0][1], field=queue[0][2]))
+    program = Path(sys.argv[0])
+    click.echo(f"(annotator is {program}; it finds the demo in {settings.home_folder()})")
+
+
+def _compare(
+    suggested: Sequence[Sequence[Any]],
+    truth: Mapping[str, Mapping[str, Any]],
+    terms: Mapping[str, tuple[str, ...]],
+    settings: Settings,
+) -> list[list[Any]]:
+    """How many suggestions are the truth or, for a term, one of its ancestors."""
+    from annotator.learn.labels import Ontology, interval_of
+
+    ontology = Ontology(terms)
+    rows = []
+    for field in FIELDS:
+        right = []
+        for _, sample_id, _, value, _, _ in (row for row in suggested if row[0] == field):
+            true_value = truth[field][sample_id]
+            if field == "tissue":
+                right.append(value in ontology.lineage(str(true_value)))
+            elif field == "age":
+                right.append(value == interval_of(float(true_value), settings.age_limits))
+            else:
+                right.append(value == true_value)
+        if right:
+            half = right[: max(1, len(right) // 2)]  # the surest come first
+            rows.append(
+                [field, len(right), sum(right), sum(right) / len(right), sum(half) / len(half)]
+            )
+    return rows

@@ -1,0 +1,148 @@
+"""Validation only: how well would models of this field do?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from annotator.domain import FIELDS, Cohort
+from annotator.errors import CohortError, InputError
+from annotator.learn.evaluate import Parallelism, Validation, cross_validate, one_dataset_out
+from annotator.learn.labels import LabelOptions, Ontology, ontology_or_built_in
+from annotator.learn.presets import PRESETS, Preset
+from annotator.learn.splits import choose_folds
+from annotator.settings import Settings
+from annotator.store.cohorts import ReadCohort, read_cohort, read_term_parents
+from annotator.store.connection import Database
+from annotator.store.schema import check_schema
+
+CROSS_VALIDATION_FOLDS = 5  # paper, section 2.3.3
+
+
+def label_options(settings: Settings) -> LabelOptions:
+    """Return how labels become classes."""
+    return LabelOptions(
+        minimum_samples=settings.minimum_samples,
+        minimum_datasets=settings.minimum_datasets,
+        tissue_level=settings.tissue_level,
+        age_limits=settings.age_limits,
+    )
+
+
+def preset_named(name: str) -> Preset:
+    """Return the preset.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def read_labelled(
+    database: Database, field: str, settings: Settings
+) -> tuple[ReadCohort, Ontology]:
+    """Read the cohort of a field and the ontology that its labels roll up along.
+
+    Raises
+    ------
+    InputError
+        There is no such field.
+    CohortError
+        Not one usable sample is labelled.
+    """
+    if field not in FIELDS:
+        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
+    with database.connect() as connection:
+        check_schema(connection)
+        read = read_cohort(connection, field, settings.learn_from_reviews)
+        parents = read_term_parents(connection)
+    if len(read.cohort.values) == 0:
+        raise CohortError(f"no usable sample has a {field} label; import some with `annotator import`")
+    return read, ontology_or_built_in(parents)
+
+
+def folds_for(cohort: Cohort, settings: Settings) -> int | None:
+    """Return how many folds datasets are grouped into; ``None`` for each by itself."""
+    if settings.folds:
+        return settings.folds
+    return choose_folds(len(np.unique(cohort.dataset_ids)), settings.quick_datasets)
+
+
+def parallelism(settings: Settings) -> Parallelism:
+    """Return what folds run on."""
+    return Parallelism(settings.parallel_backend, settings.workers)
+
+
+def evaluate(
+    database: Database,
+    settings: Settings,
+    field: str,
+    scheme: str,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Validation:
+    """Validate the models of a field; nothing is stored.
+
+    Parameters
+    ----------
+    database, settings
+        Where the labels are; preset, seed, folds and labels.
+    field
+        Name of the field.
+    scheme
+        ``cv`` for random 5-fold cross-validation, ``one-dataset-out``.
+    progress
+        Told how many folds are done and how many there are.
+    """
+    read, ontology = read_labelled(database, field, settings)
+    preset, options = preset_named(settings.preset), label_options(settings)
+    if scheme == "cv":
+        return cross_validate(
+            read.cohort,
+            ontology,
+            preset,
+            options,
+            settings.seed,
+            folds=settings.folds or CROSS_VALIDATION_FOLDS,
+            parallel=parallelism(settings),
+            progress=progress,
+        )
+    return one_dataset_out(
+        read.cohort,
+        ontology,
+        preset,
+        options,
+        settings.seed,
+        folds=folds_for(read.cohort, settings),
+        parallel=parallelism(settings),
+        progress=progress,
+    )
+
+
+def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:
+    """Return the figures of a validation as plain data."""
+    return {
+        "field": field,
+        "preset": preset,
+        "scheme": validation.scheme,
+        "held_out": validation.description,
+        "classes": list(validation.label_set.classes),
+        "dropped": dict(validation.label_set.dropped),
+        "metrics": [
+            {
+                "model_kind": metric.model_kind,
+                "name": metric.name,
+                "class": metric.class_name,
+                "value": metric.value,
+                "samples": metric.samples,
+                "datasets": metric.datasets,
+            }
+            for metric in validation.metrics
+        ],
+    }

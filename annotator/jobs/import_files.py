@@ -1,0 +1,64 @@
+"""Load files into the mirror: all of them, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
+from annotator.domain import FeatureKind, ImportSummary
+from annotator.store.connection import Database
+from annotator.store.mirror import apply_import
+from annotator.store.schema import check_schema
+
+
+def import_files(
+    database: Database,
+    counts: Path,
+    samples: Path,
+    *,
+    ontology: Path | None = None,
+    kind: FeatureKind = FeatureKind.SRNA,
+) -> ImportSummary:
+    """Validate the files, then apply them in one transaction.
+
+    Parameters
+    ----------
+    database
+        Where the mirror is.
+    counts, samples, ontology
+        The files, in the formats of :mod:`annotator.atlas.importers`.
+    kind
+        What the features of ``counts`` are. Contaminants may be given for some
+        of the samples only.
+
+    Returns
+    -------
+    ImportSummary
+
+    Raises
+    ------
+    InputError
+        A file is wrong; nothing was changed.
+    """
+    with database.connect() as connection:
+        check_schema(connection)
+    records = read_samples(samples)
+    terms = read_ontology(ontology) if ontology is not None else None
+    with read_counts(counts) as table, database.connect() as connection:
+        check_match(
+            table.sample_ids,
+            records,
+            counts,
+            samples,
+            require_counts=kind is FeatureKind.SRNA,
+        )
+        summary = apply_import(
+            connection,
+            samples=records,
+            feature_names=table.feature_names,
+            kind=kind,
+            batches=table.batches(),
+            terms=terms,
+        )
+        connection.commit()
+    return summary

@@ -1,0 +1,162 @@
+"""From the expression of claimed samples to predictions with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.domain import (
+    ClaimedSample,
+    Contribution,
+    Profiles,
+    QuarantinedSample,
+    SamplePrediction,
+)
+from annotator.errors import SampleError
+from annotator.explain.top import leading_features, top_contributions
+from annotator.jobs.live_models import LiveModel
+from annotator.settings import Settings
+from annotator.store.expression import ReadExpression
+
+
+def predict_samples(
+    live: LiveModel,
+    claimed: Sequence[ClaimedSample],
+    read: ReadExpression,
+    settings: Settings,
+) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
+    """Predict what can be predicted and give a reason for everything else.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    claimed
+        The samples asked for.
+    read
+        Their expression, and which of them could not be used as read.
+    settings
+        ``minimum_reads``, ``minimum_known_features`` and ``top_contributions``.
+
+    Returns
+    -------
+    tuple
+        Predictions and quarantined samples; together exactly ``claimed``.
+    """
+    by_id = {sample.sample_id: sample for sample in claimed}
+    unusable = {
+        sample_id: (error, False)
+        for sample_id, error in read.rejected.items()
+        if sample_id in by_id
+    }
+    unusable |= _unusable(live, read.profiles, settings)
+    quarantined = [
+        QuarantinedSample(
+            sample_id=sample_id,
+            field=by_id[sample_id].field,
+            sample_updated_at=by_id[sample_id].sample_updated_at,
+            code=error.code,
+            reason=error.reason,
+            only_this_release=only_this_release,
+        )
+        for sample_id, (error, only_this_release) in unusable.items()
+    ]
+    rows = np.array(
+        [i for i, name in enumerate(read.profiles.sample_ids) if name not in unusable], dtype=int
+    )
+    if len(rows) == 0:
+        return [], quarantined
+    usable = Profiles(
+        sample_ids=read.profiles.sample_ids[rows],
+        features=read.profiles.features,
+        kinds=read.profiles.kinds,
+        counts=read.profiles.counts[rows],
+    )
+    samples = [by_id[name] for name in usable.sample_ids]
+    return _predict(live, samples, usable, read.hashes[rows], settings), quarantined
+
+
+def _unusable(
+    live: LiveModel, profiles: Profiles, settings: Settings
+) -> dict[str, tuple[SampleError, bool]]:
+    """Samples with too little in them, with whether only this release minds."""
+    found: dict[str, tuple[SampleError, bool]] = {}
+    reads = np.asarray(profiles.counts.sum(axis=1, dtype=np.float64)).ravel()
+    known = live.model.known_features(profiles)
+    for name, total, share in zip(profiles.sample_ids, reads, known, strict=True):
+        if total < settings.minimum_reads:
+            reason = f"{total:.0f} mapped reads; at least {settings.minimum_reads} are needed"
+            found[name] = SampleError("too_few_reads", reason), False
+        elif share < settings.minimum_known_features:
+            reason = (
+                f"expresses {share:.1%} as many of release {live.release.release_id}'s features"
+                f" as a typical training sample; at least {settings.minimum_known_features:.1%}"
+                " are needed"
+            )
+            found[name] = SampleError("too_few_known_features", reason), True
+    return found
+
+
+def _predict(
+    live: LiveModel,
+    samples: Sequence[ClaimedSample],
+    profiles: Profiles,
+    hashes: NDArray[np.object_],
+    settings: Settings,
+) -> list[SamplePrediction]:
+    model = live.model
+    probabilities = model.predict(profiles)
+    combined = probabilities["combined"]
+    chosen = np.argmax(combined, axis=1)
+    novelty = model.novelty(profiles)
+    inputs, expression = model.inputs(profiles), model.expression(profiles)
+    per_kind = {
+        kind: top_contributions(
+            kind,
+            method,
+            scores,
+            model.features,
+            expression,
+            settings.top_contributions,
+        )
+        for kind, (method, scores) in live.contributions(inputs, chosen).items()
+    }
+    predictions = []
+    for row, sample in enumerate(samples):
+        reasons: dict[str, Sequence[Contribution]] = {
+            kind: of_kind[row] for kind, of_kind in per_kind.items()
+        }
+        value = model.classes[chosen[row]]
+        predictions.append(
+            SamplePrediction(
+                sample_id=sample.sample_id,
+                dataset_id=sample.dataset_id,
+                field=sample.field,
+                input_hash=hashes[row],
+                sample_updated_at=sample.sample_updated_at,
+                value=value,
+                lineage=model.lineages[value],
+                confidence=min(1.0, float(combined[row, chosen[row]])),
+                status="suggested",
+                reason=None,
+                novelty=float(novelty[row]),
+                models=_answers(model.classes, probabilities, row),
+                top_features=leading_features(reasons),
+                contributions=tuple(one for of_kind in reasons.values() for one in of_kind),
+            )
+        )
+    return predictions
+
+
+def _answers(
+    classes: Sequence[str], probabilities: Mapping[str, NDArray[np.float64]], row: int
+) -> dict[str, dict[str, object]]:
+    """Each model kind's own value and probability."""
+    answers: dict[str, dict[str, object]] = {}
+    for kind, table in probabilities.items():
+        if kind != "combined":
+            best = int(np.argmax(table[row]))
+            answers[kind] = {"value": classes[best], "probability": round(float(table[row, best]), 6)}
+    return answers

@@ -1,0 +1,292 @@
+"""Retrain a field: cohort, validation on unseen datasets, fit, gate, promote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.domain import Cohort, GateVerdict, Metric
+from annotator.errors import AnnotatorError
+from annotator.jobs.evaluate import (
+    folds_for,
+    label_options,
+    parallelism,
+    preset_named,
+    read_labelled,
+)
+from annotator.learn.evaluate import Validation, one_dataset_out, release_calibration
+from annotator.learn.field_model import FieldModel, fit_field_model
+from annotator.learn.folds import take_cohort
+from annotator.learn.gate import GateOptions, judge
+from annotator.learn.labels import Ontology, make_labels
+from annotator.learn.metrics import metrics_of
+from annotator.learn.presets import Preset, configuration
+from annotator.learn.versions import library_versions
+from annotator.settings import Settings
+from annotator.store import registry, runs
+from annotator.store.cohorts import ReadCohort
+from annotator.store.connection import Database
+from annotator.store.service import advisory_lock, record_event
+from annotator.store.validation import held_out_of
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainOutcome:
+    """How the retraining of one field ended."""
+
+    field: str
+    status: str
+    reasons: tuple[str, ...]
+    release_id: int | None = None
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a person should look."""
+        return self.status == "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A fitted candidate with everything that the release row will say."""
+
+    validation: Validation
+    verdict: GateVerdict
+    labels: NDArray[np.object_]
+    model: FieldModel
+    metrics: tuple[Metric, ...]
+
+
+def retrain(
+    database: Database,
+    settings: Settings,
+    field: str,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> RetrainOutcome:
+    """Make a candidate release of a field and promote it if it is good enough.
+
+    Only one retraining of a field runs at a time on one database. A failure is
+    written to the training run and leaves the live release live.
+
+    Parameters
+    ----------
+    database, settings
+        Where the labels are; preset, seed, folds, margins.
+    field
+        Name of the field.
+    progress
+        Told how many folds are done and how many there are.
+
+    Returns
+    -------
+    RetrainOutcome
+        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``busy``
+        (another process is at it) or ``failed``.
+    """
+    with (
+        database.connect(autocommit=True) as lock_connection,
+        advisory_lock(lock_connection, f"retrain {field}") as is_ours,
+    ):
+        if not is_ours:
+            return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
+        runs.fail_orphaned_runs(lock_connection, field)
+        registry.sweep_orphans(lock_connection)
+        return _retrain_alone(database, settings, field, progress)
+
+
+def _retrain_alone(
+    database: Database, settings: Settings, field: str, progress: Progress
+) -> RetrainOutcome:
+    preset = preset_named(settings.preset)
+    try:
+        read, ontology = read_labelled(database, field, settings)
+    except AnnotatorError as error:
+        with database.connect() as connection:
+            record_event(connection, "failure", field, {"reason": str(error)})
+        return RetrainOutcome(field, "failed", (str(error),))
+    described = _configuration(preset, ontology, read.cohort, settings)
+    configuration_hash = _hash(described)
+    with database.connect() as connection:
+        last = runs.last_attempt(connection, field)
+        run = runs.start_run(
+            connection,
+            field=field,
+            preset=preset.name,
+            seed=settings.seed,
+            configuration=described,
+            configuration_hash=configuration_hash,
+            versions=library_versions(),
+            host=socket.gethostname(),
+        )
+        if last is not None and (last.cohort_hash, last.configuration_hash) == (
+            read.hash,
+            configuration_hash,
+        ):
+            reason = (
+                f"neither the cohort nor the configuration of {field} changed since the last"
+                f" retraining, whose release is {last.release_status}"
+            )
+            runs.finish_run(connection, run, "skipped", reason)
+            return RetrainOutcome(field, "skipped", (reason,))
+    try:
+        candidate = _make_candidate(database, settings, preset, read, ontology, progress)
+        return _save(database, run, read, candidate)
+    except BaseException as error:
+        reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            reason = "interrupted"
+        with database.connect() as connection:
+            runs.finish_run(connection, run, "failed", reason)
+        if isinstance(error, AnnotatorError):
+            return RetrainOutcome(field, "failed", (reason,))
+        raise
+
+
+def _configuration(
+    preset: Preset, ontology: Ontology, cohort: Cohort, settings: Settings
+) -> dict[str, Any]:
+    """Everything besides the cohort that decides what the release will be."""
+    options = label_options(settings)
+    return {
+        "preset": configuration(preset),
+        "labels": {
+            "minimum_samples": options.minimum_samples,
+            "minimum_datasets": options.minimum_datasets,
+            "tissue_level": options.tissue_level,
+            "age_limits": list(options.age_limits),
+            "ontology_hash": _hash({term: list(up) for term, up in ontology.parents.items()}),
+        },
+        "folds": folds_for(cohort, settings),
+        "gate": {
+            "gate_margin": settings.gate_margin,
+            "baseline_margin": settings.baseline_margin,
+        },
+        "learn_from_reviews": settings.learn_from_reviews,
+        "seed": settings.seed,
+    }
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _make_candidate(
+    database: Database,
+    settings: Settings,
+    preset: Preset,
+    read: ReadCohort,
+    ontology: Ontology,
+    progress: Progress,
+) -> _Candidate:
+    cohort = read.cohort
+    validation = one_dataset_out(
+        cohort,
+        ontology,
+        preset,
+        label_options(settings),
+        settings.seed,
+        folds=folds_for(cohort, settings),
+        parallel=parallelism(settings),
+        progress=progress,
+    )
+    with database.connect() as connection:
+        live = registry.live_release(connection, cohort.field)
+        live_held_out = held_out_of(connection, live.run_id) if live else None
+    verdict = judge(
+        validation,
+        validation.baselines,
+        live_held_out,
+        GateOptions(settings.gate_margin, settings.baseline_margin),
+    )
+    _, labels = make_labels(cohort, ontology, label_options(settings))
+    return _Candidate(
+        validation=validation,
+        verdict=verdict,
+        labels=labels,
+        model=_fit_on_everything(cohort, labels, validation, preset, ontology, settings),
+        metrics=(*validation.metrics, *metrics_of(validation.baselines)),
+    )
+
+
+def _fit_on_everything(
+    cohort: Cohort,
+    labels: NDArray[np.object_],
+    validation: Validation,
+    preset: Preset,
+    ontology: Ontology,
+    settings: Settings,
+) -> FieldModel:
+    labelled = np.flatnonzero(labels != "")
+    part = take_cohort(cohort, labelled)
+    classes = validation.label_set.classes
+    return fit_field_model(
+        part.profiles,
+        labels[labelled],
+        part.dataset_ids,
+        classes,
+        cohort.field,
+        preset,
+        settings.seed,
+        release_calibration(validation, preset),
+        lineages={name: ontology.lineage(name) for name in classes},
+    )
+
+
+def _save(
+    database: Database, run: int, read: ReadCohort, candidate: _Candidate
+) -> RetrainOutcome:
+    """Store the candidate, then promote or reject it: one transaction."""
+    cohort = read.cohort
+    reasons = candidate.verdict.reasons
+    with database.connect() as connection, connection.transaction():
+        runs.save_cohort(
+            connection,
+            run,
+            cohort.field,
+            read.hash,
+            [
+                (sample_id, dataset_id, value, label or None)
+                for sample_id, dataset_id, value, label in zip(
+                    cohort.profiles.sample_ids,
+                    cohort.dataset_ids,
+                    cohort.values,
+                    candidate.labels,
+                    strict=True,
+                )
+            ],
+        )
+        release_id = registry.save_candidate(
+            connection,
+            run,
+            cohort.field,
+            candidate.model.classes,
+            len(candidate.model.features),
+            candidate.model.to_artefacts(),
+            candidate.validation.predictions,
+            {candidate.validation.scheme: candidate.metrics},
+        )
+        if candidate.verdict.promoted:
+            registry.promote(connection, release_id, reasons)
+        else:
+            registry.reject(connection, release_id, reasons)
+        runs.finish_run(
+            connection, run, "succeeded", None, folds=candidate.validation.description
+        )
+    status = "promoted" if candidate.verdict.promoted else "rejected"
+    logger.info(
+        "%s release %d of %s", status, release_id, cohort.field, extra={"reasons": list(reasons)}
+    )
+    return RetrainOutcome(cohort.field, status, reasons, release_id, candidate.metrics)

@@ -1,0 +1,114 @@
+"""What is live, pending, failing and scheduled."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from annotator.settings import Settings
+from annotator.store.connection import Database
+from annotator.store.schema import check_schema
+from annotator.store.service import StatusSnapshot, snapshot
+
+MISSED_BEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """The state of the whole, and what is wrong with it.
+
+    Attributes
+    ----------
+    snapshot
+        What the database says.
+    problems
+        One sentence each; empty where all is well.
+    daemon_here
+        Whether a daemon of this host is alive and not in need of a person.
+    retrain_cron
+        When daemons with these settings retrain.
+    """
+
+    snapshot: StatusSnapshot
+    problems: tuple[str, ...]
+    daemon_here: bool
+    retrain_cron: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self.snapshot) | {
+            "problems": list(self.problems),
+            "daemon_here": self.daemon_here,
+            "retrain_cron": self.retrain_cron,
+        }
+
+
+def read_status(database: Database, settings: Settings) -> StatusReport:
+    """Read the state.
+
+    Raises
+    ------
+    SchemaError
+        The database is not at the schema that this version needs.
+    DatabaseUnavailableError
+        It cannot be reached.
+    """
+    with database.connect() as connection:
+        check_schema(connection)
+        found = snapshot(connection, MISSED_BEATS * settings.heartbeat_seconds)
+    problems = [
+        f"the last retraining of {field.field} failed: {field.last_run_reason}"
+        for field in found.fields
+        if field.last_run_status == "failed"
+    ]
+    problems += [
+        f"daemon {daemon.worker} needs a person; see its log"
+        for daemon in found.daemons
+        if daemon.state == "needs a person"
+    ]
+    here = any(
+        daemon.host == socket.gethostname() and daemon.state != "needs a person"
+        for daemon in found.daemons
+    )
+    return StatusReport(found, tuple(problems), here, settings.retrain_cron)
+
+
+def _when(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
+
+
+def status_lines(report: StatusReport) -> str:
+    """Return the state as text for a person."""
+    found = report.snapshot
+    lines = [
+        f"atlas: {found.samples} samples in {found.datasets} datasets",
+        "",
+        f"{'field':<8}{'live':>6}  {'preset':<9}{'since':<18}{'accuracy':>8}"
+        f"{'waiting':>9}{'leased':>8}{'suggested':>11}{'abstained':>11}{'quarantined':>13}",
+    ]
+    for field in found.fields:
+        release = "-" if field.release_id is None else str(field.release_id)
+        accuracy = "-" if field.accuracy is None else f"{field.accuracy:.3f}"
+        lines.append(
+            f"{field.field:<8}{release:>6}  {field.preset or '-':<9}{_when(field.promoted_at):<18}"
+            f"{accuracy:>8}{field.waiting:>9}{field.leased:>8}{field.suggested:>11}"
+            f"{field.abstained:>11}{field.quarantined:>13}"
+        )
+    lines.append("")
+    lines += [
+        f"last retraining of {field.field}: {field.last_run_status}"
+        f" ({_when(field.last_run_started_at)})"
+        + (f": {field.last_run_reason}" if field.last_run_reason else "")
+        for field in found.fields
+        if field.last_run_status is not None
+    ]
+    lines += [
+        f"daemon {daemon.worker} {daemon.version}: {daemon.state},"
+        f" heard of {daemon.silent_seconds:.0f} s ago"
+        for daemon in found.daemons
+    ] or ["no daemon is running; start one with `annotator serve`"]
+    lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC)")
+    lines += [f"problem: {problem}" for problem in report.problems]
+    return "\n".join(lines)

@@ -1,0 +1,141 @@
+"""Results as text: tables for people, CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from annotator.domain import Metric
+
+if TYPE_CHECKING:
+    from annotator.jobs.retrain import RetrainOutcome
+
+FIGURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "mean_over_datasets",
+    "mean_over_classes",
+    "auc",
+    "expected_calibration_error",
+)
+WIDEST = 60
+
+
+def as_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a plain text table."""
+    from tabulate import tabulate
+
+    return tabulate(
+        [[_cell(value) for value in row] for row in rows],
+        headers=list(headers),
+        tablefmt="simple",
+        disable_numparse=True,
+        missingval="",
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list | tuple):
+        text = ", ".join(str(item) for item in value)
+    elif isinstance(value, dict):
+        text = json.dumps(value, default=str)
+    elif isinstance(value, datetime):
+        text = value.isoformat(sep=" ", timespec="seconds")
+    else:
+        text = str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; SQL arrays are lists already."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return str(value)
+
+
+def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: str) -> str:
+    """Return the rows of a query.
+
+    Parameters
+    ----------
+    columns, rows
+        What the query gave.
+    output
+        ``table``; ``csv`` for a header and rows; ``json`` for a list of objects.
+    """
+    if output == "json":
+        objects = [dict(zip(columns, row, strict=True)) for row in rows]
+        return json.dumps(objects, default=_plain, indent=1) + "\n"
+    if output == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[_csv_cell(value) for value in row] for row in rows])
+        return buffer.getvalue()
+    counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})\n"
+    return f"{as_table(columns, rows)}\n{counted}" if columns else counted
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value, default=_plain)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return _plain(value)
+
+
+def kind_table(metrics: Iterable[Metric]) -> str:
+    """Return a row for each model kind: figures over everything held out."""
+    found = {
+        (metric.model_kind, metric.name): metric for metric in metrics if metric.class_name is None
+    }
+    kinds = list(dict.fromkeys(kind for kind, _ in found))
+    names = [name for name in FIGURES if any((kind, name) in found for kind in kinds)]
+    rows = []
+    for kind in kinds:
+        first = found.get((kind, "accuracy"))
+        values = [found[kind, name].value if (kind, name) in found else None for name in names]
+        behind = [first.samples, first.datasets] if first else [None, None]
+        rows.append([kind, *values, *behind])
+    headers = ["model", *(name.replace("_", " ") for name in names), "samples", "datasets"]
+    return as_table(headers, rows)
+
+
+def class_table(metrics: Iterable[Metric]) -> str:
+    """Return a row for each class: accuracy over its datasets, by model kind."""
+    found = {
+        (metric.class_name, metric.model_kind): metric
+        for metric in metrics
+        if metric.name == "class_accuracy" and metric.class_name is not None
+    }
+    kinds = list(dict.fromkeys(kind for _, kind in found))
+    rows = []
+    for name in sorted({name for name, _ in found if name is not None}):
+        some = next(found[name, kind] for kind in kinds if (name, kind) in found)
+        values = [found[name, kind].value if (name, kind) in found else None for kind in kinds]
+        rows.append([name, *values, some.samples, some.datasets])
+    return as_table(["class", *kinds, "samples", "datasets"], rows)
+
+
+def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
+    """Return validation figures of several fields, a block for each."""
+    return "\n\n".join(
+        f"{outcome.field}, datasets held out:\n{kind_table(outcome.metrics)}"
+        for outcome in outcomes
+    )

@@ -1,0 +1,387 @@
+"""From curated values to the classes of a field.
+
+A class needs enough samples from enough datasets, else it cannot be learned or
+checked. A term of an ontology that has too few is merged upwards into its
+nearest ancestor that has enough, as the paper merges tissues by BTO (section
+2.1 and Table 2); a class of any other field that has too few is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain import FIELDS, Cohort, FieldDefinition, LabelScheme
+from annotator.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+TERM, GROUP = "term", "group"
+
+
+@dataclass(frozen=True)
+class Ontology:
+    """Which terms are parts or kinds of which.
+
+    Attributes
+    ----------
+    parents
+        Each term's direct parents; a term without an entry is a root.
+    """
+
+    parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def ancestors(self, term: str) -> tuple[str, ...]:
+        """Return everything above a term, nearest first, ties by name."""
+        found: dict[str, None] = {}
+        level: Iterable[str] = self.parents.get(term, ())
+        while level := sorted(set(level) - found.keys() - {term}):
+            found.update(dict.fromkeys(level))
+            level = [parent for each in level for parent in self.parents.get(each, ())]
+        return tuple(found)
+
+    def lineage(self, term: str) -> tuple[str, ...]:
+        """Return the term and its ancestors, nearest first."""
+        return (term, *self.ancestors(term))
+
+
+# The paper's Table 2, the other way round: a tissue to the group that contains it.
+BUILT_IN_GROUPING: Mapping[str, tuple[str, ...]] = {
+    tissue: (group,)
+    for group, tissues in {
+        "blood_group": (
+            "blood",
+            "blood plasma",
+            "blood serum",
+            "peripheral blood",
+            "umbilical cord blood",
+            "serum",
+            "buffy coat",
+            "immortal human B cell",
+            "liver",
+            "lymphoblastoid cell",
+        ),
+        "brain_group": (
+            "brain",
+            "cingulate gyrus",
+            "motor cortex",
+            "prefrontal cortex",
+            "neocortex",
+        ),
+        "epithelium_group": ("skin", "dermis", "epidermis", "breast", "oral mucosa", "larynx"),
+        "gland_group": (
+            "prostate gland",
+            "testis",
+            "kidney",
+            "bladder",
+            "uterine endometrium",
+            "tonsil",
+            "lymph node",
+        ),
+        "intestine_group": ("intestine", "colon", "ileal mucosa"),
+    }.items()
+    for tissue in tissues
+}
+
+
+def built_in_ontology() -> Ontology:
+    """Return the grouping of the paper's Table 2."""
+    return Ontology(BUILT_IN_GROUPING)
+
+
+def ontology_or_built_in(parents: Mapping[str, tuple[str, ...]]) -> Ontology:
+    """Return an imported ontology, or the built-in grouping where none was imported."""
+    return Ontology(parents) if parents else built_in_ontology()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How values become classes.
+
+    Attributes
+    ----------
+    minimum_samples, minimum_datasets
+        What a class needs, in every scheme (paper: 9 or 15 samples).
+    tissue_level
+        ``"term"``: the deepest sufficient terms. ``"group"``: every label goes
+        to the top of the ontology first.
+    age_limits
+        Limits of the intervals in years, ascending.
+    """
+
+    minimum_samples: int = 9
+    minimum_datasets: int = 2
+    tissue_level: str = TERM
+    age_limits: tuple[float, ...] = (0.0, 65.0, 110.0)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a field and what became of each curated value.
+
+    Attributes
+    ----------
+    classes
+        In the order of the models' columns: by name; intervals ascending.
+    class_of
+        Each value that is used, to its class.
+    dropped
+        Each value that is not used, to the reason.
+    """
+
+    classes: tuple[str, ...]
+    class_of: Mapping[str, str]
+    dropped: Mapping[str, str]
+
+
+def _number_text(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
+def interval_names(limits: Sequence[float]) -> tuple[str, ...]:
+    """Name the intervals between limits as the paper's Table 3: ``[0;65]``, ``(65;110]``."""
+    return tuple(
+        f"{'(' if position else '['}{_number_text(low)};{_number_text(high)}]"
+        for position, (low, high) in enumerate(pairwise(limits))
+    )
+
+
+def interval_of(years: float, limits: Sequence[float]) -> str | None:
+    """Return the interval that holds a number of years, ``None`` where none does.
+
+    Every interval includes its upper limit; the first one its lower limit too.
+    """
+    if not limits[0] <= years <= limits[-1]:
+        return None
+    position = max(int(np.searchsorted(np.asarray(limits, float), years, side="left")) - 1, 0)
+    return interval_names(limits)[position]
+
+
+def lineages_of(
+    classes: Sequence[str], ontology: Ontology, definition: FieldDefinition
+) -> dict[str, tuple[str, ...]]:
+    """Return each class's lineage: the class and, in an ontology field, its ancestors."""
+    if definition.scheme is not LabelScheme.ONTOLOGY:
+        return {name: (name,) for name in classes}
+    return {name: ontology.lineage(name) for name in classes}
+
+
+@dataclass
+class _Tally:
+    """How many samples, of which datasets, carry a label."""
+
+    samples: int = 0
+    datasets: set[str] = field(default_factory=set)
+
+    def add(self, other: _Tally) -> None:
+        self.samples += other.samples
+        self.datasets |= other.datasets
+
+    def enough(self, options: LabelOptions) -> bool:
+        return (
+            self.samples >= options.minimum_samples
+            and len(self.datasets) >= options.minimum_datasets
+        )
+
+    def shortage(self, options: LabelOptions) -> str:
+        return (
+            f"{self.samples} samples of {len(self.datasets)} datasets, a class needs"
+            f" {options.minimum_samples} of {options.minimum_datasets}"
+        )
+
+
+def _tally(labels: Iterable[str], dataset_ids: Iterable[str]) -> dict[str, _Tally]:
+    tallies: dict[str, _Tally] = defaultdict(_Tally)
+    for label, dataset_id in zip(labels, dataset_ids, strict=True):
+        tallies[label].add(_Tally(1, {dataset_id}))
+    return dict(tallies)
+
+
+def _depths(terms: Iterable[str], ontology: Ontology) -> dict[str, int]:
+    """Return the longest way to a root for each term and its ancestors."""
+    graph = {
+        each: ontology.parents.get(each, ()) for term in terms for each in ontology.lineage(term)
+    }
+    depths: dict[str, int] = {}
+    try:
+        for term in TopologicalSorter(graph).static_order():
+            depths[term] = max((depths[parent] + 1 for parent in graph[term]), default=0)
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        raise InputError(f"the ontology goes in a circle: {cycle}; remove one parent") from error
+    return depths
+
+
+def roll_up(
+    tallies: Mapping[str, _Tally], ontology: Ontology, options: LabelOptions
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Merge terms with too few samples into their nearest sufficient ancestors.
+
+    Deepest terms first: a term that has enough, with what was merged into it,
+    becomes a class; else all of it moves to its parent (of several, the one
+    with most samples so far, ties by name). What arrives at a root that still
+    has too few joins the nearest of its ancestors that did become a class, and
+    is dropped where there is none.
+
+    Parameters
+    ----------
+    tallies
+        Samples and datasets of each observed term.
+    ontology
+        Where terms can be merged to.
+    options
+        The thresholds.
+
+    Returns
+    -------
+    class_of, dropped : dict
+        Observed term to its class, and to the reason where it has none.
+
+    Raises
+    ------
+    InputError
+        The ontology has a cycle.
+    """
+    depths = _depths(tallies, ontology)
+    levels: dict[int, list[str]] = defaultdict(list)
+    for term, depth in depths.items():
+        levels[depth].append(term)
+    pools: dict[str, _Tally] = defaultdict(_Tally)
+    members: dict[str, list[str]] = defaultdict(list)
+    for term, tally in tallies.items():
+        pools[term].add(tally)
+        members[term].append(term)
+    class_of: dict[str, str] = {}
+    stranded: dict[str, str] = {}
+    for depth in sorted(levels, reverse=True):
+        # All moves of a level are decided on the counts before any of them.
+        moves: list[tuple[str, str]] = []
+        for term in sorted(levels[depth]):
+            if not members[term]:
+                continue
+            parents = ontology.parents.get(term, ())
+            if pools[term].enough(options):
+                class_of.update(dict.fromkeys(members[term], term))
+            elif parents:
+                moves.append((term, min(parents, key=lambda name: (-pools[name].samples, name))))
+            else:
+                shortage = f"{term!r} has {pools[term].shortage(options)}"
+                stranded.update(dict.fromkeys(members[term], shortage))
+        for term, parent in moves:
+            pools[parent].add(pools[term])
+            members[parent].extend(members[term])
+    classes = set(class_of.values())
+    for term in list(stranded):
+        nearest = next((each for each in ontology.ancestors(term) if each in classes), None)
+        if nearest is not None:
+            class_of[term] = nearest
+            del stranded[term]
+    return class_of, stranded
+
+
+def _top(term: str, ontology: Ontology) -> str:
+    return next((each for each in ontology.lineage(term) if not ontology.parents.get(each)), term)
+
+
+def _term_classes(
+    cohort: Cohort, ontology: Ontology, options: LabelOptions
+) -> tuple[dict[str, str], dict[str, str]]:
+    start = {value: value for value in set(cohort.values.tolist())}
+    if options.tissue_level == GROUP:
+        start = {value: _top(value, ontology) for value in start}
+    tallies = _tally((start[value] for value in cohort.values), cohort.dataset_ids)
+    tallies.pop("", None)
+    merged, stranded = roll_up(tallies, ontology, options)
+    class_of = {value: merged[term] for value, term in start.items() if term in merged}
+    dropped = {value: stranded[term] for value, term in start.items() if term in stranded}
+    if "" in start:
+        dropped[""] = "no value"
+    return class_of, dropped
+
+
+def _plain_classes(
+    candidates: Sequence[str | None],
+    cohort: Cohort,
+    options: LabelOptions,
+    reason: str,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Keep the candidate classes that have enough; ``None`` is not a class at all."""
+    tallies = _tally((name or "" for name in candidates), cohort.dataset_ids)
+    class_of: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for value, name in zip(cohort.values.tolist(), candidates, strict=True):
+        if name is None:
+            dropped[value] = reason
+        elif tallies[name].enough(options):
+            class_of[value] = name
+        else:
+            dropped[value] = f"{name!r} has {tallies[name].shortage(options)}"
+    return class_of, dropped
+
+
+def _interval_candidates(cohort: Cohort, limits: Sequence[float]) -> list[str | None]:
+    names = set(interval_names(limits))
+    return [
+        interval_of(number, limits) if np.isfinite(number) else (value if value in names else None)
+        for value, number in zip(cohort.values.tolist(), cohort.numbers.tolist(), strict=True)
+    ]
+
+
+def make_labels(
+    cohort: Cohort, ontology: Ontology, options: LabelOptions
+) -> tuple[LabelSet, NDArray[np.object_]]:
+    """Turn the curated values of a cohort into classes.
+
+    Parameters
+    ----------
+    cohort
+        The samples with their values.
+    ontology
+        Used by a field of the ontology scheme only; see
+        :func:`ontology_or_built_in`.
+    options
+        Thresholds, tissue level and age limits.
+
+    Returns
+    -------
+    label_set : LabelSet
+        The classes and what became of each value. It does not depend on the
+        order of the samples.
+    labels : NDArray[object]
+        Shape ``(samples,)``: each sample's class, ``""`` where it has none.
+
+    Raises
+    ------
+    InputError
+        The ontology has a cycle.
+    """
+    definition = FIELDS[cohort.field]
+    if definition.scheme is LabelScheme.ONTOLOGY:
+        class_of, dropped = _term_classes(cohort, ontology, options)
+        labels = [class_of.get(value, "") for value in cohort.values.tolist()]
+        order = sorted(set(class_of.values()))
+    else:
+        if definition.scheme is LabelScheme.INTERVALS:
+            names = interval_names(options.age_limits)
+            candidates = _interval_candidates(cohort, options.age_limits)
+            reason = f"not a number within {names[0]} to {names[-1]} nor one of these intervals"
+        else:
+            names = definition.vocabulary
+            candidates = [value if value in names else None for value in cohort.values.tolist()]
+            reason = f"not in the vocabulary: {', '.join(names)}"
+        class_of, dropped = _plain_classes(candidates, cohort, options, reason)
+        kept = set(class_of.values())
+        labels = [name if name in kept else "" for name in candidates]
+        order = [name for name in names if name in kept]
+    label_set = LabelSet(
+        tuple(order), dict(sorted(class_of.items())), dict(sorted(dropped.items()))
+    )
+    return label_set, np.array(labels, dtype=object)

@@ -1,0 +1,252 @@
+"""The deep-learning model kind: a fully connected network (paper, section 2.3.1).
+
+Keras trains it; what is kept are its weights. Predicting is a plain forward
+pass in NumPy, so that only training imports TensorFlow.
+
+Training is deterministic: initial weights, dropout and the order of samples
+come from the seed. TensorFlow's sums depend on the number of its threads and
+on the instruction set of the processor, so that bit-identical weights need the
+same TensorFlow version, type of processor and number of threads. Across those,
+predictions agree to rounding error amplified by training. A process's thread
+number is fixed by its first use of TensorFlow; see :func:`limit_threads`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.learn.presets import NetworkOptions
+
+Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+
+
+def limit_threads(threads: int) -> None:
+    """Let TensorFlow use so many threads; 0 leaves the choice to it.
+
+    Only the first call in a process counts: TensorFlow cannot change the
+    number once it has run anything.
+    """
+    tensorflow = _tensorflow()
+    if threads > 0:
+        try:
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:
+            return  # It has run already, and keeps the number it started with.
+
+
+def _tensorflow() -> Any:
+    """Import TensorFlow without its start-up chatter, and on the CPU."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow
+
+    return tensorflow
+
+
+def build_network(features: int, classes: int, options: NetworkOptions, seed: int) -> Any:
+    """Return the untrained Keras model; all that is random in it is seeded.
+
+    Raises
+    ------
+    ValueError
+        There is not one dropout share a hidden layer.
+    """
+    _tensorflow()
+    import keras
+
+    seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
+    layers: list[Any] = [keras.Input(shape=(features,))]
+    if options.input_dropout > 0:
+        layers.append(keras.layers.Dropout(options.input_dropout, seed=next(seeds)))
+    for units, dropout in zip(options.hidden_units, options.dropout, strict=True):
+        initial = keras.initializers.GlorotUniform(seed=next(seeds))
+        layers.append(keras.layers.Dense(units, activation="relu", kernel_initializer=initial))
+        layers.append(keras.layers.Dropout(dropout, seed=next(seeds)))
+    initial = keras.initializers.GlorotUniform(seed=next(seeds))
+    layers.append(keras.layers.Dense(classes, activation="softmax", kernel_initializer=initial))
+    return keras.Sequential(layers)
+
+
+def _optimizer(options: NetworkOptions, steps: int) -> Any:
+    import keras
+
+    rate: Any = options.learning_rate
+    if options.cosine_decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if options.weight_decay > 0:
+        return keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
+    return keras.optimizers.Adam(rate)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkModel:
+    """A trained network: its weights.
+
+    Attributes
+    ----------
+    layers
+        Kernel ``(inputs, outputs)`` and bias ``(outputs,)`` of each layer,
+        float32; ReLU between them, softmax after the last.
+    """
+
+    layers: Layers
+
+    def dense_layers(self) -> Layers:
+        """Return kernel and bias of each layer, first to last."""
+        return self.layers
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        values = inputs
+        for kernel, bias in self.layers[:-1]:
+            values = values @ kernel
+            values += bias
+            np.maximum(values, 0, out=values)
+        kernel, bias = self.layers[-1]
+        logits = (values @ kernel + bias).astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        exponentials = np.exp(logits)
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+    def to_bytes(self) -> bytes:
+        """Serialise the weights as safetensors."""
+        from safetensors.numpy import save
+
+        tensors = {}
+        for position, (kernel, bias) in enumerate(self.layers):
+            tensors[f"kernel_{position}"] = np.ascontiguousarray(kernel, dtype=np.float32)
+            tensors[f"bias_{position}"] = np.ascontiguousarray(bias, dtype=np.float32)
+        content: bytes = save(tensors)
+        return content
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, features: int, classes: int, options: NetworkOptions
+    ) -> NetworkModel:
+        """Read weights and check them against the architecture.
+
+        Raises
+        ------
+        ArtefactError
+            The bytes are no safetensors, a layer is missing, unknown or of the
+            wrong shape or type, or a weight is not finite.
+        """
+        from annotator.learn.artefacts import read_tensors
+
+        widths = [features, *options.hidden_units, classes]
+        shapes: dict[str, tuple[int, ...]] = {}
+        for position, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+            shapes[f"kernel_{position}"] = (before, after)
+            shapes[f"bias_{position}"] = (after,)
+        tensors = read_tensors(content, shapes, "network")
+        return cls(
+            [
+                (tensors[f"kernel_{position}"], tensors[f"bias_{position}"])
+                for position in range(len(widths) - 1)
+            ]
+        )
+
+
+def fit_network(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: NetworkOptions,
+    seed: int,
+    threads: int = 0,
+) -> NetworkModel:
+    """Train a network.
+
+    Parameters
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index
+        The class of each sample, ``(samples,)``.
+    weights
+        How much each sample counts, ``(samples,)``.
+    classes
+        Number of classes.
+    options
+        Architecture and training.
+    seed
+        Of everything random.
+    threads
+        That TensorFlow may use, see :func:`limit_threads`.
+
+    Returns
+    -------
+    NetworkModel
+
+    Raises
+    ------
+    ArtefactError
+        Training diverged and a weight is not finite.
+    """
+    tensorflow = _tensorflow()
+    limit_threads(threads)
+    import keras
+
+    keras.backend.clear_session()
+    model = build_network(inputs.shape[1], classes, options, seed)
+    samples = len(class_index)
+    steps = -(-samples // options.batch_size)
+    optimizer = _optimizer(options, steps * options.epochs)
+    optimizer.build(model.trainable_variables)
+    targets = np.full((samples, classes), options.label_smoothing / classes, dtype=np.float32)
+    targets[np.arange(samples), class_index] += 1 - options.label_smoothing
+    with tensorflow.device("/CPU:0"):
+        data = tuple(
+            tensorflow.constant(each) for each in (inputs, targets, weights.astype(np.float32))
+        )
+        epoch = _compiled_epoch(tensorflow, model, optimizer, options.batch_size)
+        order = np.random.default_rng(seed)
+        for _ in range(options.epochs):
+            epoch(*data, tensorflow.constant(order.permutation(samples)))
+    layers = [
+        tuple(np.array(weight) for weight in layer.get_weights())
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    keras.backend.clear_session()
+    if not all(np.isfinite(weight).all() for layer in layers for weight in layer):
+        raise ArtefactError(
+            "training the network gave weights that are not finite; lower its learning rate"
+        )
+    return NetworkModel([(kernel, bias) for kernel, bias in layers])
+
+
+def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:
+    """Return one epoch as one graph: a quarter of the time of a step a call."""
+
+    @tensorflow.function(autograph=False, reduce_retracing=True)
+    def epoch(inputs: Any, targets: Any, weights: Any, order: Any) -> None:
+        samples = tensorflow.shape(order)[0]
+
+        def step(start: Any) -> tuple[Any]:
+            rows = order[start : start + batch_size]
+            with tensorflow.GradientTape() as tape:
+                probabilities = model(tensorflow.gather(inputs, rows), training=True)
+                logs = tensorflow.math.log(tensorflow.clip_by_value(probabilities, 1e-7, 1.0))
+                losses = -tensorflow.reduce_sum(tensorflow.gather(targets, rows) * logs, axis=1)
+                share = tensorflow.gather(weights, rows)
+                loss = tensorflow.reduce_mean(losses * share)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            return (start + batch_size,)
+
+        tensorflow.while_loop(
+            lambda start: start < samples, step, (tensorflow.constant(0),), parallel_iterations=1
+        )
+
+    return epoch

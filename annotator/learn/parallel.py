@@ -1,0 +1,130 @@
+"""Running folds at the same time, on any joblib backend, with the same results."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from annotator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Data = TypeVar("Data")
+Result = TypeVar("Result")
+
+SEQUENTIAL, LOKY = "sequential", "loky"
+UNUSABLE = {
+    "threading": "training a network sets the random state of the whole process",
+    "multiprocessing": "TensorFlow does not survive a fork",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    """What folds run on.
+
+    Attributes
+    ----------
+    backend
+        A joblib backend: ``loky`` for processes of this machine, ``dask`` or
+        ``ray`` where there is a cluster, ``sequential`` for this process.
+    workers
+        How many folds run at the same time; 0 for one a core. With 1, folds run
+        in this process.
+    threads
+        Threads of one fit. It does not follow from ``workers``, because the last
+        bits of a result may depend on it and results must not depend on where
+        they were computed.
+    """
+
+    backend: str = LOKY
+    workers: int = 1
+    threads: int = 1
+
+
+def run_all(
+    work: Callable[[Data, int], Result],
+    data: Data,
+    numbers: Sequence[int],
+    parallel: Parallelism,
+    progress: Callable[[int, int], None],
+) -> list[Result]:
+    """Call ``work(data, number)`` for every number.
+
+    Arrays of more than a megabyte within ``data`` are shared with the workers
+    through memory-mapped files. An exception on the way, Ctrl-C among them, ends
+    the workers.
+
+    Parameters
+    ----------
+    work
+        A function of a module, so that it can be sent.
+    data
+        The same for all calls.
+    numbers
+        One call each.
+    parallel
+        Backend and number of workers.
+    progress
+        Called with how many are done, and how many there are, as they end.
+
+    Returns
+    -------
+    list
+        The results in the order in which they came.
+
+    Raises
+    ------
+    SettingsError
+        The backend is unknown or not usable here.
+    """
+    import joblib
+
+    if parallel.backend in UNUSABLE:
+        raise SettingsError(
+            f"parallel_backend: {parallel.backend!r} cannot be used:"
+            f" {UNUSABLE[parallel.backend]}; use 'loky', 'dask' or 'sequential'"
+        )
+    found: list[Result] = []
+    progress(0, len(numbers))
+    workers = min(parallel.workers or joblib.cpu_count(), len(numbers))
+    if workers <= 1 or parallel.backend == SEQUENTIAL:
+        for number in numbers:
+            found.append(work(data, number))
+            progress(len(found), len(numbers))
+        return found
+    calls = (joblib.delayed(work)(data, number) for number in numbers)
+    with warnings.catch_warnings():
+        # loky replaces a worker that has grown a lot, which TensorFlow's do; it says so.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        with closing(_runner(parallel, workers)(calls)) as results:
+            for result in results:
+                found.append(result)
+                progress(len(found), len(numbers))
+    return found
+
+
+def _runner(parallel: Parallelism, workers: int) -> Any:
+    """Return a joblib.Parallel on the backend."""
+    import joblib
+
+    options: dict[str, Any] = {}
+    if parallel.backend == LOKY:
+        options = {"initializer": _ignore_interrupts, "inner_max_num_threads": parallel.threads}
+    try:
+        with joblib.parallel_config(backend=parallel.backend, n_jobs=workers, **options):
+            return joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    except (ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(
+            f"parallel_backend: {parallel.backend!r} cannot be used: {reason}"
+        ) from error
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers: no traceback of each of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,105 @@
+"""Log lines for a service manager, and progress for a person who watches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+
+
+class _TextFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        pairs = " ".join(f"{key}={value!r}" for key, value in _extras(record).items())
+        return f"{line} {pairs}" if pairs else line
+
+
+class _JsonFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **_extras(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def configure_logging(log_format: str, level: int = logging.INFO) -> None:
+    """Send this project's log lines to standard error.
+
+    Parameters
+    ----------
+    log_format
+        ``text`` for ``time level message key=value`` lines, ``json`` for one
+        object a line. Extra fields of a record become keys.
+    level
+        Lowest level that is shown.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    if log_format == "json":
+        handler.setFormatter(_JsonFormatter())
+    else:
+        handler.setFormatter(
+            _TextFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        )
+    logger = logging.getLogger("annotator")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+@contextmanager
+def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work has come.
+
+    On a terminal a progress bar; elsewhere a log line at each tenth.
+
+    Parameters
+    ----------
+    description, unit
+        What is being done, and what is counted.
+
+    Yields
+    ------
+    Callable[[int, int], None]
+        To be called with how many are done and how many there are.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=description, unit=f" {unit}", total=None, leave=False) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield show
+        return
+    logger = logging.getLogger("annotator")
+    tenth = -1
+
+    def log(done: int, total: int) -> None:
+        nonlocal tenth
+        reached = 10 * done // max(total, 1)
+        if reached > tenth:
+            tenth = reached
+            logger.info("%s: %d of %d %s", description, done, total, unit)
+
+    yield log

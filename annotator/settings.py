@@ -1,0 +1,235 @@
+"""Settings: defaults, then ``annotator.toml``, then ``ANNOTATOR_*`` variables.
+
+Every setting is a field of :class:`Settings`; the key in the file and the
+variable are made from its name (``batch_size``, ``ANNOTATOR_BATCH_SIZE``). A
+text setting can also be read from a file that ``ANNOTATOR_<NAME>_FILE`` names,
+which is how secrets reach a container.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import SettingsError
+
+PREFIX = "ANNOTATOR_"
+FILE_NAME = "annotator.toml"
+
+
+def _default_home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("annotator")
+
+
+def _setting(
+    default: Any, meaning: str, check: Callable[[Any], bool] | None = None, must: str = ""
+) -> Any:
+    """Declare a setting: its default, its meaning and what a value must be."""
+    return field(default=default, metadata={"meaning": meaning, "check": check, "must": must})
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def _share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its default."""
+
+    home: Path | None = _setting(None, "folder of the embedded database and its logs")
+    database_url: str | None = _setting(
+        None, "libpq URL of the database; without it the embedded PostgreSQL is used"
+    )
+    statement_timeout: int = _setting(
+        0, "seconds after which PostgreSQL ends a statement; 0 for never", _not_negative, ">= 0"
+    )
+
+    preset: str = _setting(
+        "default", "how models are made", lambda v: v in ("default", "paper"), "default or paper"
+    )
+    seed: int = _setting(20200330, "seed of everything random", _not_negative, ">= 0")
+    folds: int = _setting(
+        0,
+        "folds that whole datasets are grouped into; 0 chooses: every dataset by itself where"
+        " that is quick, else 10",
+        lambda v: v == 0 or v >= 2,
+        "0 or at least 2",
+    )
+    quick_datasets: int = _setting(
+        12, "with folds = 0: up to so many datasets, each is left out by itself", _positive, "> 0"
+    )
+    minimum_samples: int = _setting(9, "samples a class needs (paper: 9 or 15)", _positive, "> 0")
+    minimum_datasets: int = _setting(2, "datasets a class needs", _positive, "> 0")
+    tissue_level: str = _setting(
+        "term",
+        "tissue classes: the deepest sufficient terms, or the groups at the top of the ontology",
+        lambda v: v in ("term", "group"),
+        "term or group",
+    )
+    age_limits: tuple[float, ...] = _setting(
+        (0.0, 65.0, 110.0),
+        "limits of the age intervals in years, ascending; the first interval includes its start",
+        lambda v: len(v) >= 3 and all(a < b for a, b in zip(v, v[1:], strict=False)),
+        "at least three ascending numbers",
+    )
+    learn_from_reviews: bool = _setting(True, "accepted and corrected labels join the next cohort")
+    gate_margin: float = _setting(
+        0.01, "how far a candidate may fall behind the live release", _share, "between 0 and 1"
+    )
+    baseline_margin: float = _setting(
+        0.0,
+        "how far a candidate must be above its baselines; -1 lets every candidate through",
+        lambda v: -1 <= v <= 1,
+        "between -1 and 1",
+    )
+
+    parallel_backend: str = _setting("loky", "joblib backend that folds run on")
+    workers: int = _setting(
+        0, "processes that folds run in; 0 for one a core", _not_negative, ">= 0"
+    )
+
+    batch_size: int = _setting(64, "samples claimed at a time", _positive, "> 0")
+    lease_seconds: int = _setting(600, "how long a claim holds", _positive, "> 0")
+    top_contributions: int = _setting(
+        20, "contributing sRNAs stored for a prediction and model", _positive, "> 0"
+    )
+    minimum_reads: int = _setting(
+        1000, "mapped reads that a sample must have", _not_negative, ">= 0"
+    )
+    minimum_known_features: float = _setting(
+        0.1, "share of a release's features that a sample must express", _share, "between 0 and 1"
+    )
+
+    poll_seconds: int = _setting(60, "how often the daemon looks for samples", _positive, "> 0")
+    heartbeat_seconds: int = _setting(10, "how often the daemon says it lives", _positive, "> 0")
+    retrain_cron: str = _setting("0 2 * * *", "when the daemon retrains, cron in UTC")
+    log_format: str = _setting(
+        "text", "log lines as text or json", lambda v: v in ("text", "json"), "text or json"
+    )
+
+    def home_folder(self) -> Path:
+        """Return the folder of the embedded database."""
+        return self.home if self.home is not None else _default_home()
+
+
+def _parse_bool(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+def _parse_limits(value: object) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("numbers separated by commas")
+    return tuple(float(part) for part in parts)
+
+
+def _convert(annotation: str, value: object) -> Any:
+    """Turn a TOML value or the text of a variable into the field's type."""
+    if annotation == "bool":
+        return value if isinstance(value, bool) else _parse_bool(str(value))
+    if isinstance(value, bool):
+        raise ValueError(annotation)
+    if annotation == "int":
+        return value if isinstance(value, int) else int(str(value))
+    if annotation == "float":
+        return float(str(value))
+    if annotation.startswith("tuple"):
+        return _parse_limits(value)
+    if annotation.startswith("Path"):
+        return Path(str(value)).expanduser()
+    if not isinstance(value, str):
+        raise ValueError("text")
+    return value
+
+
+def _from_file(path: Path, names: set[str]) -> dict[str, tuple[object, str]]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as TOML: {error}") from error
+    unknown = sorted(set(content) - names)
+    if unknown:
+        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}; known: {sorted(names)}")
+    return {key: (value, f"{path}: {key}") for key, value in content.items()}
+
+
+def _from_environment(
+    environment: Mapping[str, str], names: set[str]
+) -> dict[str, tuple[object, str]]:
+    found: dict[str, tuple[object, str]] = {}
+    for name in names:
+        variable = PREFIX + name.upper()
+        if environment.get(variable, "") != "":
+            found[name] = (environment[variable], variable)
+        elif environment.get(f"{variable}_FILE", "") != "":
+            path = environment[f"{variable}_FILE"]
+            try:
+                found[name] = (Path(path).read_text(encoding="utf-8").strip(), f"{variable}_FILE")
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"{variable}_FILE: {path} cannot be read: {error}") from error
+    return found
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    environment
+        Variables; the process's own by default.
+    file
+        Settings file. By default ``ANNOTATOR_CONFIG`` names it, else
+        ``annotator.toml`` in the working folder is read where it exists.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        A setting is unknown, of the wrong type or out of its range, or the
+        file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    declared = {item.name: item for item in fields(Settings)}
+    named = environment.get(PREFIX + "CONFIG")
+    if file is None and named:
+        file = Path(named)
+    if file is None and Path(FILE_NAME).is_file():
+        file = Path(FILE_NAME)
+    raw = _from_file(file, set(declared)) if file is not None else {}
+    raw |= _from_environment(environment, set(declared))
+    values: dict[str, Any] = {}
+    for name, (value, source) in raw.items():
+        item = declared[name]
+        try:
+            converted = _convert(str(item.type), value)
+        except ValueError as error:
+            raise SettingsError(f"{source}: {value!r} is not {item.type}") from error
+        check = item.metadata["check"]
+        if check is not None and not check(converted):
+            raise SettingsError(f"{source}: {value!r} must be {item.metadata['must']}")
+        values[name] = converted
+    return Settings(**values)

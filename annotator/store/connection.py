@@ -1,0 +1,202 @@
+"""Connections to the database, embedded or not.
+
+Every connection of the project is made here, so that each has UTC, the same
+statement timeout and search path, and fails with an error a person can read.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import conninfo as libpq
+
+from annotator.errors import DatabaseUnavailableError, NeedsPersonError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from annotator.settings import Settings
+
+SEARCH_PATH = "annotator, atlas, public"
+_DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
+_URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
+# SQLSTATEs with which a server says goodbye; class 08 is "connection exception".
+_GOODBYES = ("57P01", "57P02", "57P03", "57P05")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the database is.
+
+    Attributes
+    ----------
+    conninfo
+        libpq connection string; may hold a password, so it is never shown.
+    embedded
+        Whether this project started the server itself and is its superuser.
+    statement_timeout
+        Seconds after which the server ends a statement; 0 for never.
+    """
+
+    conninfo: str = field(repr=False)
+    embedded: bool = False
+    statement_timeout: int = 0
+
+    def connect(
+        self,
+        *,
+        autocommit: bool = False,
+        user: str | None = None,
+        application_name: str | None = None,
+    ) -> psycopg.Connection:
+        """Open a connection.
+
+        Parameters
+        ----------
+        autocommit
+            Whether every statement is its own transaction.
+        user
+            Log in as this role instead of the one in ``conninfo``.
+        application_name
+            Shown in ``pg_stat_activity``; ``annotator`` by default.
+
+        Returns
+        -------
+        psycopg.Connection
+            In UTC; closes at the end of a ``with`` block.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            The server cannot be reached or refuses the login.
+        """
+        given = libpq.conninfo_to_dict(self.conninfo)
+        options = {key: value for key, value in _DEFAULTS.items() if key not in given}
+        options["application_name"] = application_name or "annotator"
+        if user is not None:
+            options["user"] = user
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(
+                f"the database cannot be reached: {_readable(error, given)}"
+            ) from None
+        try:
+            connection.execute(
+                "select set_config('TimeZone', 'UTC', false),"
+                " set_config('search_path', %s, false), set_config('statement_timeout', %s, false)",
+                (SEARCH_PATH, str(self.statement_timeout * 1000)),
+            )
+            connection.autocommit = autocommit
+        except psycopg.OperationalError as error:
+            connection.close()
+            raise unavailable(error) from error
+        return connection
+
+
+def _readable(error: psycopg.Error, given: dict[str, str | int | None]) -> str:
+    """Put libpq's message on one line, without the password."""
+    text = " ".join(str(error).split())
+    password = str(given.get("password") or "")
+    return text.replace(password, "***") if password else text
+
+
+def database_from_url(url: str, statement_timeout: int = 0) -> Database:
+    """Make a :class:`Database` of a URL.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://…``, ``postgres://…``, ``postgresql+psycopg://…`` or a
+        libpq string of ``key=value`` pairs.
+    statement_timeout
+        Seconds; 0 for never.
+
+    Raises
+    ------
+    SettingsError
+        It is not a PostgreSQL URL. The URL is not repeated in the message: a
+        misread one may show a part of its password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in ("postgresql+psycopg", "postgres"):
+        url = f"postgresql://{rest}"
+    try:
+        given = libpq.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        given = {}
+    if not given or "@" in str(given.get("host", "")):
+        raise SettingsError(
+            f"{_URL_VARIABLE}: not a PostgreSQL URL (postgresql://user:password@host:5432/name);"
+            " special characters in a password must be percent-encoded"
+        )
+    return Database(url, embedded=False, statement_timeout=statement_timeout)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Yield the database of the settings; keeps an embedded server running meanwhile.
+
+    Raises
+    ------
+    SettingsError
+        The URL is malformed.
+    InputError, NeedsPersonError, DatabaseUnavailableError
+        The embedded server cannot be started, see
+        :func:`annotator.store.embedded.running_server`.
+    """
+    if settings.database_url is not None:
+        yield database_from_url(settings.database_url, settings.statement_timeout)
+        return
+    from annotator.store.embedded import running_server
+
+    with running_server(settings.home_folder()) as conninfo:
+        yield Database(conninfo, embedded=True, statement_timeout=settings.statement_timeout)
+
+
+def lost(error: BaseException) -> bool:
+    """Tell whether an error means that the connection is gone.
+
+    Parameters
+    ----------
+    error
+        Any exception; only psycopg's can be true.
+    """
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    state = error.sqlstate
+    return state is None or state.startswith("08") or state in _GOODBYES
+
+
+def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
+    """Make the error that says a connection was lost in the middle of work."""
+    text = " ".join(str(error).split())
+    return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn a connection lost within the block into :class:`DatabaseUnavailableError`.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        The connection was lost; whatever was not committed is gone.
+    NeedsPersonError
+        The role may not do what was asked of it.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if lost(error):
+            raise unavailable(error) from error
+        raise
+    except psycopg.errors.InsufficientPrivilege as error:
+        message = error.diag.message_primary or str(error)
+        raise NeedsPersonError(
+            f"the database role lacks a right: {message}; connect as the role that"
+            " 'annotator migrate' granted it to, or ask the database administrator"
+        ) from error

@@ -1,0 +1,316 @@
+"""Writing what a release said of a batch of samples, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from annotator.errors import LeaseLostError
+from annotator.store.events import add_event
+from annotator.store.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import psycopg
+
+    from annotator.domain import QuarantinedSample, SamplePrediction
+
+_LOCK_WORK = """
+select w.sample_id
+from annotator.work w
+where w.field = %(field)s and w.sample_id = any (%(samples)s)
+  and w.release_id = %(release_id)s and w.leased_by = %(worker)s
+order by w.sample_id
+for update
+"""
+
+# In the order in which annotator.accept_dataset locks them: no deadlock with a curator.
+_LOCK_CURRENT = """
+select p.prediction_id
+from annotator.prediction p
+where p.field = %(field)s and p.sample_id = any (%(samples)s) and p.is_current
+order by p.prediction_id
+for update
+"""
+
+_DECIDED = """
+select distinct p.sample_id
+from annotator.prediction p
+join annotator.review r using (prediction_id)
+where p.field = %(field)s and p.sample_id = any (%(samples)s)
+  and r.decision in ('accepted', 'corrected')
+"""
+
+_HIDE_CURRENT = """
+update annotator.prediction set is_current = false
+where field = %(field)s and sample_id = any (%(samples)s) and is_current
+"""
+
+_SHOW_AGAIN = """
+update annotator.prediction set
+    is_current = true, sample_updated_at = %(sample_updated_at)s
+where sample_id = %(sample_id)s and field = %(field)s
+  and release_id = %(release_id)s and input_hash = %(input_hash)s
+returning prediction_id
+"""
+
+_INSERT = """
+insert into annotator.prediction (
+    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
+    confidence, status, reason, novelty, models, top_features, annotation_run_id
+) values (
+    %(sample_id)s, %(dataset_id)s, %(field)s, %(release_id)s, %(input_hash)s,
+    %(sample_updated_at)s, %(value)s, %(lineage)s, %(confidence)s, %(status)s, %(reason)s,
+    %(novelty)s, %(models)s, %(top_features)s, %(annotation_run_id)s
+)
+returning prediction_id
+"""
+
+_QUARANTINE = """
+insert into annotator.quarantine (sample_id, field, release_id, sample_updated_at, code, reason)
+values (%s, %s, %s, %s, %s, %s)
+on conflict do nothing
+"""
+
+
+def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> int:
+    """Open one pass of a worker over what is pending; committed.
+
+    Returns
+    -------
+    int
+        ``annotation_run_id``, which the predictions of the pass carry.
+    """
+    with committed(conn):
+        row = conn.execute(
+            "insert into annotator.annotation_run (worker, host) values (%s, %s)"
+            " returning annotation_run_id",
+            (worker, host),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def finish_annotation_run(conn: psycopg.Connection, annotation_run_id: int) -> None:
+    """Close a pass; committed."""
+    with committed(conn):
+        conn.execute(
+            "update annotator.annotation_run set finished_at = clock_timestamp()"
+            " where annotation_run_id = %s and finished_at is null",
+            (annotation_run_id,),
+        )
+
+
+def write_batch(
+    conn: psycopg.Connection,
+    worker: str,
+    release_id: int,
+    annotation_run_id: int,
+    predictions: Sequence[SamplePrediction],
+    quarantined: Sequence[QuarantinedSample],
+) -> None:
+    """Write the results of claimed samples and end the claim, in one transaction.
+
+    An older answer stays as history. The same release seeing the same input
+    again makes its earlier prediction current again instead of storing it
+    twice. A sample that a curator accepted or corrected while the batch was in
+    hand keeps that decision: its result is dropped.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    worker
+        Holder of the lease on every one of the samples.
+    release_id
+        The release that answered; it must still be live.
+    annotation_run_id
+        From :func:`start_annotation_run`.
+    predictions, quarantined
+        Results, all of the field of the release, no sample twice.
+
+    Raises
+    ------
+    LeaseLostError
+        A sample is no longer this worker's, or the release is no longer live.
+        Nothing was written.
+    """
+    samples = sorted(
+        [item.sample_id for item in predictions] + [item.sample_id for item in quarantined]
+    )
+    if not samples:
+        return
+    with committed(conn):
+        field = _live_field(conn, release_id)
+        names = {"field": field, "samples": samples, "release_id": release_id, "worker": worker}
+        _keep_lease(conn, names)
+        conn.execute(_LOCK_CURRENT, names)
+        # A statement of its own: only now does it see a decision that the lock waited for.
+        decided = {row[0] for row in conn.execute(_DECIDED, names)}
+        predictions = [item for item in predictions if item.sample_id not in decided]
+        quarantined = [item for item in quarantined if item.sample_id not in decided]
+        open_samples = [sample for sample in samples if sample not in decided]
+        conn.execute(_HIDE_CURRENT, names | {"samples": open_samples})
+        _write_predictions(conn, release_id, annotation_run_id, predictions)
+        _write_quarantine(conn, release_id, quarantined)
+        conn.execute(
+            "delete from annotator.work where field = %(field)s and sample_id = any (%(samples)s)",
+            names,
+        )
+        _count(conn, worker, release_id, annotation_run_id, field, predictions, quarantined)
+
+
+def _live_field(conn: psycopg.Connection, release_id: int) -> str:
+    """Return the field of a live release and keep it live until the transaction ends."""
+    row = conn.execute(
+        "select field from annotator.release where release_id = %s and status = 'live' for share",
+        (release_id,),
+    ).fetchone()
+    if row is None:
+        raise LeaseLostError(
+            f"release {release_id} is no longer live; nothing was written,"
+            " the samples go to its successor"
+        )
+    return str(row[0])
+
+
+def _keep_lease(conn: psycopg.Connection, names: dict[str, Any]) -> None:
+    """Lock the work rows of the batch, each of which must still be the worker's."""
+    held = {row[0] for row in conn.execute(_LOCK_WORK, names)}
+    lost = [sample for sample in names["samples"] if sample not in held]
+    if lost:
+        raise LeaseLostError(
+            f"{names['field']}: worker {names['worker']} no longer holds {len(lost)} of"
+            f" {len(names['samples'])} samples ({lost[0]}, ...); nothing was written"
+        )
+
+
+def _plain(value: object) -> object:
+    """Turn a NumPy scalar into what JSON knows."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
+    return item()
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, default=_plain, allow_nan=False)
+
+
+def _row(
+    prediction: SamplePrediction, release_id: int, annotation_run_id: int
+) -> dict[str, object]:
+    return {
+        "sample_id": prediction.sample_id,
+        "dataset_id": prediction.dataset_id,
+        "field": prediction.field,
+        "release_id": release_id,
+        "input_hash": prediction.input_hash,
+        "sample_updated_at": prediction.sample_updated_at,
+        "value": prediction.value,
+        "lineage": list(prediction.lineage),
+        "confidence": prediction.confidence,
+        "status": prediction.status,
+        "reason": prediction.reason,
+        "novelty": prediction.novelty,
+        "models": Jsonb(
+            {kind: dict(said) for kind, said in prediction.models.items()}, dumps=_dumps
+        ),
+        "top_features": list(prediction.top_features),
+        "annotation_run_id": annotation_run_id,
+    }
+
+
+def _run_each(
+    cursor: psycopg.Cursor, statement: str, rows: Sequence[dict[str, object]]
+) -> list[int | None]:
+    """Run one statement for each row, pipelined; the id that each returned, if any."""
+    if not rows:
+        return []
+    cursor.executemany(statement, rows, returning=True)
+    found: list[int | None] = []
+    while True:
+        returned = cursor.fetchone()
+        found.append(None if returned is None else int(returned[0]))
+        if not cursor.nextset():
+            return found
+
+
+def _write_predictions(
+    conn: psycopg.Connection,
+    release_id: int,
+    annotation_run_id: int,
+    predictions: Sequence[SamplePrediction],
+) -> None:
+    rows = [_row(prediction, release_id, annotation_run_id) for prediction in predictions]
+    with conn.cursor() as cursor:
+        known = _run_each(cursor, _SHOW_AGAIN, rows)
+        fresh = [position for position, found in enumerate(known) if found is None]
+        identifiers = _run_each(cursor, _INSERT, [rows[position] for position in fresh])
+        with cursor.copy(
+            "copy annotator.contribution"
+            " (prediction_id, model_kind, method, rank, feature, score, expression) from stdin"
+        ) as copy:
+            for position, identifier in zip(fresh, identifiers, strict=True):
+                for item in predictions[position].contributions:
+                    copy.write_row(
+                        (
+                            identifier,
+                            item.model_kind,
+                            item.method,
+                            item.rank,
+                            item.feature,
+                            item.score,
+                            item.expression,
+                        )
+                    )
+
+
+def _write_quarantine(
+    conn: psycopg.Connection, release_id: int, quarantined: Sequence[QuarantinedSample]
+) -> None:
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            _QUARANTINE,
+            [
+                (
+                    sample.sample_id,
+                    sample.field,
+                    release_id if sample.only_this_release else None,
+                    sample.sample_updated_at,
+                    sample.code,
+                    sample.reason,
+                )
+                for sample in quarantined
+            ],
+        )
+
+
+def _count(
+    conn: psycopg.Connection,
+    worker: str,
+    release_id: int,
+    annotation_run_id: int,
+    field: str,
+    predictions: Collection[SamplePrediction],
+    quarantined: Collection[QuarantinedSample],
+) -> None:
+    """Add the batch to its annotation run and to the event log."""
+    conn.execute(
+        "update annotator.annotation_run set"
+        " predicted = predicted + %s, quarantined = quarantined + %s"
+        " where annotation_run_id = %s",
+        (len(predictions), len(quarantined), annotation_run_id),
+    )
+    detail = {
+        "worker": worker,
+        "release_id": release_id,
+        "annotation_run_id": annotation_run_id,
+        "suggested": sum(p.status == "suggested" for p in predictions),
+        "abstained": sum(p.status == "abstained" for p in predictions),
+        "quarantined": len(quarantined),
+    }
+    add_event(conn, "annotated", field, detail)

@@ -1,0 +1,321 @@
+"""Bookkeeping of the daemons: heartbeats, due times, locks, events, and the state of it all."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from annotator.domain import FIELDS
+from annotator.store.events import add_event
+from annotator.store.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    import psycopg
+
+# A daemon that stopped without saying so is forgotten after this.
+FORGET_AFTER_DAYS = 7
+# How far back the snapshot looks for failures.
+FAILURE_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStatus:
+    """Where one field stands.
+
+    Attributes
+    ----------
+    release_id, preset, promoted_at, accuracy
+        Of the live release, ``None`` where there is none; accuracy is that of
+        the combined models on held-out datasets.
+    last_run_status, last_run_reason, last_run_started_at
+        Of the newest training run.
+    waiting, leased
+        Samples in the queue.
+    suggested, abstained
+        Current answers; what curators decided is not taken away from them.
+    quarantined
+        Samples that cannot be used as they are now.
+    """
+
+    field: str
+    release_id: int | None
+    preset: str | None
+    promoted_at: datetime | None
+    accuracy: float | None
+    last_run_status: str | None
+    last_run_reason: str | None
+    last_run_started_at: datetime | None
+    waiting: int
+    leased: int
+    suggested: int
+    abstained: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """A daemon that said it lives; ``silent_seconds`` by the clock of the database."""
+
+    worker: str
+    host: str
+    pid: int
+    version: str
+    state: str
+    started_at: datetime
+    silent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRunStatus:
+    """One pass over what was pending."""
+
+    annotation_run_id: int
+    worker: str
+    started_at: datetime
+    finished_at: datetime | None
+    predicted: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One line of the event log."""
+
+    at: datetime
+    kind: str
+    subject: str | None
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSnapshot:
+    """The state of the whole, at one moment.
+
+    ``daemons`` are those that live; ``failures`` are the newest of the last
+    :data:`FAILURE_DAYS` days, newest first.
+    """
+
+    samples: int
+    datasets: int
+    fields: tuple[FieldStatus, ...]
+    daemons: tuple[DaemonStatus, ...]
+    last_annotation_run: AnnotationRunStatus | None
+    failures: tuple[EventRecord, ...]
+
+
+# --- Heartbeats ------------------------------------------------------------------------
+
+
+def beat(
+    conn: psycopg.Connection, worker: str, host: str, pid: int, version: str, state: str
+) -> None:
+    """Say that a daemon lives and what it does; committed."""
+    with committed(conn):
+        conn.execute(
+            "insert into annotator.heartbeat (worker, host, pid, version, state, beat_at)"
+            " values (%s, %s, %s, %s, %s, clock_timestamp())"
+            " on conflict (worker) do update set host = excluded.host, pid = excluded.pid,"
+            " version = excluded.version, state = excluded.state, beat_at = excluded.beat_at",
+            (worker, host, pid, version, state),
+        )
+        conn.execute(
+            "delete from annotator.heartbeat"
+            " where worker <> %s and beat_at < clock_timestamp() - make_interval(days => %s)",
+            (worker, FORGET_AFTER_DAYS),
+        )
+
+
+def forget(conn: psycopg.Connection, worker: str) -> None:
+    """Take back the heartbeat of a daemon that stops in order; committed."""
+    with committed(conn):
+        conn.execute("delete from annotator.heartbeat where worker = %s", (worker,))
+
+
+# --- Due times -------------------------------------------------------------------------
+
+
+def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str) -> bool:
+    """Take one due time of a job; committed.
+
+    Returns
+    -------
+    bool
+        True for exactly one of all that ask.
+    """
+    with committed(conn):
+        taken = conn.execute(
+            "insert into annotator.tick (job, due_at, worker) values (%s, %s, %s)"
+            " on conflict do nothing",
+            (job, due_at, worker),
+        ).rowcount
+    return taken == 1
+
+
+def finish_tick(conn: psycopg.Connection, job: str, due_at: datetime, outcome: str) -> None:
+    """Write down what came of a due time; committed."""
+    with committed(conn):
+        conn.execute(
+            "update annotator.tick set outcome = %s where job = %s and due_at = %s",
+            (outcome, job, due_at),
+        )
+
+
+# --- Locks -----------------------------------------------------------------------------
+
+
+@contextmanager
+def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
+    """Hold a lock of this name for as long as the block and the connection last.
+
+    Parameters
+    ----------
+    conn
+        A connection for nothing but this lock: it is lost with the connection,
+        which is how another daemon takes over from one that died.
+    name
+        What is locked.
+
+    Yields
+    ------
+    bool
+        Whether the lock is ours; it is not waited for.
+    """
+    with committed(conn):
+        row = conn.execute(
+            "select pg_try_advisory_lock(hashtextextended('annotator.lock.' || %s, 0))", (name,)
+        ).fetchone()
+    assert row is not None
+    ours = bool(row[0])
+    try:
+        yield ours
+    finally:
+        if ours and not conn.closed:
+            with committed(conn):
+                conn.execute(
+                    "select pg_advisory_unlock(hashtextextended('annotator.lock.' || %s, 0))",
+                    (name,),
+                )
+
+
+# --- Events and the state --------------------------------------------------------------
+
+
+def record_event(
+    conn: psycopg.Connection, kind: str, subject: str | None, detail: Mapping[str, Any]
+) -> None:
+    """Add a line to the event log; committed. Kind ``failure`` shows up in the status."""
+    with committed(conn):
+        add_event(conn, kind, subject, detail)
+
+
+_FIELDS = """
+with live as (
+    select r.release_id, r.field, r.run_id, r.promoted_at, t.preset
+    from annotator.release r
+    join annotator.training_run t using (run_id)
+    where r.status = 'live'
+), newest_run as (
+    select distinct on (t.field) t.field, t.status::text as status, t.reason, t.started_at
+    from annotator.training_run t
+    order by t.field, t.run_id desc
+), queue as (
+    select w.field,
+        count(*) filter (where w.leased_until > clock_timestamp()) as leased,
+        count(*) as total
+    from annotator.work w
+    group by w.field
+), answer as (
+    select p.field,
+        count(*) filter (where p.status = 'suggested') as suggested,
+        count(*) filter (where p.status = 'abstained') as abstained
+    from annotator.prediction p
+    where p.is_current
+    group by p.field
+), unusable as (
+    select q.field, count(distinct q.sample_id) as quarantined
+    from annotator.quarantine q
+    join atlas.sample s
+        on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
+    left join live on live.field = q.field
+    where q.release_id is null or q.release_id = live.release_id
+    group by q.field
+)
+select
+    named.field, live.release_id, live.preset, live.promoted_at,
+    (select m.value from annotator.metric m
+     where m.run_id = live.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
+       and m.class = ''
+     order by m.scheme desc  -- one-dataset-out before cv
+     limit 1),
+    newest_run.status, newest_run.reason, newest_run.started_at,
+    coalesce(queue.total - queue.leased, 0), coalesce(queue.leased, 0),
+    coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
+    coalesce(unusable.quarantined, 0)
+from unnest(%s::text[]) with ordinality as named (field, place)
+left join live using (field)
+left join newest_run using (field)
+left join queue using (field)
+left join answer using (field)
+left join unusable using (field)
+order by named.place
+"""
+
+_DAEMONS = """
+select worker, host, pid, version, state, started_at,
+    greatest(0, extract(epoch from clock_timestamp() - beat_at))::double precision
+from annotator.heartbeat
+where beat_at > clock_timestamp() - make_interval(secs => %s)
+order by started_at, worker
+"""
+
+_LAST_ANNOTATION_RUN = """
+select annotation_run_id, worker, started_at, finished_at, predicted, quarantined
+from annotator.annotation_run
+order by annotation_run_id desc
+limit 1
+"""
+
+_FAILURES = """
+select at, kind, subject, detail
+from annotator.event
+where kind = 'failure' and at > clock_timestamp() - make_interval(days => %s)
+order by event_id desc
+limit 5
+"""
+
+
+def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSnapshot:
+    """Read the state of the whole in a few statements.
+
+    Parameters
+    ----------
+    conn
+        Connection.
+    alive_seconds
+        A daemon lives that was heard of so recently, by the database's clock.
+
+    Returns
+    -------
+    StatusSnapshot
+    """
+    with conn.transaction():
+        totals = conn.execute(
+            "select (select count(*) from atlas.sample), (select count(*) from atlas.dataset)"
+        ).fetchone()
+        assert totals is not None
+        fields = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
+        daemons = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
+        run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
+        failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
+    return StatusSnapshot(
+        samples=totals[0],
+        datasets=totals[1],
+        fields=tuple(FieldStatus(*row) for row in fields),
+        daemons=tuple(DaemonStatus(*row) for row in daemons),
+        last_annotation_run=None if run is None else AnnotationRunStatus(*run),
+        failures=tuple(EventRecord(*row) for row in failures),
+    )

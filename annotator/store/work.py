@@ -1,0 +1,313 @@
+"""The queue of samples that wait for an answer, and the leases on them.
+
+A row of ``annotator.work`` is a sample whose field is missing and which the
+live release has not answered yet. A worker claims rows for a while; the row
+goes when its result is written (:mod:`annotator.store.predictions`). A worker
+that dies leaves its lease to run out, by the clock of the database.
+
+Every function is one transaction by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.domain import ClaimedSample
+from annotator.store.events import add_event
+from annotator.store.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+# Samples that were claimed so often without a result are claimed one at a time, so
+# that one which kills its worker is found out without taking its neighbours along.
+SUSPECT_ATTEMPTS = 2
+
+# Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash; so no
+# volatile function may stand in one (statement_timestamp() is stable, clock_timestamp()
+# is not). The relations of the atlas may be views: nothing here relies on their keys.
+_PENDING = """
+pending as (
+    select s.sample_id, s.dataset_id, s.updated_at
+    from atlas.sample s
+    where not exists (
+        select from atlas.annotation a
+        where a.sample_id = s.sample_id and a.field = %(field)s
+          and (a.value is not null or a.numeric_value is not null)
+    ) and not exists (
+        select from annotator.prediction p
+        where p.sample_id = s.sample_id and p.field = %(field)s
+          and p.is_current and p.release_id = %(release_id)s
+          and p.sample_updated_at is not distinct from s.updated_at
+    ) and not exists (
+        select from annotator.review r
+        join annotator.prediction decided using (prediction_id)
+        where decided.sample_id = s.sample_id and decided.field = %(field)s
+          and r.decision in ('accepted', 'corrected')
+    ) and not exists (
+        select from annotator.quarantine q
+        where q.sample_id = s.sample_id and q.field = %(field)s
+          and (q.release_id is null or q.release_id = %(release_id)s)
+          and q.sample_updated_at is not distinct from s.updated_at
+    )
+)
+"""
+
+# A new release has answered no sample in the eyes of the last ANALYZE. Believing that,
+# the planner would compare every sample with every prediction.
+_COMPARE_BY_HASH = "set local enable_nestloop = off"
+
+_COUNT_PENDING = f"with {_PENDING} select count(*) from pending"  # noqa: S608 constant text
+
+_REMOVE = f"""
+with {_PENDING}, settled as (
+    select w.sample_id
+    from annotator.work w
+    where w.field = %(field)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+      and not exists (select from pending where pending.sample_id = w.sample_id)
+    for update of w skip locked
+)
+delete from annotator.work w
+using settled
+where w.field = %(field)s and w.sample_id = settled.sample_id
+"""  # noqa: S608 constant text
+
+# Rows that are queued as they should be, or leased, are left out before the insert:
+# ON CONFLICT would lock each of them, at every poll.
+_QUEUE = f"""
+with {_PENDING}
+insert into annotator.work (sample_id, dataset_id, field, release_id, sample_updated_at)
+select s.sample_id, s.dataset_id, %(field)s, %(release_id)s, s.updated_at
+from pending s
+where not exists (
+    select from annotator.work w
+    where w.sample_id = s.sample_id and w.field = %(field)s
+      and (
+          w.leased_until > statement_timestamp()
+          or (
+              w.release_id = %(release_id)s
+              and w.dataset_id = s.dataset_id
+              and w.sample_updated_at is not distinct from s.updated_at
+          )
+      )
+)
+order by s.sample_id
+on conflict (sample_id, field) do update set
+    dataset_id = excluded.dataset_id,
+    release_id = excluded.release_id,
+    sample_updated_at = excluded.sample_updated_at,
+    queued_at = clock_timestamp(),
+    leased_by = null,
+    leased_until = null,
+    attempts = 0
+where work.leased_until is null or work.leased_until <= statement_timestamp()
+"""  # noqa: S608 constant text
+
+_CLAIM = """
+with chosen as (
+    select w.sample_id
+    from annotator.work w
+    where w.field = %(field)s and w.release_id = %(release_id)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+      and (w.attempts >= %(suspect_attempts)s) = %(suspect)s
+    order by w.dataset_id, w.sample_id
+    limit %(batch_size)s
+    for update skip locked
+)
+update annotator.work w set
+    leased_by = %(worker)s,
+    leased_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+    attempts = w.attempts + 1
+from chosen
+where w.field = %(field)s and w.sample_id = chosen.sample_id
+returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at
+"""
+
+_QUARANTINE_OFFENDERS = """
+with offender as (
+    select w.sample_id
+    from annotator.work w
+    where w.field = %(field)s and w.attempts >= %(attempts)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+    for update skip locked
+), taken as (
+    delete from annotator.work w
+    using offender
+    where w.field = %(field)s and w.sample_id = offender.sample_id
+    returning w.sample_id, w.release_id, w.sample_updated_at, w.attempts
+), hidden as (
+    update annotator.prediction p set is_current = false
+    from taken
+    where p.sample_id = taken.sample_id and p.field = %(field)s and p.is_current
+), quarantined as (
+    insert into annotator.quarantine
+        (sample_id, field, release_id, sample_updated_at, code, reason)
+    select
+        taken.sample_id, %(field)s, taken.release_id, taken.sample_updated_at,
+        'repeatedly_failed',
+        format('claimed %%s times by workers that ended without a result', taken.attempts)
+    from taken
+    on conflict do nothing
+)
+select sample_id from taken order by sample_id
+"""
+
+
+def _is_live(conn: psycopg.Connection, release_id: int) -> bool:
+    found = conn.execute(
+        "select from annotator.release where release_id = %s and status = 'live'", (release_id,)
+    )
+    return found.fetchone() is not None
+
+
+def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
+    """Queue the samples whose field is missing and that the release has not answered.
+
+    A sample is pending while nobody curated, accepted or corrected its field,
+    the release has no current prediction of it as it is now, and it is not in
+    quarantine as it is now. Rows that are queued but pending no longer are
+    removed; leased rows stay untouched. Two daemons queue one after the other.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    field
+        Name of the field.
+    release_id
+        The live release of the field. Where it is live no longer, nothing is
+        queued: the next pass comes with its successor.
+
+    Returns
+    -------
+    int
+        Samples that were queued or queued anew.
+    """
+    names = {"field": field, "release_id": release_id}
+    with committed(conn):
+        conn.execute(
+            "select pg_advisory_xact_lock(hashtextextended('annotator.queue.' || %s, 0))", (field,)
+        )
+        if not _is_live(conn, release_id):
+            return 0
+        conn.execute(_COMPARE_BY_HASH)
+        conn.execute(_REMOVE, names)
+        return conn.execute(_QUEUE, names).rowcount
+
+
+def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
+    """Count the samples that :func:`queue_pending` finds pending, leased ones included."""
+    with conn.transaction():
+        conn.execute(_COMPARE_BY_HASH)
+        row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def claim(
+    conn: psycopg.Connection,
+    worker: str,
+    field: str,
+    release_id: int,
+    batch_size: int,
+    lease_seconds: float,
+) -> list[ClaimedSample]:
+    """Lease up to ``batch_size`` queued samples to a worker.
+
+    Rows that another worker has are skipped, those whose lease ran out are
+    taken over. Samples that were claimed :data:`SUSPECT_ATTEMPTS` times without
+    a result come last and one at a time.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    worker
+        Name of the worker, unique among all that run.
+    field, release_id
+        What is claimed; nothing where the release is not live.
+    batch_size
+        Samples at most.
+    lease_seconds
+        How long the claim holds, by the clock of the database.
+
+    Returns
+    -------
+    list of ClaimedSample
+        Ordered by dataset and sample; empty where nothing waits.
+    """
+    names: dict[str, object] = {
+        "worker": worker,
+        "field": field,
+        "release_id": release_id,
+        "lease_seconds": float(lease_seconds),
+        "suspect_attempts": SUSPECT_ATTEMPTS,
+    }
+    with committed(conn):
+        if not _is_live(conn, release_id):
+            return []
+        rows = conn.execute(_CLAIM, names | {"suspect": False, "batch_size": batch_size}).fetchall()
+        if not rows:
+            rows = conn.execute(_CLAIM, names | {"suspect": True, "batch_size": 1}).fetchall()
+    claimed = [ClaimedSample(*row) for row in rows]
+    return sorted(claimed, key=lambda sample: (sample.dataset_id, sample.sample_id))
+
+
+def release_claims(conn: psycopg.Connection, worker: str) -> int:
+    """Give back every sample that a worker holds; the attempt stays counted.
+
+    Returns
+    -------
+    int
+        Samples that were given back.
+    """
+    with committed(conn):
+        return conn.execute(
+            "update annotator.work set leased_by = null, leased_until = null where leased_by = %s",
+            (worker,),
+        ).rowcount
+
+
+def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:
+    """Count the queue: for each field, samples waiting and samples leased."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select field, count(*) filter (where not leased), count(*) filter (where leased)"
+            " from (select field, coalesce(leased_until > statement_timestamp(), false) as leased"
+            "       from annotator.work) queued"
+            " group by field order by field"
+        ).fetchall()
+    return {field: (waiting, leased) for field, waiting, leased in rows}
+
+
+def quarantine_repeat_offenders(conn: psycopg.Connection, field: str, attempts: int = 5) -> int:
+    """Put samples that were claimed again and again without a result in quarantine.
+
+    Such a sample ends its worker each time. It rests, with the code
+    ``repeatedly_failed``, until it changes or another release is live.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    field
+        Name of the field.
+    attempts
+        Claims after which a sample is given up.
+
+    Returns
+    -------
+    int
+        Samples put in quarantine.
+    """
+    with committed(conn):
+        taken = conn.execute(
+            _QUARANTINE_OFFENDERS, {"field": field, "attempts": attempts}
+        ).fetchall()
+        if taken:
+            samples = [row[0] for row in taken]
+            add_event(conn, "failure", field, {"code": "repeatedly_failed", "samples": samples})
+    return len(taken)

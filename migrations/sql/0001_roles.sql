@@ -1,0 +1,17 @@
+-- Group roles; a database administrator makes login roles members of them.
+-- Roles belong to the whole server, so they may exist already.
+do $$
+declare
+    role_name text;
+begin
+    foreach role_name in array array['annotator_daemon', 'annotator_curator', 'annotator_reader']
+    loop
+        if not exists (select from pg_roles where rolname = role_name) then
+            begin
+                execute format('create role %I nologin', role_name);
+            exception when duplicate_object or unique_violation then
+                null;  -- another database of this server was faster
+            end;
+        end if;
+    end loop;
+end $$;

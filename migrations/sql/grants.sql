@@ -1,0 +1,49 @@
+-- Who may do what in schema annotator. Applied again after every migration: it takes
+-- everything away and gives what is listed here, so this file is the whole truth.
+
+revoke all on all tables in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on all functions in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+
+grant usage on schema annotator to annotator_daemon, annotator_curator, annotator_reader;
+-- What the views compute with.
+grant execute on function annotator.lineage(text), annotator.vocabulary(text)
+to annotator_daemon, annotator_curator, annotator_reader;
+
+-- The daemon: reads everything, writes provenance, decides nothing, changes no structure.
+grant select on all tables in schema annotator to annotator_daemon;
+grant insert on
+    annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
+    annotator.artefact, annotator.validation_prediction, annotator.metric,
+    annotator.annotation_run, annotator.prediction, annotator.contribution,
+    annotator.quarantine, annotator.event
+to annotator_daemon;
+grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
+to annotator_daemon;
+grant update on annotator.training_run, annotator.release, annotator.annotation_run
+to annotator_daemon;
+grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
+-- Models of releases that are long out of use.
+grant delete on annotator.artefact to annotator_daemon;
+
+-- Readers and curators: everything but the models themselves.
+grant select on
+    annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
+    annotator.suspect_annotation, annotator.model_card, annotator.contribution,
+    annotator.quarantine, annotator.prediction, annotator.review, annotator.event,
+    annotator.metric, annotator.validation_prediction, annotator.cohort,
+    annotator.cohort_sample, annotator.training_run, annotator.release,
+    annotator.annotation_run, annotator.work, annotator.heartbeat, annotator.tick,
+    annotator.alembic_version
+to annotator_reader, annotator_curator;
+
+-- Curators also decide.
+grant execute on function
+    annotator.accept_suggestion(bigint, text),
+    annotator.reject_suggestion(bigint, text),
+    annotator.correct_suggestion(bigint, text, text),
+    annotator.accept_dataset(text, text, double precision, text)
+to annotator_curator;

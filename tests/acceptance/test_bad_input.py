@@ -1,0 +1,103 @@
+"""Bad input gets one line, exit code 2, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+GOOD_COUNTS = "feature\ts1\ts2\nhsa-miR-1-3p\t5\t0\nhsa-miR-2\t1\t7\n"
+GOOD_SAMPLES = "sample_id\tdataset_id\ttissue\ns1\td1\tskin\ns2\td1\t\n"
+
+
+def one_line(ended, *words):
+    lines = ended.err.strip().splitlines()
+    assert len(lines) == 1, ended.err
+    assert "Traceback" not in ended.err
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("retrain", "--field", "colour"),
+        ("retrain", "--preset", "best"),
+        ("evaluate", "--field", "tissue"),
+        ("evaluate", "--field", "tissue", "--scheme", "magic"),
+        ("import",),
+        ("sql",),
+        ("sql", "select 1", "--format", "xml"),
+        ("annotate", "--force"),
+        ("--config", "nowhere.toml", "status"),
+    ],
+)
+def test_wrong_arguments(program, arguments):
+    one_line(program.run(*arguments, code=2))
+    assert not program.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ANNOTATOR_BATCH_SIZE", "many"),
+        ("ANNOTATOR_BATCH_SIZE", "0"),
+        ("ANNOTATOR_PRESET", "best"),
+        ("ANNOTATOR_AGE_LIMITS", "65,0"),
+        ("ANNOTATOR_DATABASE_URL", "not a url"),
+    ],
+)
+def test_wrong_settings(program, variable, value):
+    one_line(program.run("status", code=2, **{variable: value}))
+
+
+def test_wrong_files_change_nothing(program, tmp_path):
+    program.run("migrate")
+    counts, samples = tmp_path / "counts.tsv", tmp_path / "samples.tsv"
+    samples.write_text(GOOD_SAMPLES)
+    for content, words in (
+        ("", ("counts.tsv",)),
+        (GOOD_COUNTS.replace("\t5", "\t-5"), ("line 2", "column 2")),
+        (GOOD_COUNTS.replace("\t7", "\t7.5"), ("line 3", "column 3")),
+        (GOOD_COUNTS.replace("\t7", "\tnan"), ("line 3", "column 3")),
+        (GOOD_COUNTS.replace("\t7", ""), ("line 3",)),
+        (GOOD_COUNTS.replace("\t", ","), ("line 1",)),
+        (GOOD_COUNTS.replace("s2", "s1"), ("line 1", "s1")),
+        (GOOD_COUNTS.replace("s2", "s3"), ("line 1", "s3")),
+    ):
+        counts.write_text(content)
+        one_line(program.run("import", str(counts), str(samples), code=2), *words)
+    counts.write_text(GOOD_COUNTS)
+    ontology = tmp_path / "ontology.tsv"
+    ontology.write_text("term\tparent\na\tb\nb\ta\n")
+    one_line(
+        program.run("import", str(counts), str(samples), "--ontology", str(ontology), code=2),
+        "ontology.tsv",
+    )
+    assert program.rows("select count(*) as n from atlas.sample") == [{"n": 0}]
+    one_line(program.run("import", str(tmp_path / "no.tsv"), str(samples), code=2), "no.tsv")
+    one_line(program.run("sql", "select * from nowhere", code=2), "nowhere")
+    one_line(program.run("retrain", "--field", "tissue", "--folds", "1", code=2))
+
+
+def test_an_empty_database(program):
+    one_line(program.run("status", code=3), "annotator migrate")
+    program.run("migrate")
+    assert "0 samples" in program.run("status").out
+    assert "retrain" in program.run("annotate").out
+    ended = program.run("retrain", "--field", "tissue", code=1)
+    assert "Traceback" not in ended.err
+    assert "no usable sample has a tissue label" in ended.out
+
+
+def test_a_database_that_is_away(program):
+    ended = program.run(
+        "status", code=4, ANNOTATOR_DATABASE_URL="postgresql://me:secret@127.0.0.1:9/atlas"
+    )
+    one_line(ended)
+    assert "secret" not in ended.err
+
+
+def test_demo_refuses_a_home_that_is_not_a_demo(program):
+    program.run("migrate")
+    one_line(program.run("demo", code=2), "not a demo")
+    one_line(program.run("demo", code=2, ANNOTATOR_DATABASE_URL="postgresql://127.0.0.1/x"))

@@ -1,0 +1,113 @@
+"""The daemon as a service manager runs it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+
+def wait_until(condition, seconds=90):
+    """Poll a condition: daemons say what they did in the database only."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.3)
+    pytest.fail(f"did not happen within {seconds} s")
+
+
+def forget_predictions(trained):
+    """Make every sample pending again by touching the mirror as its owner would."""
+    import psycopg
+
+    from annotator.settings import Settings
+    from annotator.store.connection import open_database
+
+    with (
+        open_database(Settings(home=trained.home)) as database,
+        database.connect() as connection,
+    ):
+        assert isinstance(connection, psycopg.Connection)
+        connection.execute("update atlas.sample set updated_at = clock_timestamp()")
+        connection.commit()
+
+
+def unanswered(trained):
+    return trained.rows(
+        "select count(*) as n from atlas.sample s join prediction p using (sample_id)"
+        " where p.is_current and p.sample_updated_at is distinct from s.updated_at"
+    )[0]["n"]
+
+
+def test_two_daemons_share_the_work_and_stop_in_order(trained):
+    trained.run("annotate")
+    forget_predictions(trained)
+    assert unanswered(trained) > 0
+    daemons = [trained.start("serve", ANNOTATOR_BATCH_SIZE="8") for _ in range(2)]
+    try:
+        wait_until(lambda: unanswered(trained) == 0)
+        wait_until(
+            lambda: len(trained.run("status", "--json").out.split('"silent_seconds"')) - 1 == 2
+        )
+        assert trained.run("status", "--daemon").code == 0
+    finally:
+        for daemon in daemons:
+            daemon.send_signal(signal.SIGTERM)
+        codes = [daemon.wait(60) for daemon in daemons]
+        errors = [daemon.stderr.read() for daemon in daemons]
+        for daemon in daemons:
+            daemon.stdout.close()
+            daemon.stderr.close()
+    assert codes == [0, 0], errors
+    assert not any("Traceback" in error for error in errors), errors
+    assert trained.run("status", "--daemon", code=1).code == 1
+    doubled = trained.rows(
+        "select sample_id, field from prediction where is_current group by 1, 2 having count(*) > 1"
+    )
+    assert doubled == []
+
+
+def test_killed_in_the_middle_the_next_pass_finishes(trained):
+    trained.run("annotate")
+    forget_predictions(trained)
+    pending = unanswered(trained)
+    process = trained.start("annotate", ANNOTATOR_BATCH_SIZE="4", ANNOTATOR_LEASE_SECONDS="2")
+    wait_until(lambda: unanswered(trained) < pending)
+    process.kill()
+    process.communicate()
+    half = trained.rows(
+        "select p.prediction_id from prediction p"
+        " where not exists (select from contribution c where c.prediction_id = p.prediction_id)"
+    )
+    assert half == []
+    time.sleep(2.5)  # the lease of the killed worker runs out
+    trained.run("annotate")
+    assert unanswered(trained) == 0
+
+
+def test_a_daemon_without_a_schema_needs_a_person(program):
+    ended = program.run("serve", code=3)
+    assert "annotator migrate" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_due_retraining_is_taken_by_one_daemon(trained):
+    before = trained.rows("select count(*) as n from training_run")[0]["n"]
+    daemons = [trained.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *") for _ in range(2)]
+    try:
+        wait_until(
+            lambda: trained.rows("select count(*) as n from training_run")[0]["n"] >= before + 3,
+            seconds=150,
+        )
+    finally:
+        for daemon in daemons:
+            daemon.send_signal(signal.SIGTERM)
+        for daemon in daemons:
+            daemon.communicate(timeout=60)
+    taken = trained.rows(
+        "select field, status, count(*) as n from training_run"
+        f" where run_id > {before} group by 1, 2"
+    )
+    assert {row["status"] for row in taken} <= {"skipped", "succeeded", "failed"}

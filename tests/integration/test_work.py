@@ -1,0 +1,513 @@
+"""The queue: what is pending, who has it, and what happens to those that died."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from annotator.store import work
+
+HASH = "0" * 64
+
+
+@pytest.fixture
+def daemon(database: Any, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    with as_daemon(database) as conn:
+        yield conn
+
+
+def as_daemon(database: Any) -> psycopg.Connection:
+    conn = database.connect()
+    conn.execute("set role annotator_daemon")
+    conn.commit()
+    return conn
+
+
+def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    cursor = conn.execute(statement, values)
+    rows = cursor.fetchall() if cursor.description else []
+    conn.commit()
+    return rows
+
+
+def add_samples(conn: psycopg.Connection, *names: str, dataset: str = "D1") -> None:
+    run(conn, "insert into atlas.dataset (dataset_id) values (%s) on conflict do nothing", dataset)
+    run(
+        conn,
+        "insert into atlas.sample (sample_id, dataset_id) select unnest(%s::text[]), %s",
+        list(names),
+        dataset,
+    )
+
+
+def add_release(conn: psycopg.Connection, field: str = "tissue") -> int:
+    """Make a release and put it live in place of the one before."""
+    run(
+        conn,
+        "update annotator.release set status = 'retired', retired_at = now()"
+        " where field = %s and status = 'live'",
+        field,
+    )
+    return int(
+        run(
+            conn,
+            "with t as (insert into annotator.training_run"
+            " (field, preset, status, seed, host, finished_at)"
+            " values (%s, 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
+            " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
+            " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
+            field,
+        )[0][0]
+    )
+
+
+def predict(
+    conn: psycopg.Connection, sample: str, release: int, status: str = "suggested"
+) -> int:
+    return int(
+        run(
+            conn,
+            "insert into annotator.prediction (sample_id, dataset_id, field, release_id,"
+            " input_hash, sample_updated_at, value, confidence, status, reason)"
+            " select sample_id, dataset_id, 'tissue', %s, %s, updated_at, 'liver', 0.9, %s, 'why'"
+            " from atlas.sample where sample_id = %s returning prediction_id",
+            release,
+            HASH,
+            status,
+            sample,
+        )[0][0]
+    )
+
+
+def review(conn: psycopg.Connection, prediction: int, decision: str) -> None:
+    run(
+        conn,
+        "insert into annotator.review (prediction_id, decision, value) values (%s, %s, %s)",
+        prediction,
+        decision,
+        None if decision == "rejected" else "liver",
+    )
+
+
+def quarantine(conn: psycopg.Connection, sample: str, release: int | None) -> None:
+    run(
+        conn,
+        "insert into annotator.quarantine"
+        " (sample_id, field, release_id, sample_updated_at, code, reason)"
+        " select sample_id, 'tissue', %s, updated_at, 'no_counts', 'why'"
+        " from atlas.sample where sample_id = %s",
+        release,
+        sample,
+    )
+
+
+def change(conn: psycopg.Connection, sample: str) -> None:
+    run(
+        conn,
+        "update atlas.sample set updated_at = clock_timestamp() where sample_id = %s",
+        sample,
+    )
+
+
+def queued(conn: psycopg.Connection) -> list[str]:
+    return [row[0] for row in run(conn, "select sample_id from annotator.work order by 1")]
+
+
+def names_of(claimed: list[Any]) -> list[str]:
+    return [sample.sample_id for sample in claimed]
+
+
+def test_queues_exactly_what_is_missing_and_unanswered(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(
+        connection, "curated", "number", "empty_value", "nothing", "answered", "abstained",
+        "answered_before", "changed", "accepted", "corrected", "rejected", "unusable",
+        "unusable_then", "unusable_here", "unusable_before", "other_field",
+    )  # fmt: skip
+    before = add_release(connection)
+    accepted = predict(connection, "accepted", before)
+    corrected = predict(connection, "corrected", before)
+    rejected = predict(connection, "rejected", before)
+    predict(connection, "answered_before", before)
+    release = add_release(connection)
+    run(
+        connection,
+        "insert into atlas.annotation (sample_id, field, value, numeric_value) values"
+        " ('curated', 'tissue', 'liver', null), ('number', 'tissue', null, 4),"
+        " ('empty_value', 'tissue', null, null), ('other_field', 'sex', 'female', null)",
+    )
+    predict(connection, "answered", release)
+    predict(connection, "abstained", release, "abstained")
+    predict(connection, "changed", release)
+    review(connection, accepted, "accepted")
+    review(connection, corrected, "corrected")
+    review(connection, rejected, "rejected")
+    quarantine(connection, "unusable", None)
+    quarantine(connection, "unusable_then", None)
+    quarantine(connection, "unusable_here", release)
+    quarantine(connection, "unusable_before", before)
+    for sample in ("changed", "accepted", "unusable_then"):
+        change(connection, sample)
+
+    expected = [
+        "answered_before", "changed", "empty_value", "nothing", "other_field", "rejected",
+        "unusable_before", "unusable_then",
+    ]  # fmt: skip
+    assert work.count_pending(daemon, "tissue", release) == len(expected)
+    assert work.queue_pending(daemon, "tissue", release) == len(expected)
+    assert queued(connection) == expected
+    assert work.pending_counts(daemon) == {"tissue": (len(expected), 0)}
+
+
+def test_queueing_again_touches_no_row(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b")
+    release = add_release(connection)
+    assert work.queue_pending(daemon, "tissue", release) == 2
+    rows = "select sample_id, ctid::text, xmin::text, xmax::text from annotator.work order by 1"
+    before = run(connection, rows)
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    assert run(connection, rows) == before
+
+
+def test_a_new_release_or_version_queues_anew_unless_leased(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b", "c")
+    first = add_release(connection)
+    work.queue_pending(daemon, "tissue", first)
+    assert names_of(work.claim(daemon, "w1", "tissue", first, 1, 600)) == ["a"]
+    assert names_of(work.claim(daemon, "w2", "tissue", first, 1, 0)) == ["b"]
+    second = add_release(connection)
+    assert work.queue_pending(daemon, "tissue", second) == 2
+    rows = run(
+        connection,
+        "select sample_id, release_id, leased_by, attempts from annotator.work order by 1",
+    )
+    assert rows == [("a", first, "w1", 1), ("b", second, None, 0), ("c", second, None, 0)]
+    change(connection, "c")
+    assert work.queue_pending(daemon, "tissue", second) == 1
+    (claimed,) = [s for s in work.claim(daemon, "w1", "tissue", second, 9, 9) if s.sample_id == "c"]
+    updated = run(connection, "select updated_at from atlas.sample where sample_id = 'c'")
+    assert claimed.sample_updated_at == updated[0][0]
+
+
+def test_removes_what_is_settled_unless_leased(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    work.claim(daemon, "w1", "tissue", release, 1, 600)
+    run(
+        connection,
+        "insert into atlas.annotation (sample_id, field, value)"
+        " select sample_id, 'tissue', 'liver' from atlas.sample",
+    )
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    assert queued(connection) == ["a"]
+    assert work.release_claims(daemon, "w1") == 1
+    work.queue_pending(daemon, "tissue", release)
+    assert queued(connection) == []
+
+
+def test_a_release_that_is_not_live_queues_and_claims_nothing(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    first = add_release(connection)
+    work.queue_pending(daemon, "tissue", first)
+    add_release(connection)
+    assert work.queue_pending(daemon, "tissue", first) == 0
+    assert queued(connection) == ["a"]
+    assert work.claim(daemon, "w1", "tissue", first, 9, 600) == []
+
+
+def test_fields_are_queued_apart(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    tissue, sex = add_release(connection, "tissue"), add_release(connection, "sex")
+    work.queue_pending(daemon, "tissue", tissue)
+    work.queue_pending(daemon, "sex", sex)
+    assert names_of(work.claim(daemon, "w1", "sex", sex, 9, 600)) == ["a"]
+    assert work.pending_counts(daemon) == {"sex": (0, 1), "tissue": (1, 0)}
+
+
+def test_works_over_views_without_keys_or_times(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b")
+    run(connection, "alter table atlas.sample rename to kept_sample")
+    run(connection, "alter table atlas.annotation rename to kept_annotation")
+    run(
+        connection,
+        "create view atlas.sample as select sample_id, dataset_id, organism, is_cell_line,"
+        " attributes, null::timestamptz as updated_at from atlas.kept_sample",
+    )
+    run(
+        connection,
+        "create view atlas.annotation as select 'b' as sample_id, 'tissue' as field,"
+        " 'liver' as value, null::float as numeric_value, null as term_id, 'x' as source",
+    )
+    run(connection, "grant select on atlas.sample, atlas.annotation to annotator_daemon")
+    release = add_release(connection)
+    assert work.queue_pending(daemon, "tissue", release) == 1
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    (claimed,) = work.claim(daemon, "w1", "tissue", release, 9, 600)
+    assert (claimed.sample_id, claimed.sample_updated_at) == ("a", None)
+    work.release_claims(daemon, "w1")
+    predict(connection, "a", release)
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    assert queued(connection) == []
+
+
+def test_claims_whole_datasets_in_order(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "d", dataset="D2")
+    add_samples(connection, "b", "c", dataset="D1")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    assert names_of(work.claim(daemon, "w1", "tissue", release, 3, 600)) == ["b", "c", "a"]
+    assert names_of(work.claim(daemon, "w2", "tissue", release, 3, 600)) == ["d"]
+    assert work.claim(daemon, "w3", "tissue", release, 3, 600) == []
+
+
+def in_threads(count: int, body: Any) -> list[Any]:
+    """Run ``body(number)`` in threads that start together; re-raise what they raise."""
+    barrier = threading.Barrier(count)
+    results: list[Any] = [None] * count
+    errors: list[BaseException] = []
+
+    def one(number: int) -> None:
+        try:
+            barrier.wait()
+            results[number] = body(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def test_eight_claimers_never_share_a_sample(
+    database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    names = [f"s{number:03}" for number in range(200)]
+    add_samples(connection, *names)
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+
+    def claim_all(number: int) -> list[str]:
+        taken: list[str] = []
+        with as_daemon(database) as conn:
+            while batch := work.claim(conn, f"w{number}", "tissue", release, 7, 600):
+                taken += names_of(batch)
+        return taken
+
+    taken = in_threads(8, claim_all)
+    assert sorted(sample for part in taken for sample in part) == names
+
+
+def test_daemons_that_queue_at_once_queue_each_sample_once(
+    database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    names = [f"s{number:03}" for number in range(50)]
+    add_samples(connection, *names)
+    release = add_release(connection)
+
+    def queue(number: int) -> int:
+        with as_daemon(database) as conn:
+            return work.queue_pending(conn, "tissue", release)
+
+    assert sorted(in_threads(4, queue)) == [0, 0, 0, 50]
+    assert queued(connection) == names
+
+
+def test_a_lease_that_ran_out_is_taken_over(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    assert names_of(work.claim(daemon, "w1", "tissue", release, 9, 0)) == ["a"]
+    assert work.pending_counts(daemon) == {"tissue": (1, 0)}
+    assert names_of(work.claim(daemon, "w2", "tissue", release, 9, 600)) == ["a"]
+    assert work.claim(daemon, "w3", "tissue", release, 9, 600) == []
+    assert run(connection, "select leased_by, attempts from annotator.work") == [("w2", 2)]
+    assert work.release_claims(daemon, "w1") == 0
+    assert work.release_claims(daemon, "w2") == 1
+
+
+def test_a_claim_is_committed_whatever_the_connection_did_before(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    daemon.execute("select 1")  # leaves a transaction open
+    work.queue_pending(daemon, "tissue", release)
+    daemon.execute("select 1")
+    work.claim(daemon, "w1", "tissue", release, 9, 600)
+    daemon.rollback()
+    assert run(connection, "select leased_by from annotator.work") == [("w1",)]
+
+
+def test_a_callers_transaction_decides_over_what_is_in_it(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    with daemon.transaction(force_rollback=True):
+        assert work.queue_pending(daemon, "tissue", release) == 1
+    assert queued(connection) == []
+
+
+def test_suspects_come_last_and_alone(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b", "c", "d")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    run(
+        connection,
+        "update annotator.work set attempts = %s where sample_id in ('a', 'b')",
+        work.SUSPECT_ATTEMPTS,
+    )
+    claims = [names_of(work.claim(daemon, "w1", "tissue", release, 9, 600)) for _ in range(4)]
+    assert claims == [["c", "d"], ["a"], ["b"], []]
+
+
+def test_a_sample_that_kills_its_workers_ends_in_quarantine_without_its_neighbours(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "good1", "good2", "killer")
+    release = add_release(connection)
+    predict(connection, "killer", release)
+    change(connection, "killer")
+    work.queue_pending(daemon, "tissue", release)
+    for _ in range(20):
+        claimed = work.claim(daemon, "w1", "tissue", release, 9, 0)
+        if "killer" not in names_of(claimed):
+            for sample in names_of(claimed):
+                run(connection, "delete from annotator.work where sample_id = %s", sample)
+                predict(connection, sample, release)
+        work.quarantine_repeat_offenders(daemon, "tissue")
+    assert run(
+        connection, "select sample_id, field, release_id, code from annotator.quarantine"
+    ) == [("killer", "tissue", release, "repeatedly_failed")]
+    assert queued(connection) == []
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    assert run(connection, "select count(*) from annotator.suggestion") == [(2,)]
+    assert run(
+        connection, "select subject, detail -> 'samples' from annotator.event"
+        " where kind = 'failure'"
+    ) == [("tissue", ["killer"])]
+    assert work.queue_pending(daemon, "tissue", add_release(connection)) == 3
+
+
+def test_a_leased_sample_is_not_given_up_yet(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    run(connection, "update annotator.work set attempts = 4")
+    work.claim(daemon, "w1", "tissue", release, 9, 600)
+    assert work.quarantine_repeat_offenders(daemon, "tissue") == 0
+    work.release_claims(daemon, "w1")
+    assert work.quarantine_repeat_offenders(daemon, "tissue") == 1
+
+
+def repeated_scans(node: dict[str, Any]) -> Iterator[str]:
+    """Find every table that is read whole again for each row of something else."""
+    children = node.get("Plans", [])
+    for child in children:
+        again = child.get("Parent Relationship") == "SubPlan" or (
+            node["Node Type"] == "Nested Loop" and child is children[-1]
+        )
+        yield from whole_scans(child) if again else repeated_scans(child)
+
+
+def whole_scans(node: dict[str, Any]) -> Iterator[str]:
+    if node["Node Type"] == "Seq Scan":
+        yield node["Relation Name"]
+    for child in node.get("Plans", []):
+        yield from whole_scans(child)
+
+
+def test_a_repeated_scan_is_recognised(connection: psycopg.Connection) -> None:
+    release = add_release(connection)
+    fill(connection, 300, release)
+    connection.execute("set local enable_hashjoin = off")
+    connection.execute("set local enable_mergejoin = off")
+    connection.execute("set local enable_indexscan = off")
+    connection.execute("set local enable_indexonlyscan = off")
+    connection.execute("set local enable_bitmapscan = off")
+    names = {"field": "tissue", "release_id": release}
+    row = connection.execute(f"explain (format json) {work._COUNT_PENDING}", names).fetchone()
+    assert row is not None
+    assert "annotation" in list(repeated_scans(row[0][0]["Plan"]))
+
+
+def fill(conn: psycopg.Connection, samples: int, release: int) -> None:
+    run(conn, "insert into atlas.dataset (dataset_id) values ('D')")
+    run(
+        conn,
+        "insert into atlas.sample (sample_id, dataset_id)"
+        " select 's' || i, 'D' from generate_series(1, %s) i",
+        samples,
+    )
+    run(
+        conn,
+        "insert into atlas.annotation (sample_id, field, value)"
+        " select 's' || i, 'tissue', 'liver' from generate_series(1, %s) i",
+        samples // 2,
+    )
+    run(
+        conn,
+        "insert into annotator.prediction (sample_id, dataset_id, field, release_id, input_hash,"
+        " sample_updated_at, value, confidence, status)"
+        " select sample_id, dataset_id, 'tissue', %s, %s, updated_at, 'liver', 0.9, 'suggested'"
+        " from atlas.sample s"
+        " where not exists (select from atlas.annotation a where a.sample_id = s.sample_id)",
+        release,
+        HASH,
+    )
+
+
+@pytest.mark.parametrize("samples", [1_000, 40_000])
+@pytest.mark.parametrize("state", ["all answered", "all queued", "statistics are old"])
+def test_no_plan_reads_a_table_once_a_row(
+    connection: psycopg.Connection, samples: int, state: str
+) -> None:
+    tables = ("atlas.sample", "atlas.annotation", "annotator.prediction", "annotator.work")
+    release = add_release(connection)
+    if state == "statistics are old":
+        run(connection, f"analyze {', '.join(tables)}")
+    fill(connection, samples, release)
+    if state == "all queued":
+        release = add_release(connection)
+        assert work.queue_pending(connection, "tissue", release) == samples // 2
+    if state != "statistics are old":
+        run(connection, f"analyze {', '.join(tables)}")
+    names = {"field": "tissue", "release_id": release}
+    connection.execute(work._COMPARE_BY_HASH)
+    for statement in (work._QUEUE, work._REMOVE, work._COUNT_PENDING):
+        row = connection.execute(f"explain (format json) {statement}", names).fetchone()
+        assert row is not None
+        assert list(repeated_scans(row[0][0]["Plan"])) == []
+    expected = samples // 2 if state == "all queued" else 0
+    assert work.count_pending(connection, "tissue", release) == expected

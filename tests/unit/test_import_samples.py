@@ -1,0 +1,153 @@
+"""SAMPLES files."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from annotator.atlas.importers import read_samples
+from annotator.domain import SampleRecord
+from annotator.errors import InputError
+
+GOOD = (
+    "sample_id\tdataset_id\ttissue\tsex\tage\torganism\tis_cell_line\tplatform\n"
+    "S1\tD1\tliver\tFemale\t58.0\tHomo sapiens\tno\tHiSeq\n"
+    "S2\tD1\t\t\t\t\t\t\n"
+    "S3\tD2\t blood \tM\t0.5\t\tTRUE\t\n"
+)
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "samples.tsv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal(path: Path) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_samples(path)
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
+    assert read_samples(write(tmp_path, GOOD)) == (
+        SampleRecord(
+            "S1",
+            "D1",
+            {"tissue": "liver", "sex": "female", "age": "58"},
+            {"age": 58.0},
+            organism="Homo sapiens",
+            is_cell_line=False,
+            attributes={"platform": "HiSeq"},
+        ),
+        SampleRecord("S2", "D1", {}, {}),
+        SampleRecord(
+            "S3",
+            "D2",
+            {"tissue": "blood", "sex": "male", "age": "0.5"},
+            {"age": 0.5},
+            is_cell_line=True,
+        ),
+    )
+
+
+def test_windows_line_ends_a_mark_gzip_and_blank_lines_change_nothing(tmp_path: Path) -> None:
+    expected = read_samples(write(tmp_path, GOOD))
+    dressed = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode() + b"\r\n\r\n"
+    assert read_samples(write(tmp_path, dressed)) == expected
+    assert read_samples(write(tmp_path, gzip.compress(dressed))) == expected
+
+
+def test_two_columns_are_enough_in_any_order(tmp_path: Path) -> None:
+    assert read_samples(write(tmp_path, "dataset_id\tsample_id\nD\tS")) == (
+        SampleRecord("S", "D", {}, {}),
+    )
+
+
+@pytest.mark.parametrize("text", ["58", "58.0", "5.8e1", "058"])
+def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: str) -> None:
+    (sample,) = read_samples(write(tmp_path, f"sample_id\tdataset_id\tage\nS\tD\t{text}\n"))
+    assert (sample.values["age"], sample.numbers["age"]) == ("58", 58.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "message"),
+    [
+        ("S2\t", "S1\t", 3, "1 (sample_id)", "'S1' stands in line 2 already"),
+        ("S2\t", " \t", 3, "1 (sample_id)", "sample id is empty"),
+        ("S2\tD1", "S2\t", 3, "2 (dataset_id)", "'S2' has no dataset"),
+        ("Female", "unknown", 2, "4 (sex)", "neither female nor male"),
+        ("58.0", "old", 2, "5 (age)", "not a number"),
+        ("58.0", "nan", 2, "5 (age)", "not a number"),
+        ("58.0", "inf", 2, "5 (age)", "not a number"),
+        ("58.0", "5_8", 2, "5 (age)", "not a number"),
+        ("58.0", "58 years", 2, "5 (age)", "not a number"),
+        ("58.0", "-1", 2, "5 (age)", "negative"),
+        ("58.0", "131", 2, "5 (age)", "more than 130"),
+        ("58.0", "1e999", 2, "5 (age)", "more than 130"),
+        ("\tno\t", "\tmaybe\t", 2, "7 (is_cell_line)", "none of true"),
+        ("\tHiSeq", "", 2, 7, "7 columns where the header has 8"),
+        ("\tHiSeq", "\tHiSeq\tx", 2, 9, "9 columns where the header has 8"),
+        ("S3\t", "\nS3\t", 4, None, "blank"),
+        ("sample_id", "name", 1, None, "no column 'sample_id'"),
+        ("dataset_id", "study", 1, None, "no column 'dataset_id'"),
+        ("sample_id", '"sample_id"', 1, None, "without quotation marks"),
+        ("platform", "sex", 1, 8, "'sex' stands in column 4 already"),
+        ("platform", " ", 1, 8, "no name"),
+        ("platform", "Tissue", 1, 8, "must be written 'tissue'"),
+        ("liver", "li\0ver", 2, 3, "NUL"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_the_right_place(
+    tmp_path: Path, old: str, new: str, line: int, column: int | str | None, message: str
+) -> None:
+    error = refusal(write(tmp_path, GOOD.replace(old, new, 1)))
+    assert (error.line, error.column) == (line, column)
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        (b"", None, "empty"),
+        (b"\n \n", 1, "first line is empty"),
+        (b"sample_id\tdataset_id\n", 2, "no sample"),
+        (b"sample_id,dataset_id\nS,D\n", 1, "commas"),
+        (b"sample_id\tdataset_id\nS\tD\xe9\n", 2, "0xe9 is not UTF-8"),
+        (gzip.compress(GOOD.encode())[:-9], None, "cut off"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(
+    tmp_path: Path, content: bytes, line: int | None, message: str
+) -> None:
+    error = refusal(write(tmp_path, content))
+    assert message in str(error)
+    assert line is None or error.line == line
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in str(refusal(tmp_path / "absent.tsv"))
+    assert "cannot be read" in str(refusal(tmp_path))
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=st.binary(max_size=80), keep_header=st.booleans())
+def test_whatever_stands_in_a_file_only_an_input_error_comes_out(
+    tmp_path: Path, content: bytes, keep_header: bool
+) -> None:
+    if keep_header:
+        content = b"sample_id\tdataset_id\tage\tsex\nS1\tD1\t" + content
+    try:
+        samples = read_samples(write(tmp_path, content))
+    except InputError:
+        return
+    assert len({sample.sample_id for sample in samples}) == len(samples) > 0
+    assert all(sample.dataset_id for sample in samples)
+    assert all(0 <= sample.numbers.get("age", 0) <= 130 for sample in samples)

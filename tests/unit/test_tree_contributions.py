@@ -1,0 +1,312 @@
+"""The oracle is the definition: Shapley values over all subsets of features, where
+the expectation given a subset follows the known splits and averages the others
+by the training weight of their branches."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+
+from annotator.errors import ArtefactError, InputError
+from annotator.explain import trees
+from annotator.explain.trees import (
+    ForestExplainer,
+    boosting_contributions,
+    forest_contributions,
+)
+
+
+def shapley(expectation, features: int) -> np.ndarray:
+    """Return Shapley values of ``expectation(frozenset)`` and, last, that of the empty set."""
+    known = cache(expectation)
+    values = np.zeros(features + 1)
+    values[-1] = known(frozenset())
+    for feature in range(features):
+        others = [other for other in range(features) if other != feature]
+        for size in range(features):
+            weight = factorial(size) * factorial(features - size - 1) / factorial(features)
+            for subset in map(frozenset, combinations(others, size)):
+                values[feature] += weight * (known(subset | {feature}) - known(subset))
+    return values
+
+
+def forest_expectation(estimator, row, target):
+    def of_node(tree, node, subset):
+        left, right = tree.children_left[node], tree.children_right[node]
+        if left < 0:
+            return tree.value[node, 0, target]
+        if tree.feature[node] in subset:
+            goes_left = np.float32(row[tree.feature[node]]) <= tree.threshold[node]
+            return of_node(tree, left if goes_left else right, subset)
+        weight = tree.weighted_n_node_samples
+        return (
+            weight[left] * of_node(tree, left, subset)
+            + weight[right] * of_node(tree, right, subset)
+        ) / (weight[left] + weight[right])
+
+    return lambda subset: np.mean(
+        [of_node(member.tree_, 0, subset) for member in estimator.estimators_]
+    )
+
+
+def booster_expectation(booster, row, target):
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    model = learner["gradient_booster"]["model"]
+    base = json.loads(learner["learner_model_param"]["base_score"])
+
+    def of_node(tree, node, subset):
+        left, right = tree["left_children"][node], tree["right_children"][node]
+        if left < 0:
+            return tree["split_conditions"][node]
+        feature = tree["split_indices"][node]
+        if feature in subset:
+            goes_left = row[feature] < np.float32(tree["split_conditions"][node])
+            return of_node(tree, left if goes_left else right, subset)
+        weight = tree["sum_hessian"]
+        return (
+            weight[left] * of_node(tree, left, subset)
+            + weight[right] * of_node(tree, right, subset)
+        ) / (weight[left] + weight[right])
+
+    own = [
+        tree
+        for tree, group in zip(model["trees"], model["tree_info"], strict=True)
+        if group == target
+    ]
+    start = base[target] if isinstance(base, list) else base
+    return lambda subset: start + sum(of_node(tree, 0, subset) for tree in own)
+
+
+def make_data(seed: int, samples: int = 60, features: int = 5, classes: int = 3):
+    random = np.random.default_rng(seed)
+    # Few distinct values: thresholds and inputs coincide, zeros are common.
+    inputs = random.integers(-2, 4, (samples, features)).astype(np.float32) / np.float32(3)
+    labels = (inputs[:, 0] + 0.5 * inputs[:, 1] * (inputs[:, 2] > 0) + 1).astype(int) % classes
+    labels[:classes] = np.arange(classes)
+    return inputs, labels
+
+
+def fit_forest(inputs, labels, **options) -> RandomForestClassifier:
+    settings = {"n_estimators": 4, "max_depth": 4, "random_state": 0} | options
+    return RandomForestClassifier(**settings).fit(inputs, labels)
+
+
+def fit_booster(inputs, labels, classes=3, **options) -> xgboost.Booster:
+    parameters = {
+        "objective": "multi:softprob",
+        "num_class": classes,
+        "max_depth": 3,
+        "nthread": 1,
+    } | options
+    return xgboost.train(parameters, xgboost.DMatrix(inputs, labels), 3)
+
+
+@pytest.mark.parametrize("weights", [None, "balanced_subsample"])
+def test_forest_equals_the_definition_of_shapley_values(weights) -> None:
+    inputs, labels = make_data(1)
+    estimator = fit_forest(inputs, labels, class_weight=weights)
+    rows, targets = inputs[:6], np.array([0, 1, 2, 0, 1, 2])
+    values, bias = forest_contributions(estimator, np.arange(5), rows, targets)
+    for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
+        expected = shapley(forest_expectation(estimator, row, target), 5)
+        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-6)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_boosting_equals_the_definition_of_shapley_values(classes) -> None:
+    inputs, labels = make_data(2, classes=classes)
+    booster = fit_booster(inputs, labels, classes)
+    rows, targets = inputs[:6], np.arange(6) % classes
+    values, bias = boosting_contributions(booster, rows, targets)
+    for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
+        expected = shapley(booster_expectation(booster, row, int(target)), 5)
+        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-5)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-5)
+
+
+def test_boosting_sums_to_the_margin_of_the_class(monkeypatch) -> None:
+    inputs, labels = make_data(3)
+    booster = fit_booster(inputs, labels)
+    targets = labels[::-1].copy()
+    whole = boosting_contributions(booster, inputs, targets, threads=1)
+    margins = booster.predict(xgboost.DMatrix(inputs), output_margin=True)
+    np.testing.assert_allclose(
+        whole[0].sum(axis=1) + whole[1], margins[np.arange(len(inputs)), targets], atol=1e-5
+    )
+    monkeypatch.setattr(trees, "VALUES_AT_ONCE", 7 * 3 * 6)
+    for one, other in zip(whole, boosting_contributions(booster, inputs, targets), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_threads_of_the_process_are_left_as_they_were() -> None:
+    inputs, labels = make_data(3)
+    booster = fit_booster(inputs, labels)
+    before = (xgboost.get_config(), booster.save_config())
+    boosting_contributions(booster, inputs, labels, threads=2)
+    assert (xgboost.get_config(), booster.save_config()) == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    classes=st.integers(2, 4),
+    depth=st.sampled_from([1, 3, None]),
+    features=st.integers(1, 6),
+)
+def test_forest_contributions_sum_to_the_probability(seed, classes, depth, features) -> None:
+    inputs, labels = make_data(seed, features=max(3, features), classes=classes)
+    estimator = fit_forest(inputs[:, :features], labels, max_depth=depth)
+    targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
+    values, bias = forest_contributions(estimator, np.arange(features), inputs, targets)
+    probability = estimator.predict_proba(inputs[:, :features])
+    np.testing.assert_allclose(
+        values.sum(axis=1) + bias, probability[np.arange(len(inputs)), targets], atol=1e-5
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), scale=st.sampled_from([1e-3, 1.0, 1e30]))
+def test_every_split_of_the_rewritten_forest_is_the_forests_own(seed, scale) -> None:
+    random = np.random.default_rng(seed)
+    inputs = (random.normal(size=(80, 3)) * scale).astype(np.float32)
+    estimator = fit_forest(inputs, random.integers(0, 3, 80), max_depth=None)
+    thresholds = np.concatenate(
+        [member.tree_.threshold[member.tree_.feature >= 0] for member in estimator.estimators_]
+    )
+    near = thresholds.astype(np.float32)
+    edges = np.concatenate(
+        [near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))]
+    )
+    rows = random.choice(edges, (200, 3))
+    explainer = ForestExplainer(estimator, np.arange(3))
+    expected = estimator.predict_proba(rows)
+    for target in range(3):
+        predicted = explainer.booster(target).predict(xgboost.DMatrix(rows))
+        np.testing.assert_allclose(predicted, expected[:, target], atol=1e-6)
+        # Contributions walk the trees in another way than predictions do.
+        values, bias = explainer.contributions(rows, np.full(len(rows), target))
+        np.testing.assert_allclose(values.sum(axis=1) + bias, expected[:, target], atol=1e-5)
+
+
+def test_a_zero_that_stands_on_a_threshold_of_zero_goes_left() -> None:
+    inputs = np.array([[-1.0], [1.0]] * 4, np.float32)
+    estimator = fit_forest(inputs, np.array([0, 1] * 4), bootstrap=False)
+    assert estimator.estimators_[0].tree_.threshold[0] == 0.0
+    values, bias = forest_contributions(
+        estimator, np.array([0]), np.zeros((1, 1), np.float32), np.array([0])
+    )
+    assert (values.sum() + bias)[0] == pytest.approx(1.0)
+
+
+def test_feature_indices_place_the_forests_columns_among_the_inputs() -> None:
+    inputs, labels = make_data(5)
+    columns = np.array([7, 2, 0, 9, 4])
+    wide = np.full((len(inputs), 11), 5.0, np.float32)
+    wide[:, columns] = inputs
+    estimator = fit_forest(inputs, labels)
+    narrow_values, narrow_bias = forest_contributions(estimator, np.arange(5), inputs, labels)
+    values, bias = forest_contributions(estimator, columns, wide, labels)
+    assert values.shape == wide.shape
+    np.testing.assert_array_equal(values[:, columns], narrow_values)
+    np.testing.assert_array_equal(bias, narrow_bias)
+    assert not values[:, [1, 3, 5, 6, 8, 10]].any()
+    assert np.abs(narrow_values).sum() > 1.0
+
+
+def test_targets_are_columns_of_predict_proba_whatever_the_classes_are_called() -> None:
+    inputs, labels = make_data(6)
+    names = np.array(["liver", "blood", "brain"], dtype=object)[labels]
+    estimator = fit_forest(inputs, names)
+    for target, name in enumerate(estimator.classes_):
+        values, bias = forest_contributions(
+            estimator, np.arange(5), inputs, np.full(len(inputs), target)
+        )
+        np.testing.assert_allclose(
+            values.sum(axis=1) + bias, estimator.predict_proba(inputs)[:, target], atol=1e-5
+        )
+        assert (values.sum(axis=1) + bias)[names == name].mean() > 0.5
+
+
+def test_a_forest_of_single_leaves_explains_nothing() -> None:
+    inputs, labels = make_data(7)
+    estimator = fit_forest(inputs, labels, min_samples_split=1000)
+    assert estimator.estimators_[0].tree_.node_count == 1
+    values, bias = forest_contributions(estimator, np.arange(5), inputs, labels)
+    assert not values.any()
+    np.testing.assert_allclose(
+        bias, estimator.predict_proba(inputs)[np.arange(len(inputs)), labels], atol=1e-6
+    )
+
+
+def test_chunks_and_threads_change_nothing(monkeypatch) -> None:
+    inputs, labels = make_data(8)
+    estimator = fit_forest(inputs, labels)
+    whole = ForestExplainer(estimator, np.arange(5)).contributions(inputs, labels)
+    monkeypatch.setattr(trees, "VALUES_AT_ONCE", 7 * 6)
+    parts = ForestExplainer(estimator, np.arange(5), threads=1).contributions(inputs, labels)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_class_is_rewritten_once() -> None:
+    inputs, labels = make_data(8)
+    explainer = ForestExplainer(fit_forest(inputs, labels), np.arange(5))
+    first = explainer.booster(1)
+    explainer.contributions(inputs, labels)
+    assert explainer.booster(1) is first
+
+
+def test_no_samples_give_no_rows() -> None:
+    inputs, labels = make_data(9)
+    none = np.empty((0, 5), np.float32), np.empty(0, np.int64)
+    for values, bias in (
+        forest_contributions(fit_forest(inputs, labels), np.arange(5), *none),
+        boosting_contributions(fit_booster(inputs, labels), *none),
+    ):
+        assert values.shape == (0, 5)
+        assert bias.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, t: (x[:, :4], t), "features|lack column"),
+        (lambda x, t: (x[0], t), "shape"),
+        (lambda x, t: (np.where(x == x[3], np.float32(np.nan), x), t), "not finite"),
+        (lambda x, t: (x, t[:-1]), "do not fit"),
+        (lambda x, t: (x, t.astype(float)), "do not fit"),
+        (lambda x, t: (x, t + 1), "class number 3"),
+        (lambda x, t: (x, t - 1), "class number -1"),
+    ],
+)
+def test_says_which_input_does_not_fit(change, words) -> None:
+    inputs, labels = make_data(10)
+    estimator, booster = fit_forest(inputs, labels), fit_booster(inputs, labels)
+    with pytest.raises(InputError, match=words):
+        forest_contributions(estimator, np.arange(5), *change(inputs, labels))
+    with pytest.raises(InputError, match=words):
+        boosting_contributions(booster, *change(inputs, labels))
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2], [0, 1, 2, 3, 3], [-1, 0, 1, 2, 3]])
+def test_refuses_feature_indices_that_do_not_fit_the_forest(columns) -> None:
+    inputs, labels = make_data(11)
+    with pytest.raises(ArtefactError, match="feature indices"):
+        ForestExplainer(fit_forest(inputs, labels), np.array(columns))
+
+
+def test_refuses_a_forest_of_several_outputs() -> None:
+    inputs, labels = make_data(12)
+    estimator = fit_forest(inputs, np.column_stack([labels, labels]))
+    with pytest.raises(ArtefactError, match="2 outputs"):
+        ForestExplainer(estimator, np.arange(5))
