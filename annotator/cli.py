@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,8 @@ from annotator.logs import configure_logging, progress
 from annotator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from annotator.jobs.retrain import RetrainOutcome
     from annotator.store.connection import Database
 
@@ -33,7 +35,9 @@ INTERRUPTED = 130
 
 _file = click.Path(path_type=Path)
 _field = click.Choice(tuple(FIELDS))
-_preset = click.option("--preset", type=click.Choice(("default", "paper")), help="How models are made.")
+_preset = click.option(
+    "--preset", type=click.Choice(("default", "paper")), help="How models are made."
+)
 _folds = click.option(
     "--folds",
     type=click.IntRange(min=2),
@@ -74,7 +78,9 @@ def _database(settings: Settings) -> Iterator[Database]:
 
 def _changed(settings: Settings, **options: Any) -> Settings:
     """Return the settings with the options that were given on the command line."""
-    return replace(settings, **{name: value for name, value in options.items() if value is not None})
+    return replace(
+        settings, **{name: value for name, value in options.items() if value is not None}
+    )
 
 
 @command_line.command()
@@ -110,14 +116,14 @@ def migrate(settings: Settings) -> None:
     help="What the features of COUNTS are.",
 )
 @click.pass_obj
-def import_(settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str) -> None:
+def import_(
+    settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
+) -> None:
     """Load or update the mirror from COUNTS and SAMPLES, all of it or nothing."""
     from annotator.jobs.import_files import import_files
 
     with _database(settings) as database:
-        summary = import_files(
-            database, counts, samples, ontology=ontology, kind=FeatureKind(kind)
-        )
+        summary = import_files(database, counts, samples, ontology=ontology, kind=FeatureKind(kind))
     click.echo(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
         f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
@@ -201,7 +207,9 @@ def serve(settings: Settings) -> None:
 )
 @_preset
 @_folds
-@click.option("--level", type=click.Choice(("term", "group")), help="Tissue terms, or tissue groups.")
+@click.option(
+    "--level", type=click.Choice(("term", "group")), help="Tissue terms, or tissue groups."
+)
 @click.option("--json", "json_file", type=_file, help="Also write the figures to this file.")
 @click.pass_obj
 def evaluate(
@@ -278,6 +286,8 @@ def _end(code: int, message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line; turn every expected error into one line and a code."""
+    # As for Ctrl-C: what is open is closed in order. The daemon sets handlers of its own.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         command_line.main(standalone_mode=False, prog_name="annotator")
     except click.exceptions.NoArgsIsHelpError as error:

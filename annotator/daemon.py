@@ -15,9 +15,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -26,10 +25,15 @@ from annotator import __version__
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
 from annotator.jobs.annotate import annotate
 from annotator.jobs.worker import worker_name
-from annotator.settings import Settings
 from annotator.store import service
 from annotator.store.connection import Database, translating
 from annotator.store.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from annotator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ class Daemon:
         if self.fatal is not None:
             raise self.fatal
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:

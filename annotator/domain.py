@@ -7,13 +7,14 @@ commands which need no arrays start quickly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import numpy as np
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix

@@ -8,14 +8,17 @@ which is how secrets reach a container.
 
 from __future__ import annotations
 
+import itertools
 import os
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PREFIX = "ANNOTATOR_"
 FILE_NAME = "annotator.toml"
@@ -83,7 +86,7 @@ class Settings:
     age_limits: tuple[float, ...] = _setting(
         (0.0, 65.0, 110.0),
         "limits of the age intervals in years, ascending; the first interval includes its start",
-        lambda v: len(v) >= 3 and all(a < b for a, b in zip(v, v[1:], strict=False)),
+        lambda v: len(v) >= 3 and all(a < b for a, b in itertools.pairwise(v)),
         "at least three ascending numbers",
     )
     learn_from_reviews: bool = _setting(True, "accepted and corrected labels join the next cohort")
@@ -95,6 +98,10 @@ class Settings:
         "how far a candidate must be above its baselines; -1 lets every candidate through",
         lambda v: -1 <= v <= 1,
         "between -1 and 1",
+    )
+
+    keep_releases: int = _setting(
+        5, "retired and rejected releases of a field whose models are kept", _not_negative, ">= 0"
     )
 
     parallel_backend: str = _setting("loky", "joblib backend that folds run on")

@@ -23,12 +23,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ATLASES = ("cellular_micrornaome", "tcga")
 EVERY = {"tissue": 3, "sex": 4, "age": 4}
@@ -100,9 +102,7 @@ class Annotator:
             text = output.read().decode()
         if process.returncode != 0:
             raise SystemExit(f"annotator {arguments[0]} ended with {process.returncode}")
-        self.steps.append(
-            Step(arguments[0], time.monotonic() - started, usage.ru_maxrss / 1024)
-        )
+        self.steps.append(Step(arguments[0], time.monotonic() - started, usage.ru_maxrss / 1024))
         return text
 
     def query(self, sql: str) -> list[dict[str, Any]]:
@@ -275,9 +275,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory(prefix="annotator-benchmark-") as scratch:
                 found, steps = run_atlas(folder, preset, options.folds, Path(scratch))
             rows += found
-            costs += [
-                [atlas, preset, step.name, step.seconds, step.megabytes] for step in steps
-            ]
+            costs += [[atlas, preset, step.name, step.seconds, step.megabytes] for step in steps]
             print(tabulate(rows, HEADERS, tablefmt="github", floatfmt=".3f"), flush=True)
     print()
     print(

@@ -1,0 +1,1 @@
+"""Ways that data get into a mirror: readers of files, and a simulated atlas."""

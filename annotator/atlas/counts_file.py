@@ -35,9 +35,10 @@ _LONGEST_PLAIN = len(str(LARGEST_COUNT))
 
 # What each byte is to the quick parser.
 _DIGIT, _SEPARATOR, _OTHER = 0, 1, 2
-_CLASS_OF_BYTE = np.full(256, _OTHER, dtype=np.uint8)
-_CLASS_OF_BYTE[ord("0") : ord("9") + 1] = _DIGIT
-_CLASS_OF_BYTE[[ord("\t"), ord("\n")]] = _SEPARATOR
+_KIND_OF_BYTE = bytes(
+    _DIGIT if byte in b"0123456789" else _SEPARATOR if byte in b"\t\n" else _OTHER
+    for byte in range(256)
+)
 
 
 class CountsFile:
@@ -241,46 +242,38 @@ class _Parser:
 def _parse_plain(block: bytes, samples: int, path: Path, first_line: int) -> ParsedLines | None:
     """Parse lines whose counts are all digits; ``None`` where one line is not."""
     data = np.frombuffer(block, dtype=np.uint8)
-    kind = _CLASS_OF_BYTE[data]
-    ends = np.flatnonzero(kind == _SEPARATOR)
-    line_count, left_over = divmod(ends.size, samples + 1)
-    is_line_end = data[ends] == ord("\n")
-    if left_over or np.count_nonzero(is_line_end) != line_count:
+    kind = np.frombuffer(block.translate(_KIND_OF_BYTE), dtype=np.uint8)
+    separates = kind == _SEPARATOR
+    ends, line_ends = np.flatnonzero(separates), np.flatnonzero(data == ord("\n"))
+    width = samples + 1
+    if ends.size != line_ends.size * width or (ends[samples::width] != line_ends).any():
         return None
-    if not is_line_end[samples :: samples + 1].all():
-        return None
-    starts = np.empty_like(ends)
-    starts[0] = 0
-    starts[1:] = ends[:-1] + 1
-    name_starts, name_ends = starts[:: samples + 1], ends[:: samples + 1]
-    starts, ends = _without_names(starts, samples), _without_names(ends, samples)
-    lengths = ends - starts
-    if lengths.min() < 1 or lengths.max() > _LONGEST_PLAIN:
-        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    name_starts, name_ends = starts[::width], ends[::width]
     if _others_outside_names(kind, name_starts, name_ends):
         return None
-    present = np.flatnonzero((lengths > 1) | (data[starts] != ord("0")))
-    values = _digits_to_numbers(data, starts[present], lengths[present])
-    if values.size and values.max() > LARGEST_COUNT:
+    # Most counts are zero: they are told apart by their bytes, and never parsed.
+    lone_zero = (data[:-1] == ord("0")) & separates[1:]
+    cells = np.flatnonzero(~np.append(lone_zero, False)[starts])
+    lines, columns = np.divmod(cells, width)
+    is_count = columns > 0
+    cells, lines, columns = cells[is_count], lines[is_count], columns[is_count] - 1
+    values = _digits_to_numbers(data, starts[cells], ends[cells] - starts[cells])
+    if values is None:
         return None
-    present, values = present[values > 0], values[values > 0]
     names = [
-        decode(block[start:end], path, first_line + index).strip()
-        for index, (start, end) in enumerate(
-            zip(name_starts.tolist(), name_ends.tolist(), strict=True)
+        decode(block[start:end], path, line).strip()
+        for line, (start, end) in enumerate(
+            zip(name_starts.tolist(), name_ends.tolist(), strict=True), start=first_line
         )
     ]
-    lines, columns = np.divmod(present, samples)
+    stored = values > 0  # not so for 00
     return ParsedLines(
         names,
-        np.bincount(lines, minlength=line_count).astype(np.int64),
-        columns.astype(np.int32),
-        values.astype(np.float32),
+        np.bincount(lines[stored], minlength=line_ends.size).astype(np.int64),
+        columns[stored].astype(np.int32),
+        values[stored].astype(np.float32),
     )
-
-
-def _without_names(positions: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-    return positions.reshape(-1, samples + 1)[:, 1:].ravel()
 
 
 def _others_outside_names(
@@ -294,13 +287,17 @@ def _others_outside_names(
 
 def _digits_to_numbers(
     data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
+) -> NDArray[np.int64] | None:
+    """Return the numbers, ``None`` where one is empty, very long or too large."""
+    longest = int(lengths.max(initial=0))
+    if lengths.min(initial=1) < 1 or longest > _LONGEST_PLAIN:
+        return None
     values = np.zeros(starts.size, dtype=np.int64)
-    for place in range(int(lengths.max(initial=0))):
+    for place in range(longest):
         reaches = lengths > place
         digits = data[starts[reaches] + place].astype(np.int64) - ord("0")
         values[reaches] = values[reaches] * 10 + digits
-    return values
+    return values if values.max(initial=0) <= LARGEST_COUNT else None
 
 
 def _whole_numbers(cells: list[bytes]) -> NDArray[np.float64] | None:

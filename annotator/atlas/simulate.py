@@ -215,7 +215,7 @@ def _annotate(
             stream,
             design,
             options.missing_share.get(name, 0.0),
-            keep_two_datasets=name == "tissue",
+            one_dataset_a_tissue=name == "tissue",
         )
         for name in ("tissue", "sex", "age")
     }

@@ -36,7 +36,7 @@ class EffectSizes:
     Attributes
     ----------
     tissue
-        Multiplies every effect of the ontology but those of the markers.
+        What a term does to the tenth or so of the features it touches.
     marker
         Mean effect of a planted marker in its tissue group.
     dataset
@@ -52,15 +52,15 @@ class EffectSizes:
         The same for contaminants.
     """
 
-    tissue: float = 1.0
+    tissue: float = 1.6
     marker: float = 1.9
-    dataset: float = 0.5
-    kit: float = 0.9
+    dataset: float = 0.48
+    kit: float = 0.7
     donor: float = 0.45
-    sex: float = 0.5
-    age: float = 0.4
-    contaminant_sex: float = 0.6
-    contaminant_age: float = 0.4
+    sex: float = 0.235
+    age: float = 0.22
+    contaminant_sex: float = 0.4
+    contaminant_age: float = 0.35
 
 
 def library_sizes(generator: Generator, failed: NDArray[np.bool_]) -> Matrix:
@@ -85,8 +85,8 @@ def srna_log_shares(
     tissue = _term_effects(generator, names, markers, effects)[tissue_number]
     # A cell line has lost part of what made its tissue, and all have gained the same.
     cell_line = design.cell_lines[:, None]
-    culture = _sparse(generator, features, 0.3, 0.7)
-    log_shares = _abundances(generator, names) + tissue * np.where(cell_line, 0.65, 1.0)
+    culture = _sparse(generator, features, 0.3, 0.6)
+    log_shares: Matrix = _abundances(generator, names) + tissue * np.where(cell_line, 0.75, 1.0)
     log_shares += np.where(cell_line, culture, 0.0)
     log_shares += _batch(generator, design, features, effects.dataset)
     log_shares += _kit(generator, design, features, effects.kit)
@@ -104,14 +104,13 @@ def contaminant_log_shares(
     laboratory does not have is absent from all its samples (minus infinity).
     """
     datasets = len(design.titles)
-    log_shares = generator.normal(0.0, 2.0, features) + generator.normal(
-        0.0, 1.2, (datasets, features)
-    )
-    log_shares[generator.random((datasets, features)) < 0.25] = -np.inf
+    laboratory = generator.normal(0.0, 2.0, features)
+    laboratory = laboratory + generator.normal(0.0, 1.2, (datasets, features))
+    laboratory[generator.random((datasets, features)) < 0.25] = -np.inf
     groups = [term for term, parents in TERMS.items() if not parents]
     group_number = np.array([groups.index(group_of(tissue)) for tissue in design.tissues])
     flora = np.stack([_sparse(generator, features, 0.1, 0.6) for _ in groups])
-    log_shares = log_shares[design.datasets] + flora[group_number]
+    log_shares: Matrix = laboratory[design.datasets] + flora[group_number]
     log_shares += generator.normal(0.0, 0.7, log_shares.shape)
     log_shares += _sex_and_age(
         generator, design, features, effects.contaminant_sex, effects.contaminant_age
@@ -152,7 +151,8 @@ def draw_counts(generator: Generator, log_shares: Matrix, reads: Matrix) -> NDAr
     mean = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0) * reads[:, None]
     dispersion = np.exp(generator.normal(np.log(0.15), 0.5, features))
     rate = generator.gamma(1 / dispersion, mean * dispersion)
-    return generator.poisson(rate).astype(np.float32)
+    counts: NDArray[np.float32] = generator.poisson(rate).astype(np.float32)
+    return counts
 
 
 def _sparse(generator: Generator, features: int, share: float, size: float) -> Matrix:
@@ -188,8 +188,8 @@ def _term_effects(
     column = {name: number for number, name in enumerate(names)}
     own: dict[str, Matrix] = {}
     for term, parents in TERMS.items():
-        share, size = (0.10, 1.0) if not parents else (0.10, 1.0)
-        own[term] = _sparse(generator, len(names), share, size * effects.tissue)
+        share = 0.13 if parents else 0.10
+        own[term] = _sparse(generator, len(names), share, effects.tissue)
         for marker in markers.get(term, ()):
             own[term][column[marker]] = effects.marker * generator.uniform(0.6, 1.4)
     total: dict[str, Matrix] = {}
@@ -207,7 +207,8 @@ def _batch(generator: Generator, design: Design, features: int, size: float) -> 
     """Draw what each dataset does to each feature, stronger for some datasets."""
     datasets = len(design.titles)
     strength = size * generator.gamma(3.0, 1 / 3.0, datasets)
-    return (generator.normal(0.0, 1.0, (datasets, features)) * strength[:, None])[design.datasets]
+    batches: Matrix = generator.normal(0.0, 1.0, (datasets, features)) * strength[:, None]
+    return batches[design.datasets]
 
 
 def _kit(generator: Generator, design: Design, features: int, size: float) -> Matrix:
@@ -221,7 +222,9 @@ def _donor(generator: Generator, design: Design, names: tuple[str, ...], size: f
     degradation = generator.normal(0.0, 0.5, datasets)[design.datasets]
     degradation += generator.normal(0.0, 0.4, samples)
     is_fragment = np.array([biotype_of(name) != "miRNA" for name in names])
-    return generator.normal(0.0, size, (samples, len(names))) + degradation[:, None] * is_fragment
+    donors: Matrix = generator.normal(0.0, size, (samples, len(names)))
+    donors += degradation[:, None] * is_fragment
+    return donors
 
 
 def _sex_and_age(

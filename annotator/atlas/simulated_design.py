@@ -6,6 +6,7 @@ Tables 2 and 4.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,12 +65,12 @@ COMMON_TISSUES = (
     "peripheral blood",
 )
 RARE_TISSUES: Mapping[str, tuple[int, ...]] = {
-    "umbilical cord blood": (4, 3),
-    "lymphoblastoid cell": (3,),
+    "umbilical cord blood": (4, 4),
+    "lymphoblastoid cell": (5,),
     "buffy coat": (3,),
-    "motor cortex": (4,),
-    "neocortex": (3, 3),
-    "embryonic brain": (3,),
+    "motor cortex": (5,),
+    "neocortex": (4, 4),
+    "embryonic brain": (4,),
     "dermis": (4,),
     "epidermis": (3,),
     "vastus lateralis": (4,),
@@ -83,10 +84,10 @@ _ALWAYS_CELL_LINES = ("embryonic stem cell", "lymphoblastoid cell")
 _FEMALE_SHARE = {"breast": 0.75, "heart": 0.4, "skin": 0.55, "skeletal muscle": 0.4}
 _MEAN_AGE = {
     "blood": 60.0,
-    "brain": 67.0,
-    "skin": 59.0,
+    "brain": 65.0,
+    "skin": 60.0,
     "muscle": 60.0,
-    "intestine": 64.0,
+    "intestine": 63.0,
     "embryonic tissue": 60.0,
 }
 KITS = (
@@ -118,6 +119,8 @@ class Design:
         Whether the sample is a cell line; whether its library failed. bool.
     titles
         Dataset to its title.
+    first_tissues
+        The tissue that each dataset is mainly of.
     """
 
     sample_ids: NDArray[np.object_]
@@ -131,6 +134,7 @@ class Design:
     cell_lines: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     titles: Mapping[str, str]
+    first_tissues: tuple[str, ...]
 
 
 def group_of(term: str) -> str:
@@ -195,6 +199,7 @@ def make_design(
             dataset_id: f"Simulated small RNA study of {tissue}"
             for dataset_id, tissue in zip(dataset_ids.tolist(), first_tissue, strict=True)
         },
+        first_tissues=tuple(first_tissue),
     )
 
 
@@ -212,7 +217,7 @@ def _dataset_tissues(generator: Generator, first: str, size: int) -> NDArray[np.
     for number in range(further):
         pool = related if related and generator.random() < 0.6 else list(COMMON_TISSUES)
         other = pool[generator.integers(len(pool))]
-        start = size * (number + 1) // (further + 1)
+        start = math.ceil(size * (number + 1) / (further + 1))
         tissues[start:] = other
     return tissues
 
@@ -232,7 +237,7 @@ def _place_rare_tissues(
             for host in hosts:
                 members = np.flatnonzero(dataset == host)
                 if host not in taken and len(members) >= 2 * count:
-                    tissues[members[:count]] = term
+                    tissues[members[-count:]] = term
                     taken.add(host)
                     break
 
@@ -279,7 +284,7 @@ def _draw_ages(
 
 
 def missing_annotations(
-    generator: Generator, design: Design, share: float, *, keep_two_datasets: bool
+    generator: Generator, design: Design, share: float, *, one_dataset_a_tissue: bool
 ) -> NDArray[np.bool_]:
     """Choose the samples that lose one field: mostly whole datasets, as in life.
 
@@ -292,7 +297,7 @@ def missing_annotations(
     share
         Share of the samples that lose the field; four fifths of it in whole
         datasets, the rest one by one.
-    keep_two_datasets
+    one_dataset_a_tissue
         Lose at most one whole dataset of each tissue, so that the tissue stays
         learnable.
 
@@ -303,16 +308,15 @@ def missing_annotations(
     """
     samples = len(design.sample_ids)
     missing = np.zeros(samples, dtype=bool)
-    lost_titles: set[str] = set()
-    names = list(design.titles)
-    for number in generator.permutation(len(names)):
-        title = design.titles[names[number]]  # a title names the first tissue
+    lost: set[str] = set()
+    for number in generator.permutation(len(design.first_tissues)):
+        first_tissue = design.first_tissues[number]
         members = design.datasets == number
-        if keep_two_datasets and title in lost_titles:
+        if one_dataset_a_tissue and first_tissue in lost:
             continue
         if (missing | members).sum() <= 0.8 * share * samples + 0.5:
             missing |= members
-            lost_titles.add(title)
+            lost.add(first_tissue)
     left = np.flatnonzero(~missing)
     singles = max(0, min(round(share * samples) - int(missing.sum()), len(left)))
     missing[generator.choice(left, singles, replace=False)] = True

@@ -1,0 +1,1 @@
+"""Pure computation: which features spoke for a prediction."""

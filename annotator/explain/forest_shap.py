@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NODE_VALUES_AT_ONCE = 2**20  # nodes times samples worked on together: some 50 MB
+NODE_VALUES_AT_ONCE = 2**19  # nodes times samples worked on together: some 50 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,17 +228,26 @@ def _followed(
     return follows[:-1], leaves
 
 
+def _steps(nodes: ForestNodes) -> list[tuple[slice, NDArray[np.int64], NDArray[np.int64]]]:
+    """Return for each level below the roots its places, their parents and each parent's first."""
+    steps = []
+    for places in nodes.levels()[1:]:
+        parents = nodes.parent[places]  # ascending: siblings stand side by side
+        steps.append((places, parents, np.flatnonzero(np.diff(parents, prepend=-1))))
+    return steps
+
+
 def _carry_down_and_sum_up(
-    nodes: ForestNodes, factors: NDArray[np.float64], leaf_values: NDArray[np.float64]
+    steps: list[tuple[slice, NDArray[np.int64], NDArray[np.int64]]],
+    factors: NDArray[np.float64],
+    leaf_values: NDArray[np.float64],
 ) -> None:
     """Turn each node's factor, in place, into the sum of the products of all leaves below it."""
-    levels = nodes.levels()
-    for places in levels[1:]:
-        factors[places] *= factors[nodes.parent[places]]
+    for places, parents, _ in steps:
+        factors[places] *= factors[parents]
     factors *= leaf_values[:, None]
-    for places in reversed(levels[1:]):
-        parents, first = np.unique(nodes.parent[places], return_index=True)
-        factors[parents] += np.add.reduceat(factors[places], first, axis=0)
+    for places, parents, first in reversed(steps):
+        factors[parents[first]] += np.add.reduceat(factors[places], first, axis=0)
 
 
 def _node_contributions(
@@ -249,25 +258,26 @@ def _node_contributions(
     The branch of a node takes back what the previous one on the same feature
     gave to the leaves below, so that each leaf counts by its full path.
     """
+    steps = _steps(nodes)
     follows, leaves = _followed(nodes, inputs)
     share, before = nodes.share_of_feature, nodes.share_before
     points, weights = np.polynomial.legendre.leggauss(max(1, -(-int(nodes.distinct.max()) // 2)))
+    # Each node has one value for samples that had left the branches on its feature
+    # before it, one for those that leave them here and one for those that follow.
+    count = len(share)
+    case = (np.where(follows, 2 * count, leaves * count) + np.arange(count)[:, None]).astype(
+        np.intp
+    )
     total = np.zeros(follows.shape)
     for t, weight in zip((points + 1) / 2, weights / 2, strict=True):
         known, known_before = t + (1 - t) * share, t + (1 - t) * before
-        sums = np.where(
-            follows,
-            (known / known_before)[:, None],
-            np.where(leaves, ((1 - t) * share / known_before)[:, None], nodes.share[:, None]),
-        )
-        _carry_down_and_sum_up(nodes, sums, leaf_values)
+        factors = [nodes.share, (1 - t) * share / known_before, known / known_before]
+        sums = np.concatenate(factors).take(case)
+        _carry_down_and_sum_up(steps, sums, leaf_values)
         taken_back = (1 - before) / known_before
-        sums *= np.where(
-            follows,
-            ((1 - share) / known - taken_back)[:, None],
-            np.where(leaves, (-1 / (1 - t) - taken_back)[:, None], 0.0),
-        )
-        total += weight * sums
+        slopes = [np.zeros(count), -1 / (1 - t) - taken_back, (1 - share) / known - taken_back]
+        sums *= (weight * np.concatenate(slopes)).take(case)
+        total += sums
     return total
 
 
@@ -302,7 +312,7 @@ def forest_shap(
         return values, 0.0
     nodes, leaf_values = nodes.only(matter), leaf_values[matter]
     sums = nodes.share[:, None].copy()
-    _carry_down_and_sum_up(nodes, sums, leaf_values)
+    _carry_down_and_sum_up(_steps(nodes), sums, leaf_values)
     expected = float(sums[nodes.level == 0].sum())
     of_feature = csr_matrix(
         (np.ones(len(nodes.feature)), (nodes.feature, np.arange(len(nodes.feature)))),
@@ -311,5 +321,7 @@ def forest_shap(
     rows = max(1, NODE_VALUES_AT_ONCE // len(nodes.feature))
     for start in range(0, len(inputs), rows):
         chunk = slice(start, start + rows)
-        values[chunk] = (of_feature @ _node_contributions(nodes, leaf_values, inputs[chunk])).T
+        values[chunk] = np.asarray(
+            of_feature @ _node_contributions(nodes, leaf_values, inputs[chunk])
+        ).T
     return values, expected

@@ -11,7 +11,7 @@ from annotator.domain import Contribution
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,7 +104,7 @@ def top_contributions(
 
 
 def leading_features(
-    contributions: Sequence[Sequence[Contribution]], count: int = 5
+    contributions: Mapping[str, Sequence[Contribution]], count: int = 5
 ) -> tuple[str, ...]:
     """Return the features that speak for one sample's prediction, strongest first.
 
@@ -117,7 +117,7 @@ def leading_features(
     Parameters
     ----------
     contributions
-        The top contributions of the sample, one sequence a model kind.
+        Model kind to the top contributions of the sample.
     count
         How many to name at most.
 
@@ -127,7 +127,7 @@ def leading_features(
         Feature names; ties are ordered by name.
     """
     shares: defaultdict[str, float] = defaultdict(float)
-    for of_one_kind in contributions:
+    for of_one_kind in contributions.values():
         total = sum(abs(item.score) for item in of_one_kind)
         if total > 0.0:
             for item in of_one_kind:

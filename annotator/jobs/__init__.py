@@ -1,0 +1,1 @@
+"""One file a job: each joins the store with pure computation."""

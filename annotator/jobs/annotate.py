@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg
-
-from annotator.domain import ClaimedSample
 from annotator.errors import LeaseLostError
-from annotator.settings import Settings
-from annotator.store.connection import Database
+from annotator.logs import silent
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
 from annotator.store.registry import LiveRelease, live_releases
 from annotator.store.schema import check_schema
@@ -26,7 +21,14 @@ from annotator.store.work import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psycopg
+
+    from annotator.domain import ClaimedSample
     from annotator.jobs.live_models import LiveModels
+    from annotator.settings import Settings
+    from annotator.store.connection import Database
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def annotate(
     worker: str,
     models: LiveModels | None = None,
     stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = silent,
 ) -> AnnotateSummary:
     """Annotate every pending sample of every field that has a live release.
 

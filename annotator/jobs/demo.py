@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +15,13 @@ from annotator.domain import FIELDS, FeatureKind
 from annotator.errors import InputError
 from annotator.jobs.tables import as_table, retrain_table
 from annotator.logs import progress
-from annotator.settings import Settings
 from annotator.store.connection import Database, open_database
 from annotator.store.embedded import has_cluster, is_demo, mark_demo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from annotator.settings import Settings
 
 QUEUE = """
 select sample_id, dataset_id, field, value, round(confidence::numeric, 2)::float8 as confidence,
@@ -31,7 +34,7 @@ What to try next:
   annotator status
   annotator sql "select * from review_queue limit 5"
   annotator sql "select field, preset, accuracy, samples, datasets from model_card"
-  annotator sql "select rank, feature, score, expression from contribution where prediction_id = {prediction} and model_kind = 'network' order by rank"
+  annotator sql "select rank, feature, score from contribution where prediction_id = {prediction}"
   annotator sql "select * from accept_suggestion({prediction}, 'looks right')"
   annotator sql "select * from accept_dataset('{dataset}', '{field}', 0.9, 'whole dataset agrees')"
   annotator evaluate --field tissue --scheme cv

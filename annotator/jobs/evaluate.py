@@ -1,9 +1,8 @@
-"""Validation only: how well would models of this field do?"""
+"""Validation only: how well models of a field would do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +12,15 @@ from annotator.learn.evaluate import Parallelism, Validation, cross_validate, on
 from annotator.learn.labels import LabelOptions, Ontology, ontology_or_built_in
 from annotator.learn.presets import PRESETS, Preset
 from annotator.learn.splits import choose_folds
-from annotator.settings import Settings
+from annotator.logs import silent
 from annotator.store.cohorts import ReadCohort, read_cohort, read_term_parents
-from annotator.store.connection import Database
 from annotator.store.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from annotator.settings import Settings
+    from annotator.store.connection import Database
 
 CROSS_VALIDATION_FOLDS = 5  # paper, section 2.3.3
 
@@ -63,7 +67,9 @@ def read_labelled(
         read = read_cohort(connection, field, settings.learn_from_reviews)
         parents = read_term_parents(connection)
     if len(read.cohort.values) == 0:
-        raise CohortError(f"no usable sample has a {field} label; import some with `annotator import`")
+        raise CohortError(
+            f"no usable sample has a {field} label; import some with `annotator import`"
+        )
     return read, ontology_or_built_in(parents)
 
 
@@ -85,7 +91,7 @@ def evaluate(
     field: str,
     scheme: str,
     *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = silent,
 ) -> Validation:
     """Validate the models of a field; nothing is stored.
 

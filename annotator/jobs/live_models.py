@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
-
-import psycopg
 
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.trees import ForestExplainer, boosting_contributions
@@ -15,7 +11,11 @@ from annotator.learn.field_model import FieldModel
 from annotator.store.registry import LiveRelease, load_artefacts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
     import numpy as np
+    import psycopg
     from numpy.typing import NDArray
 
 DEEP_LIFT = "deeplift"

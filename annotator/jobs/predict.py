@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain import (
     ClaimedSample,
@@ -16,9 +15,15 @@ from annotator.domain import (
 )
 from annotator.errors import SampleError
 from annotator.explain.top import leading_features, top_contributions
-from annotator.jobs.live_models import LiveModel
-from annotator.settings import Settings
-from annotator.store.expression import ReadExpression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from annotator.jobs.live_models import LiveModel
+    from annotator.settings import Settings
+    from annotator.store.expression import ReadExpression
 
 
 def predict_samples(
@@ -81,7 +86,7 @@ def predict_samples(
 def _unusable(
     live: LiveModel, profiles: Profiles, settings: Settings
 ) -> dict[str, tuple[SampleError, bool]]:
-    """Samples with too little in them, with whether only this release minds."""
+    """Find samples with too little in them, and whether only this release minds."""
     found: dict[str, tuple[SampleError, bool]] = {}
     reads = np.asarray(profiles.counts.sum(axis=1, dtype=np.float64)).ravel()
     known = live.model.known_features(profiles)
@@ -158,5 +163,8 @@ def _answers(
     for kind, table in probabilities.items():
         if kind != "combined":
             best = int(np.argmax(table[row]))
-            answers[kind] = {"value": classes[best], "probability": round(float(table[row, best]), 6)}
+            answers[kind] = {
+                "value": classes[best],
+                "probability": round(float(table[row, best]), 6),
+            }
     return answers

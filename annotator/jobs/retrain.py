@@ -8,12 +8,10 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.domain import Cohort, GateVerdict, Metric
 from annotator.errors import AnnotatorError
 from annotator.jobs.evaluate import (
     folds_for,
@@ -30,12 +28,18 @@ from annotator.learn.labels import Ontology, make_labels
 from annotator.learn.metrics import metrics_of
 from annotator.learn.presets import Preset, configuration
 from annotator.learn.versions import library_versions
-from annotator.settings import Settings
+from annotator.logs import silent
 from annotator.store import registry, runs
-from annotator.store.cohorts import ReadCohort
-from annotator.store.connection import Database
 from annotator.store.service import advisory_lock, record_event
 from annotator.store.validation import held_out_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.domain import Cohort, GateVerdict, Metric
+    from annotator.settings import Settings
+    from annotator.store.cohorts import ReadCohort
+    from annotator.store.connection import Database
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ def retrain(
     settings: Settings,
     field: str,
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> RetrainOutcome:
     """Make a candidate release of a field and promote it if it is good enough.
 
@@ -143,7 +147,7 @@ def _retrain_alone(
             return RetrainOutcome(field, "skipped", (reason,))
     try:
         candidate = _make_candidate(database, settings, preset, read, ontology, progress)
-        return _save(database, run, read, candidate)
+        return _save(database, settings, run, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -246,7 +250,7 @@ def _fit_on_everything(
 
 
 def _save(
-    database: Database, run: int, read: ReadCohort, candidate: _Candidate
+    database: Database, settings: Settings, run: int, read: ReadCohort, candidate: _Candidate
 ) -> RetrainOutcome:
     """Store the candidate, then promote or reject it: one transaction."""
     cohort = read.cohort
@@ -282,9 +286,8 @@ def _save(
             registry.promote(connection, release_id, reasons)
         else:
             registry.reject(connection, release_id, reasons)
-        runs.finish_run(
-            connection, run, "succeeded", None, folds=candidate.validation.description
-        )
+        runs.finish_run(connection, run, "succeeded", None, folds=candidate.validation.description)
+        registry.retire_artefacts(connection, settings.keep_releases)
     status = "promoted" if candidate.verdict.promoted else "rejected"
     logger.info(
         "%s release %d of %s", status, release_id, cohort.field, extra={"reasons": list(reasons)}

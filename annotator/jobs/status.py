@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from annotator.settings import Settings
-from annotator.store.connection import Database
 from annotator.store.schema import check_schema
 from annotator.store.service import StatusSnapshot, snapshot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from annotator.settings import Settings
+    from annotator.store.connection import Database
 
 MISSED_BEATS = 3
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain import Metric
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from annotator.domain import Metric
     from annotator.jobs.retrain import RetrainOutcome
 
 FIGURES = (

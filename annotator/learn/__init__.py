@@ -1,0 +1,1 @@
+"""Pure computation: from labelled profiles to validated, calibrated models."""

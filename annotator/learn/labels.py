@@ -34,18 +34,23 @@ class Ontology:
     Attributes
     ----------
     parents
-        Each term's direct parents; a term without an entry is a root.
+        Each term's direct parents. A term without an entry is a root; so is one
+        that is only its own parent, as some hierarchies write it.
     """
 
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def direct_parents(self, term: str) -> tuple[str, ...]:
+        """Return the direct parents of a term, none for a root."""
+        return tuple(parent for parent in self.parents.get(term, ()) if parent != term)
+
     def ancestors(self, term: str) -> tuple[str, ...]:
         """Return everything above a term, nearest first, ties by name."""
         found: dict[str, None] = {}
-        level: Iterable[str] = self.parents.get(term, ())
+        level: Iterable[str] = self.direct_parents(term)
         while level := sorted(set(level) - found.keys() - {term}):
             found.update(dict.fromkeys(level))
-            level = [parent for each in level for parent in self.parents.get(each, ())]
+            level = [parent for each in level for parent in self.direct_parents(each)]
         return tuple(found)
 
     def lineage(self, term: str) -> tuple[str, ...]:
@@ -208,7 +213,7 @@ def _tally(labels: Iterable[str], dataset_ids: Iterable[str]) -> dict[str, _Tall
 def _depths(terms: Iterable[str], ontology: Ontology) -> dict[str, int]:
     """Return the longest way to a root for each term and its ancestors."""
     graph = {
-        each: ontology.parents.get(each, ()) for term in terms for each in ontology.lineage(term)
+        each: ontology.direct_parents(each) for term in terms for each in ontology.lineage(term)
     }
     depths: dict[str, int] = {}
     try:
@@ -267,7 +272,7 @@ def roll_up(
         for term in sorted(levels[depth]):
             if not members[term]:
                 continue
-            parents = ontology.parents.get(term, ())
+            parents = ontology.direct_parents(term)
             if pools[term].enough(options):
                 class_of.update(dict.fromkeys(members[term], term))
             elif parents:
@@ -288,7 +293,9 @@ def roll_up(
 
 
 def _top(term: str, ontology: Ontology) -> str:
-    return next((each for each in ontology.lineage(term) if not ontology.parents.get(each)), term)
+    return next(
+        (each for each in ontology.lineage(term) if not ontology.direct_parents(each)), term
+    )
 
 
 def _term_classes(

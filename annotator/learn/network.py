@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,7 +145,7 @@ class NetworkModel:
 
         widths = [features, *options.hidden_units, classes]
         shapes: dict[str, tuple[int, ...]] = {}
-        for position, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for position, (before, after) in enumerate(pairwise(widths)):
             shapes[f"kernel_{position}"] = (before, after)
             shapes[f"bias_{position}"] = (after,)
         tensors = read_tensors(content, shapes, "network")
@@ -229,7 +230,6 @@ def fit_network(
 def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:
     """Return one epoch as one graph: a quarter of the time of a step a call."""
 
-    @tensorflow.function(autograph=False, reduce_retracing=True)
     def epoch(inputs: Any, targets: Any, weights: Any, order: Any) -> None:
         samples = tensorflow.shape(order)[0]
 
@@ -249,4 +249,4 @@ def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int
             lambda start: start < samples, step, (tensorflow.constant(0),), parallel_iterations=1
         )
 
-    return epoch
+    return tensorflow.function(epoch, autograph=False, reduce_retracing=True)

@@ -38,7 +38,8 @@ class Parallelism:
     threads
         Threads of one fit. It does not follow from ``workers``, because the last
         bits of a result may depend on it and results must not depend on where
-        they were computed.
+        they were computed. In this process (``workers=1``) TensorFlow keeps the
+        number of threads that it first ran with.
     """
 
     backend: str = LOKY

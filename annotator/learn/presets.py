@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -194,10 +194,6 @@ _DEFAULT = Preset(
         dropout=(0.5, 0.3),
         epochs=40,
         batch_size=128,
-        input_dropout=0.2,
-        label_smoothing=0.05,
-        weight_decay=0.0001,
-        cosine_decay=True,
     ),
     forest=ForestOptions(first_trees=100, trees=300, top_features=1000, down_sample=False),
     boosting=BoostingOptions(
@@ -230,30 +226,56 @@ def configuration(preset: Preset) -> dict[str, Any]:
     return {key: plain(value) for key, value in asdict(preset).items()}
 
 
+_PARTS: Mapping[str, type] = {
+    "features": FeatureOptions,
+    "network": NetworkOptions,
+    "forest": ForestOptions,
+    "boosting": BoostingOptions,
+}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+}
+
+
+def _check_type(name: str, declared: str, value: Any) -> None:
+    """Check a value against the annotation of its field."""
+    if declared.startswith("tuple"):
+        for each in value:
+            _check_type(name, declared[len("tuple[") : -len(", ...]")], each)
+        return
+    known = _TYPES.get(declared)
+    fits = known is None or (
+        isinstance(value, known) and (declared == "bool" or not isinstance(value, bool))
+    )
+    if not fits:
+        raise ValueError(f"not the configuration of a preset: {name} is {value!r}, not {declared}")
+
+
+def _build(part: type, given: Mapping[str, Any]) -> Any:
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    for each in fields(part):
+        if each.name in values:
+            _check_type(each.name, str(each.type), values[each.name])
+    return part(**values)
+
+
 def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
     """Rebuild a preset from :func:`configuration`.
 
     Raises
     ------
     ValueError
-        A hyper-parameter is unknown or missing.
+        A hyper-parameter is unknown, missing or of the wrong type.
     """
-    parts = {
-        "features": FeatureOptions,
-        "network": NetworkOptions,
-        "forest": ForestOptions,
-        "boosting": BoostingOptions,
-    }
     values: dict[str, Any] = dict(given)
     try:
-        for key, part in parts.items():
-            if values[key] is not None:
-                options = {
-                    name: tuple(value) if isinstance(value, list) else value
-                    for name, value in values[key].items()
-                }
-                values[key] = part(**options)
-        preset = Preset(**values)
+        for key, part in _PARTS.items():
+            if values[key] is not None or key == "features":
+                values[key] = _build(part, values[key])
+        preset: Preset = _build(Preset, values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the configuration of a preset: {error}") from error
     if configuration(preset) != dict(given):

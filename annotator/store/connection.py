@@ -16,7 +16,7 @@ from psycopg import conninfo as libpq
 from annotator.errors import DatabaseUnavailableError, NeedsPersonError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from annotator.settings import Settings
 
@@ -128,12 +128,19 @@ def database_from_url(url: str, statement_timeout: int = 0) -> Database:
         given = libpq.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         given = {}
-    if not given or "@" in str(given.get("host", "")):
+    if not given or not _plausible(given):
         raise SettingsError(
             f"{_URL_VARIABLE}: not a PostgreSQL URL (postgresql://user:password@host:5432/name);"
             " special characters in a password must be percent-encoded"
         )
     return Database(url, embedded=False, statement_timeout=statement_timeout)
+
+
+def _plausible(given: Mapping[str, object]) -> bool:
+    """Tell whether no part of a password ended up elsewhere, for want of encoding."""
+    ports = str(given.get("port", "")).split(",")
+    names = (str(given.get(key, "")) for key in ("host", "dbname"))
+    return all(port == "" or port.isdigit() for port in ports) and "@" not in "".join(names)
 
 
 @contextmanager

@@ -9,13 +9,14 @@ a structured dtype to NumPy.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
 Buffer = bytes | bytearray | memoryview

@@ -323,21 +323,25 @@ def _alive(server: _Server) -> bool:
 
 def _start(server: _Server) -> None:
     """Start the server, or wait for one that is on its way up or down."""
+    log = server.cluster / "server.log"
+    already_logged = log.stat().st_size if log.exists() else 0
     began = time.monotonic()
     while not _alive(server):
         coming = binaries.server_lives(server.cluster)
-        if time.monotonic() - began > (_PATIENCE if coming else _TRIES):
-            log = server.cluster / "server.log"
-            raise NeedsPersonError(
-                f"{server.home}: the embedded database does not start: {_last_line(log)}"
-                f" (see {log})"
-            )
         if not coming:
             _configure(server)
-            # Output of the server itself goes to its log, whose path is relative to the cluster.
-            _control(server, "--log", "server.log", "start")
-        if not _alive(server):
-            time.sleep(0.2)
+            # Relative, because the server may not be able to follow the path from the root.
+            _control(server, "--log", log.name, "start")
+            if _alive(server):
+                return
+        if time.monotonic() - began > (_PATIENCE if coming else _TRIES):
+            if not coming:
+                _forget_socket(server)
+            raise NeedsPersonError(
+                f"{server.home}: the embedded database does not start:"
+                f" {_last_line(log, already_logged)} (see {log})"
+            )
+        time.sleep(0.1)
 
 
 def _control(server: _Server, *arguments: str) -> None:
@@ -348,7 +352,13 @@ def _control(server: _Server, *arguments: str) -> None:
 
 def _stop(server: _Server) -> None:
     _control(server, "--mode", "fast", "stop")
-    if server.socket.parent != server.home and not _alive(server):
+    if not _alive(server):
+        _forget_socket(server)
+
+
+def _forget_socket(server: _Server) -> None:
+    """Leave nothing outside of the folder when no server runs."""
+    if server.socket.parent != server.home:
         shutil.rmtree(server.socket, ignore_errors=True)
         (server.home / "socket.path").unlink(missing_ok=True)
 
@@ -360,10 +370,12 @@ def _ensure_database(server: _Server) -> None:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
 
 
-def _last_line(log: Path) -> str:
+def _last_line(log: Path, start: int = 0) -> str:
+    """Find the line of a log, from a byte on, that most likely says what went wrong."""
     with contextlib.suppress(OSError):
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        text = log.read_bytes()[start:].decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         telling = [line for line in lines if "FATAL" in line or "error" in line.lower()]
         if lines:
-            return (telling or lines)[-1].strip()
+            return (telling or lines)[-1]
     return "nothing was logged"

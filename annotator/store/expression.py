@@ -8,13 +8,12 @@ come through.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 from scipy.sparse import csr_matrix
 
@@ -23,6 +22,11 @@ from annotator.errors import InputError, SampleError, SchemaError
 from annotator.store.copy_format import ExpressionRow, decode_row, encode_rows
 from annotator.store.features import FeatureTable, as_objects, read_features
 from annotator.store.row_checks import LARGEST_COUNT, Counts, RowChecker, no_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,12 +271,11 @@ def _of_samples(sample_ids: Sequence[str] | None) -> tuple[sql.Composable, list[
 def _stored_values(conn: psycopg.Connection, sample_ids: Sequence[str] | None) -> int:
     """Return how many values ``nnz`` promises: what to make room for, not more."""
     condition, parameters = _of_samples(sample_ids)
-    row = conn.execute(
-        sql.SQL(
-            "select coalesce(sum(greatest(nnz, 0)), 0)::int8 from atlas.expression where {}"
-        ).format(condition),
-        parameters,
-    ).fetchone()
+    query = sql.SQL(
+        "select coalesce(sum(greatest(nnz::int8, 0)), 0)::int8 from atlas.expression where {}"
+    ).format(condition)
+    with _readable():
+        row = conn.execute(query, parameters).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -324,16 +327,23 @@ def _rows(
         " order by wanted.place"
         ") to stdout (format binary)"
     ).format(*_casts(conn), condition)
+    with _readable(), conn.cursor() as cursor, cursor.copy(query, [*parameters, [*wanted]]) as copy:
+        for message in copy:
+            row = decode_row(message)
+            if row is not None:
+                yield row
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn the error of a view that cannot be read as expression into one for a person."""
     try:
-        with conn.cursor() as cursor, cursor.copy(query, [*parameters, [*wanted]]) as copy:
-            for message in copy:
-                row = decode_row(message)
-                if row is not None:
-                    yield row
+        yield
     except (psycopg.DataError, psycopg.ProgrammingError) as error:
         raise SchemaError(
             f"atlas.expression cannot be read: {error.diag.message_primary or error};"
-            " feature_ids must be an array of integers, counts one of numbers"
+            " it must have sample_id, nnz (an integer), feature_ids (an array of integers) and"
+            " counts (an array of numbers), and be readable by this role"
         ) from error
 
 

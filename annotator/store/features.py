@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psycopg
-from numpy.typing import NDArray
 
 from annotator.domain import FeatureKind
 from annotator.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+    from numpy.typing import NDArray
 
 LARGEST_TABLED_ID = 4_000_000
 
@@ -47,7 +50,8 @@ class FeatureTable:
         ids = ids.astype(np.int64)
         if self._table is not None:
             # Whatever is too small or too large falls on the last place, which holds -1.
-            found: NDArray[np.int64] = self._table[np.clip(ids, -1, len(self._table) - 1)]
+            places = np.maximum(np.minimum(ids, len(self._table) - 1), -1)
+            found: NDArray[np.int64] = self._table[places]
             return found
         if len(self.ids) == 0:
             return np.full(len(ids), -1, dtype=np.int64)

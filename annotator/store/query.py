@@ -70,6 +70,8 @@ def run_query(database: Database, query: str) -> QueryResult:
     DatabaseUnavailableError
         The connection was lost.
     """
+    if "\0" in query:  # libpq would silently end the statement there
+        raise InputError("the SQL statement has a NUL character in it")
     with _curator(database) as connection, _one_line_errors():
         # Preparing it uses the extended protocol, which takes one statement only.
         cursor = connection.execute(query.encode(), prepare=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import SampleError
-from annotator.store.copy_format import ExpressionRow
-from annotator.store.features import FeatureTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.store.copy_format import ExpressionRow
+    from annotator.store.features import FeatureTable
 
 LARGEST_COUNT = 1e9
 

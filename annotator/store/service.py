@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from annotator.domain import FIELDS
 from annotator.store.events import add_event
 from annotator.store.transactions import committed
+from annotator.store.work import count_pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -34,7 +35,8 @@ class FieldStatus:
     last_run_status, last_run_reason, last_run_started_at
         Of the newest training run.
     waiting, leased
-        Samples in the queue.
+        Pending samples that nobody works on, queued yet or not, and those that
+        somebody does.
     suggested, abstained
         Current answers; what curators decided is not taken away from them.
     quarantined
@@ -155,6 +157,22 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
     return taken == 1
 
 
+def any_tick(conn: psycopg.Connection, job: str) -> bool:
+    """Tell whether any due time of a job was ever taken."""
+    with conn.transaction():
+        found = conn.execute("select 1 from annotator.tick where job = %s limit 1", (job,))
+        return found.fetchone() is not None
+
+
+def database_time(conn: psycopg.Connection) -> datetime:
+    """Return what time it is by the clock of the database, with its time zone."""
+    with conn.transaction():
+        row = conn.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
 def finish_tick(conn: psycopg.Connection, job: str, due_at: datetime, outcome: str) -> None:
     """Write down what came of a due time; committed."""
     with committed(conn):
@@ -223,10 +241,9 @@ with live as (
     from annotator.training_run t
     order by t.field, t.run_id desc
 ), queue as (
-    select w.field,
-        count(*) filter (where w.leased_until > clock_timestamp()) as leased,
-        count(*) as total
+    select w.field, count(*) as leased
     from annotator.work w
+    where w.leased_until > clock_timestamp()
     group by w.field
 ), answer as (
     select p.field,
@@ -252,7 +269,7 @@ select
      order by m.scheme desc  -- one-dataset-out before cv
      limit 1),
     newest_run.status, newest_run.reason, newest_run.started_at,
-    coalesce(queue.total - queue.leased, 0), coalesce(queue.leased, 0),
+    coalesce(queue.leased, 0),
     coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
     coalesce(unusable.quarantined, 0)
 from unnest(%s::text[]) with ordinality as named (field, place)
@@ -288,6 +305,15 @@ limit 5
 """
 
 
+def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
+    """Add how many samples wait to a row of the statement."""
+    field, release_id, leased = row[0], row[1], row[8]
+    # The queue itself is filled by a pass only; what is pending is so without one.
+    pending = 0 if release_id is None else count_pending(conn, field, release_id)
+    values = [*row[:8], max(0, pending - leased), *row[8:]]
+    return FieldStatus(*values)
+
+
 def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSnapshot:
     """Read the state of the whole in a few statements.
 
@@ -307,14 +333,15 @@ def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSna
             "select (select count(*) from atlas.sample), (select count(*) from atlas.dataset)"
         ).fetchone()
         assert totals is not None
-        fields = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
+        rows = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
         daemons = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
         run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
         failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
+        fields = tuple(_field_status(conn, row) for row in rows)
     return StatusSnapshot(
         samples=totals[0],
         datasets=totals[1],
-        fields=tuple(FieldStatus(*row) for row in fields),
+        fields=fields,
         daemons=tuple(DaemonStatus(*row) for row in daemons),
         last_annotation_run=None if run is None else AnnotationRunStatus(*run),
         failures=tuple(EventRecord(*row) for row in failures),

@@ -148,13 +148,22 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     target record;
 begin
+    if not exists (
+        select from annotator.prediction p
+        where p.dataset_id = accept_dataset.dataset_id and p.field = accept_dataset.field
+          and p.is_current
+    ) then
+        raise exception 'there is no prediction of % in dataset %',
+            accept_dataset.field, quote_literal(accept_dataset.dataset_id)
+            using errcode = 'no_data_found';
+    end if;
     for target in
         select s.prediction_id
         from annotator.suggestion s
         where s.dataset_id = accept_dataset.dataset_id
           and s.field = accept_dataset.field
           and s.status = 'suggested'
-          and s.confidence >= accept_dataset.min_confidence
+          and s.confidence >= coalesce(accept_dataset.min_confidence, 0)
         order by s.prediction_id
     loop
         return query select * from annotator.accept_suggestion(

@@ -42,7 +42,9 @@ class Program:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANNOTATOR_")}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("ANNOTATOR_")
+        }
         return kept | {"ANNOTATOR_HOME": str(self.home)} | QUICK | dict(self.settings) | more
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
@@ -86,9 +88,7 @@ def trained(tmp_path_factory, atlas_files):
     """The command on an imported atlas with a live release of each field."""
     folder, _ = atlas_files
     # Every candidate goes live here: the atlas is too small to tell good from bad.
-    program = Program(
-        tmp_path_factory.mktemp("t") / "home", {"ANNOTATOR_BASELINE_MARGIN": "-1"}
-    )
+    program = Program(tmp_path_factory.mktemp("t") / "home", {"ANNOTATOR_BASELINE_MARGIN": "-1"})
     program.run("migrate")
     for kind in ("srna", "contaminant"):
         program.run(

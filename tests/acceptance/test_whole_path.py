@@ -73,7 +73,7 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
 
 
 def test_importing_again_changes_nothing_and_a_change_makes_stale(trained, atlas_files, tmp_path):
-    folder, atlas = atlas_files
+    folder, _atlas = atlas_files
     trained.run("annotate")
     before = trained.rows("select sample_id, updated_at from atlas.sample order by 1")
     arguments = (str(folder / "samples.tsv"), "--ontology", str(folder / "ontology.tsv"))
@@ -81,7 +81,9 @@ def test_importing_again_changes_nothing_and_a_change_makes_stale(trained, atlas
     assert "0 added, 0 changed" in same.out
     assert trained.rows("select sample_id, updated_at from atlas.sample order by 1") == before
 
-    changed = trained.rows("select sample_id from suggestion where field = 'sex' order by 1 limit 1")
+    changed = trained.rows(
+        "select sample_id from suggestion where field = 'sex' order by 1 limit 1"
+    )
     sample_id = changed[0]["sample_id"]
     import gzip
 
@@ -116,7 +118,9 @@ def test_status_and_formats(trained):
     )
     assert objects == [{"letters": ["a", "b"], "none": None}]
     table = list(
-        csv.reader(io.StringIO(trained.run("sql", "select 1 as a, 'x,y' as b", "--format", "csv").out))
+        csv.reader(
+            io.StringIO(trained.run("sql", "select 1 as a, 'x,y' as b", "--format", "csv").out)
+        )
     )
     assert table == [["a", "b"], ["1", "x,y"]]
     assert "(1 row)" in trained.run("sql", "select 1 as one").out

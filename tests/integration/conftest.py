@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -100,3 +101,51 @@ def settings(database: Database, tmp_path: Path) -> Settings:
     parts = conninfo_to_dict(database.conninfo)
     url = f"postgresql://{parts['user']}@:{parts['port']}/{parts['dbname']}?host={parts['host']}"
     return Settings(home=tmp_path / "home", database_url=url)
+
+
+@dataclass(frozen=True)
+class Reviewable:
+    """A live tissue release, and what it said; ``ids`` by sample."""
+
+    release_id: int
+    ids: dict[str, int]
+
+
+_REVIEWABLE = """
+insert into atlas.dataset (dataset_id) values ('D1'), ('D2');
+insert into atlas.sample (sample_id, dataset_id)
+values ('a', 'D1'), ('b', 'D1'), ('c', 'D2'), ('d', 'D2');
+insert into atlas.term (term_id, name)
+values ('liver', 'liver'), ('lung', 'lung'), ('organ', 'organ'), ('cortex', 'cortex');
+insert into atlas.term_parent values ('liver', 'organ'), ('lung', 'organ');
+insert into atlas.annotation (sample_id, field, value) values ('d', 'tissue', 'blood');
+insert into annotator.training_run (field, preset, seed, host, status, finished_at)
+values ('tissue', 'default', 1, 'here', 'succeeded', now());
+insert into annotator.release (field, run_id, status, classes, features, promoted_at)
+select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from annotator.training_run;
+insert into annotator.prediction (
+    sample_id, dataset_id, field, release_id, input_hash, value, lineage, confidence, status,
+    reason, models
+)
+select
+    made.sample_id, made.dataset_id, 'tissue', r.release_id, repeat('0', 64), made.value,
+    array[made.value, 'organ'], made.confidence, made.status::annotator.prediction_status,
+    made.reason, '{"network": {"value": "liver", "probability": 0.9}}'
+from annotator.release r
+cross join (values
+    ('a', 'D1', 'liver', 0.9, 'suggested', null),
+    ('b', 'D1', 'liver', 0.8, 'suggested', null),
+    ('c', 'D2', 'lung', 0.6, 'suggested', null),
+    ('d', 'D2', 'lung', 0.3, 'abstained', 'not sure enough')
+) as made (sample_id, dataset_id, value, confidence, status, reason);
+"""
+
+
+@pytest.fixture
+def reviewable(connection: psycopg.Connection) -> Reviewable:
+    """Four committed predictions in two datasets, one of them an abstention."""
+    connection.execute(_REVIEWABLE)
+    rows = connection.execute("select sample_id, prediction_id, release_id from prediction")
+    found = rows.fetchall()
+    connection.commit()
+    return Reviewable(found[0][2], {sample: prediction for sample, prediction, _ in found})

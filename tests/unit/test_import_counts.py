@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from annotator.atlas import counts_spill, text_file
-from annotator.atlas.importers import check_match, read_counts
-from annotator.domain import SampleRecord
+from annotator.atlas.importers import read_counts
 from annotator.errors import InputError
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
@@ -386,20 +385,3 @@ def test_a_full_disk_is_for_a_person_to_solve(tmp_path: Path) -> None:
     )
     assert "make room" in done.stdout
     assert done.stderr == ""
-
-
-def record(sample_id: str) -> SampleRecord:
-    return SampleRecord(sample_id, "D1", {}, {})
-
-
-def test_counts_and_samples_must_speak_of_the_same_samples() -> None:
-    counts, samples = Path("c.tsv"), Path("s.tsv")
-    both = [record("S2"), record("S1")]
-    check_match(("S1", "S2"), both, counts, samples, require_counts=True)
-    with pytest.raises(InputError, match=r"'S3' has no line in s\.tsv") as caught:
-        check_match(("S1", "S3", "S2"), both, counts, samples, require_counts=True)
-    assert (caught.value.source, caught.value.line, caught.value.column) == ("c.tsv", 1, 3)
-    with pytest.raises(InputError, match=r"'S1' has no column in c\.tsv") as caught:
-        check_match(("S2",), both, counts, samples, require_counts=True)
-    assert (caught.value.source, caught.value.line) == ("s.tsv", 3)
-    check_match(("S2",), both, counts, samples, require_counts=False)

@@ -92,17 +92,17 @@ def test_expression_of_another_shape_is_refused() -> None:
 def test_leading_features_weigh_kinds_alike_whatever_their_units() -> None:
     network = [contribution("a", 300.0), contribution("b", 100.0)]
     forest = [contribution("b", 0.03, "forest"), contribution("c", 0.01, "forest")]
-    assert leading_features([network, forest]) == ("b", "a", "c")
+    assert leading_features({"network": network, "forest": forest}) == ("b", "a", "c")
 
 
 def test_leading_features_speak_for_the_prediction() -> None:
     network = [contribution("against", -5.0), contribution("for", 1.0), contribution("split", 2.0)]
     forest = [contribution("split", -3.0, "forest"), contribution("for", 1.0, "forest")]
-    assert leading_features([network, forest]) == ("for",)
+    assert leading_features({"network": network, "forest": forest}) == ("for",)
 
 
 def test_leading_features_are_counted_and_tie_by_name() -> None:
     network = [contribution(name, 1.0) for name in "fedcba"]
-    assert leading_features([network]) == ("a", "b", "c", "d", "e")
-    assert leading_features([network], count=2) == ("a", "b")
-    assert leading_features([[], []]) == ()
+    assert leading_features({"network": network}) == ("a", "b", "c", "d", "e")
+    assert leading_features({"network": network}, count=2) == ("a", "b")
+    assert leading_features({"network": [], "forest": []}) == ()

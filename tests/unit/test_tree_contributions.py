@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 
 from annotator.errors import ArtefactError, InputError
-from annotator.explain import trees
+from annotator.explain import forest_shap, trees
 from annotator.explain.trees import (
     ForestExplainer,
     boosting_contributions,
@@ -118,8 +118,8 @@ def test_forest_equals_the_definition_of_shapley_values(weights) -> None:
     values, bias = forest_contributions(estimator, np.arange(5), rows, targets)
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         expected = shapley(forest_expectation(estimator, row, target), 5)
-        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-6)
-        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-6)
+        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-12)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -170,13 +170,13 @@ def test_forest_contributions_sum_to_the_probability(seed, classes, depth, featu
     values, bias = forest_contributions(estimator, np.arange(features), inputs, targets)
     probability = estimator.predict_proba(inputs[:, :features])
     np.testing.assert_allclose(
-        values.sum(axis=1) + bias, probability[np.arange(len(inputs)), targets], atol=1e-5
+        values.sum(axis=1) + bias, probability[np.arange(len(inputs)), targets], atol=1e-12
     )
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), scale=st.sampled_from([1e-3, 1.0, 1e30]))
-def test_every_split_of_the_rewritten_forest_is_the_forests_own(seed, scale) -> None:
+def test_inputs_beside_a_threshold_go_the_way_that_the_forest_sends_them(seed, scale) -> None:
     random = np.random.default_rng(seed)
     inputs = (random.normal(size=(80, 3)) * scale).astype(np.float32)
     estimator = fit_forest(inputs, random.integers(0, 3, 80), max_depth=None)
@@ -188,14 +188,48 @@ def test_every_split_of_the_rewritten_forest_is_the_forests_own(seed, scale) -> 
         [near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))]
     )
     rows = random.choice(edges, (200, 3))
-    explainer = ForestExplainer(estimator, np.arange(3))
-    expected = estimator.predict_proba(rows)
-    for target in range(3):
-        predicted = explainer.booster(target).predict(xgboost.DMatrix(rows))
-        np.testing.assert_allclose(predicted, expected[:, target], atol=1e-6)
-        # Contributions walk the trees in another way than predictions do.
-        values, bias = explainer.contributions(rows, np.full(len(rows), target))
-        np.testing.assert_allclose(values.sum(axis=1) + bias, expected[:, target], atol=1e-5)
+    targets = random.integers(0, 3, 200)
+    values, bias = forest_contributions(estimator, np.arange(3), rows, targets)
+    np.testing.assert_allclose(
+        values.sum(axis=1) + bias,
+        estimator.predict_proba(rows)[np.arange(200), targets],
+        atol=1e-12,
+    )
+
+
+def test_deep_trees_lose_no_precision() -> None:
+    random = np.random.default_rng(13)
+    inputs = random.normal(size=(400, 60)).astype(np.float32)
+    labels = random.integers(0, 12, 400)
+    estimator = fit_forest(inputs, labels, max_depth=None, max_features=2)
+    assert max(member.tree_.max_depth for member in estimator.estimators_) > 20
+    values, bias = forest_contributions(estimator, np.arange(60), inputs, labels)
+    np.testing.assert_allclose(
+        values.sum(axis=1) + bias,
+        estimator.predict_proba(inputs)[np.arange(400), labels],
+        atol=1e-12,
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**16), features=st.integers(1, 6), splits=st.integers(1, 12))
+def test_forest_equals_the_definition_on_any_tree(seed, features, splits) -> None:
+    """Extremely random trees split on a feature again and again along one path."""
+    inputs, labels = make_data(seed, features=max(3, features))
+    estimator = fit_forest(
+        inputs[:, :features],
+        labels,
+        n_estimators=1,
+        max_features=1,
+        max_depth=None,
+        max_leaf_nodes=splits + 1,
+    )
+    target = seed % 3
+    values, bias = forest_contributions(estimator, np.arange(features), inputs[:2], [target] * 2)
+    for number in range(2):
+        expected = shapley(forest_expectation(estimator, inputs[number], target), features)
+        np.testing.assert_allclose(values[number, :features], expected[:-1], atol=1e-12)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-12)
 
 
 def test_a_zero_that_stands_on_a_threshold_of_zero_goes_left() -> None:
@@ -248,22 +282,13 @@ def test_a_forest_of_single_leaves_explains_nothing() -> None:
     )
 
 
-def test_chunks_and_threads_change_nothing(monkeypatch) -> None:
-    inputs, labels = make_data(8)
-    estimator = fit_forest(inputs, labels)
-    whole = ForestExplainer(estimator, np.arange(5)).contributions(inputs, labels)
-    monkeypatch.setattr(trees, "VALUES_AT_ONCE", 7 * 6)
-    parts = ForestExplainer(estimator, np.arange(5), threads=1).contributions(inputs, labels)
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_a_class_is_rewritten_once() -> None:
+def test_chunks_change_nothing(monkeypatch) -> None:
     inputs, labels = make_data(8)
     explainer = ForestExplainer(fit_forest(inputs, labels), np.arange(5))
-    first = explainer.booster(1)
-    explainer.contributions(inputs, labels)
-    assert explainer.booster(1) is first
+    whole = explainer.contributions(inputs, labels)
+    monkeypatch.setattr(forest_shap, "NODE_VALUES_AT_ONCE", 300)
+    for one, other in zip(whole, explainer.contributions(inputs, labels), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-14)
 
 
 def test_no_samples_give_no_rows() -> None:

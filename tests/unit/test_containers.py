@@ -1,0 +1,75 @@
+"""The container set-up is checked as far as that goes without a container engine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from annotator.cli import command_line
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_services_refer_to_what_exists(compose):
+    services = compose["services"]
+    assert set(services) == {"database", "migrate", "annotator"}
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        assert set(service.get("secrets", ())) <= set(compose["secrets"])
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[0] in compose["volumes"]
+    image, version = services["database"]["image"].split(":")
+    assert image == "postgres"
+    assert int(version) >= 17
+
+
+def test_commands_exist(compose):
+    for name in ("migrate", "annotator"):
+        assert compose["services"][name]["command"][0] in command_line.commands
+    check = compose["services"]["annotator"]["healthcheck"]["test"]
+    assert check[:2] == ["CMD", "annotator"]
+    status = command_line.commands[check[2]]
+    flags = {flag for option in status.params for flag in option.opts}
+    assert set(check[3:]) <= flags
+
+
+def test_the_daemon_waits_and_has_no_rights_to_spare(compose):
+    daemon = compose["services"]["annotator"]
+    assert daemon["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert daemon["user"] != "root"
+    assert daemon["cap_drop"] == ["ALL"]
+    assert daemon["read_only"] is True
+
+
+def test_no_secret_stands_in_the_file(compose):
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.search(r"PASSWORD:\s", text)
+    for name in compose["services"]:
+        for variable, value in compose["services"][name].get("environment", {}).items():
+            if "PASSWORD" in variable or "URL" in variable:
+                assert value.startswith("/run/secrets/")
+
+
+def test_the_image_copies_what_exists_and_is_unprivileged():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    sources = [
+        line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line
+    ]
+    for source in sources:
+        assert (ROOT / source).exists(), source
+    users = [line.split()[1] for line in lines if line.startswith("USER")]
+    assert users[-1] == "annotator"
+    assert "--require-hashes -r requirements/run.txt" in " ".join(lines)
+    kept = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    for name in kept:
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from annotator.domain import Cohort, Profiles
+from annotator.errors import CohortError
+from annotator.learn.evaluate import (
+    Parallelism,
+    cross_validate,
+    one_dataset_out,
+    release_calibration,
+)
+from annotator.learn.folds import FoldData, fit_part, fold_seed, inner_calibration
+from annotator.learn.labels import LabelOptions, Ontology
+from annotator.learn.metrics import metrics_of
+from annotator.learn.presets import PRESETS, ForestOptions
+
+LIGHT = replace(
+    PRESETS["default"],
+    network=None,
+    forest=ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
+    boosting=replace(PRESETS["default"].boosting, rounds=4, depth=2, column_share=0.5),
+    inner_folds=2,
+)
+PLAIN = replace(LIGHT, calibrate=False, boosting=None)
+OPTIONS = LabelOptions(minimum_samples=4, minimum_datasets=2)
+NO_ONTOLOGY = Ontology({})
+SEED = 11
+HELD_OUT = "d0"
+
+
+def _cohort(classes=("female", "male"), field="sex", datasets=3, size=12, seed=5) -> Cohort:
+    """Some datasets with a weak signal of the class and a strong one of the dataset."""
+    generator = np.random.default_rng(seed)
+    n, features = datasets * size, 40
+    dataset_index = np.repeat(np.arange(datasets), size)
+    truth = np.tile(np.arange(len(classes)), n)[:n]
+    level = (
+        generator.lognormal(3, 1, features)
+        * generator.lognormal(0, 0.5, (datasets, features))[dataset_index]
+    )
+    level[np.arange(n), truth] *= 6
+    counts = generator.poisson(level).astype(np.float32)
+    return Cohort(
+        field=field,
+        profiles=Profiles(
+            sample_ids=np.array([f"s{i:03}" for i in range(n)], dtype=object),
+            features=np.array([f"f{i}" for i in range(features)], dtype=object),
+            kinds=np.array(["srna"] * 30 + ["contaminant"] * 10, dtype=object),
+            counts=csr_matrix(counts),
+        ),
+        dataset_ids=np.array([f"d{i}" for i in dataset_index], dtype=object),
+        values=np.array(classes, dtype=object)[truth],
+        numbers=np.full(n, np.nan),
+        known={"tissue": np.array(["blood", "brain"], dtype=object)[dataset_index % 2]},
+    )
+
+
+def _with_counts(cohort: Cohort, counts: np.ndarray) -> Cohort:
+    return replace(cohort, profiles=replace(cohort.profiles, counts=csr_matrix(counts)))
+
+
+def _fold_data(cohort: Cohort, preset=LIGHT) -> FoldData:
+    """Fold 0 is the held-out dataset."""
+    classes = tuple(sorted(set(cohort.values)))
+    folds = np.unique(cohort.dataset_ids, return_inverse=True)[1].astype(np.int64)
+    return FoldData(
+        cohort.field,
+        cohort.profiles,
+        cohort.dataset_ids,
+        cohort.values,
+        classes,
+        folds,
+        preset,
+        SEED,
+        1,
+    )
+
+
+def _what_training_yields(cohort: Cohort):
+    """Every byte of the fold's models, and its calibration.
+
+    The file of a forest is not the same twice, so what the forest says stands for it.
+    """
+    data = _fold_data(cohort)
+    training = np.flatnonzero(data.fold_of != 0)
+    model = fit_part(data, training, fold_seed(SEED, 0))
+    calibration = inner_calibration(data, training, 0)
+    assert calibration is not None
+    content = {a.name: a.content for a in model.to_artefacts() if a.name != "forest.skops"}
+    assert len(content) >= 3
+    content["forest"] = model.predict_raw(_cohort(seed=1).profiles)["forest"].tobytes()
+    return content, calibration.to_json()
+
+
+def _dataset_out(cohort: Cohort, preset=LIGHT, **options):
+    return one_dataset_out(cohort, NO_ONTOLOGY, preset, OPTIONS, SEED, **options)
+
+
+def _assert_same(first, second, rows=slice(None)) -> None:
+    assert set(first.probabilities) == set(second.probabilities)
+    for kind, probabilities in first.probabilities.items():
+        assert np.array_equal(probabilities[rows], second.probabilities[kind][rows]), kind
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    return _cohort()
+
+
+@pytest.fixture(scope="module")
+def validation(cohort):
+    return _dataset_out(cohort)
+
+
+def test_every_sample_is_predicted_by_models_that_lack_its_dataset(cohort, validation):
+    predictions = validation.predictions
+    assert predictions.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
+    assert predictions.folds.tolist() == [int(dataset[1:]) for dataset in cohort.dataset_ids]
+    assert set(predictions.probabilities) == {"forest", "boosting", "combined"}
+    assert set(validation.raw.probabilities) == {"forest", "boosting"}
+    for probabilities in predictions.probabilities.values():
+        assert probabilities.shape == (36, 2)
+        assert np.allclose(probabilities.sum(axis=1), 1)
+    assert validation.metrics == metrics_of(predictions)
+    assert validation.description.startswith("one dataset out: each of 3 datasets")
+
+
+def test_what_is_learned_holds_for_unseen_datasets(validation):
+    figures = {m.name: m.value for m in validation.metrics if m.model_kind == "combined"}
+    assert figures["accuracy"] > 0.8
+
+
+def test_labels_of_the_held_out_dataset_do_not_reach_its_predictions(cohort, validation):
+    held_out = cohort.dataset_ids == HELD_OUT
+    values = cohort.values.copy()
+    values[held_out] = np.random.default_rng(0).permutation(values[held_out])
+    assert (values != cohort.values).any()
+    again = _dataset_out(replace(cohort, values=values))
+    _assert_same(again.predictions, validation.predictions, held_out)
+    _assert_same(again.raw, validation.raw, held_out)
+    # The other folds were trained on them, so that this test can fail.
+    with pytest.raises(AssertionError):
+        _assert_same(again.predictions, validation.predictions, ~held_out)
+
+
+def test_a_feature_that_gives_the_held_out_labels_away_does_not_help(cohort, validation):
+    held_out = cohort.dataset_ids == HELD_OUT
+    leak = np.where(held_out, np.where(cohort.values == "male", 500.0, 1.0), 0.0)
+    counts = np.column_stack([cohort.profiles.counts.toarray(), leak]).astype(np.float32)
+    profiles = cohort.profiles
+    planted = replace(
+        cohort,
+        profiles=replace(
+            profiles,
+            features=np.append(profiles.features, "leak"),
+            kinds=np.append(profiles.kinds, "contaminant"),  # so that no total changes
+            counts=csr_matrix(counts),
+        ),
+    )
+    assert _what_training_yields(planted) == _what_training_yields(cohort)
+    again = _dataset_out(planted)
+    _assert_same(again.predictions, validation.predictions, held_out)
+    # Models that were fitted on the held-out dataset would have used it.
+    everything = fit_part(_fold_data(planted), np.arange(len(leak)), SEED)
+    assert "leak" in everything.features
+
+
+def test_a_known_feature_that_gives_the_held_out_labels_away_is_not_preferred(cohort):
+    held_out = cohort.dataset_ids == HELD_OUT
+    counts = cohort.profiles.counts.toarray()
+    counts[held_out, 20] = np.where(cohort.values[held_out] == "male", 5000, 0)
+    planted = _with_counts(cohort, counts)
+    assert _what_training_yields(planted) == _what_training_yields(cohort)
+
+
+def test_the_scale_of_held_out_counts_does_not_reach_training(cohort):
+    held_out = cohort.dataset_ids == HELD_OUT
+    counts = cohort.profiles.counts.toarray()
+    counts[held_out] *= 7
+    assert _what_training_yields(_with_counts(cohort, counts)) == _what_training_yields(cohort)
+    counts[~held_out] += 1
+    assert _what_training_yields(_with_counts(cohort, counts)) != _what_training_yields(cohort)
+
+
+def test_workers_change_nothing(cohort, validation):
+    seen: list[tuple[int, int]] = []
+    again = _dataset_out(
+        cohort, parallel=Parallelism(workers=2), progress=lambda *step: seen.append(step)
+    )
+    _assert_same(again.predictions, validation.predictions)
+    _assert_same(again.raw, validation.raw)
+    assert seen == [(done, 3) for done in range(4)]
+
+
+def test_datasets_can_be_grouped(cohort):
+    grouped = _dataset_out(cohort, PLAIN, folds=2)
+    assert "3 datasets in 2 folds" in grouped.description
+    assert len(set(grouped.predictions.folds)) == 2
+    for dataset in set(cohort.dataset_ids):
+        of_dataset = grouped.predictions.dataset_ids == dataset
+        assert len(set(grouped.predictions.folds[of_dataset])) == 1
+
+
+def test_without_calibration_predictions_are_raw_and_their_mean(cohort):
+    plain = _dataset_out(cohort, replace(LIGHT, calibrate=False), folds=2)
+    raw, predicted = plain.raw.probabilities, plain.predictions.probabilities
+    assert np.array_equal(predicted["forest"], raw["forest"])
+    assert np.allclose(predicted["combined"], (raw["forest"] + raw["boosting"]) / 2)
+
+
+def test_cross_validation_scores_every_sample(cohort):
+    found = cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, SEED, folds=3)
+    assert found.scheme == "cv"
+    assert len(found.predictions.sample_ids) == 36
+    assert set(found.predictions.folds) == {0, 1, 2}
+    mixed = [set(found.predictions.folds[cohort.dataset_ids == d]) for d in ("d0", "d1")]
+    assert all(len(folds) > 1 for folds in mixed)
+    assert found.description.startswith("3-fold cross-validation: 36 samples")
+
+
+def test_the_seed_decides(cohort):
+    first, again, other = (
+        cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, seed, folds=2) for seed in (1, 1, 2)
+    )
+    _assert_same(first.predictions, again.predictions)
+    assert not np.array_equal(first.predictions.folds, other.predictions.folds)
+
+
+def test_a_class_of_one_dataset_is_not_scored_there_but_learned_elsewhere():
+    cohort = _cohort(("a", "b", "c"), "tissue")
+    values = cohort.values.copy()
+    values[(values == "c") & (cohort.dataset_ids != HELD_OUT)] = "a"
+    options = LabelOptions(minimum_samples=4, minimum_datasets=1)
+    found = one_dataset_out(replace(cohort, values=values), NO_ONTOLOGY, PLAIN, options, SEED)
+    predictions = found.predictions
+    assert predictions.classes == ("a", "b", "c")
+    assert len(predictions.truth) == 36 - 4
+    assert "c" not in predictions.truth
+    in_fold = predictions.dataset_ids == HELD_OUT
+    combined = predictions.probabilities["combined"]
+    assert (combined[in_fold, 2] == 0).all()
+    assert (combined[~in_fold, 2] > 0).any()
+    assert len(found.baselines.sample_ids) == 32
+
+
+def test_values_without_a_class_take_no_part():
+    cohort = _cohort(("a", "b"), "tissue")
+    values = cohort.values.copy()
+    values[[0, 15]] = "rare"
+    found = _dataset_out(replace(cohort, values=values), PLAIN)
+    assert found.label_set.classes == ("a", "b")
+    assert "rare" in found.label_set.dropped
+    assert len(found.predictions.sample_ids) == 34
+    assert not {"s000", "s015"} & set(found.predictions.sample_ids)
+
+
+def test_baselines_are_of_the_same_samples(validation):
+    assert set(validation.baselines.probabilities) == {"majority", "known_fields"}
+    for name in ("sample_ids", "truth", "folds"):
+        ours, theirs = getattr(validation.predictions, name), getattr(validation.baselines, name)
+        assert np.array_equal(ours, theirs)
+
+
+def test_one_class_is_not_enough(cohort):
+    alone = replace(cohort, values=np.full(36, "male", dtype=object))
+    with pytest.raises(CohortError, match=r"sex: 1 class\(es\)"):
+        _dataset_out(alone)
+
+
+def test_classes_that_never_cross_datasets_cannot_be_validated():
+    cohort = _cohort(("a", "b"), "tissue", datasets=2)
+    split = replace(cohort, values=np.where(cohort.dataset_ids == "d0", "a", "b").astype(object))
+    options = LabelOptions(minimum_samples=1, minimum_datasets=1)
+    with pytest.raises(CohortError, match="no held-out sample could be scored"):
+        one_dataset_out(split, NO_ONTOLOGY, PLAIN, options, SEED)
+
+
+def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation):
+    calibration = release_calibration(validation, LIGHT)
+    assert calibration is not None
+    assert calibration.samples == 36
+    assert set(calibration.temperatures) == {"forest", "boosting"}
+    assert release_calibration(validation, PLAIN) is None
+    random = cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, SEED, folds=2)
+    with pytest.raises(ValueError, match="had not seen"):
+        release_calibration(random, LIGHT)

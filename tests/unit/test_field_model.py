@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from annotator.domain import Artefact, Profiles
+from annotator.errors import ArtefactError, CohortError
+from annotator.learn.calibration import Calibration
+from annotator.learn.field_model import COMBINED, FieldModel, fit_field_model
+from annotator.learn.kinds import KINDS, kinds_of
+from annotator.learn.presets import PRESETS, NetworkOptions
+
+CLASSES = ("blood", "brain", "skin")
+LINEAGES = {"blood": ("blood",), "brain": ("brain", "nervous system"), "skin": ("skin",)}
+DEFAULT, PAPER = PRESETS["default"], PRESETS["paper"]
+TINY = replace(
+    DEFAULT,
+    network=NetworkOptions((12,), (0.1,), epochs=15, batch_size=16, learning_rate=0.01),
+    forest=replace(DEFAULT.forest, first_trees=8, trees=10, top_features=15),
+    boosting=replace(DEFAULT.boosting, rounds=5, top_features=20, column_share=0.5),
+)
+TINY_PAPER = replace(
+    TINY, name="paper", features=PAPER.features, forest=replace(TINY.forest, down_sample=True)
+)
+LIGHT = replace(TINY, network=None, boosting=None)
+CALIBRATION = Calibration(
+    dict.fromkeys(KINDS, 1.5), {"network": 0.6, "forest": 0.3, "boosting": 0.2}, 50
+)
+
+
+def problem(seed=0, samples=60, features=30):
+    """Each class expresses features of its own; two datasets a class."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(samples) % len(CLASSES)
+    counts = random.negative_binomial(2, 0.05, (samples, features)).astype(np.float32)
+    for position in range(len(CLASSES)):
+        counts[truth == position, 3 * position : 3 * position + 3] += 400
+    counts[:, -2:] += 5
+    kinds = ["srna"] * (features - 2) + ["contaminant"] * 2
+    profiles = Profiles(
+        np.array([f"S{i}" for i in range(samples)], dtype=object),
+        np.array([f"f{i}" for i in range(features)], dtype=object),
+        np.array(kinds, dtype=object),
+        csr_matrix(counts),
+    )
+    labels = np.array([CLASSES[each] for each in truth], dtype=object)
+    datasets = np.array([f"D{i // 30}" for i in range(samples)], dtype=object)
+    return profiles, labels, datasets, truth
+
+
+def fit(preset=TINY, seed=1, calibration=None, field="tissue", **options) -> FieldModel:
+    profiles, labels, datasets, _ = problem()
+    return fit_field_model(
+        profiles,
+        labels,
+        datasets,
+        CLASSES,
+        field,
+        preset,
+        seed,
+        calibration,
+        lineages=LINEAGES,
+        threads=1,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FieldModel:
+    return fit(calibration=CALIBRATION)
+
+
+def assert_same_predictions(first, second, profiles) -> None:
+    ours, theirs = first.predict(profiles), second.predict(profiles)
+    assert ours.keys() == theirs.keys()
+    for kind in ours:
+        assert np.array_equal(ours[kind], theirs[kind]), kind
+
+
+def test_all_kinds_learn_and_rows_sum_to_one(fitted) -> None:
+    profiles, _, _, truth = problem(seed=9)
+    predictions = fitted.predict(profiles)
+    assert list(predictions) == ["network", "forest", "boosting", COMBINED]
+    for kind, probabilities in predictions.items():
+        assert probabilities.shape == (60, 3)
+        assert probabilities.dtype == np.float64
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert (probabilities.argmax(axis=1) == truth).mean() > 0.8, kind
+
+
+def test_the_same_seed_gives_the_same_model(fitted) -> None:
+    profiles = problem(seed=9)[0]
+    assert_same_predictions(fitted, fit(calibration=CALIBRATION), profiles)
+    other = fit(calibration=CALIBRATION, seed=2).predict(profiles)
+    assert not np.array_equal(other["forest"], fitted.predict(profiles)["forest"])
+
+
+def test_a_kind_does_not_depend_on_which_others_there_are(fitted) -> None:
+    profiles = problem(seed=9)[0]
+    assert np.array_equal(
+        fit(LIGHT).predict(profiles)["forest"], fitted.predict_raw(profiles)["forest"]
+    )
+
+
+def test_without_a_calibration_the_combination_is_the_mean(fitted) -> None:
+    profiles = problem(seed=9)[0]
+    raw = fitted.predict_raw(profiles)
+    plain = fitted.with_calibration(None).predict(profiles)
+    np.testing.assert_allclose(
+        plain[COMBINED], (raw["network"] + raw["forest"] + raw["boosting"]) / 3
+    )
+    assert np.array_equal(plain["network"], raw["network"])
+    calibrated, combined = CALIBRATION.apply(raw)
+    assert np.array_equal(fitted.predict(profiles)[COMBINED], combined)
+    assert np.array_equal(fitted.predict(profiles)["forest"], calibrated["forest"])
+
+
+def test_fields_see_their_own_feature_kinds() -> None:
+    assert set(fit(LIGHT).features).isdisjoint({"f28", "f29"})
+    assert {"f28", "f29"} <= set(fit(LIGHT, field="sex").features)
+
+
+@pytest.mark.parametrize("preset", [TINY, TINY_PAPER, LIGHT])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_it_comes_back_from_its_artefacts_with_identical_predictions(preset, calibrated) -> None:
+    profiles = problem(seed=9)[0]
+    kinds = kinds_of(preset)
+    calibration = Calibration(dict.fromkeys(kinds, 2.0), dict.fromkeys(kinds, 0.4), 5)
+    model = fit(preset, calibration=calibration if calibrated else None)
+    stored = model.to_artefacts()
+    again = FieldModel.from_artefacts(stored)
+    assert_same_predictions(model, again, profiles)
+    assert np.array_equal(model.novelty(profiles), again.novelty(profiles))
+    assert np.array_equal(model.known_features(profiles), again.known_features(profiles))
+    for name in ("field", "classes", "features", "preset", "lineages", "seed", "calibration"):
+        assert getattr(again, name) == getattr(model, name)
+    assert [each.name for each in again.to_artefacts()] == [each.name for each in stored]
+    assert all(not each.content.startswith(b"\x80") for each in stored)
+
+
+def test_features_in_another_order_and_number_change_nothing(fitted) -> None:
+    profiles = problem(seed=9)[0]
+    order = np.random.default_rng(3).permutation(30)
+    wider = csr_matrix(np.hstack([profiles.counts[:, order].toarray(), np.zeros((60, 1))]))
+    other = Profiles(
+        profiles.sample_ids,
+        np.append(profiles.features[order], "new"),
+        np.append(profiles.kinds[order], "srna"),
+        wider,
+    )
+    for kind, probabilities in fitted.predict(other).items():
+        np.testing.assert_allclose(probabilities, fitted.predict(profiles)[kind], atol=1e-6)
+
+
+def test_profiles_that_share_no_feature_are_predicted_and_said_to_be_alien(fitted) -> None:
+    profiles = problem(seed=9)[0]
+    renamed = replace(profiles, features=np.array([f"x{i}" for i in range(30)], dtype=object))
+    assert np.isfinite(fitted.predict(renamed)[COMBINED]).all()
+    assert fitted.known_features(renamed).tolist() == [0.0] * 60
+    assert (fitted.novelty(renamed) > 0.9).all()
+
+
+def test_usual_samples_express_the_usual_number_of_features(fitted) -> None:
+    profiles = problem()[0]
+    assert np.median(fitted.known_features(profiles)) == pytest.approx(1)
+
+
+def test_novelty_is_spread_evenly_for_alike_samples_and_high_for_noise(fitted) -> None:
+    alike = fitted.novelty(problem(seed=9)[0])
+    assert 0.2 < np.median(alike) < 0.8
+    assert ((alike >= 0) & (alike <= 1)).all()
+    noise = problem(seed=4)[0]
+    random = np.random.default_rng(1)
+    strange = replace(noise, counts=csr_matrix(random.permutation(noise.counts.toarray().T).T))
+    assert np.median(fitted.novelty(strange)) > 0.95
+
+
+def test_explainers_get_what_they_need(fitted) -> None:
+    inputs = fitted.inputs(problem()[0])
+    assert inputs.dtype == np.float32
+    assert [kernel.shape for kernel, _ in fitted.network.dense_layers()] == [(28, 12), (12, 3)]
+    assert fitted.forest.estimator.n_features_in_ == len(fitted.forest.feature_indices) == 15
+    assert fitted.boosting.booster.num_features() == inputs.shape[1] == len(fitted.features)
+    assert fit(LIGHT).network is None
+    assert fit(LIGHT).boosting is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "word"),
+    [
+        (["blood"], ("blood",), "at least 2"),
+        (["blood", "moss"], ("blood", "brain"), "moss"),
+        (["blood", "blood"], ("blood", "brain"), "no training sample"),
+    ],
+)
+def test_unusable_cohorts_are_refused(labels, classes, word) -> None:
+    profiles, _, datasets, _ = problem()
+    every = np.array((labels * 60)[:60], dtype=object)
+    with pytest.raises(CohortError, match=word):
+        fit_field_model(profiles, every, datasets, classes, "tissue", LIGHT, 1)
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[str, bytes]:
+    calibration = Calibration({"forest": 2.0}, {"forest": 0.4}, 5)
+    return {each.name: each.content for each in fit(LIGHT, calibration=calibration).to_artefacts()}
+
+
+def load(contents: dict[str, bytes]) -> FieldModel:
+    return FieldModel.from_artefacts([Artefact(name, "x", each) for name, each in contents.items()])
+
+
+def test_any_damaged_artefact_is_refused(stored) -> None:
+    load(stored)
+    for name in stored:
+        for damage in (b"", pickle.dumps({"a": 1}), stored[name][: len(stored[name]) // 2]):
+            with pytest.raises(ArtefactError):
+                load({**stored, name: damage})
+    for name in stored:
+        rest = {each: content for each, content in stored.items() if each != name}
+        if name == "calibration.json":
+            assert load(rest).calibration is None
+        else:
+            with pytest.raises(ArtefactError):
+                load(rest)
+
+
+def test_an_artefact_too_many_is_refused(stored) -> None:
+    for name in ("evil.pkl", "network.safetensors"):
+        with pytest.raises(ArtefactError):
+            load({**stored, name: b""})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.update(format=2),
+        lambda data: data.update(field="colour"),
+        lambda data: data.update(classes=["blood", "brain"]),
+        lambda data: data.update(classes=["blood", "brain", "brain"]),
+        lambda data: data.update(features=data["features"][:-1]),
+        lambda data: data.update(features=[1, 2]),
+        lambda data: data["lineages"].pop("skin"),
+        lambda data: data.update(lineages=3),
+        lambda data: data.update(usual_features=-1),
+        lambda data: data.update(usual_features="many"),
+        lambda data: data.update(seed="x"),
+        lambda data: data.update(configuration=[]),
+        lambda data: data["configuration"]["forest"].update(trees=11),
+        lambda data: data.update(code="print()"),
+        lambda data: data.pop("seed"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(stored, change) -> None:
+    data = json.loads(stored["model.json"])
+    change(data)
+    with pytest.raises(ArtefactError):
+        load({**stored, "model.json": json.dumps(data).encode()})
+
+
+def test_a_calibration_of_other_kinds_is_refused(stored) -> None:
+    other = json.dumps(CALIBRATION.to_json()).encode()
+    with pytest.raises(ArtefactError, match="other model kinds"):
+        load({**stored, "calibration.json": other})

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from annotator.domain import HeldOutPredictions
+from annotator.learn.evaluate import Validation
+from annotator.learn.gate import GateOptions, judge
+from annotator.learn.labels import LabelSet
+
+STRICT = GateOptions(gate_margin=0.0, baseline_margin=0.0)
+
+
+def _held_out(truth, said, kind="combined", first=0, classes=("a", "b", "c")):
+    probabilities = np.full((len(truth), len(classes)), 0.1)
+    probabilities[np.arange(len(said)), [classes.index(name) for name in said]] = 1 - 0.1 * (
+        len(classes) - 1
+    )
+    n = len(truth)
+    return HeldOutPredictions(
+        sample_ids=np.array([f"s{first + i}" for i in range(n)], dtype=object),
+        dataset_ids=np.array([f"d{i % 3}" for i in range(n)], dtype=object),
+        truth=np.array(list(truth), dtype=object),
+        folds=np.zeros(n, dtype=np.int64),
+        classes=classes,
+        probabilities={kind: probabilities},
+    )
+
+
+def _judge(candidate, baselines, live=None, options=STRICT):
+    validation = Validation(
+        scheme="one-dataset-out",
+        label_set=LabelSet(candidate.classes, {}, {}),
+        predictions=candidate,
+        raw=candidate,
+        baselines=baselines,
+        metrics=(),
+        description="",
+    )
+    return judge(validation, baselines, live, options)
+
+
+TRUTH = "aaaabbbbcccc"
+GOOD = "aaaabbbbccca"
+FAIR = "aaaabbbbccaa"
+MAJORITY = _held_out(TRUTH, "a" * 12, "majority")
+
+
+def test_a_first_release_goes_live_when_it_beats_the_baseline():
+    verdict = _judge(_held_out(TRUTH, GOOD), MAJORITY)
+    assert verdict.promoted
+    assert verdict.reasons[0].startswith("Nothing is live yet")
+    assert "0.9167 is above the 0.3333 of always naming the largest class" in verdict.reasons[1]
+    assert verdict.figures["balanced_accuracy"] == pytest.approx(11 / 12)
+    assert verdict.figures["majority_balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_what_is_no_better_than_the_majority_stays_out():
+    verdict = _judge(_held_out(TRUTH, "b" * 12), MAJORITY)
+    assert not verdict.promoted
+    assert "is not above the 0.3333" in verdict.reasons[-1]
+
+
+def test_what_is_worse_than_the_live_release_stays_out():
+    live = _held_out(TRUTH, GOOD)
+    verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
+    assert not verdict.promoted
+    assert (
+        "On 12 samples that both held out, accuracy 0.8333 is worse than the live release's 0.9167"
+        in verdict.reasons[0]
+    )
+    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(11 / 12)
+
+
+def test_the_margin_is_how_far_it_may_fall_behind():
+    live, candidate = _held_out(TRUTH, GOOD), _held_out(TRUTH, FAIR)
+    assert _judge(candidate, MAJORITY, live, GateOptions(1 / 12, 0.0)).promoted
+    assert not _judge(candidate, MAJORITY, live, GateOptions(0.08, 0.0)).promoted
+
+
+def test_as_good_as_the_live_release_is_good_enough():
+    live = _held_out(TRUTH, GOOD)
+    assert _judge(_held_out(TRUTH, GOOD), MAJORITY, live).promoted
+
+
+def test_balanced_accuracy_counts_too():
+    truth = "a" * 18 + "bb"
+    live = _held_out(truth, "a" * 15 + "bbb" + "bb", classes=("a", "b"))
+    candidate = _held_out(truth, "a" * 18 + "ab", classes=("a", "b"))
+    verdict = _judge(candidate, _held_out(truth, "a" * 20, "majority", classes=("a", "b")), live)
+    assert not verdict.promoted
+    assert "accuracy 0.9500 is not worse" in verdict.reasons[0]
+    assert "balanced accuracy 0.7500 is worse" in verdict.reasons[1]
+
+
+def test_only_samples_in_common_are_compared():
+    live = _held_out("cccc" + "a" * 20, "ccca" + "b" * 20, first=8)
+    verdict = _judge(_held_out(TRUTH, GOOD), MAJORITY, live)
+    assert verdict.promoted
+    assert verdict.figures["samples_in_common_with_live"] == 4
+    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(3 / 4)
+
+
+def test_the_order_of_the_live_release_does_not_matter():
+    live = _held_out(TRUTH, GOOD)
+    turned = HeldOutPredictions(
+        sample_ids=live.sample_ids[::-1],
+        dataset_ids=live.dataset_ids[::-1],
+        truth=live.truth[::-1],
+        folds=live.folds,
+        classes=live.classes,
+        probabilities={"combined": live.probabilities["combined"][::-1]},
+    )
+    candidate = _held_out(TRUTH, FAIR)
+    first, second = _judge(candidate, MAJORITY, live), _judge(candidate, MAJORITY, turned)
+    assert first == second
+
+
+def test_without_samples_in_common_the_baselines_decide():
+    live = _held_out(TRUTH, TRUTH, first=100)
+    verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
+    assert verdict.promoted
+    assert "none of its 12 held-out samples" in verdict.reasons[0]
+    assert not _judge(_held_out(TRUTH, "b" * 12), MAJORITY, live).promoted
+
+
+def test_each_release_is_judged_by_its_own_classes():
+    # The live release knew c as part of b, and was right about it.
+    live = _held_out("aaaabbbbbbbb", "aaaabbbbbbba", classes=("a", "b"))
+    verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
+    assert not verdict.promoted
+    assert "classes, which differ" in verdict.reasons[0]
+    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(11 / 12)
+    # Mean over the candidate's classes: 1, 1 and 3/4.
+    assert verdict.figures["live_balanced_accuracy_in_common"] == pytest.approx(11 / 12)
+
+
+def test_the_known_fields_have_to_be_beaten():
+    known = _held_out(TRUTH, GOOD, "known_fields")
+    assert not _judge(_held_out(TRUTH, GOOD), known).promoted
+    verdict = _judge(_held_out(TRUTH, TRUTH), known)
+    assert verdict.promoted
+    assert "the already known fields by themselves" in verdict.reasons[-1]
+    assert not _judge(_held_out(TRUTH, TRUTH), known, None, GateOptions(0.0, 0.1)).promoted
+
+
+def test_two_classes_need_the_better_auc_too():
+    candidate = _held_out("aaabbb", "aaabba", classes=("a", "b"))
+    baseline = _held_out("aaabbb", "aaabaa", "known_fields", classes=("a", "b"))
+    assert _judge(candidate, baseline).promoted
+    # The same answers, but ordered without a mistake.
+    baseline.probabilities["known_fields"][:] = [
+        [0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.6, 0.4]
+    ]  # fmt: skip
+    verdict = _judge(candidate, baseline)
+    assert not verdict.promoted
+    assert verdict.figures["known_fields_auc"] == 1.0
+    assert "AUC 0.8333 is not above the 1.0000" in verdict.reasons[-1]
+
+
+def test_a_baseline_is_no_worse_than_chance():
+    # Always naming the largest class of training, where it is the rarer one held out.
+    majority = _held_out("abab", "baba", "majority", classes=("a", "b"))
+    verdict = _judge(_held_out("abab", "aaab", classes=("a", "b")), majority)
+    assert verdict.promoted
+    assert verdict.figures["majority_balanced_accuracy"] == 0.5
+    assert verdict.figures["majority_auc"] == 0.5
+    assert not _judge(_held_out("abab", "aaaa", classes=("a", "b")), majority).promoted
+
+
+def test_figures_that_are_no_numbers_are_refused():
+    candidate = _held_out(TRUTH, GOOD)
+    candidate.probabilities["combined"][3, 1] = np.nan
+    verdict = _judge(candidate, MAJORITY)
+    assert not verdict.promoted
+    assert "not finite" in verdict.reasons[0]
+
+
+def test_a_broken_live_release_can_be_replaced():
+    live = _held_out(TRUTH, TRUTH)
+    live.probabilities["combined"][0, 0] = np.inf
+    verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
+    assert verdict.promoted
+    assert "not finite" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("truth", "reason"), [("", "no held-out sample"), ("aaa", "class 'a'")])
+def test_a_validation_that_shows_nothing_is_refused(truth, reason):
+    verdict = _judge(_held_out(truth, truth), MAJORITY)
+    assert not verdict.promoted
+    assert reason in verdict.reasons[0]

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from annotator.errors import ArtefactError
+from annotator.learn.artefacts import write_tensors
+from annotator.learn.network import NetworkModel, build_network, fit_network
+from annotator.learn.presets import PRESETS, NetworkOptions
+
+TINY = NetworkOptions((12, 8), (0.2, 0.1), epochs=15, batch_size=16, learning_rate=0.01)
+CLASSES = 3
+
+
+def problem(seed=0, samples=90, features=20):
+    """Classes that one feature each gives away."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(samples) % CLASSES
+    inputs = random.normal(size=(samples, features)).astype(np.float32)
+    inputs[np.arange(samples), truth] += 4
+    return inputs, truth
+
+
+def same(first: NetworkModel, second: NetworkModel) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for ours, theirs in zip(first.layers, second.layers, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted() -> NetworkModel:
+    inputs, truth = problem()
+    return fit_network(inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, threads=1)
+
+
+def test_it_learns(fitted) -> None:
+    inputs, truth = problem(seed=7)
+    probabilities = fitted.predict(inputs)
+    assert (probabilities.argmax(axis=1) == truth).mean() > 0.9
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    assert probabilities.dtype == np.float64
+
+
+def test_the_same_seed_gives_the_same_network_and_another_does_not(fitted) -> None:
+    inputs, truth = problem()
+    weights = np.ones(len(truth))
+    assert same(fitted, fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, threads=1))
+    assert not same(fitted, fit_network(inputs, truth, weights, CLASSES, TINY, seed=2, threads=1))
+
+
+def test_the_forward_pass_is_that_of_keras(fitted) -> None:
+    inputs, _ = problem(seed=3)
+    model = build_network(inputs.shape[1], CLASSES, TINY, seed=0)
+    model.set_weights([weight for layer in fitted.dense_layers() for weight in layer])
+    expected = np.asarray(model(inputs, training=False))
+    np.testing.assert_allclose(fitted.predict(inputs), expected, atol=1e-5)
+
+
+def test_the_architecture_is_the_papers() -> None:
+    model = build_network(2500, 15, PRESETS["paper"].network, seed=0)
+    dense = [layer for layer in model.layers if "dense" in layer.name]
+    dropout = [layer for layer in model.layers if "dropout" in layer.name]
+    assert [layer.units for layer in dense] == [1000, 250, 250, 15]
+    assert [layer.activation.__name__ for layer in dense] == ["relu"] * 3 + ["softmax"]
+    assert [layer.rate for layer in dropout] == [0.5, 0.4, 0.4]
+
+
+def test_training_does_what_keras_does_without_anything_random() -> None:
+    import keras
+
+    plain = NetworkOptions(hidden_units=(6,), dropout=(0.0,), epochs=5, batch_size=1000)
+    inputs, truth = problem(samples=30)
+    weights = np.linspace(0.5, 1.5, 30)
+    ours = fit_network(inputs, truth, weights, CLASSES, plain, seed=4, threads=1)
+    model = build_network(inputs.shape[1], CLASSES, plain, seed=4)
+    model.compile(keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy")
+    model.fit(inputs, truth, sample_weight=weights, epochs=5, batch_size=30, verbose=0)
+    for mine, keras_weight in zip(
+        [weight for layer in ours.layers for weight in layer], model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mine, keras_weight, atol=1e-5)
+
+
+def test_samples_without_weight_are_not_learned_from() -> None:
+    inputs, truth = problem()
+    weights = np.where(np.arange(len(truth)) < 60, 1.0, 0.0)
+    wrong = truth.copy()
+    wrong[60:] = (truth[60:] + 1) % CLASSES
+    model = fit_network(inputs, wrong, weights, CLASSES, TINY, seed=1, threads=1)
+    right = fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, threads=1)
+    assert same(model, right)
+
+
+def test_diverging_training_is_an_error() -> None:
+    inputs, truth = problem()
+    inputs[0, 0] = np.nan
+    with pytest.raises(ArtefactError, match="not finite"):
+        fit_network(inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, threads=1)
+
+
+def test_it_comes_back_from_its_bytes_unchanged(fitted) -> None:
+    inputs, _ = problem()
+    again = NetworkModel.from_bytes(fitted.to_bytes(), 20, CLASSES, TINY)
+    assert same(fitted, again)
+    assert np.array_equal(again.predict(inputs), fitted.predict(inputs))
+    assert again.to_bytes() == fitted.to_bytes()
+
+
+def damaged(fitted):
+    def tensors(**changes):
+        named = {}
+        for position, (kernel, bias) in enumerate(fitted.layers):
+            named |= {f"kernel_{position}": kernel, f"bias_{position}": bias}
+        named |= changes
+        return write_tensors({name: each for name, each in named.items() if each is not None})
+
+    not_finite = fitted.layers[0][1].copy()
+    not_finite[0] = np.inf
+    return {
+        "not safetensors": b"\x80\x04pickle",
+        "cut": fitted.to_bytes()[:-3],
+        "empty": b"",
+        "missing layer": tensors(bias_2=None),
+        "unknown layer": tensors(kernel_9=np.zeros((2, 2), np.float32)),
+        "shape": tensors(kernel_0=np.zeros((21, 12), np.float32)),
+        "type": tensors(bias_0=np.zeros(12, np.float64)),
+        "not finite": tensors(bias_0=not_finite),
+    }
+
+
+def test_damaged_bytes_are_refused(fitted) -> None:
+    for content in damaged(fitted).values():
+        with pytest.raises(ArtefactError, match="network"):
+            NetworkModel.from_bytes(content, 20, CLASSES, TINY)
+
+
+def test_another_architecture_is_refused(fitted) -> None:
+    with pytest.raises(ArtefactError):
+        NetworkModel.from_bytes(
+            fitted.to_bytes(), 20, CLASSES, replace(TINY, hidden_units=(12,), dropout=(0.2,))
+        )

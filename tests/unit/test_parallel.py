@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from annotator.errors import CohortError, SettingsError
+from annotator.learn.parallel import Parallelism, run_all
+from annotator.learn.versions import library_versions
+
+
+def _column_sum(data: np.ndarray, number: int) -> tuple[int, float, int]:
+    return number, float(data[:, number].sum()), os.getpid()
+
+
+def _fail(data: None, number: int) -> int:
+    raise CohortError(f"number {number} cannot be done")
+
+
+def _nothing(done: int, total: int) -> None:
+    pass
+
+
+def test_workers_give_what_this_process_gives():
+    data = np.arange(300_000, dtype=np.float64).reshape(-1, 3)  # large enough to be mapped
+    seen: list[tuple[int, int]] = []
+    alone = run_all(_column_sum, data, [0, 1, 2], Parallelism(workers=1), _nothing)
+    together = run_all(
+        _column_sum, data, [0, 1, 2], Parallelism(workers=2), lambda *step: seen.append(step)
+    )
+    assert sorted(result[:2] for result in together) == [result[:2] for result in alone]
+    assert {result[2] for result in alone} == {os.getpid()}
+    assert os.getpid() not in {result[2] for result in together}
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_an_error_in_a_worker_keeps_its_kind_and_words():
+    with pytest.raises(CohortError, match="cannot be done"):
+        run_all(_fail, None, [0, 1], Parallelism(workers=2), _nothing)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "no such backend"])
+def test_unusable_backends_are_refused(backend):
+    with pytest.raises(SettingsError, match="parallel_backend"):
+        run_all(_column_sum, np.ones((1, 2)), [0, 1], Parallelism(backend, 2), _nothing)
+
+
+def test_an_interrupt_ends_the_workers(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, time
+        from annotator.learn.parallel import Parallelism, run_all
+
+        def work(data, number):
+            print(os.getpid(), flush=True)
+            time.sleep(600)
+
+        if __name__ == "__main__":
+            try:
+                run_all(work, None, [0, 1], Parallelism(workers=2), lambda done, total: None)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        time.sleep(0.5)  # nobody is faster, and joblib has work in hand by then
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and workers
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert output.strip() == "interrupted"
+    assert "Traceback" not in errors
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_versions_are_those_of_the_installed_libraries():
+    versions = library_versions()
+    assert versions["numpy"] == np.__version__
+    assert versions["scikit-learn"] == metadata.version("scikit-learn")
+    assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_versions_are_read_without_importing_the_libraries():
+    script = (
+        "import sys; from annotator.learn.versions import library_versions; library_versions();"
+        "print(*sorted({'tensorflow', 'sklearn', 'xgboost', 'keras', 'numpy'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == ""
