@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from annotator.learn.calibration import Calibration, expected_calibration_error, fit_calibration
+from annotator.learn.calibration import (
+    FLOOR,
+    PRIOR_SAMPLES,
+    Calibration,
+    expected_calibration_error,
+    fit_calibration,
+)
 
 
 def overconfident(samples=3000, classes=4, sharpness=3.0, seed=0):
@@ -62,6 +69,20 @@ def test_a_handful_of_samples_does_not_make_it_certain() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
     calibration = fit_calibration({"a": probabilities}, np.array([0, 1]))
     assert 0.5 < calibration.temperatures["a"] <= 1
+
+
+def test_it_is_the_minimum_of_the_likelihood_and_the_prior() -> None:
+    probabilities, truth = overconfident(samples=20, sharpness=1.3)
+    logs = np.log(probabilities)
+
+    def objective(exponent: float) -> float:
+        calibrated = softmax(exponent * logs, axis=1)
+        return loss(calibrated, truth) + PRIOR_SAMPLES / 20 * (exponent - 1) ** 2 / 2
+
+    best = minimize_scalar(objective, bounds=(0.01, 10), method="bounded")
+    found = 1 / fit_calibration({"a": probabilities}, truth).temperatures["a"]
+    assert (probabilities > FLOOR).all()  # so that no floor is in the way
+    assert found == pytest.approx(best.x, rel=1e-3)
 
 
 def test_weights_decide_whose_mistakes_count() -> None:
