@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from annotator.atlas.tables import Table, read_table
-from annotator.domain import SampleRecord
+from annotator.domain import FIELDS, SampleRecord
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def read_samples(path: Path) -> tuple[SampleRecord, ...]:
     and ``dataset_id`` and any of ``tissue``, ``sex`` (female or male, also F or
     M), ``age`` (years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
     false, yes, no, 1 or 0). Further columns become attributes. An empty cell is
-    a missing value; spaces around a value do not count.
+    a missing value; a column that is left out says nothing; spaces around a value do not count.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ def read_samples(path: Path) -> tuple[SampleRecord, ...]:
 
 def _record(table: Table, line: int, cells: dict[str, str]) -> SampleRecord:
     sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
+    said_fields = frozenset(name for name in FIELDS if name in cells)
     if not sample_id:
         table.refuse("the sample id is empty", line, "sample_id")
     if not dataset_id:
@@ -85,6 +86,7 @@ def _record(table: Table, line: int, cells: dict[str, str]) -> SampleRecord:
         organism=organism or None,
         is_cell_line=_yes_or_no(table, line, cell_line) if cell_line else None,
         attributes={name: value for name, value in cells.items() if value},
+        said_fields=said_fields,
     )
 
 

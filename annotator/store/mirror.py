@@ -40,7 +40,7 @@ def apply_import(
 
     A sample whose expression changes keeps its features of the other kind and
     gets a new ``updated_at``. An annotation that an earlier import made and that
-    is empty now is removed; one from another source stays unless the files give
+    is said to be missing now is removed; one from another source stays unless the files give
     a value. Terms that are given have exactly the parents that are given.
 
     Parameters
@@ -199,7 +199,7 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
 
 _STAGING = (
     "create temporary table import_sample (sample_id text primary key, dataset_id text,"
-    " organism text, is_cell_line boolean, attributes jsonb) on commit drop",
+    " organism text, is_cell_line boolean, attributes jsonb, said_fields text[]) on commit drop",
     "create temporary table import_annotation (sample_id text, field text, value text,"
     " numeric_value double precision, term_id text, primary key (sample_id, field)) on commit drop",
 )
@@ -241,7 +241,7 @@ where n.field = any(%s) and t.term_id = n.value
 _GONE_ANNOTATIONS = f"""
 delete from atlas.annotation a
 using pg_temp.import_sample i
-where a.sample_id = i.sample_id and a.source = '{SOURCE}'
+where a.sample_id = i.sample_id and a.field = any (i.said_fields) and a.source = '{SOURCE}'
   and not exists (
       select from pg_temp.import_annotation n
       where n.sample_id = a.sample_id and n.field = a.field)
@@ -275,7 +275,7 @@ def _stage(conn: psycopg.Connection, samples: Sequence[SampleRecord]) -> None:
     _copy(
         conn,
         "import_sample",
-        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes"),
+        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes", "said_fields"),
         (
             (
                 one.sample_id,
@@ -283,6 +283,7 @@ def _stage(conn: psycopg.Connection, samples: Sequence[SampleRecord]) -> None:
                 one.organism,
                 one.is_cell_line,
                 json.dumps(dict(one.attributes), ensure_ascii=False),
+                sorted(one.said_fields),
             )
             for one in samples
         ),

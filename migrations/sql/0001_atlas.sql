@@ -38,7 +38,10 @@ create table atlas.expression (
 -- Uncompressed out of line: the arrays are read whole and hardly compress.
 alter table atlas.expression
     alter column feature_ids set storage external,
-    alter column counts set storage external;
+    alter column counts set storage external,
+    -- Nobody searches by whole arrays, and ANALYZE would unpack every one it looks at.
+    alter column feature_ids set statistics 0,
+    alter column counts set statistics 0;
 comment on table atlas.expression is
     'One row a sample: the features that were seen (ascending) and their raw read counts.';
 

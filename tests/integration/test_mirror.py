@@ -208,6 +208,19 @@ def test_the_file_decides_the_annotations_it_made(connection: psycopg.Connection
     assert updated(connection) == before
 
 
+def test_a_column_that_is_left_out_removes_nothing(connection: psycopg.Connection) -> None:
+    load(connection)
+    silent = tuple(
+        replace(one, values={}, numbers={}, said_fields=frozenset({"sex"})) for one in RECORDS
+    )
+    summary = load(connection, silent)
+    assert summary.annotations_changed == 1  # the sex of s1 is said to be missing
+    rows = connection.execute(
+        "select sample_id, field from atlas.annotation order by 1, 2"
+    ).fetchall()
+    assert rows == [("s1", "age"), ("s1", "tissue"), ("s2", "tissue"), ("s3", "age")]
+
+
 def test_a_sample_moves_and_what_is_not_said_stays(connection: psycopg.Connection) -> None:
     load(connection)
     moved = replace(RECORDS[1], dataset_id="D9", organism=None, is_cell_line=None, attributes={})

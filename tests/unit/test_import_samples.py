@@ -65,8 +65,13 @@ def test_windows_line_ends_a_mark_gzip_and_blank_lines_change_nothing(tmp_path: 
 
 def test_two_columns_are_enough_in_any_order(tmp_path: Path) -> None:
     assert read_samples(write(tmp_path, "dataset_id\tsample_id\nD\tS")) == (
-        SampleRecord("S", "D", {}, {}),
+        SampleRecord("S", "D", {}, {}, said_fields=frozenset()),
     )
+
+
+def test_an_empty_column_says_something_and_an_absent_one_nothing(tmp_path: Path) -> None:
+    (sample,) = read_samples(write(tmp_path, "sample_id\tdataset_id\tsex\nS\tD\t\n"))
+    assert sample.said_fields == {"sex"}
 
 
 @pytest.mark.parametrize("text", ["58", "58.0", "5.8e1", "058"])
