@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_at
 
 PROGRAM = Path(sys.executable).parent / "annotator"
 SMALL = SimulationOptions(samples=130, datasets=16, srnas=220, contaminants=40, seed=7)
+# Every candidate goes live: the atlas is too small to tell good from bad.
+LENIENT = {"ANNOTATOR_BASELINE_MARGIN": "-1", "ANNOTATOR_GATE_MARGIN": "1"}
 QUICK = {
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_WORKERS": "1",
@@ -40,6 +43,7 @@ class Program:
 
     home: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {
@@ -51,16 +55,19 @@ class Program:
         return subprocess.Popen(
             [str(PROGRAM), *arguments],
             env=self.environment(**more),
-            cwd=self.home.parent,
+            cwd=self.folder or self.home.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str, code: int = 0, **more: str) -> Ended:
+    def end(self, *arguments: str, **more: str) -> Ended:
         process = self.start(*arguments, **more)
         out, err = process.communicate(timeout=280)
-        ended = Ended(process.returncode, out, err)
+        return Ended(process.returncode, out, err)
+
+    def run(self, *arguments: str, code: int = 0, **more: str) -> Ended:
+        ended = self.end(*arguments, **more)
         assert ended.code == code, f"{arguments}: {ended}"
         return ended
 
@@ -83,12 +90,23 @@ def program(tmp_path_factory):
     return Program(tmp_path_factory.mktemp("a") / "home")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, atlas_files):
-    """The command on an imported atlas with a live release of each field."""
-    folder, _ = atlas_files
-    # Every candidate goes live here: the atlas is too small to tell good from bad.
-    program = Program(tmp_path_factory.mktemp("t") / "home", {"ANNOTATOR_BASELINE_MARGIN": "-1"})
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory, atlas_files):
+    """The home of an imported atlas with a live release of each field, made once a run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "trained"
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "home").is_dir():
+            unfinished = shared / f"training-{os.getpid()}"
+            unfinished.mkdir()
+            train(Program(unfinished / "home", LENIENT), atlas_files[0])
+            unfinished.rename(folder)
+    return folder / "home"
+
+
+def train(program: Program, folder: Path) -> None:
     program.run("migrate")
     for kind in ("srna", "contaminant"):
         program.run(
@@ -101,4 +119,11 @@ def trained(tmp_path_factory, atlas_files):
             kind,
         )
     program.run("retrain")
-    return program
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, trained_home):
+    """The command on a copy of that home: what a module's tests do to it stays there."""
+    home = tmp_path_factory.mktemp("t") / "home"
+    subprocess.run(["cp", "-a", str(trained_home), str(home)], check=True)
+    return Program(home, LENIENT)

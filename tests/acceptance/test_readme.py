@@ -1,0 +1,141 @@
+"""Every command and SQL statement of the README runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotator.settings import Settings
+from annotator.store.connection import open_database
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+VARIABLE = re.compile(r":(prediction_id|dataset_id)\b")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+def commands(block: str) -> list[list[str]]:
+    """The annotator commands of a block, as arguments."""
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    return [line[1:] for line in lines if line and line[0] == ".venv/bin/annotator"]
+
+
+def statements(block: str) -> list[str]:
+    """The SQL statements of a block, those in comments too."""
+    text = re.sub(r"^-- (?=select)", "", block, flags=re.M)
+    text = re.sub(r"^--.*$", "", text, flags=re.M)
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def test_the_blocks_are_what_this_test_expects():
+    make, files, postgres, evaluate = blocks("sh")
+    assert [line.split()[:2] for line in make.splitlines()] == [["make", "demo"], ["make", "test"]]
+    assert [command[0] for command in commands(files)] == [
+        *("migrate", "import", "import", "retrain", "annotate", "status"),
+    ]
+    assert [command[0] for command in commands(postgres)] == ["migrate", "serve"]
+    assert [command[0] for command in commands(evaluate)] == ["evaluate", "evaluate"]
+    assert len(blocks("sql")) == 1
+    assert len(statements(blocks("sql")[0])) == 7
+
+
+@pytest.mark.parametrize(("target", "ends_with"), [("demo", "annotator demo"), ("test", "pytest")])
+def test_make_does_what_the_readme_says(target, ends_with):
+    planned = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert ends_with in planned.splitlines()[-1]
+
+
+def test_the_demo(program):
+    """With fewer folds than by default, everything else as `make demo` runs it."""
+    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1", ANNOTATOR_WORKERS="0")
+    for title in ("Validation on datasets", "Review queue", "against the simulation's truth"):
+        assert title in ended.out
+    for line in ended.out[ended.out.index("What to try next") :].splitlines():
+        arguments = shlex.split(line)
+        if arguments[:2] == ["annotator", "sql"] or arguments == ["annotator", "status"]:
+            program.run(*arguments[1:])
+    shares = {
+        row.split()[0]: float(row.split()[3])
+        for row in ended.out[ended.out.index("share right") :].splitlines()
+        if row.split()[:1] in (["tissue"], ["sex"], ["age"])
+    }
+    assert shares["tissue"] > 0.6
+    assert set(shares) == {"tissue", "sex", "age"}
+
+
+def test_own_files(trained, atlas_files, tmp_path):
+    folder, _ = atlas_files
+    here = replace(trained, folder=tmp_path)
+    shutil.copy(folder / "counts_srna.tsv.gz", tmp_path / "counts.tsv.gz")
+    shutil.copy(folder / "counts_contaminant.tsv.gz", tmp_path / "contaminants.tsv.gz")
+    for name in ("samples.tsv", "ontology.tsv"):
+        shutil.copy(folder / name, tmp_path)
+    outputs = [here.run(*command).out for command in commands(blocks("sh")[1])]
+    assert "annotated" in outputs[-2] or "nothing is pending" in outputs[-2]
+
+
+def test_own_postgresql(trained):
+    with open_database(Settings(home=trained.home)) as database:
+        with database.connect(autocommit=True) as connection:
+            connection.execute("create database elsewhere")
+            host = connection.info.host
+        url = f"postgresql://{connection_user(database)}@/elsewhere?host={host}"
+        migrate, serve = commands(blocks("sh")[2])
+        assert "0001" in trained.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
+        daemon = trained.start(*serve, ANNOTATOR_DATABASE_URL=url)
+        deadline = time.monotonic() + 60
+        while trained.end("status", "--daemon", ANNOTATOR_DATABASE_URL=url).code != 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        daemon.send_signal(signal.SIGTERM)
+        _, errors = daemon.communicate(timeout=60)
+        assert daemon.returncode == 0, errors
+
+
+def connection_user(database):
+    with database.connect() as connection:
+        return connection.info.user
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_evaluating(trained, number):
+    command = commands(blocks("sh")[3])[number]
+    assert "combined" in trained.run(*command, ANNOTATOR_WORKERS="2").out
+
+
+def test_a_curators_statements(trained):
+    trained.run("annotate")
+    rows = trained.rows(
+        "select prediction_id, dataset_id from review_queue where field = 'tissue'"
+        " order by prediction_id"
+    )
+    predictions = iter(rows[1:])
+    with (
+        open_database(Settings(home=trained.home)) as database,
+        database.connect(user="annotator_curator") as connection,
+    ):
+        for statement in statements(blocks("sql")[0]):
+            row = next(predictions) if "_suggestion(" in statement else rows[0]
+            ready = VARIABLE.sub(lambda found, row=row: quoted(row[found.group(1)]), statement)
+            cursor = connection.execute(ready)
+            assert cursor.description is not None
+            if "_suggestion(" in statement or "effective" in statement:
+                assert cursor.fetchall(), ready
+        connection.commit()
+
+
+def quoted(value) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
