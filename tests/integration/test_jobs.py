@@ -1,0 +1,266 @@
+"""Jobs on a real database: retraining, its gate, annotation, quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from annotator.atlas.simulate import SimulationOptions, simulate_atlas
+from annotator.domain import FIELDS, FeatureKind
+from annotator.errors import ArtefactError
+from annotator.jobs import retrain as retrain_module
+from annotator.jobs.annotate import annotate
+from annotator.jobs.live_models import LiveModels
+from annotator.jobs.retrain import retrain
+from annotator.learn.field_model import FieldModel
+from annotator.learn.labels import Ontology
+from annotator.learn.presets import PRESETS
+from annotator.store.mirror import apply_import
+from annotator.store.registry import live_release, load_artefacts
+
+ATLAS = simulate_atlas(
+    SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
+)
+DEFAULT = PRESETS["default"]
+LIGHT = replace(
+    DEFAULT,
+    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
+    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
+    boosting=replace(DEFAULT.boosting, rounds=15),
+    inner_folds=2,
+)
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch):
+    """Make the default preset a small one: what is tested here is what jobs do with it."""
+    monkeypatch.setitem(PRESETS, "default", LIGHT)
+
+
+@pytest.fixture
+def job_settings(settings):
+    return replace(settings, folds=2, workers=1, batch_size=16)
+
+
+def load(database, atlas=ATLAS):
+    for kind in FeatureKind:
+        columns = np.flatnonzero(atlas.profiles.kinds == kind.value)
+        with database.connect() as connection:
+            apply_import(
+                connection,
+                samples=atlas.samples,
+                feature_names=list(atlas.profiles.features[columns]),
+                kind=kind.value,
+                batches=[(tuple(atlas.profiles.sample_ids), atlas.profiles.counts[:, columns])],
+                terms=atlas.terms,
+            )
+            connection.commit()
+
+
+def rows(database, query, *values):
+    with database.connect() as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def execute(database, statement, *values):
+    with database.connect() as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
+def probabilities(database):
+    with database.connect() as connection:
+        release = live_release(connection, "tissue")
+        model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+    return model.predict(ATLAS.profiles)
+
+
+def test_a_release_is_made_skipped_refused_and_kept_through_failure(
+    database, job_settings, monkeypatch
+):
+    load(database)
+    first = retrain(database, job_settings, "tissue")
+    assert first.status == "promoted"
+    assert "Nothing is live yet" in first.reasons[0]
+    (card,) = rows(
+        database,
+        "select preset, samples, datasets, seed, versions, folds, accuracy, mean_over_classes,"
+        " cohort_hash, configuration -> 'preset' -> 'network' ->> 'epochs'"
+        " from annotator.model_card where status = 'live'",
+    )
+    assert card[0] == "default"
+    assert card[3] == job_settings.seed
+    assert "scikit-learn" in card[4]
+    assert "2 folds" in card[5]
+    assert 0.3 < card[6] <= 1
+    assert card[9] == "25"
+
+    again = retrain(database, job_settings, "tissue")
+    assert again.status == "skipped"
+    assert "neither the cohort nor the configuration" in again.reasons[0]
+
+    # Labels that say nothing: every sample gets the label of another.
+    labels = rows(
+        database,
+        "select sample_id, value, term_id from atlas.annotation where field = 'tissue' order by 1",
+    )
+    shuffled = np.random.default_rng(1).permutation(len(labels))
+    for (sample_id, _, _), other in zip(labels, shuffled, strict=True):
+        execute(
+            database,
+            "update atlas.annotation set value = %s, term_id = %s"
+            " where sample_id = %s and field = 'tissue'",
+            *labels[other][1:],
+            sample_id,
+        )
+    worse = retrain(database, job_settings, "tissue")
+    assert worse.status == "rejected"
+    assert any("worse than the live release" in reason for reason in worse.reasons)
+    assert rows(
+        database,
+        "select status::text, cardinality(reasons) > 0 from annotator.release order by release_id",
+    ) == [("live", True), ("rejected", True)]
+
+    def fail(*arguments, **options):
+        raise ArtefactError("the disk is full")
+
+    monkeypatch.setattr(retrain_module, "fit_field_model", fail)
+    failed = retrain(database, replace(job_settings, seed=9), "tissue")
+    assert failed.failed
+    assert rows(database, "select release_id from annotator.release where status = 'live'") == [
+        (first.release_id,)
+    ]
+    last = rows(
+        database,
+        "select status::text, reason from annotator.training_run order by run_id desc limit 1",
+    )
+    assert last == [("failed", "the disk is full")]
+
+
+def test_the_same_data_configuration_and_seed_give_the_same_release(database, job_settings):
+    load(database)
+    assert retrain(database, job_settings, "tissue").status == "promoted"
+    first = probabilities(database)
+    # Another configuration in between, so that nothing is skipped.
+    retrain(database, replace(job_settings, seed=1, gate_margin=1.0), "tissue")
+    other = probabilities(database)
+    retrain(database, replace(job_settings, gate_margin=1.0), "tissue")
+    second = probabilities(database)
+    assert set(first) == {"network", "forest", "boosting", "combined"}
+    for kind, table in first.items():
+        np.testing.assert_array_equal(table, second[kind])
+    assert not np.array_equal(first["combined"], other["combined"])
+
+
+def test_samples_that_cannot_be_used_are_quarantined_once(database, job_settings):
+    load(database)
+    retrain(database, job_settings, "tissue")
+    missing = [sample.sample_id for sample in ATLAS.samples if "tissue" not in sample.values]
+    few, broken, gone, alien = missing[:4]
+    execute(
+        database,
+        "update atlas.expression set counts = array_fill(0.01::real, array[nnz])"
+        " where sample_id = %s",
+        few,
+    )
+    execute(
+        database,
+        "update atlas.expression set counts[1] = 'NaN' where sample_id = %s",
+        broken,
+    )
+    execute(database, "delete from atlas.expression where sample_id = %s", gone)
+    execute(
+        database,
+        "update atlas.expression set nnz = 1, feature_ids = feature_ids[1:1],"
+        " counts = array[50000] where sample_id = %s",
+        alien,
+    )
+    summary = annotate(database, job_settings, worker="one")
+    found = dict(
+        rows(database, "select sample_id, code from annotator.quarantine where field = 'tissue'")
+    )
+    assert found[few] == "too_few_reads"
+    assert found[broken] == "non_finite_counts"
+    assert found[gone] == "no_counts"
+    assert found[alien] == "too_few_known_features"
+    assert summary.predicted["tissue"] + summary.quarantined["tissue"] == len(missing)
+    again = annotate(database, job_settings, worker="two")
+    assert again.predicted == again.quarantined == {}
+
+    execute(database, "update atlas.expression set counts[1] = 7 where sample_id = %s", broken)
+    execute(
+        database,
+        "update atlas.sample set updated_at = clock_timestamp() where sample_id = %s",
+        broken,
+    )
+    healed = annotate(database, job_settings, worker="three")
+    assert healed.predicted == {"tissue": 1}
+
+
+def test_planted_markers_lead_the_contributions(database, job_settings, monkeypatch):
+    """The paper's markers were planted for a group of tissues; its samples show them."""
+    monkeypatch.setitem(PRESETS, "default", replace(LIGHT, network=DEFAULT.network))
+    load(database)
+    retrain(database, job_settings, "tissue")
+    annotate(database, job_settings, worker="one")
+    chance = np.mean([len(markers) for markers in ATLAS.markers.values()]) / 160
+    for kind in ("network", "forest", "boosting"):
+        listed = []
+        for group, markers in ATLAS.markers.items():
+            listed += rows(
+                database,
+                "select c.feature = any (%s) from annotator.prediction p"
+                " join annotator.contribution c using (prediction_id)"
+                " where %s = any (p.lineage) and c.model_kind = %s and c.rank <= 10"
+                " and c.score > 0",
+                list(markers),
+                group,
+                kind,
+            )
+        assert np.mean([row[0] for row in listed]) > 2 * chance, kind
+
+    ontology = Ontology(ATLAS.terms)
+    tissues = [ontology.lineage(ATLAS.truth["tissue"][one]) for one in ATLAS.profiles.sample_ids]
+    with database.connect() as connection, LiveModels() as models:
+        live = models.load(connection, live_release(connection, "tissue"))
+        features = np.array(live.model.features, dtype=object)
+        inputs = live.model.inputs(ATLAS.profiles)
+        said = np.argmax(live.model.predict_inputs(inputs)["combined"], axis=1)
+        places = {kind: [] for kind in ("network", "forest", "boosting")}
+        for group, markers in ATLAS.markers.items():
+            of_group = np.flatnonzero([group in lineage for lineage in tissues])
+            explained = live.contributions(inputs[of_group], said[of_group])
+            for kind, (_, scores) in explained.items():
+                rank = np.argsort(np.argsort(-scores.mean(axis=0))) / len(features)
+                places[kind].append(np.median(rank[np.isin(features, markers)]))
+    for kind, of_groups in places.items():
+        # 0.5 by chance; the median, since a rare group may have no class of its own.
+        assert np.median(of_groups) < 0.25, (kind, of_groups)
+
+
+def test_contributions_sum_to_the_difference_from_the_reference(database, job_settings):
+    load(database)
+    retrain(database, replace(job_settings, baseline_margin=-1.0), "sex")
+    with database.connect() as connection, LiveModels() as models:
+        live = models.load(connection, live_release(connection, "sex"))
+        inputs = live.model.inputs(ATLAS.profiles)[:20]
+        target = np.arange(20) % 2
+        explained = live.contributions(inputs, target)
+        difference = live.deep_lift.output_difference(inputs, target)
+        np.testing.assert_allclose(
+            explained["network"][1].sum(axis=1), difference, atol=1e-4 * np.abs(difference).max()
+        )
+        reference = live.model.forest.estimator.predict_proba(
+            inputs[:, live.model.forest.feature_indices]
+        )[np.arange(20), target]
+        _, bias = live.forest.contributions(inputs, target)
+        np.testing.assert_allclose(explained["forest"][1].sum(axis=1) + bias, reference, atol=1e-7)
+
+
+@pytest.mark.parametrize("field", list(FIELDS))
+def test_an_empty_mirror_fails_in_words(database, job_settings, field):
+    outcome = retrain(database, job_settings, field)
+    assert outcome.failed
+    assert f"no usable sample has a {field} label" in outcome.reasons[0]
