@@ -237,7 +237,12 @@ def evaluate(
     click.echo(class_table(validation.metrics))
     if json_file is not None:
         content = json.dumps(as_json(field, settings.preset, validation), indent=2)
-        json_file.write_text(content + "\n", encoding="utf-8")
+        try:
+            json_file.write_text(content + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}", source=str(json_file)
+            ) from error
 
 
 @command_line.command()

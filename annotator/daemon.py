@@ -19,7 +19,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from annotator import __version__
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
@@ -81,7 +83,6 @@ class Daemon:
         self.trigger = retrain_trigger(settings.retrain_cron)
         self.stopping = threading.Event()
         self.state = "idle"
-        self.fatal: AnnotatorError | None = None
         self._models: object | None = None
         self._retraining: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +116,9 @@ class Daemon:
             next_run_time=now,
             id="heartbeat",
         )
-        scheduler.add_job(self._guarded(self.retrain_when_due), self.trigger, id=RETRAIN)
+        # Besides the due times themselves, so that what a dead daemon left is taken up.
+        retrain = OrTrigger([self.trigger, IntervalTrigger(minutes=10, timezone=UTC)])
+        scheduler.add_job(self._guarded(self.retrain_when_due), retrain, id=RETRAIN)
         scheduler.add_job(self._guarded(self.catch_up), id="catch up")
         scheduler.start()
         logger.info("the daemon is up", extra={"worker": self.worker, "version": __version__})
@@ -125,8 +128,6 @@ class Daemon:
         scheduler.shutdown(wait=True)
         self._say_goodbye()
         logger.info("stopped")
-        if self.fatal is not None:
-            raise self.fatal
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
@@ -214,6 +215,8 @@ class Daemon:
         )
         code = self._retraining.wait()
         self._retraining = None
+        if self.stopping.is_set() and code != 0:
+            return  # the next daemon takes it up
         with self.database.connect(autocommit=True) as connection:
             service.finish_tick(connection, RETRAIN, due, f"exit code {code}")
         logger.info("retraining ended", extra={"due": due.isoformat(), "exit_code": code})

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.errors import LeaseLostError
+from annotator.errors import ArtefactError, LeaseLostError
 from annotator.logs import silent
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
 from annotator.store.registry import LiveRelease, live_releases
@@ -80,11 +80,7 @@ def annotate(
     with database.connect() as connection:
         check_schema(connection)
         releases = live_releases(connection)
-        for release in releases:
-            quarantine_repeat_offenders(connection, release.field)
-            queue_pending(connection, release.field, release.release_id)
-        counts = pending_counts(connection)
-        waiting = {release.field: counts.get(release.field, (0, 0))[0] for release in releases}
+        waiting = _queue(connection, releases)
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})
 
@@ -94,57 +90,100 @@ def annotate(
         models = LiveModels() if models is None else models
         models.keep_only(releases)
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())
-        predicted: dict[str, int] = {}
-        quarantined: dict[str, int] = {}
-        done, total = 0, sum(waiting.values())
+        work = _Pass(connection, settings, models, worker, annotation_run)
+        count = _Count(sum(waiting.values()), progress)
+        damaged: list[ArtefactError] = []
         try:
             for release in releases:
-                while not stop():
-                    claimed = claim(
-                        connection,
-                        worker,
-                        release.field,
-                        release.release_id,
-                        settings.batch_size,
-                        settings.lease_seconds,
-                    )
-                    if not claimed:
-                        break
-                    good, bad = _annotate_batch(
-                        connection, settings, models, release, claimed, worker, annotation_run
-                    )
-                    predicted[release.field] = predicted.get(release.field, 0) + good
-                    quarantined[release.field] = quarantined.get(release.field, 0) + bad
-                    done += good + bad
-                    progress(done, max(total, done))
+                if not waiting[release.field]:
+                    continue
+                try:
+                    _annotate_field(work, release, stop, count)
+                except ArtefactError as error:
+                    damaged.append(error)  # the other fields go on
         finally:
             if not connection.broken:
                 connection.rollback()
                 release_claims(connection, worker)
                 finish_annotation_run(connection, annotation_run)
-    return AnnotateSummary(len(releases), predicted, quarantined)
+    if damaged:
+        raise damaged[0]
+    return AnnotateSummary(len(releases), count.predicted, count.quarantined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What every batch of one pass needs."""
+
+    connection: psycopg.Connection
+    settings: Settings
+    models: LiveModels
+    worker: str
+    annotation_run: int
+
+
+class _Count:
+    """How many samples are done, by field."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
+        self.total, self.progress = total, progress
+        self.predicted: dict[str, int] = {}
+        self.quarantined: dict[str, int] = {}
+
+    def add(self, field: str, predicted: int, quarantined: int) -> None:
+        self.predicted[field] = self.predicted.get(field, 0) + predicted
+        self.quarantined[field] = self.quarantined.get(field, 0) + quarantined
+        done = sum(self.predicted.values()) + sum(self.quarantined.values())
+        self.progress(done, max(self.total, done))
+
+
+def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
+    """Queue what is pending; return how many samples wait, by field."""
+    for release in releases:
+        quarantine_repeat_offenders(connection, release.field)
+        queue_pending(connection, release.field, release.release_id)
+    counts = pending_counts(connection)
+    return {release.field: counts.get(release.field, (0, 0))[0] for release in releases}
+
+
+def _annotate_field(
+    work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
+) -> None:
+    work.models.load(work.connection, release)  # a damaged release claims nothing
+    while not stop():
+        claimed = claim(
+            work.connection,
+            work.worker,
+            release.field,
+            release.release_id,
+            work.settings.batch_size,
+            work.settings.lease_seconds,
+        )
+        if not claimed:
+            return
+        count.add(release.field, *_annotate_batch(work, release, claimed))
 
 
 def _annotate_batch(
-    connection: psycopg.Connection,
-    settings: Settings,
-    models: LiveModels,
-    release: LiveRelease,
-    claimed: Sequence[ClaimedSample],
-    worker: str,
-    annotation_run: int,
+    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample]
 ) -> tuple[int, int]:
     """Predict and write one batch; return how many were predicted and quarantined."""
     from annotator.jobs.predict import predict_samples
     from annotator.store.expression import read_profiles
 
-    live = models.load(connection, release)
+    connection = work.connection
+    live = work.models.load(connection, release)
     read = read_profiles(connection, [sample.sample_id for sample in claimed])
     connection.commit()  # no transaction stays open while models compute
-    predictions, quarantined = predict_samples(live, claimed, read, settings)
+    predictions, quarantined = predict_samples(live, claimed, read, work.settings)
     try:
         write_batch(
-            connection, worker, release.release_id, annotation_run, predictions, quarantined
+            connection,
+            work.worker,
+            release.release_id,
+            work.annotation_run,
+            predictions,
+            quarantined,
         )
     except LeaseLostError as error:
         logger.warning("a batch was given up: %s", error, extra={"release": release.release_id})
@@ -154,7 +193,7 @@ def _annotate_batch(
         extra={
             "field": release.field,
             "release": release.release_id,
-            "annotation_run": annotation_run,
+            "annotation_run": work.annotation_run,
             "predicted": len(predictions),
             "quarantined": len(quarantined),
         },

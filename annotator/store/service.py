@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORGET_AFTER_DAYS = 7
 # How far back the snapshot looks for failures.
 FAILURE_DAYS = 7
+ABANDONED_AFTER_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,9 @@ def forget(conn: psycopg.Connection, worker: str) -> None:
 def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str) -> bool:
     """Take one due time of a job; committed.
 
+    A due time without an outcome whose daemon has not been heard of for
+    :data:`ABANDONED_AFTER_SECONDS` is abandoned, and can be taken again.
+
     Returns
     -------
     bool
@@ -150,9 +154,14 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
     """
     with committed(conn):
         taken = conn.execute(
-            "insert into annotator.tick (job, due_at, worker) values (%s, %s, %s)"
-            " on conflict do nothing",
-            (job, due_at, worker),
+            "insert into annotator.tick (job, due_at, worker) values (%(job)s, %(due)s, %(worker)s)"
+            " on conflict (job, due_at) do update"
+            " set worker = excluded.worker, taken_at = clock_timestamp()"
+            " where tick.outcome is null"
+            " and tick.taken_at < clock_timestamp() - make_interval(secs => %(patience)s)"
+            " and not exists (select from annotator.heartbeat h where h.worker = tick.worker"
+            " and h.beat_at > clock_timestamp() - make_interval(secs => %(patience)s))",
+            {"job": job, "due": due_at, "worker": worker, "patience": ABANDONED_AFTER_SECONDS},
         ).rowcount
     return taken == 1
 

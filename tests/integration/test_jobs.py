@@ -259,6 +259,23 @@ def test_contributions_sum_to_the_difference_from_the_reference(database, job_se
         np.testing.assert_allclose(explained["forest"][1].sum(axis=1) + bias, reference, atol=1e-7)
 
 
+def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
+    load(database)
+    lenient = replace(job_settings, baseline_margin=-1.0)
+    for field in ("age", "sex"):
+        assert retrain(database, lenient, field).status == "promoted"
+    execute(database, "alter table annotator.artefact drop constraint content_is_what_it_was")
+    execute(
+        database,
+        "update annotator.artefact set content = set_byte(content, 0, 255 - get_byte(content, 0))"
+        " where release_id = (select release_id from annotator.release where field = 'age')",
+    )
+    with pytest.raises(ArtefactError, match="release"):
+        annotate(database, job_settings, worker="one")
+    answered = rows(database, "select distinct field from annotator.prediction")
+    assert answered == [("sex",)]
+
+
 @pytest.mark.parametrize("field", list(FIELDS))
 def test_an_empty_mirror_fails_in_words(database, job_settings, field):
     outcome = retrain(database, job_settings, field)

@@ -265,3 +265,22 @@ def test_what_the_status_needs_imports_no_arrays() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_due_time_that_a_dead_daemon_took_can_be_taken_again(connection) -> None:
+    due = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    assert service.take_tick(connection, "retrain", due, "first")
+    assert not service.take_tick(connection, "retrain", due, "second")
+    connection.execute(
+        "update annotator.tick set taken_at = clock_timestamp() - make_interval(secs => %s)",
+        (2 * service.ABANDONED_AFTER_SECONDS,),
+    )
+    connection.commit()
+    service.beat(connection, "first", "here", 1, "0", "retraining")
+    assert not service.take_tick(connection, "retrain", due, "second")  # the first still lives
+    service.forget(connection, "first")
+    assert service.take_tick(connection, "retrain", due, "second")
+    service.finish_tick(connection, "retrain", due, "done")
+    connection.execute("update annotator.tick set taken_at = taken_at - interval '1 day'")
+    connection.commit()
+    assert not service.take_tick(connection, "retrain", due, "third")  # it is done
