@@ -51,7 +51,7 @@ _folds = click.option(
 @click.pass_context
 def command_line(context: click.Context, config: Path | None) -> None:
     """Fill in missing tissue, sex and age annotations of a small-RNA expression atlas."""
-    if context.resilient_parsing or any(flag in sys.argv[1:] for flag in ("-h", "--help")):
+    if context.resilient_parsing:
         return
     if config is not None and not config.is_file():
         raise InputError("there is no such settings file", source=str(config))
@@ -121,9 +121,12 @@ def import_(
 ) -> None:
     """Load or update the mirror from COUNTS and SAMPLES, all of it or nothing."""
     from annotator.jobs.import_files import import_files
+    from annotator.store.embedded import forget_demo
 
     with _database(settings) as database:
         summary = import_files(database, counts, samples, ontology=ontology, kind=FeatureKind(kind))
+    if settings.database_url is None and forget_demo(settings.home_folder()):
+        click.echo("the embedded database is no longer a mere demo: `demo` will not replace it")
     click.echo(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
         f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
@@ -141,6 +144,7 @@ def retrain(
     settings: Settings, fields: tuple[str, ...], preset: str | None, folds: int | None
 ) -> None:
     """Train and validate on the current labels; promote only what is better."""
+    from annotator.jobs.retrain import UNLABELLED
     from annotator.jobs.retrain import retrain as retrain_field
     from annotator.jobs.tables import retrain_table
 
@@ -155,7 +159,9 @@ def retrain(
     if trained:
         click.echo()
         click.echo(retrain_table(trained))
-    if any(outcome.failed for outcome in outcomes):
+    if any(outcome.failed for outcome in outcomes) or all(
+        outcome.status == UNLABELLED for outcome in outcomes
+    ):
         raise SystemExit(1)
 
 
@@ -256,7 +262,7 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     with _database(settings) as database:
         report = read_status(database, settings)
     click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
-    if report.problems or (daemon and not report.daemon_here):
+    if not report.daemon_here if daemon else report.problems:
         raise SystemExit(1)
 
 

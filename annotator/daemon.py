@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 RETRAIN = "retrain"
 LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
 SHUTDOWN_GRACE_SECONDS = 20
+NEEDS_A_PERSON = "needs a person"
 
 
 def retrain_trigger(cron: str) -> CronTrigger:
@@ -82,9 +83,10 @@ class Daemon:
         self.worker = worker_name()
         self.trigger = retrain_trigger(settings.retrain_cron)
         self.stopping = threading.Event()
-        self.state = "idle"
+        self.doing = "idle"
+        self.troubles: dict[str, str] = {}
         self._models: object | None = None
-        self._retraining: subprocess.Popen[bytes] | None = None
+        self._one_retraining = threading.Lock()
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish the batch in hand and return.
@@ -103,14 +105,14 @@ class Daemon:
         )
         now = datetime.now(UTC)
         scheduler.add_job(
-            self._guarded(self.poll),
+            self._guarded("poll", self.poll),
             "interval",
             seconds=self.settings.poll_seconds,
             next_run_time=now,
             id="poll",
         )
         scheduler.add_job(
-            self._guarded(self.beat),
+            self._guarded("heartbeat", self.beat),
             "interval",
             seconds=self.settings.heartbeat_seconds,
             next_run_time=now,
@@ -118,13 +120,12 @@ class Daemon:
         )
         # Besides the due times themselves, so that what a dead daemon left is taken up.
         retrain = OrTrigger([self.trigger, IntervalTrigger(minutes=10, timezone=UTC)])
-        scheduler.add_job(self._guarded(self.retrain_when_due), retrain, id=RETRAIN)
-        scheduler.add_job(self._guarded(self.catch_up), id="catch up")
+        scheduler.add_job(self._guarded(RETRAIN, self.retrain_when_due), retrain, id=RETRAIN)
+        scheduler.add_job(self._guarded("catch up", self.catch_up), id="catch up")
         scheduler.start()
         logger.info("the daemon is up", extra={"worker": self.worker, "version": __version__})
         self.stopping.wait()
         logger.info("stopping: the batch in hand is finished first")
-        self._end_retraining()
         scheduler.shutdown(wait=True)
         self._say_goodbye()
         logger.info("stopped")
@@ -132,27 +133,37 @@ class Daemon:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
 
-    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+    def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
         """Wait out a lost database, report everything else; the next tick tries again."""
 
         def run() -> None:
             try:
                 with translating():
                     job()
+                self.troubles.pop(name, None)
             except RetryableError as error:
-                self.state = "waiting for the database"
+                self.troubles[name] = "waiting for the database"
                 logger.warning("%s; trying again", error)
             except AnnotatorError as error:
+                self.troubles[name] = NEEDS_A_PERSON
                 logger.error("%s", error)
-                if error.exit_code == 3:
-                    self.state = "needs a person"
+            except Exception:  # whatever it is, the other jobs go on and status says so
+                self.troubles[name] = NEEDS_A_PERSON
+                logger.exception("job %r failed", name)
 
         return run
+
+    def _state(self) -> str:
+        """Return what the heartbeat says: trouble before work."""
+        troubles = sorted(
+            set(self.troubles.values()), key=lambda trouble: trouble != NEEDS_A_PERSON
+        )
+        return troubles[0] if troubles else self.doing
 
     def _wait_for_database(self) -> None:
         while not self.stopping.is_set():
             try:
-                with self.database.connect() as connection:
+                with translating(), self.database.connect() as connection:
                     check_schema(connection)
                 return
             except RetryableError as error:
@@ -166,7 +177,7 @@ class Daemon:
         if self._models is None:
             self._models = LiveModels()
         assert isinstance(self._models, LiveModels)
-        self.state = "annotating"
+        self.doing = "annotating"
         summary = annotate(
             self.database,
             self.settings,
@@ -174,7 +185,7 @@ class Daemon:
             models=self._models,
             stop=self.stopping.is_set,
         )
-        self.state = "idle"
+        self.doing = "idle"
         for field in sorted({*summary.predicted, *summary.quarantined}):
             logger.info(
                 "annotated",
@@ -189,7 +200,12 @@ class Daemon:
         """Say that this daemon lives."""
         with self.database.connect(autocommit=True) as connection:
             service.beat(
-                connection, self.worker, socket.gethostname(), os.getpid(), __version__, self.state
+                connection,
+                self.worker,
+                socket.gethostname(),
+                os.getpid(),
+                __version__,
+                self._state(),
             )
 
     def catch_up(self) -> None:
@@ -205,38 +221,57 @@ class Daemon:
 
     def retrain_when_due(self) -> None:
         """Retrain if the last due time is not taken yet; only one daemon gets it."""
-        with self.database.connect(autocommit=True) as connection:
-            due = last_due(self.trigger, service.database_time(connection))
-            if due is None or not service.take_tick(connection, RETRAIN, due, self.worker):
-                return
+        if not self._one_retraining.acquire(blocking=False):
+            return
+        try:
+            with self.database.connect(autocommit=True) as connection:
+                due = last_due(self.trigger, service.database_time(connection))
+                if due is None or not service.take_tick(connection, RETRAIN, due, self.worker):
+                    return
+            code = self._retrain(due)
+            # Without an outcome the due time is taken up again, by this daemon or the next.
+            if code != RetryableError.exit_code and not (self.stopping.is_set() and code != 0):
+                with self.database.connect(autocommit=True) as connection:
+                    service.finish_tick(connection, RETRAIN, due, f"exit code {code}")
+        finally:
+            self._one_retraining.release()
+
+    def _retrain(self, due: datetime) -> int:
+        """Run a retraining to its end, or until the daemon has to stop; return its exit code."""
         logger.info("retraining", extra={"due": due.isoformat()})
-        self._retraining = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "annotator", "retrain"], stdout=subprocess.DEVNULL
         )
-        code = self._retraining.wait()
-        self._retraining = None
-        if self.stopping.is_set() and code != 0:
-            return  # the next daemon takes it up
-        with self.database.connect(autocommit=True) as connection:
-            service.finish_tick(connection, RETRAIN, due, f"exit code {code}")
-        logger.info("retraining ended", extra={"due": due.isoformat(), "exit_code": code})
-
-    def _end_retraining(self) -> None:
-        process = self._retraining
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(SHUTDOWN_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        while True:
+            try:
+                code = process.wait(1)
+                break
+            except subprocess.TimeoutExpired:
+                if self.stopping.is_set():
+                    code = _end(process)
+                    break
+        level = logging.INFO if code == 0 else logging.ERROR
+        logger.log(level, "retraining ended", extra={"due": due.isoformat(), "exit_code": code})
+        return code
 
     def _say_goodbye(self) -> None:
         try:
-            with self.database.connect(autocommit=True) as connection:
+            with translating(), self.database.connect(autocommit=True) as connection:
                 service.forget(connection, self.worker)
         except RetryableError as error:
             logger.warning("%s; the heartbeat runs out by itself", error)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Interrupt a retraining, which records that; kill it if it does not listen."""
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(SHUTDOWN_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    process.kill()
+    return process.wait()
 
 
 def run_daemon(database: Database, settings: Settings) -> None:

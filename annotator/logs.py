@@ -61,10 +61,11 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
         handler.setFormatter(
             _TextFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
-    logger = logging.getLogger("annotator")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
+    for name, lowest in (("annotator", level), ("apscheduler", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(lowest)
+        logger.propagate = False
 
 
 def silent(done: int, total: int) -> None:

@@ -9,6 +9,7 @@ which is how secrets reach a container.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ANNOTATOR_"
 FILE_NAME = "annotator.toml"
+LARGEST = 2**31 - 1
 
 
 def _default_home() -> Path:
@@ -64,7 +66,9 @@ class Settings:
     preset: str = _setting(
         "default", "how models are made", lambda v: v in ("default", "paper"), "default or paper"
     )
-    seed: int = _setting(20200330, "seed of everything random", _not_negative, ">= 0")
+    seed: int = _setting(
+        20200330, "seed of everything random", lambda v: 0 <= v < 2**31, "between 0 and 2**31 - 1"
+    )
     folds: int = _setting(
         0,
         "folds that whole datasets are grouped into; 0 chooses: every dataset by itself where"
@@ -133,6 +137,13 @@ class Settings:
         return self.home if self.home is not None else _default_home()
 
 
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
+
+
 def _parse_bool(text: str) -> bool:
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
@@ -146,7 +157,7 @@ def _parse_limits(value: object) -> tuple[float, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
         raise ValueError("numbers separated by commas")
-    return tuple(float(part) for part in parts)
+    return tuple(_finite(part) for part in parts)
 
 
 def _convert(annotation: str, value: object) -> Any:
@@ -156,9 +167,12 @@ def _convert(annotation: str, value: object) -> Any:
     if isinstance(value, bool):
         raise ValueError(annotation)
     if annotation == "int":
-        return value if isinstance(value, int) else int(str(value))
+        number = value if isinstance(value, int) else int(str(value))
+        if abs(number) > LARGEST:
+            raise ValueError("too large")
+        return number
     if annotation == "float":
-        return float(str(value))
+        return _finite(str(value))
     if annotation.startswith("tuple"):
         return _parse_limits(value)
     if annotation.startswith("Path"):
@@ -233,7 +247,7 @@ def load_settings(
         item = declared[name]
         try:
             converted = _convert(str(item.type), value)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
             raise SettingsError(f"{source}: {value!r} is not {item.type}") from error
         check = item.metadata["check"]
         if check is not None and not check(converted):

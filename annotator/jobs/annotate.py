@@ -7,8 +7,9 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.errors import ArtefactError, LeaseLostError
+from annotator.errors import LeaseLostError, RetryableError
 from annotator.logs import silent
+from annotator.store.connection import lost
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
 from annotator.store.registry import LiveRelease, live_releases
 from annotator.store.schema import check_schema
@@ -73,7 +74,9 @@ def annotate(
     Raises
     ------
     ArtefactError
-        A live release is damaged; nothing is written for its field.
+        A live release is damaged; nothing is written for its field. This, and
+        whatever else goes wrong with one field, is raised when the other fields
+        are done.
     DatabaseUnavailableError
         The connection was lost. Claims run out by themselves.
     """
@@ -92,22 +95,26 @@ def annotate(
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())
         work = _Pass(connection, settings, models, worker, annotation_run)
         count = _Count(sum(waiting.values()), progress)
-        damaged: list[ArtefactError] = []
+        failed: list[Exception] = []
         try:
             for release in releases:
                 if not waiting[release.field]:
                     continue
                 try:
                     _annotate_field(work, release, stop, count)
-                except ArtefactError as error:
-                    damaged.append(error)  # the other fields go on
+                except Exception as error:
+                    if lost(error) or isinstance(error, RetryableError):
+                        raise
+                    failed.append(error)  # the other fields go on
+                    connection.rollback()
+                    release_claims(connection, worker)
         finally:
             if not connection.broken:
                 connection.rollback()
                 release_claims(connection, worker)
                 finish_annotation_run(connection, annotation_run)
-    if damaged:
-        raise damaged[0]
+    if failed:
+        raise failed[0]
     return AnnotateSummary(len(releases), count.predicted, count.quarantined)
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 QUEUE = """
 select sample_id, dataset_id, field, value, round(confidence::numeric, 2)::float8 as confidence,
-       dataset_open as open_in_dataset, dataset_agrees, top_features[1:3] as speak_for_it
+       dataset_open as open_in_dataset, dataset_agrees, top_features[1:3] as speak_for_it,
+       prediction_id
 from annotator.review_queue limit 12
 """
 
@@ -149,7 +150,7 @@ def _show(
         queue = cursor.fetchall()
         columns = [column.name for column in cursor.description or ()]
         suggested = connection.execute(
-            "select field, sample_id, dataset_id, value, confidence, prediction_id"
+            "select field, sample_id, value"
             " from annotator.suggestion where status = 'suggested'"
             " order by field, confidence desc, sample_id"
         ).fetchall()
@@ -165,8 +166,14 @@ def _show(
         )
     )
     if queue:
-        prediction = next((row[5] for row in suggested if row[1] == queue[0][0]), suggested[0][5])
-        click.echo(NEXT.format(prediction=prediction, dataset=queue[0][1], field=queue[0][2]))
+        first = dict(zip(columns, queue[0], strict=True))
+        click.echo(
+            NEXT.format(
+                prediction=first["prediction_id"],
+                dataset=first["dataset_id"],
+                field=first["field"],
+            )
+        )
     program = Path(sys.argv[0])
     click.echo(f"(annotator is {program}; it finds the demo in {settings.home_folder()})")
 
@@ -184,7 +191,7 @@ def _compare(
     rows = []
     for field in FIELDS:
         right = []
-        for _, sample_id, _, value, _, _ in (row for row in suggested if row[0] == field):
+        for _, sample_id, value in (row for row in suggested if row[0] == field):
             true_value = truth[field][sample_id]
             if field == "tissue":
                 right.append(value in ontology.lineage(str(true_value)))

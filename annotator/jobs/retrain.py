@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.errors import AnnotatorError
+from annotator.domain import FIELDS
+from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.evaluate import (
     folds_for,
     label_options,
@@ -20,11 +21,12 @@ from annotator.jobs.evaluate import (
     preset_named,
     read_labelled,
 )
+from annotator.jobs.status import INTERRUPTED
 from annotator.learn.evaluate import Validation, one_dataset_out, release_calibration
 from annotator.learn.field_model import FieldModel, fit_field_model
 from annotator.learn.folds import take_cohort
 from annotator.learn.gate import GateOptions, judge
-from annotator.learn.labels import Ontology, make_labels
+from annotator.learn.labels import Ontology, lineages_of, make_labels
 from annotator.learn.metrics import metrics_of
 from annotator.learn.presets import Preset, configuration
 from annotator.learn.versions import library_versions
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from annotator.store.connection import Database
 
 logger = logging.getLogger(__name__)
+
+UNLABELLED = "unlabelled"
 
 Progress = Callable[[int, int], None]
 
@@ -97,7 +101,7 @@ def retrain(
     Returns
     -------
     RetrainOutcome
-        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``busy``
+        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
         (another process is at it) or ``failed``.
     """
     with (
@@ -118,6 +122,10 @@ def _retrain_alone(
     try:
         read, ontology = read_labelled(database, field, settings)
     except AnnotatorError as error:
+        if isinstance(error, RetryableError):
+            raise
+        if isinstance(error, CohortError):
+            return RetrainOutcome(field, UNLABELLED, (str(error),))
         with database.connect() as connection:
             record_event(connection, "failure", field, {"reason": str(error)})
         return RetrainOutcome(field, "failed", (str(error),))
@@ -151,12 +159,14 @@ def _retrain_alone(
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            reason = "interrupted"
+            reason = INTERRUPTED
         with database.connect() as connection:
             runs.finish_run(connection, run, "failed", reason)
-        if isinstance(error, AnnotatorError):
-            return RetrainOutcome(field, "failed", (reason,))
-        raise
+        if isinstance(error, RetryableError) or not isinstance(error, Exception):
+            raise
+        if not isinstance(error, AnnotatorError):
+            logger.exception("retraining %s failed", field)  # ours to mend; other fields go on
+        return RetrainOutcome(field, "failed", (reason,))
 
 
 def _configuration(
@@ -245,7 +255,8 @@ def _fit_on_everything(
         preset,
         settings.seed,
         release_calibration(validation, preset),
-        lineages={name: ontology.lineage(name) for name in classes},
+        lineages=lineages_of(classes, ontology, FIELDS[cohort.field]),
+        threads=parallelism(settings).threads,
     )
 
 

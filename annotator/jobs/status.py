@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from annotator.store.connection import Database
 
 MISSED_BEATS = 3
+INTERRUPTED = "interrupted"  # of a retraining: it was told to stop, nothing is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def read_status(database: Database, settings: Settings) -> StatusReport:
     problems = [
         f"the last retraining of {field.field} failed: {field.last_run_reason}"
         for field in found.fields
-        if field.last_run_status == "failed"
+        if field.last_run_status == "failed" and field.last_run_reason != INTERRUPTED
     ]
     problems += [
         f"daemon {daemon.worker} needs a person; see its log"
@@ -112,6 +113,16 @@ def status_lines(report: StatusReport) -> str:
         f" heard of {daemon.silent_seconds:.0f} s ago"
         for daemon in found.daemons
     ] or ["no daemon is running; start one with `annotator serve`"]
+    if found.last_annotation_run is not None:
+        run = found.last_annotation_run
+        lines.append(
+            f"last annotation pass ({_when(run.started_at)}): {run.predicted} annotated,"
+            f" {run.quarantined} quarantined"
+        )
+    lines += [
+        f"failure of {_when(event.at)}, {event.subject}: {event.detail.get('reason', '')}"
+        for event in found.failures
+    ]
     lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC)")
     lines += [f"problem: {problem}" for problem in report.problems]
     return "\n".join(lines)

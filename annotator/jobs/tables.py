@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            return str(value)
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes | memoryview):
         return bytes(value).hex()
@@ -80,8 +83,9 @@ def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: 
         ``table``; ``csv`` for a header and rows; ``json`` for a list of objects.
     """
     if output == "json":
-        objects = [dict(zip(columns, row, strict=True)) for row in rows]
-        return json.dumps(objects, default=_plain, indent=1) + "\n"
+        names = _distinct(columns)
+        objects = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
+        return json.dumps(objects, default=_plain, indent=1, allow_nan=False) + "\n"
     if output == "csv":
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -90,6 +94,23 @@ def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: 
         return buffer.getvalue()
     counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})\n"
     return f"{as_table(columns, rows)}\n{counted}" if columns else counted
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Return names in which columns of the same name are numbered: no value is lost."""
+    seen: dict[str, int] = {}
+    names = []
+    for column in columns:
+        seen[column] = seen.get(column, 0) + 1
+        names.append(column if seen[column] == 1 else f"{column}_{seen[column]}")
+    return names
+
+
+def _json_value(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return [_json_value(item) for item in value] if isinstance(value, list) else value
 
 
 def _csv_cell(value: Any) -> Any:

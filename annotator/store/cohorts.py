@@ -55,7 +55,8 @@ select s.sample_id::text, s.dataset_id::text,
        a.numeric_value::float8
 from atlas.annotation a
 join atlas.sample s on s.sample_id = a.sample_id
-where a.field::text = %(field)s and (a.value is not null or a.numeric_value is not null)
+where a.field::text = %(field)s
+  and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
 """
 
 # A curated value wins over a decided one, as it does in annotator.effective_annotation.
@@ -68,7 +69,7 @@ where e.field = %(field)s
   and not exists (
       select from atlas.annotation a
       where a.sample_id = e.sample_id and a.field = e.field
-        and (a.value is not null or a.numeric_value is not null))
+        and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN'))
 """
 
 

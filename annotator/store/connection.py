@@ -6,6 +6,7 @@ statement timeout and search path, and fails with an error a person can read.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,14 @@ _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout
 _URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
 # SQLSTATEs with which a server says goodbye; class 08 is "connection exception".
 _GOODBYES = ("57P01", "57P02", "57P03", "57P05")
+# Trying again does not help against these. Classes 28 and 3D are "invalid authorization"
+# and "invalid catalog name"; libpq seldom passes on the SQLSTATE of a login.
+_REFUSAL_CLASSES = ("28", "3D")
+_REFUSALS = re.compile(
+    r'authentication failed|role ".*" does not exist|database ".*" does not exist'
+    r'|role ".*" is not permitted to log in|permission denied for database'
+    r"|no password supplied|no pg_hba\.conf entry"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,9 @@ class Database:
         Raises
         ------
         DatabaseUnavailableError
-            The server cannot be reached or refuses the login.
+            The server cannot be reached, or does not serve yet.
+        NeedsPersonError
+            The server refuses the login: role, password or database are wrong.
         """
         given = libpq.conninfo_to_dict(self.conninfo)
         options = {key: value for key, value in _DEFAULTS.items() if key not in given}
@@ -80,10 +91,14 @@ class Database:
             options["user"] = user
         try:
             connection = psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(
-                f"the database cannot be reached: {_readable(error, given)}"
-            ) from None
+        except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName) as error:
+            text = _readable(error, given)
+            if _refused(error):
+                raise NeedsPersonError(
+                    f"the database refuses the login: {text}; check role, password and database"
+                    f" in {_URL_VARIABLE}"
+                ) from None
+            raise DatabaseUnavailableError(f"the database cannot be reached: {text}") from None
         try:
             connection.execute(
                 "select set_config('TimeZone', 'UTC', false),"
@@ -95,6 +110,13 @@ class Database:
             connection.close()
             raise unavailable(error) from error
         return connection
+
+
+def _refused(error: psycopg.Error) -> bool:
+    """Tell whether a server was there and said no, for good."""
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith(_REFUSAL_CLASSES)
+    return _REFUSALS.search(str(error)) is not None
 
 
 def _readable(error: psycopg.Error, given: dict[str, str | int | None]) -> str:

@@ -130,6 +130,13 @@ def mark_demo(home: Path) -> None:
     (home / "demo").write_text("This database holds simulated data only.\n", encoding="utf-8")
 
 
+def forget_demo(home: Path) -> bool:
+    """Remember that the folder holds more than a demo now; tell whether it was one."""
+    was_demo = is_demo(home)
+    (home / "demo").unlink(missing_ok=True)
+    return was_demo
+
+
 def has_cluster(home: Path) -> bool:
     """Tell whether the folder holds an embedded database already."""
     return (home / "cluster" / "PG_VERSION").exists()

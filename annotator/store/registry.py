@@ -15,50 +15,15 @@ from typing import TYPE_CHECKING, Any
 from annotator.domain import Artefact, HeldOutPredictions, Metric
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
-from annotator.store.runs import (
-    LastAttempt,
-    RunRecord,
-    fail_orphaned_runs,
-    finish_run,
-    insert_metrics,
-    last_attempt,
-    last_run,
-    require_running,
-    save_cohort,
-    save_metrics,
-    start_run,
-)
+from annotator.store.runs import insert_metrics, require_running
 from annotator.store.transactions import committed
-from annotator.store.validation import copy_held_out, held_out_of
+from annotator.store.validation import copy_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import psycopg
-
-__all__ = [
-    "MAXIMUM_ARTEFACT_BYTES",
-    "LastAttempt",
-    "LiveRelease",
-    "RunRecord",
-    "fail_orphaned_runs",
-    "finish_run",
-    "held_out_of",
-    "last_attempt",
-    "last_run",
-    "live_release",
-    "live_releases",
-    "load_artefacts",
-    "promote",
-    "reject",
-    "retire_artefacts",
-    "save_candidate",
-    "save_cohort",
-    "save_metrics",
-    "start_run",
-    "sweep_orphans",
-]
 
 # PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
 MAXIMUM_ARTEFACT_BYTES = 1_000_000_000

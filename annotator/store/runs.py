@@ -5,7 +5,6 @@ Every function is one transaction by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -16,29 +15,10 @@ from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     import psycopg
 
     from annotator.domain import Metric
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One attempt to make a release, as it stands in the database."""
-
-    run_id: int
-    field: str
-    preset: str
-    status: str
-    reason: str | None
-    cohort_hash: str | None
-    configuration_hash: str | None
-    seed: int
-    host: str
-    folds: str | None
-    started_at: datetime
-    finished_at: datetime | None
 
 
 class LastAttempt(NamedTuple):
@@ -48,17 +28,6 @@ class LastAttempt(NamedTuple):
     configuration_hash: str | None
     status: str
     release_status: str | None
-
-
-_LAST_RUN = """
-select t.run_id, t.field, t.preset, t.status::text, t.reason, c.hash, t.configuration_hash,
-       t.seed, t.host, t.folds, t.started_at, t.finished_at
-from annotator.training_run t
-left join annotator.cohort c using (cohort_id)
-where t.field = %s
-order by t.run_id desc
-limit 1
-"""
 
 
 def start_run(
@@ -156,13 +125,6 @@ def fail_orphaned_runs(conn: psycopg.Connection, field: str) -> int:
         for (run_id,) in rows:
             add_event(conn, "failure", field, {"run_id": run_id, "reason": reason})
     return len(rows)
-
-
-def last_run(conn: psycopg.Connection, field: str) -> RunRecord | None:
-    """Return the newest training run of a field, whatever came of it."""
-    with conn.transaction():
-        row = conn.execute(_LAST_RUN, (field,)).fetchone()
-    return None if row is None else RunRecord(*row)
 
 
 def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
@@ -268,26 +230,6 @@ def _copy_cohort(
     ):
         for member in members:
             copy.write_row((cohort_id, *member))
-
-
-def save_metrics(
-    conn: psycopg.Connection, run_id: int, scheme: str, metrics: Sequence[Metric]
-) -> None:
-    """Store the validation figures of a run under one scheme; committed.
-
-    Parameters
-    ----------
-    conn
-        Connection.
-    run_id
-        The run they belong to.
-    scheme
-        ``one-dataset-out``, ``cv``, ...
-    metrics
-        The figures, each (model kind, name, class) once.
-    """
-    with committed(conn):
-        insert_metrics(conn, run_id, scheme, metrics)
 
 
 def insert_metrics(

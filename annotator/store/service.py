@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from annotator.domain import FIELDS
 from annotator.store.events import add_event
@@ -14,8 +16,6 @@ from annotator.store.work import count_pending
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-
-    import psycopg
 
 # A daemon that stopped without saying so is forgotten after this.
 FORGET_AFTER_DAYS = 7
@@ -145,7 +145,8 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
     """Take one due time of a job; committed.
 
     A due time without an outcome whose daemon has not been heard of for
-    :data:`ABANDONED_AFTER_SECONDS` is abandoned, and can be taken again.
+    :data:`ABANDONED_AFTER_SECONDS` is abandoned, and can be taken again; so can one
+    that this daemon took so long ago and could not finish.
 
     Returns
     -------
@@ -159,8 +160,9 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
             " set worker = excluded.worker, taken_at = clock_timestamp()"
             " where tick.outcome is null"
             " and tick.taken_at < clock_timestamp() - make_interval(secs => %(patience)s)"
-            " and not exists (select from annotator.heartbeat h where h.worker = tick.worker"
-            " and h.beat_at > clock_timestamp() - make_interval(secs => %(patience)s))",
+            " and (tick.worker = excluded.worker"
+            " or not exists (select from annotator.heartbeat h where h.worker = tick.worker"
+            " and h.beat_at > clock_timestamp() - make_interval(secs => %(patience)s)))",
             {"job": job, "due": due_at, "worker": worker, "patience": ABANDONED_AFTER_SECONDS},
         ).rowcount
     return taken == 1
@@ -221,7 +223,9 @@ def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
         yield ours
     finally:
         if ours and not conn.closed:
-            with committed(conn):
+            # The server drops the lock of a connection that was lost, and what was done
+            # under the lock is done.
+            with suppress(psycopg.OperationalError), committed(conn):
                 conn.execute(
                     "select pg_advisory_unlock(hashtextextended('annotator.lock.' || %s, 0))",
                     (name,),

@@ -35,7 +35,7 @@ pending as (
     where not exists (
         select from atlas.annotation a
         where a.sample_id = s.sample_id and a.field = %(field)s
-          and (a.value is not null or a.numeric_value is not null)
+          and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
     ) and not exists (
         select from annotator.prediction p
         where p.sample_id = s.sample_id and p.field = %(field)s
@@ -257,7 +257,10 @@ def claim(
 
 
 def release_claims(conn: psycopg.Connection, worker: str) -> int:
-    """Give back every sample that a worker holds; the attempt stays counted.
+    """Give back every sample that a worker holds; committed.
+
+    Who gives back lives: the samples did not end it, and the attempt that the
+    claim counted is taken back. Only claims that nobody gives back add up.
 
     Returns
     -------
@@ -266,7 +269,8 @@ def release_claims(conn: psycopg.Connection, worker: str) -> int:
     """
     with committed(conn):
         return conn.execute(
-            "update annotator.work set leased_by = null, leased_until = null where leased_by = %s",
+            "update annotator.work set leased_by = null, leased_until = null,"
+            " attempts = greatest(attempts - 1, 0) where leased_by = %s",
             (worker,),
         ).rowcount
 

@@ -9,8 +9,9 @@ begin atomic
         from annotator.release r
         where r.field = vocabulary.field and r.status = 'live'
         union all
-        select a.value from atlas.annotation a
-        where a.field = vocabulary.field and a.value is not null and a.numeric_value is null
+        select btrim(a.value) from atlas.annotation a
+        where a.field = vocabulary.field and btrim(a.value) <> ''
+          and coalesce(a.numeric_value::float8, 'NaN') = 'NaN'
         union all
         select t.term_id from atlas.term t where vocabulary.field = 'tissue'
     ) known;
@@ -31,7 +32,15 @@ begin
         raise exception 'there is no prediction %', open_prediction.prediction_id
             using errcode = 'no_data_found';
     end if;
-    if not found_row.is_current then
+    -- As in annotator.suggestion. What was decided stays decided, and is said again by decide().
+    if not found_row.is_current or not exists (
+        select from atlas.sample s
+        where s.sample_id = found_row.sample_id
+          and extract(epoch from s.updated_at)
+              is not distinct from extract(epoch from found_row.sample_updated_at)
+        union all
+        select from annotator.review r where r.prediction_id = found_row.prediction_id
+    ) then
         raise exception 'prediction % is stale: the sample or the release has changed since; review the current one in annotator.suggestion', open_prediction.prediction_id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
@@ -149,22 +158,21 @@ declare
     target record;
 begin
     if not exists (
-        select from annotator.prediction p
-        where p.dataset_id = accept_dataset.dataset_id and p.field = accept_dataset.field
-          and p.is_current
+        select from annotator.suggestion s
+        where s.dataset_id = accept_dataset.dataset_id and s.field = accept_dataset.field
     ) then
         raise exception 'there is no prediction of % in dataset %',
             accept_dataset.field, quote_literal(accept_dataset.dataset_id)
             using errcode = 'no_data_found';
     end if;
     for target in
-        select s.prediction_id
-        from annotator.suggestion s
-        where s.dataset_id = accept_dataset.dataset_id
-          and s.field = accept_dataset.field
-          and s.status = 'suggested'
-          and s.confidence >= coalesce(accept_dataset.min_confidence, 0)
-        order by s.prediction_id
+        select q.prediction_id
+        from annotator.review_queue q
+        where q.dataset_id = accept_dataset.dataset_id
+          and q.field = accept_dataset.field
+          and q.status = 'suggested'
+          and q.confidence >= coalesce(accept_dataset.min_confidence, 0)
+        order by q.prediction_id
     loop
         return query select * from annotator.accept_suggestion(
             target.prediction_id, accept_dataset.note);

@@ -25,25 +25,29 @@ with decided as (
     where r.decision in ('accepted', 'corrected')
     order by p.sample_id, p.field, r.review_id desc
 )
-select a.sample_id, a.field, coalesce(a.value, a.numeric_value::text) as value, a.source
+select
+    a.sample_id,
+    a.field,
+    coalesce(nullif(btrim(a.value), ''), a.numeric_value::text) as value,
+    a.source
 from atlas.annotation a
-where a.value is not null or a.numeric_value is not null
+where btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN'
 union all
 select d.sample_id, d.field, d.value, d.source
 from decided d
 where not exists (
     select from atlas.annotation a
     where a.sample_id = d.sample_id and a.field = d.field
-      and (a.value is not null or a.numeric_value is not null)
+      and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
 );
 comment on view annotator.effective_annotation is
-    'Curated values of the mirror, else what a curator accepted or corrected.';
+    'Curated values of the mirror, else what a curator accepted or corrected. Blanks are no values.';
 
 create view annotator.suggestion as
 select
     p.prediction_id,
     p.sample_id,
-    p.dataset_id,
+    coalesce(s.dataset_id, p.dataset_id) as dataset_id,
     p.field,
     coalesce(r.value, p.value) as value,
     case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
@@ -65,6 +69,7 @@ select
     p.created_at
 from annotator.prediction p
 left join annotator.review r using (prediction_id)
+left join atlas.sample s on s.sample_id = p.sample_id
 left join lateral (
     select earlier.review_id
     from annotator.prediction old
@@ -74,9 +79,16 @@ left join lateral (
       and earlier.decision = 'rejected' and old.value = p.value
     limit 1
 ) before on true
-where p.is_current;
+where p.is_current
+  and (
+      r.review_id is not null
+      -- A sample may change long before the next pass. Epochs are the same in every time
+      -- zone, also where the atlas keeps times without one.
+      or s.sample_id is not null
+      and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
+  );
 comment on view annotator.suggestion is
-    'The current answer for each sample and field, with what a curator decided about it.';
+    'The answer for each sample and field as they are now, with what a curator decided about it.';
 
 create view annotator.review_queue as
 select
@@ -124,12 +136,19 @@ select
     v.probability as confidence,
     r.release_id
 from annotator.release r
+join annotator.training_run t using (run_id)
 join annotator.validation_prediction v using (run_id)
+join annotator.cohort_sample c on c.cohort_id = t.cohort_id and c.sample_id = v.sample_id
 where r.status = 'live' and v.model_kind = 'combined'
   and v.truth <> v.value and v.probability >= 0.5
+  -- A label that was changed since is not what was contradicted.
+  and exists (
+      select from annotator.effective_annotation a
+      where a.sample_id = v.sample_id and a.field = r.field and a.value = c.value
+  )
 order by v.probability desc, v.sample_id;
 comment on view annotator.suspect_annotation is
-    'Existing labels that models which had not seen the dataset contradict.';
+    'Labels that stand and that models which had not seen the dataset contradict.';
 
 create view annotator.model_card as
 select

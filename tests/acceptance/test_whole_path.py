@@ -142,6 +142,7 @@ def test_sql_cannot_write_past_the_review_functions(trained):
 
 def test_evaluate_prints_and_writes_figures(trained, tmp_path):
     file = tmp_path / "figures.json"
+    before = trained.rows("select count(*) as releases from release")
     out = trained.run(
         "evaluate", "--field", "tissue", "--scheme", "cv", "--folds", "2", "--json", str(file)
     ).out
@@ -155,5 +156,4 @@ def test_evaluate_prints_and_writes_figures(trained, tmp_path):
     for kind in ("network", "forest", "boosting", "combined"):
         for name in ("accuracy", "balanced_accuracy", "mean_over_datasets", "mean_over_classes"):
             assert (kind, name) in named
-    before = trained.rows("select count(*) as releases from release")
     assert before == trained.rows("select count(*) as releases from release")

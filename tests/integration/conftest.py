@@ -124,20 +124,21 @@ values ('tissue', 'default', 1, 'here', 'succeeded', now());
 insert into annotator.release (field, run_id, status, classes, features, promoted_at)
 select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from annotator.training_run;
 insert into annotator.prediction (
-    sample_id, dataset_id, field, release_id, input_hash, value, lineage, confidence, status,
-    reason, models
+    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
+    confidence, status, reason, models
 )
 select
-    made.sample_id, made.dataset_id, 'tissue', r.release_id, repeat('0', 64), made.value,
+    s.sample_id, s.dataset_id, 'tissue', r.release_id, repeat('0', 64), s.updated_at, made.value,
     array[made.value, 'organ'], made.confidence, made.status::annotator.prediction_status,
     made.reason, '{"network": {"value": "liver", "probability": 0.9}}'
 from annotator.release r
 cross join (values
-    ('a', 'D1', 'liver', 0.9, 'suggested', null),
-    ('b', 'D1', 'liver', 0.8, 'suggested', null),
-    ('c', 'D2', 'lung', 0.6, 'suggested', null),
-    ('d', 'D2', 'lung', 0.3, 'abstained', 'not sure enough')
-) as made (sample_id, dataset_id, value, confidence, status, reason);
+    ('a', 'liver', 0.9, 'suggested', null),
+    ('b', 'liver', 0.8, 'suggested', null),
+    ('c', 'lung', 0.6, 'suggested', null),
+    ('d', 'lung', 0.3, 'abstained', 'not sure enough')
+) as made (sample_id, value, confidence, status, reason)
+join atlas.sample s using (sample_id);
 """
 
 

@@ -54,9 +54,11 @@ def decide(conn: psycopg.Connection, sample: str, field: str, said: str, value: 
         " made as (insert into annotator.release (field, run_id, classes, features)"
         " select %(field)s, run_id, array['a', 'b'], 1 from run returning release_id)"
         " insert into annotator.prediction"
-        " (sample_id, dataset_id, field, release_id, input_hash, value, confidence, status, models)"
-        " select %(sample)s, 'D1', %(field)s, release_id, repeat('0', 64), %(said)s, 0.9,"
-        " 'suggested', %(models)s from made returning prediction_id",
+        " (sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value,"
+        " confidence, status, models)"
+        " select sample_id, dataset_id, %(field)s, release_id, repeat('0', 64), updated_at,"
+        " %(said)s, 0.9, 'suggested', %(models)s"
+        " from made join atlas.sample on sample_id = %(sample)s returning prediction_id",
         {"field": field, "sample": sample, "said": said, "models": Jsonb({})},
     ).fetchone()
     assert row is not None

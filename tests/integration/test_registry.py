@@ -14,7 +14,7 @@ import pytest
 
 from annotator.domain import Artefact, HeldOutPredictions, Metric
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
-from annotator.store import registry
+from annotator.store import registry, runs, validation
 
 CLASSES = ("brain", "liver", "skin")
 ARTEFACTS = (
@@ -44,7 +44,7 @@ def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[An
 
 
 def start(conn: psycopg.Connection, field: str = "tissue") -> int:
-    return registry.start_run(
+    return runs.start_run(
         conn,
         field=field,
         preset="default",
@@ -93,7 +93,7 @@ def finish(conn: psycopg.Connection, release_id: int) -> None:
     ((run_id,),) = run(
         conn, "select run_id from annotator.release where release_id = %s", release_id
     )
-    registry.finish_run(conn, run_id, "succeeded", None)
+    runs.finish_run(conn, run_id, "succeeded", None)
 
 
 def statuses(conn: psycopg.Connection) -> list[str]:
@@ -103,49 +103,46 @@ def statuses(conn: psycopg.Connection) -> list[str]:
     ]
 
 
+RUN = (
+    "select run_id, status::text, reason, seed, folds, finished_at >= started_at"
+    " from annotator.training_run order by run_id desc limit 1"
+)
+
+
 def test_a_run_from_start_to_end(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
-    assert registry.last_run(daemon, "tissue") is None
-    assert registry.last_attempt(daemon, "tissue") is None
+    assert runs.last_attempt(daemon, "tissue") is None
     run_id = start(daemon)
-    record = registry.last_run(daemon, "tissue")
-    assert record is not None
-    assert (record.run_id, record.status, record.seed) == (run_id, "running", 7)
-    assert record.finished_at is None
-    assert registry.last_attempt(daemon, "tissue") is None
-    registry.save_cohort(daemon, run_id, "tissue", "a" * 64, [("s1", "D1", "hepatocyte", "liver")])
-    registry.finish_run(daemon, run_id, "succeeded", "fine", "every dataset by itself")
-    record = registry.last_run(daemon, "tissue")
-    assert record is not None
-    assert (record.status, record.reason, record.folds) == (
-        "succeeded", "fine", "every dataset by itself",
-    )  # fmt: skip
-    assert record.finished_at is not None
-    assert record.finished_at >= record.started_at
-    assert registry.last_attempt(daemon, "tissue") == ("a" * 64, "c1", "succeeded", None)
-    assert registry.last_attempt(daemon, "sex") is None
+    assert run(connection, RUN) == [(run_id, "running", None, 7, None, None)]
+    assert runs.last_attempt(daemon, "tissue") is None
+    runs.save_cohort(daemon, run_id, "tissue", "a" * 64, [("s1", "D1", "hepatocyte", "liver")])
+    runs.finish_run(daemon, run_id, "succeeded", "fine", "every dataset by itself")
+    assert run(connection, RUN) == [
+        (run_id, "succeeded", "fine", 7, "every dataset by itself", True)
+    ]
+    assert runs.last_attempt(daemon, "tissue") == ("a" * 64, "c1", "succeeded", None)
+    assert runs.last_attempt(daemon, "sex") is None
 
 
 def test_the_last_attempt_is_the_last_that_succeeded(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     finish(daemon, candidate(daemon))
-    registry.finish_run(daemon, start(daemon), "failed", "out of memory")
-    registry.finish_run(daemon, start(daemon), "skipped", "nothing changed")
-    assert registry.last_attempt(daemon, "tissue") == (None, "c1", "succeeded", "candidate")
-    record = registry.last_run(daemon, "tissue")
-    assert record is not None
-    assert (record.status, record.reason) == ("skipped", "nothing changed")
+    runs.finish_run(daemon, start(daemon), "failed", "out of memory")
+    runs.finish_run(daemon, start(daemon), "skipped", "nothing changed")
+    assert runs.last_attempt(daemon, "tissue") == (None, "c1", "succeeded", "candidate")
+    ((_, *last),) = run(connection, RUN)
+    assert last[:2] == ["skipped", "nothing changed"]
 
 
 def test_a_run_ends_once_and_a_failure_is_an_event(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     run_id = start(daemon)
-    registry.finish_run(daemon, run_id, "failed", "no memory")
+    runs.finish_run(daemon, run_id, "failed", "no memory")
     with pytest.raises(LeaseLostError, match="no longer running"):
-        registry.finish_run(daemon, run_id, "succeeded", None)
+        runs.finish_run(daemon, run_id, "succeeded", None)
     assert run(connection, "select kind, subject, detail from annotator.event") == [
         ("failure", "tissue", {"run_id": run_id, "reason": "no memory"})
     ]
@@ -155,13 +152,13 @@ def test_runs_of_a_dead_process_are_closed(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     first, other = start(daemon), start(daemon, "sex")
-    assert registry.fail_orphaned_runs(daemon, "tissue") == 1
-    assert registry.fail_orphaned_runs(daemon, "tissue") == 0
+    assert runs.fail_orphaned_runs(daemon, "tissue") == 1
+    assert runs.fail_orphaned_runs(daemon, "tissue") == 0
     assert run(connection, "select run_id, status::text from annotator.training_run order by 1") \
         == [(first, "failed"), (other, "running")]  # fmt: skip
     assert run(connection, "select kind, subject from annotator.event") == [("failure", "tissue")]
     with pytest.raises(LeaseLostError):
-        registry.save_cohort(daemon, first, "tissue", "a" * 64, [])
+        runs.save_cohort(daemon, first, "tissue", "a" * 64, [])
     with pytest.raises(LeaseLostError):
         registry.save_candidate(
             daemon, first, "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS
@@ -174,9 +171,9 @@ def test_the_same_cohort_is_stored_once(
 ) -> None:
     rows = [("s1", "D1", "liver", "liver"), ("s2", "D1", 'odd\t"value"', None)]
     first, second = start(daemon), start(daemon)
-    cohort_id = registry.save_cohort(daemon, first, "tissue", "a" * 64, iter(rows))
-    assert registry.save_cohort(daemon, second, "tissue", "a" * 64, iter(rows)) == cohort_id
-    assert registry.save_cohort(daemon, second, "tissue", "b" * 64, rows[:1]) != cohort_id
+    cohort_id = runs.save_cohort(daemon, first, "tissue", "a" * 64, iter(rows))
+    assert runs.save_cohort(daemon, second, "tissue", "a" * 64, iter(rows)) == cohort_id
+    assert runs.save_cohort(daemon, second, "tissue", "b" * 64, rows[:1]) != cohort_id
     assert run(connection, "select samples, datasets from annotator.cohort order by cohort_id") == [
         (2, 1),
         (1, 1),
@@ -200,7 +197,7 @@ def test_a_candidate_comes_back_as_it_was_stored(
     assert loaded == tuple(sorted(ARTEFACTS, key=lambda artefact: artefact.name))
     assert all(type(artefact.content) is bytes for artefact in loaded)
     ((run_id,),) = run(connection, "select run_id from annotator.release")
-    given, found = held_out(), registry.held_out_of(daemon, run_id)
+    given, found = held_out(), validation.held_out_of(daemon, run_id)
     assert found is not None
     assert found.classes == CLASSES
     for name in ("sample_ids", "dataset_ids", "truth", "folds"):
@@ -235,7 +232,7 @@ def test_held_out_predictions_come_back_ordered_by_sample_in_every_kind(
     )  # fmt: skip
     run_id = start(daemon)
     registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, shuffled, {})
-    found = registry.held_out_of(daemon, run_id)
+    found = validation.held_out_of(daemon, run_id)
     assert found is not None
     np.testing.assert_array_equal(found.sample_ids, given.sample_ids)
     np.testing.assert_array_equal(found.truth, given.truth)
@@ -246,11 +243,11 @@ def test_held_out_predictions_come_back_ordered_by_sample_in_every_kind(
 def test_there_are_no_held_out_predictions_without_a_release(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
-    assert registry.held_out_of(daemon, start(daemon)) is None
+    assert validation.held_out_of(daemon, start(daemon)) is None
     run_id = start(daemon)
     nobody = held_out(0)
     registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, nobody, {})
-    assert registry.held_out_of(daemon, run_id) is None
+    assert validation.held_out_of(daemon, run_id) is None
 
 
 def test_a_candidate_is_stored_whole_or_not_at_all(
@@ -281,21 +278,6 @@ def test_held_out_predictions_of_other_classes_are_refused(
         registry.save_candidate(
             daemon, start(daemon), "tissue", CLASSES[:2], 1, ARTEFACTS, held_out(), {}
         )
-
-
-def test_metrics_of_a_further_scheme(
-    connection: psycopg.Connection, daemon: psycopg.Connection
-) -> None:
-    run_id = start(daemon)
-    registry.save_metrics(daemon, run_id, "cv", METRICS["one-dataset-out"])
-    assert run(
-        connection, "select model_kind, name, class, value, samples, datasets from"
-        " annotator.metric where scheme = 'cv' order by 1, 2"
-    ) == [
-        ("combined", "accuracy", "", 0.8125, 6, 3),
-        ("combined", "class_accuracy", "liver", 0.5, 2, 1),
-        ("network", "accuracy", "", 0.75, 6, 3),
-    ]  # fmt: skip
 
 
 def test_promotion_retires_the_release_before(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -90,6 +91,93 @@ def test_a_stale_prediction_is_refused(curator, connection, reviewable, call: st
     assert curator.execute("select count(*) from review").fetchone() == (0,)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update atlas.sample set updated_at = updated_at + interval '1 microsecond'",
+        "update atlas.sample set updated_at = null",
+    ],
+)
+def test_a_sample_that_changed_makes_what_was_said_of_it_stale(
+    curator, connection, reviewable, change: str
+) -> None:
+    connection.execute(f"{change} where sample_id = 'a'")
+    connection.commit()
+    for call in (
+        "accept_suggestion(%s)",
+        "reject_suggestion(%s)",
+        "correct_suggestion(%s, 'lung')",
+    ):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is stale"):
+            curator.execute(f"select {call}", (reviewable.ids["a"],))
+    query = "select sample_id from suggestion order by 1"
+    assert curator.execute(query).fetchall() == [("b",), ("c",), ("d",)]
+    query = "select prediction_id from accept_dataset('D1', 'tissue')"
+    assert curator.execute(query).fetchall() == [(reviewable.ids["b"],)]
+
+
+def test_what_was_decided_outlives_its_sample(curator, connection, reviewable) -> None:
+    call = "select review_id from accept_suggestion(%s)"
+    first = curator.execute(call, (reviewable.ids["a"],)).fetchall()
+    connection.execute("delete from atlas.sample where dataset_id = 'D1'")
+    connection.commit()
+
+    assert suggestion(curator, "a")["status"] == "accepted"
+    assert curator.execute(call, (reviewable.ids["a"],)).fetchall() == first
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="already accepted by"):
+        curator.execute("select reject_suggestion(%s)", (reviewable.ids["a"],))
+    query = "select sample_id, dataset_id from suggestion order by 1"
+    assert curator.execute(query).fetchall() == [("a", "D1"), ("c", "D2"), ("d", "D2")]
+
+
+def test_times_without_a_zone_are_the_same_for_every_reader(
+    curator, connection, reviewable
+) -> None:
+    column = "alter table atlas.sample alter column updated_at"
+    views = Path(__file__).parents[2] / "migrations" / "sql" / "0001_views.sql"
+    text = views.read_text(encoding="utf-8")
+    start = text.index("create view annotator.suggestion")
+    for view in ("suspect_annotation", "review_queue", "suggestion"):
+        connection.execute(f"drop view annotator.{view}")
+    connection.execute(f"{column} drop default")
+    connection.execute(f"{column} type timestamp")
+    end = text.index("create view annotator.model_card")
+    connection.execute(text[start:end].encode())
+    connection.execute("grant select on suggestion, review_queue to annotator_curator")
+    connection.commit()
+
+    curator.execute("set timezone = 'Asia/Tokyo'")
+    assert curator.execute("select count(*) from suggestion").fetchone() == (4,)
+    curator.execute("select accept_suggestion(%s)", (reviewable.ids["a"],))
+
+
+def test_a_sample_is_shown_in_the_dataset_that_it_is_in_now(
+    curator, connection, reviewable
+) -> None:
+    connection.execute("update atlas.sample set dataset_id = 'D2' where sample_id = 'b'")
+    connection.commit()
+
+    assert suggestion(curator, "b")["dataset_id"] == "D2"
+    query = "select prediction_id from accept_dataset('D1', 'tissue')"
+    assert curator.execute(query).fetchall() == [(reviewable.ids["a"],)]
+
+
+def test_a_dataset_is_accepted_without_what_is_curated(curator, connection, reviewable) -> None:
+    connection.execute(
+        "insert into atlas.annotation (sample_id, field, value, numeric_value)"
+        " values ('a', 'tissue', 'lung', null), ('b', 'tissue', ' ', 'NaN')"
+    )
+    connection.commit()
+
+    query = "select prediction_id from accept_dataset('D1', 'tissue')"
+    assert curator.execute(query).fetchall() == [(reviewable.ids["b"],)]
+    query = "select sample_id, value, source from effective_annotation where sample_id < 'c'"
+    assert curator.execute(query + " order by 1").fetchall() == [
+        ("a", "lung", "curated"),
+        ("b", "liver", "accepted"),
+    ]
+
+
 def test_an_unknown_prediction_is_named(curator) -> None:
     with pytest.raises(psycopg.errors.NoDataFound, match="no prediction 987654"):
         curator.execute("select accept_suggestion(987654)")
@@ -109,7 +197,11 @@ def test_a_correction_outside_the_vocabulary_names_the_nearest(curator, reviewab
         curator.execute("select correct_suggestion(%s, null)", (reviewable.ids["a"],))
 
 
-def test_the_vocabulary_has_classes_curated_values_and_terms(curator) -> None:
+def test_the_vocabulary_has_classes_curated_values_and_terms(curator, connection) -> None:
+    connection.execute(
+        "insert into atlas.annotation (sample_id, field, value) values ('a', 'tissue', ' ')"
+    )
+    connection.commit()
     rows = curator.execute("select value from vocabulary('tissue') order by 1").fetchall()
     assert rows == [("blood",), ("cortex",), ("liver",), ("lung",), ("organ",)]
 
@@ -150,9 +242,9 @@ def test_a_value_that_was_rejected_is_not_suggested_again(curator, connection, r
     curator.execute("select reject_suggestion(%s)", (reviewable.ids["a"],))
     connection.execute("update prediction set is_current = false where sample_id = 'a'")
     connection.execute(
-        "insert into prediction (sample_id, dataset_id, field, release_id, input_hash, value,"
-        " confidence, status) values ('a', 'D1', 'tissue', %s, repeat('1', 64), 'liver', 0.9,"
-        " 'suggested')",
+        "insert into prediction (sample_id, dataset_id, field, release_id, input_hash,"
+        " sample_updated_at, value, confidence, status) select sample_id, dataset_id, 'tissue', %s,"
+        " repeat('1', 64), updated_at, 'liver', 0.9, 'suggested' from sample where sample_id = 'a'",
         (reviewable.release_id,),
     )
     connection.commit()
@@ -194,7 +286,17 @@ def test_suspects_and_model_cards(connection, reviewable) -> None:
         "insert into metric select run_id, 'one dataset out', 'combined', 'accuracy', '', 0.75, 4,"
         " 2 from training_run"
     )
+    connection.execute(
+        "with made as (insert into cohort (field, hash, samples, datasets)"
+        " values ('tissue', repeat('0', 64), 1, 1) returning cohort_id),"
+        " member as (insert into cohort_sample select cohort_id, 'd', 'D2', 'blood', 'lung'"
+        " from made)"
+        " update training_run set cohort_id = made.cohort_id from made"
+    )
     query = "select sample_id, label, predicted, confidence from suspect_annotation"
     assert connection.execute(query).fetchall() == [("d", "lung", "liver", 0.95)]
+    for changed in ("update annotation set value = 'liver'", "delete from annotation"):
+        connection.execute(changed)
+        assert connection.execute(query).fetchall() == []
     query = "select status, accuracy, held_out_samples, by_kind from model_card"
     assert connection.execute(query).fetchall() == [("live", 0.75, 4, {"combined": 0.75})]

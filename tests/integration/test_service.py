@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from annotator.store import registry, service, work
+from annotator.store import registry, runs, service, work
 
 ROOT = Path(__file__).parents[2]
 DUE = datetime(2026, 1, 2, 2, 0, tzinfo=UTC)
@@ -158,6 +158,22 @@ def test_a_lock_goes_with_its_connection(database: Any, connection: psycopg.Conn
     one.close()
 
 
+def test_a_lock_that_was_lost_does_not_fail_what_was_done_under_it(
+    database: Any, connection: psycopg.Connection
+) -> None:
+    with as_daemon(database) as one:
+        with service.advisory_lock(one, "retrain tissue") as ours:
+            assert ours
+            pid = one.info.backend_pid
+            run(connection, "select pg_terminate_backend(%s, 10000)", pid)
+        with (
+            as_daemon(database) as two,
+            service.advisory_lock(two, "retrain tissue") as theirs,
+        ):
+            assert theirs
+        assert one.closed
+
+
 def test_the_state_of_an_empty_database(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
@@ -179,7 +195,7 @@ def test_the_state_of_a_working_database(
         "insert into atlas.sample (sample_id, dataset_id)"
         " select 's' || i, 'D1' from generate_series(1, 8) i",
     )
-    run_id = registry.start_run(
+    run_id = runs.start_run(
         daemon, field="tissue", preset="paper", seed=1, configuration={}, configuration_hash="c",
         versions={}, host="here",
     )  # fmt: skip
@@ -199,12 +215,12 @@ def test_the_state_of_a_working_database(
             "%(run)s", str(run_id)
         ),
     )
-    registry.finish_run(daemon, run_id, "succeeded", None)
-    later = registry.start_run(
+    runs.finish_run(daemon, run_id, "succeeded", None)
+    later = runs.start_run(
         daemon, field="tissue", preset="paper", seed=1, configuration={}, configuration_hash="c",
         versions={}, host="here",
     )  # fmt: skip
-    registry.finish_run(daemon, later, "failed", "out of memory")
+    runs.finish_run(daemon, later, "failed", "out of memory")
     run(
         connection,
         "insert into annotator.prediction (sample_id, dataset_id, field, release_id, input_hash,"

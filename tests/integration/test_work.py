@@ -124,8 +124,8 @@ def test_queues_exactly_what_is_missing_and_unanswered(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     add_samples(
-        connection, "curated", "number", "empty_value", "nothing", "answered", "abstained",
-        "answered_before", "changed", "accepted", "corrected", "rejected", "unusable",
+        connection, "curated", "number", "empty_value", "blank", "not_a_number", "nothing",
+        "answered", "abstained", "answered_before", "changed", "accepted", "corrected", "rejected", "unusable",
         "unusable_then", "unusable_here", "unusable_before", "other_field",
     )  # fmt: skip
     before = add_release(connection)
@@ -138,7 +138,8 @@ def test_queues_exactly_what_is_missing_and_unanswered(
         connection,
         "insert into atlas.annotation (sample_id, field, value, numeric_value) values"
         " ('curated', 'tissue', 'liver', null), ('number', 'tissue', null, 4),"
-        " ('empty_value', 'tissue', null, null), ('other_field', 'sex', 'female', null)",
+        " ('empty_value', 'tissue', null, null), ('blank', 'tissue', ' ', null),"
+        " ('not_a_number', 'tissue', '', 'NaN'), ('other_field', 'sex', 'female', null)",
     )
     predict(connection, "answered", release)
     predict(connection, "abstained", release, "abstained")
@@ -154,7 +155,8 @@ def test_queues_exactly_what_is_missing_and_unanswered(
         change(connection, sample)
 
     expected = [
-        "answered_before", "changed", "empty_value", "nothing", "other_field", "rejected",
+        "answered_before", "blank", "changed", "empty_value", "not_a_number", "nothing",
+        "other_field", "rejected",
         "unusable_before", "unusable_then",
     ]  # fmt: skip
     assert work.count_pending(daemon, "tissue", release) == len(expected)
@@ -415,8 +417,27 @@ def test_a_leased_sample_is_not_given_up_yet(
     run(connection, "update annotator.work set attempts = 4")
     work.claim(daemon, "w1", "tissue", release, 9, 600)
     assert work.quarantine_repeat_offenders(daemon, "tissue") == 0
-    work.release_claims(daemon, "w1")
+    run(connection, "update annotator.work set leased_until = now()")
     assert work.quarantine_repeat_offenders(daemon, "tissue") == 1
+
+
+def test_what_is_given_back_is_not_held_against_the_sample(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    run(connection, "update annotator.work set attempts = 3")
+    for _ in range(3):
+        assert names_of(work.claim(daemon, "w1", "tissue", release, 9, 600)) == ["a"]
+        assert work.release_claims(daemon, "w1") == 1
+    assert run(connection, "select attempts from annotator.work") == [(3,)]
+    assert work.quarantine_repeat_offenders(daemon, "tissue") == 0
+    run(
+        connection, "update annotator.work set attempts = 0, leased_by = 'w1', leased_until = now()"
+    )
+    assert work.release_claims(daemon, "w1") == 1
+    assert run(connection, "select attempts from annotator.work") == [(0,)]
 
 
 def repeated_scans(node: dict[str, Any]) -> Iterator[str]:

@@ -46,6 +46,54 @@ def test_a_server_that_is_not_there() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.InvalidPassword("no"),
+        psycopg.errors.InvalidCatalogName("no"),
+        *map(
+            psycopg.OperationalError,
+            [
+                'FATAL:  password authentication failed for user "me", not "secret"',
+                'connection to server at "db", port 5432 failed: FATAL:  role "me" does not exist',
+                'FATAL:  database "atlas" does not exist',
+                "fe_sendauth: no password supplied",
+                'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "me", database "atlas"',
+            ],
+        ),
+    ],
+)
+def test_a_login_that_is_refused_needs_a_person(
+    error: psycopg.OperationalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(NeedsPersonError, match="ANNOTATOR_DATABASE_URL") as caught:
+        database_from_url("postgresql://me:secret@db/atlas").connect()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.OperationalError("FATAL:  the database system is starting up"),
+        psycopg.OperationalError("FATAL:  sorry, too many clients already"),
+        psycopg.errors.CannotConnectNow("the database system is starting up"),
+    ],
+)
+def test_a_server_that_does_not_serve_yet_is_tried_again(
+    error: psycopg.OperationalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(DatabaseUnavailableError):
+        database_from_url("postgresql://me:secret@db/atlas").connect()
+
+
 def test_a_database_does_not_show_its_password() -> None:
     assert "secret" not in repr(Database("postgresql://me:secret@db/atlas"))
 

@@ -1,0 +1,76 @@
+"""Settings come from defaults, a file and variables, in that order."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotator.errors import SettingsError
+from annotator.settings import Settings, load_settings
+
+
+def test_defaults_need_nothing(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}) == Settings()
+
+
+def test_variables_win_over_the_file(tmp_path):
+    file = tmp_path / "annotator.toml"
+    file.write_text('batch_size = 5\nfolds = 3\nage_limits = [0, 45, 70, 110]\npreset = "paper"\n')
+    settings = load_settings({"ANNOTATOR_BATCH_SIZE": "7"}, file)
+    assert (settings.batch_size, settings.folds, settings.preset) == (7, 3, "paper")
+    assert settings.age_limits == (0, 45, 70, 110)
+
+
+def test_a_secret_comes_from_a_file(tmp_path):
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://me:secret@here/atlas\n")
+    settings = load_settings({"ANNOTATOR_DATABASE_URL_FILE": str(secret)})
+    assert settings.database_url == "postgresql://me:secret@here/atlas"
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings({"ANNOTATOR_DATABASE_URL_FILE": str(tmp_path / "gone")})
+
+
+def test_an_empty_variable_is_no_setting(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({"ANNOTATOR_DATABASE_URL": ""}).database_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BATCH_SIZE", "many"),
+        ("BATCH_SIZE", "0"),
+        ("BATCH_SIZE", "1" * 30),
+        ("FOLDS", "1"),
+        ("SEED", "-1"),
+        ("PRESET", "best"),
+        ("LEARN_FROM_REVIEWS", "maybe"),
+        ("GATE_MARGIN", "2"),
+        ("GATE_MARGIN", "nan"),
+        ("AGE_LIMITS", "0,65,inf"),
+        ("AGE_LIMITS", "0"),
+        ("AGE_LIMITS", "65,0,110"),
+        ("HOME", "~nobody-of-this-name/x"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(name, value):
+    with pytest.raises(SettingsError, match=f"ANNOTATOR_{name}"):
+        load_settings({f"ANNOTATOR_{name}": value})
+
+
+@pytest.mark.parametrize("content", ["batch_sise = 5", "batch_size = ", "batch_size = true"])
+def test_wrong_files_are_refused(tmp_path, content):
+    file = tmp_path / "annotator.toml"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=r"annotator\.toml"):
+        load_settings({}, file)
+
+
+@given(st.sampled_from(["BATCH_SIZE", "AGE_LIMITS", "GATE_MARGIN", "HOME"]), st.text())
+def test_whatever_stands_in_a_variable_only_a_settings_error_comes_out(name, text):
+    with suppress(SettingsError):
+        load_settings({f"ANNOTATOR_{name}": text})

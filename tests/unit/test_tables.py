@@ -1,0 +1,65 @@
+"""Results as text, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from annotator.domain import Metric
+from annotator.jobs.tables import class_table, kind_table, query_output
+
+COLUMNS = ("a", "b", "a")
+ROW = (1, ["x", "y"], None)
+
+
+def test_json_is_a_list_of_objects_with_arrays_as_lists():
+    assert json.loads(query_output(COLUMNS, [ROW], "json")) == [
+        {"a": 1, "b": ["x", "y"], "a_2": None}
+    ]
+
+
+def test_csv_has_a_header_and_rows():
+    text = query_output(("a", "b"), [("x,y", 1.5), (None, True)], "csv")
+    assert list(csv.reader(io.StringIO(text))) == [["a", "b"], ["x,y", "1.5"], ["", "true"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Decimal("3"), 3),
+        (Decimal("2.5"), 2.5),
+        (Decimal("Infinity"), "Infinity"),
+        (Decimal("NaN"), "NaN"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (b"\x01\xff", "01ff"),
+    ],
+)
+def test_every_value_of_sql_becomes_valid_json(value, expected):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = query_output(("v",), [(value,)], "json")
+    assert json.loads(text, parse_constant=refuse) == [{"v": expected}]
+
+
+def test_a_table_counts_its_rows():
+    text = query_output(("name",), [("long " * 40,)], "table")
+    assert text.endswith("(1 row)\n")
+    assert "…" in text
+
+
+def test_figures_stand_in_a_row_for_each_kind_and_class():
+    metrics = [
+        Metric("network", "accuracy", None, 0.5, 10, 3),
+        Metric("combined", "accuracy", None, 0.75, 10, 3),
+        Metric("combined", "class_accuracy", "skin", 1.0, 4, 2),
+    ]
+    assert "0.750" in kind_table(metrics).splitlines()[-1]
+    assert class_table(metrics).splitlines()[-1].split() == ["skin", "1.000", "4", "2"]
