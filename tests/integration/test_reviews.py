@@ -91,17 +91,13 @@ def test_a_stale_prediction_is_refused(curator, connection, reviewable, call: st
     assert curator.execute("select count(*) from review").fetchone() == (0,)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "update atlas.sample set updated_at = updated_at + interval '1 microsecond'",
-        "update atlas.sample set updated_at = null",
-    ],
-)
 def test_a_sample_that_changed_makes_what_was_said_of_it_stale(
-    curator, connection, reviewable, change: str
+    curator, connection, reviewable
 ) -> None:
-    connection.execute(f"{change} where sample_id = 'a'")
+    connection.execute(
+        "update atlas.sample set updated_at = updated_at + interval '1 microsecond'"
+        " where sample_id = 'a'"
+    )
     connection.commit()
     for call in (
         "accept_suggestion(%s)",

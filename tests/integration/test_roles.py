@@ -5,7 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from annotator.errors import NeedsPersonError
 from annotator.store.connection import Database
 from annotator.store.schema import MIRROR, ROLES
 
@@ -171,6 +173,14 @@ def test_a_reader_may_not(database, reviewable) -> None:
 def test_a_curator_may_not(database, reviewable) -> None:
     statements = [*INTERNAL, *STRUCTURE, *EVENTS, *MODELS]
     assert not_refused(database, "annotator_curator", statements) == []
+
+
+def test_a_role_or_database_that_is_not_there_needs_a_person(database) -> None:
+    with pytest.raises(NeedsPersonError, match="check role, password and database"):
+        database.connect(user="annotator_nobody")
+    elsewhere = Database(make_conninfo(database.conninfo, dbname="annotator_nowhere"))
+    with pytest.raises(NeedsPersonError, match="check role, password and database"):
+        elsewhere.connect()
 
 
 def test_others_may_nothing(database, connection) -> None:

@@ -125,8 +125,8 @@ def test_queues_exactly_what_is_missing_and_unanswered(
 ) -> None:
     add_samples(
         connection, "curated", "number", "empty_value", "blank", "not_a_number", "nothing",
-        "answered", "abstained", "answered_before", "changed", "accepted", "corrected", "rejected", "unusable",
-        "unusable_then", "unusable_here", "unusable_before", "other_field",
+        "answered", "abstained", "answered_before", "changed", "accepted", "corrected",
+        "rejected", "unusable", "unusable_then", "unusable_here", "unusable_before", "other_field",
     )  # fmt: skip
     before = add_release(connection)
     accepted = predict(connection, "accepted", before)
