@@ -26,6 +26,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from annotator import __version__
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
 from annotator.jobs.annotate import annotate
+from annotator.jobs.status import NEEDS_A_PERSON
 from annotator.jobs.worker import worker_name
 from annotator.store import service
 from annotator.store.connection import Database, translating
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 RETRAIN = "retrain"
 LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
 SHUTDOWN_GRACE_SECONDS = 20
-NEEDS_A_PERSON = "needs a person"
 
 
 def retrain_trigger(cron: str) -> CronTrigger:

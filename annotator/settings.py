@@ -71,13 +71,16 @@ class Settings:
     )
     folds: int = _setting(
         0,
-        "folds that whole datasets are grouped into; 0 chooses: every dataset by itself where"
-        " that is quick, else 10",
+        "folds that whole datasets are grouped into; with 0 `evaluate` leaves out every dataset"
+        " by itself, and `retrain` does where there are few of them, else it makes 10 folds",
         lambda v: v == 0 or v >= 2,
         "0 or at least 2",
     )
     quick_datasets: int = _setting(
-        12, "with folds = 0: up to so many datasets, each is left out by itself", _positive, "> 0"
+        12,
+        "with folds = 0: up to so many datasets `retrain` leaves out each by itself",
+        _positive,
+        "> 0",
     )
     minimum_samples: int = _setting(9, "samples a class needs (paper: 9 or 15)", _positive, "> 0")
     minimum_datasets: int = _setting(2, "datasets a class needs", _positive, "> 0")

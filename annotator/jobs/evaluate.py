@@ -74,7 +74,7 @@ def read_labelled(
 
 
 def folds_for(cohort: Cohort, settings: Settings) -> int | None:
-    """Return how many folds datasets are grouped into; ``None`` for each by itself."""
+    """Return how many folds a retraining groups datasets into; ``None`` for each by itself."""
     if settings.folds:
         return settings.folds
     return choose_folds(len(np.unique(cohort.dataset_ids)), settings.quick_datasets)
@@ -125,7 +125,7 @@ def evaluate(
         preset,
         options,
         settings.seed,
-        folds=folds_for(read.cohort, settings),
+        folds=settings.folds or None,  # the paper's way: every dataset by itself
         parallel=parallelism(settings),
         progress=progress,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from annotator.store.connection import Database
 
 MISSED_BEATS = 3
+NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot help itself
 INTERRUPTED = "interrupted"  # of a retraining: it was told to stop, nothing is wrong
 
 
@@ -70,10 +71,10 @@ def read_status(database: Database, settings: Settings) -> StatusReport:
     problems += [
         f"daemon {daemon.worker} needs a person; see its log"
         for daemon in found.daemons
-        if daemon.state == "needs a person"
+        if daemon.state == NEEDS_A_PERSON
     ]
     here = any(
-        daemon.host == socket.gethostname() and daemon.state != "needs a person"
+        daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
         for daemon in found.daemons
     )
     return StatusReport(found, tuple(problems), here, settings.retrain_cron)
