@@ -14,14 +14,14 @@ import numpy as np
 
 from annotator.domain import FIELDS
 from annotator.errors import AnnotatorError, CohortError, RetryableError
-from annotator.jobs.evaluate import (
+from annotator.jobs.status import INTERRUPTED
+from annotator.jobs.training import (
     folds_for,
     label_options,
     parallelism,
     preset_named,
     read_labelled,
 )
-from annotator.jobs.status import INTERRUPTED
 from annotator.learn.evaluate import Validation, one_dataset_out, release_calibration
 from annotator.learn.field_model import FieldModel, fit_field_model
 from annotator.learn.folds import take_cohort
