@@ -263,15 +263,13 @@ class Daemon:
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """Interrupt a retraining, which records that; kill it if it does not listen."""
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.wait(SHUTDOWN_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()
-    return process.wait()
+    """Stop a retraining, which records that; kill it if it does not listen."""
+    process.terminate()
+    try:
+        return process.wait(SHUTDOWN_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def run_daemon(database: Database, settings: Settings) -> None:
