@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -32,15 +33,15 @@ from annotator.review_queue limit 12
 
 NEXT = """
 What to try next:
-  annotator status
-  annotator sql "select * from review_queue limit 5"
-  annotator sql "select field, preset, accuracy, samples, datasets from model_card"
-  annotator sql "select rank, feature, score from contribution where prediction_id = {prediction}"
-  annotator sql "select * from accept_suggestion({prediction}, 'looks right')"
-  annotator sql "select * from accept_dataset('{dataset}', '{field}', 0.9, 'whole dataset agrees')"
-  annotator evaluate --field tissue --scheme cv
-  annotator retrain
-  annotator serve
+  {program} status
+  {program} sql "select * from review_queue limit 5"
+  {program} sql "select field, preset, accuracy, samples, datasets from model_card"
+  {program} sql "select rank, feature, score from contribution where prediction_id = {prediction}"
+  {program} sql "select * from accept_suggestion({prediction}, 'looks right')"
+  {program} sql "select * from accept_dataset('{dataset}', '{field}', 0.9, 'whole dataset agrees')"
+  {program} evaluate --field tissue --scheme cv
+  {program} retrain
+  {program} serve
 """
 
 
@@ -169,13 +170,23 @@ def _show(
         first = dict(zip(columns, queue[0], strict=True))
         click.echo(
             NEXT.format(
+                program=_program(),
                 prediction=first["prediction_id"],
                 dataset=first["dataset_id"],
                 field=first["field"],
             )
         )
-    program = Path(sys.argv[0])
-    click.echo(f"(annotator is {program}; it finds the demo in {settings.home_folder()})")
+    click.echo(f"The demo is in {settings.home_folder()}")
+
+
+def _program() -> str:
+    """Return how the command is called from the working folder."""
+    program = Path(sys.argv[0]).absolute()
+    if shutil.which("annotator") == str(program):
+        return "annotator"
+    if program.is_relative_to(Path.cwd()):
+        return str(program.relative_to(Path.cwd()))
+    return str(program)
 
 
 def _compare(

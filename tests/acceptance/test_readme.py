@@ -71,10 +71,14 @@ def test_the_demo(program):
     ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1", ANNOTATOR_WORKERS="0")
     for title in ("Validation on datasets", "Review queue", "against the simulation's truth"):
         assert title in ended.out
+    tried = 0
     for line in ended.out[ended.out.index("What to try next") :].splitlines():
         arguments = shlex.split(line)
-        if arguments[:2] == ["annotator", "sql"] or arguments == ["annotator", "status"]:
+        if arguments[1:2] in (["sql"], ["status"]):
+            assert Path(arguments[0]).name == "annotator"
             program.run(*arguments[1:])
+            tried += 1
+    assert tried == 6
     shares = {
         row.split()[0]: float(row.split()[3])
         for row in ended.out[ended.out.index("share right") :].splitlines()
