@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from annotator.store.embedded import running_server
 
 
 def wait_until(condition, seconds=90):
@@ -113,3 +117,32 @@ def test_a_due_retraining_is_taken_by_one_daemon(trained):
     assert ran
     for field in runs:  # each due time gave at most one run of a field
         assert field["n"] <= len(ran)
+
+
+def test_a_lost_database_is_waited_out(program):
+    program.run("migrate")
+    with running_server(program.home) as conninfo:
+        parts = conninfo_to_dict(conninfo)
+        url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
+
+        def alive():
+            return program.end("status", "--daemon", ANNOTATOR_DATABASE_URL=url).code == 0
+
+        daemon = program.start("serve", ANNOTATOR_DATABASE_URL=url)
+        try:
+            wait_until(alive)
+            pid = int((program.home / "cluster" / "postmaster.pid").read_text().splitlines()[0])
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: program.end("status", ANNOTATOR_DATABASE_URL=url).code == 4)
+            time.sleep(3)  # a few polls and heartbeats meet a dead database
+            assert daemon.poll() is None
+            with running_server(program.home):
+                wait_until(alive)
+                daemon.send_signal(signal.SIGTERM)
+                _, errors = daemon.communicate(timeout=60)
+        finally:
+            daemon.kill()
+            daemon.communicate()
+    assert daemon.returncode == 0, errors
+    assert "trying again" in errors
+    assert "Traceback" not in errors
