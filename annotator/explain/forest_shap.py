@@ -15,8 +15,7 @@ along its diagonal (Owen 1972): know every feature with probability :math:`t`,
 
 The integrand is a polynomial of a degree below the number of distinct
 features, so Gauss-Legendre quadrature of half as many points is exact; on deep
-paths :data:`MOST_POINTS` of them differ from it by some 1e-9 of the largest
-value, far below what is stored. All
+paths :data:`MOST_POINTS` of them differ from it by no more than rounding does. All
 factors are positive: nothing cancels, where the usual recursion of extending
 and unwinding paths loses single precision on deep trees. At a given point the
 products are carried down the trees and the leaves summed up again (as in Yu et
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MOST_POINTS = 6
+MOST_POINTS = 8
 NODE_VALUES_AT_ONCE = 2**19  # nodes times samples worked on together: some 50 MB
 
 

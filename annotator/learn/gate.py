@@ -230,11 +230,12 @@ def _compare_with_baseline(
     for name, (our_figure, their_figure) in compared.items():
         findings.figures[f"{kind}_{name}"] = their_figure
         passed = our_figure > their_figure + margin + ROUNDING
+        compared_words = "above" if our_figure > their_figure + ROUNDING else "not above"
         findings.add(
             passed,
             f"On {len(rows)} held-out samples, {FIGURE_WORDS[name]} {our_figure:.4f} is"
-            f" {'above' if passed else 'not above'} the {their_figure:.4f} of {words}"
-            f" (must be above by more than {margin:.4f}).",
+            f" {compared_words} the {their_figure:.4f} of {words} (must be above by more than"
+            f" {margin:.4f}{'' if passed else ', and is not'}).",
         )
 
 

@@ -55,6 +55,18 @@ def test_a_first_release_goes_live_when_it_beats_the_baseline():
     assert verdict.figures["majority_balanced_accuracy"] == pytest.approx(1 / 3)
 
 
+def test_the_words_are_those_of_the_figures_whatever_the_margin():
+    lenient = _judge(
+        _held_out(TRUTH, "b" * 12), MAJORITY, options=GateOptions(0.0, baseline_margin=-1.0)
+    )
+    assert lenient.promoted
+    assert "is not above the 0.3333" in lenient.reasons[-1]
+    strict = _judge(_held_out(TRUTH, GOOD), MAJORITY, options=GateOptions(0.0, baseline_margin=0.9))
+    assert not strict.promoted
+    assert "0.9167 is above the 0.3333" in strict.reasons[-1]
+    assert "(must be above by more than 0.9000, and is not)" in strict.reasons[-1]
+
+
 def test_what_is_no_better_than_the_majority_stays_out():
     verdict = _judge(_held_out(TRUTH, "b" * 12), MAJORITY)
     assert not verdict.promoted
