@@ -52,6 +52,9 @@ class FieldDefinition:
     known_fields
         Fields that may already be known for a sample and that predict this one
         by themselves; a release has to beat them.
+    left_out_where
+        Known field to values: samples with one of them, or with a term below one,
+        are neither learned from nor scored.
     """
 
     name: str
@@ -59,6 +62,38 @@ class FieldDefinition:
     scheme: LabelScheme
     vocabulary: tuple[str, ...] = ()
     known_fields: tuple[str, ...] = ()
+    left_out_where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+SEX_SPECIFIC_TISSUES = (
+    "breast",
+    "cervix",
+    "endometrium",
+    "epididymis",
+    "fallopian tube",
+    "female reproductive system",
+    "foreskin",
+    "male reproductive system",
+    "mammary gland",
+    "myometrium",
+    "ovary",
+    "oviduct",
+    "penis",
+    "placenta",
+    "prostate",
+    "prostate gland",
+    "semen",
+    "seminal plasma",
+    "seminal vesicle",
+    "sperm",
+    "testis",
+    "uterine cervix",
+    "uterine endometrium",
+    "uterus",
+    "vagina",
+    "vulva",
+)
+"""Organs that give sex away by themselves (breast nearly so)."""
 
 
 FIELDS: Mapping[str, FieldDefinition] = {
@@ -71,6 +106,7 @@ FIELDS: Mapping[str, FieldDefinition] = {
             LabelScheme.CATEGORIES,
             vocabulary=("female", "male"),
             known_fields=("tissue",),
+            left_out_where={"tissue": SEX_SPECIFIC_TISSUES},
         ),
         FieldDefinition(
             "age",
@@ -186,6 +222,11 @@ class HeldOutPredictions:
     probabilities
         Model kind (and ``"combined"``) to an array ``(samples, classes)``,
         float64; the rows sum to one. A class that was not in training has 0.
+    novelty
+        How unlike the training part each sample is, raw score, ``(samples,)``.
+    numbers
+        For a field of intervals the true number, the predicted one, and the mean of
+        training samples with the same known fields, ``(samples, 3)``.
     """
 
     sample_ids: NDArray[np.object_]
@@ -194,6 +235,50 @@ class HeldOutPredictions:
     folds: NDArray[np.int64]
     classes: tuple[str, ...]
     probabilities: Mapping[str, NDArray[np.float64]]
+    novelty: NDArray[np.float64] | None = None
+    numbers: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One point of a curve and how many samples stand behind it."""
+
+    x: float
+    y: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One curve of a validation.
+
+    Attributes
+    ----------
+    name
+        ``reliability`` (x: mean confidence of a bin, y: its accuracy) or
+        ``risk_coverage`` (x: share of samples answered, y: share of the answers
+        that are wrong).
+    model_kind
+        Whose probabilities it is drawn from.
+    points
+        In ascending x.
+    """
+
+    name: str
+    model_kind: str
+    points: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSuspicion:
+    """One existing label that models which had not seen its dataset speak against."""
+
+    sample_id: str
+    label: str
+    predicted: str
+    suspicion: float
+    rank: int
+    evidence: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +300,14 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
-    """One answer for one sample, as it is stored."""
+    """One answer for one sample, as it is stored.
+
+    ``value`` is ``None`` where the sample was abstained from. ``prediction_set``
+    holds the true class with the probability ``set_coverage``, most probable
+    first. ``known_features`` is how many of the release's features the sample
+    expresses, relative to a usual training sample. ``number`` with ``number_low``
+    and ``number_high`` is a predicted number and its interval of the same coverage.
+    """
 
     sample_id: str
     dataset_id: str
@@ -231,6 +323,12 @@ class SamplePrediction:
     models: Mapping[str, Mapping[str, Any]]
     top_features: tuple[str, ...]
     contributions: tuple[Contribution, ...] = ()
+    prediction_set: tuple[str, ...] = ()
+    set_coverage: float | None = None
+    known_features: float | None = None
+    number: float | None = None
+    number_low: float | None = None
+    number_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

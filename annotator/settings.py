@@ -107,6 +107,27 @@ class Settings:
         "between -1 and 1",
     )
 
+    target_precision: float = _setting(
+        0.95,
+        "share of the suggestions that should be right: what is less sure is answered by a broader"
+        " term, or not at all",
+        lambda v: 0.5 <= v < 1,
+        "between 0.5 and 1",
+    )
+    set_coverage: float = _setting(
+        0.9,
+        "share of the samples of new datasets whose prediction set should hold the true class",
+        lambda v: 0.5 <= v < 1,
+        "between 0.5 and 1",
+    )
+    maximum_novelty: float = _setting(
+        0.99,
+        "samples that are less like the training samples than this share of held-out samples"
+        " get no suggestion; 1 lets all through",
+        _share,
+        "between 0 and 1",
+    )
+
     keep_releases: int = _setting(
         5, "retired and rejected releases of a field whose models are kept", _not_negative, ">= 0"
     )

@@ -92,6 +92,8 @@ def read_tensors(
 ) -> dict[str, NDArray[np.float32]]:
     """Read float32 arrays of known names and shapes from safetensors.
 
+    A length of -1 in a shape stands for any length.
+
     Raises
     ------
     ArtefactError
@@ -109,7 +111,7 @@ def read_tensors(
         odd = sorted(tensors.keys() ^ shapes.keys())[0]
         raise ArtefactError(f"{what}: array {odd!r} is missing or unknown; retrain the field")
     for name, tensor in tensors.items():
-        if tensor.shape != tuple(shapes[name]) or tensor.dtype != np.float32:
+        if not _fits(tensor.shape, shapes[name]) or tensor.dtype != np.float32:
             raise ArtefactError(
                 f"{what}: array {name!r} is {tensor.dtype} {tensor.shape},"
                 f" not float32 {tuple(shapes[name])}; retrain the field"
@@ -117,3 +119,9 @@ def read_tensors(
         if not np.isfinite(tensor).all():
             raise ArtefactError(f"{what}: array {name!r} has values that are not finite; retrain")
     return tensors
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        wanted in (-1, found) for found, wanted in zip(shape, expected, strict=True)
+    )

@@ -1,8 +1,9 @@
 """What can be said of a sample without looking at its expression.
 
-A release has to beat both baselines on the same held-out samples: always naming
+A release has to beat two baselines on the same held-out samples: always naming
 the largest class, and naming what the fields that are already known suggest by
-themselves. The second is no straw man: breast, prostate and ovary give sex away.
+themselves. A third one, a plain logistic regression on expression, says what all
+further complexity is worth.
 """
 
 from __future__ import annotations
@@ -13,16 +14,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain import FIELDS, Cohort, HeldOutPredictions
+from annotator.learn.features import fit_features
+from annotator.learn.linear import fit_linear
 from annotator.learn.metrics import class_index
+from annotator.learn.presets import LOG_RPM, STANDARD, FeatureOptions, LinearOptions
 from annotator.learn.splits import scored_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from annotator.learn.labels import Ontology
+    from annotator.domain import Profiles
+    from annotator.learn.ontology import Ontology
 
 MAJORITY = "majority"
 KNOWN_FIELDS = "known_fields"
+LOGISTIC_REGRESSION = "logistic_regression"
+
+SHRINKAGE = 4.0  # samples that the mean of all is worth beside those of one value
+
+_REFERENCE_FEATURES = FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.9, clip=5.0)
+_REFERENCE_LINEAR = LinearOptions(penalty=0.01, within_class=0.0)
 
 Lineage = Callable[[str], tuple[str, ...]]
 
@@ -94,6 +107,78 @@ def baseline_predictions(
         classes=classes,
         probabilities={kind: p[scored] for kind, p in probabilities.items()},
     )
+
+
+def reference_probabilities(
+    training: Profiles,
+    labels: NDArray[np.object_],
+    held_out: Profiles,
+    classes: tuple[str, ...],
+    kinds: Iterable[str],
+) -> NDArray[np.float64]:
+    """Predict with a plain logistic regression on standardised log2(1 + RPM).
+
+    Parameters
+    ----------
+    training, labels
+        The training samples and their classes, ``(samples,)``.
+    held_out
+        The samples to predict.
+    classes
+        The classes in the order of the columns; each has a training sample.
+    kinds
+        Feature kinds that may be used.
+
+    Returns
+    -------
+    NDArray[float64]
+        Shape ``(held out, classes)``; rows sum to one.
+    """
+    fitted = fit_features(training, _REFERENCE_FEATURES, kinds)
+    index = class_index(labels, classes)
+    model = fit_linear(
+        fitted.transform(training),
+        index,
+        np.ones(len(index)),
+        len(classes),
+        _REFERENCE_LINEAR,
+        np.zeros_like(index),
+    )
+    return model.predict(fitted.transform(held_out))
+
+
+def known_means(
+    cohort: Cohort, numbers: NDArray[np.float64], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Predict numbers by the mean of training samples with the same known field.
+
+    The mean of a value is drawn to the mean of all by what four samples are worth;
+    where the field is not known the mean of all is given.
+
+    Parameters
+    ----------
+    cohort
+        The labelled samples.
+    numbers, folds
+        Number and fold of each, ``(samples,)``.
+
+    Returns
+    -------
+    NDArray[float64]
+        Shape ``(samples,)``.
+    """
+    names = [name for name in FIELDS[cohort.field].known_fields if name in cohort.known]
+    values = cohort.known[names[0]].astype(str) if names else np.full(len(numbers), "")
+    codes = np.unique(values, return_inverse=True)[1]
+    result = np.empty(len(numbers))
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        mean = numbers[~held_out].mean()
+        size = np.bincount(codes[~held_out], minlength=codes.max() + 1)
+        total = np.bincount(codes[~held_out], numbers[~held_out], minlength=codes.max() + 1)
+        of_value = (total + SHRINKAGE * mean) / (size + SHRINKAGE)
+        result[held_out] = np.where(values[held_out] == "", mean, of_value[codes[held_out]])
+    return result
 
 
 def _only_itself(value: str) -> tuple[str, ...]:

@@ -1,25 +1,36 @@
 """How well models of a field do on samples that they have not seen.
 
-Everything that is fitted (normalisation, filters, scaling, feature selection,
-weights, models, calibration) is fitted inside the training part of each fold.
-The one thing that is decided on the whole cohort is which classes there are,
-and that from the labels alone, as in the paper (section 2.1).
+Everything that models are fitted with (normalisation, filters, scaling, feature
+selection, weights) is fitted inside the training part of each fold. The few
+numbers on top of them (a temperature and an exponent a model kind, the operating
+point, the size of prediction sets) are cross-fitted: for the samples of a fold
+they come from the held-out predictions for the other folds. The one thing that
+is decided on the whole cohort is which classes there are, and that from the
+labels alone, as in the paper (section 2.1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import Cohort, HeldOutPredictions, Metric
+from annotator.domain import FIELDS, Cohort, HeldOutPredictions, Metric
 from annotator.errors import CohortError
-from annotator.learn.baselines import baseline_predictions
+from annotator.learn.baselines import LOGISTIC_REGRESSION, baseline_predictions, known_means
+from annotator.learn.cross_calibration import cross_calibrated
 from annotator.learn.folds import FoldData, FoldResult, fit_and_predict, take_cohort
-from annotator.learn.labels import LabelOptions, LabelSet, Ontology, make_labels
-from annotator.learn.metrics import class_index, metrics_of
+from annotator.learn.labels import (
+    LabelOptions,
+    LabelSet,
+    leaf_labels,
+    lineages_of,
+    make_labels,
+    training_numbers,
+)
+from annotator.learn.metrics import metrics_of, number_metrics
 from annotator.learn.parallel import Parallelism, run_all
 from annotator.learn.splits import (
     cross_validation_folds,
@@ -31,8 +42,10 @@ from annotator.learn.splits import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.learn.calibration import Calibration
+    from annotator.domain import FeatureKind
+    from annotator.learn.ontology import Ontology
     from annotator.learn.presets import Preset
+    from annotator.learn.trust import TrustOptions
 
 __all__ = [
     "CROSS_VALIDATION",
@@ -41,7 +54,6 @@ __all__ = [
     "Validation",
     "cross_validate",
     "one_dataset_out",
-    "release_calibration",
 ]
 
 CROSS_VALIDATION = "cv"
@@ -67,9 +79,10 @@ class Validation:
         The same samples: every model kind as it came out, not calibrated.
     baselines
         The same samples: what needs no expression (``majority`` and, where the
-        field has some, ``known_fields``).
+        field has some, ``known_fields``), and a plain ``logistic_regression``.
     metrics
-        Of ``predictions``; ``metrics_of(baselines)`` gives those of the others.
+        Of ``predictions``, and of what is answered where that was asked for;
+        ``metrics_of(baselines)`` gives those of the others.
     description
         How samples were held out, in words.
     """
@@ -96,6 +109,8 @@ def cross_validate(
     folds: int = 5,
     parallel: Parallelism | None = None,
     progress: Progress = _no_progress,
+    feature_kinds: tuple[FeatureKind, ...] | None = None,
+    trust: TrustOptions | None = None,
 ) -> Validation:
     """Validate with samples held out at random (paper, section 2.3.3).
 
@@ -115,6 +130,10 @@ def cross_validate(
         What folds run on; in this process by default.
     progress
         Called with the number of folds done and of all folds as folds end.
+    feature_kinds
+        Features that models may use; those of the field by default.
+    trust
+        Also measure when samples would be answered and how right the answers are.
 
     Returns
     -------
@@ -130,9 +149,29 @@ def cross_validate(
     labelled, label_set, labels = _labelled(cohort, ontology, label_options)
     fold_of = cross_validation_folds(labels, folds, seed)
     description = describe_cross_validation(folds, len(labels))
-    data = _fold_data(labelled, label_set, labels, fold_of, preset, seed, parallel)
+    leaves = leaf_labels(labelled, ontology, label_options, labels)
+    data = _fold_data(
+        labelled,
+        label_set,
+        labels,
+        leaves,
+        fold_of,
+        preset,
+        seed,
+        parallel,
+        feature_kinds,
+        label_options,
+    )
     return _validate(
-        CROSS_VALIDATION, description, labelled, label_set, ontology, data, parallel, progress
+        CROSS_VALIDATION,
+        description,
+        labelled,
+        label_set,
+        ontology,
+        data,
+        parallel,
+        progress,
+        trust,
     )
 
 
@@ -145,6 +184,8 @@ def one_dataset_out(
     folds: int | None = None,
     parallel: Parallelism | None = None,
     progress: Progress = _no_progress,
+    feature_kinds: tuple[FeatureKind, ...] | None = None,
+    trust: TrustOptions | None = None,
 ) -> Validation:
     """Validate with whole datasets held out (paper, section 2.3.3).
 
@@ -152,7 +193,7 @@ def one_dataset_out(
 
     Parameters
     ----------
-    cohort, ontology, preset, label_options, seed, parallel, progress
+    cohort, ontology, preset, label_options, seed, parallel, progress, feature_kinds, trust
         As for :func:`cross_validate`.
     folds
         ``None`` for each dataset by itself, else how many folds datasets are
@@ -172,44 +213,30 @@ def one_dataset_out(
     labelled, label_set, labels = _labelled(cohort, ontology, label_options)
     fold_of = dataset_folds(labelled.dataset_ids, labels, folds, seed)
     description = describe_dataset_folds(fold_of, labelled.dataset_ids)
-    data = _fold_data(labelled, label_set, labels, fold_of, preset, seed, parallel)
-    return _validate(
-        ONE_DATASET_OUT, description, labelled, label_set, ontology, data, parallel, progress
+    leaves = leaf_labels(labelled, ontology, label_options, labels)
+    data = _fold_data(
+        labelled,
+        label_set,
+        labels,
+        leaves,
+        fold_of,
+        preset,
+        seed,
+        parallel,
+        feature_kinds,
+        label_options,
     )
-
-
-def release_calibration(validation: Validation, preset: Preset) -> Calibration | None:
-    """Fit the calibration that a release goes live with.
-
-    It is fitted on the raw predictions for all held-out samples: each by a model
-    that had not seen the sample.
-
-    Parameters
-    ----------
-    validation
-        By :func:`one_dataset_out`: random cross-validation is far too sure of
-        itself on new datasets.
-    preset
-        Says whether there is a calibration at all.
-
-    Returns
-    -------
-    Calibration or None
-        ``None`` where the preset does not calibrate.
-
-    Raises
-    ------
-    ValueError
-        The validation did not hold whole datasets out.
-    """
-    from annotator.learn.calibration import fit_calibration
-
-    if not preset.calibrate:
-        return None
-    if validation.scheme != ONE_DATASET_OUT:
-        raise ValueError("a release is calibrated on datasets that its models had not seen")
-    raw = validation.raw
-    return fit_calibration(raw.probabilities, class_index(raw.truth, raw.classes))
+    return _validate(
+        ONE_DATASET_OUT,
+        description,
+        labelled,
+        label_set,
+        ontology,
+        data,
+        parallel,
+        progress,
+        trust,
+    )
 
 
 def _labelled(
@@ -218,11 +245,12 @@ def _labelled(
     """Return the samples that have a class, the label set and their classes."""
     label_set, labels = make_labels(cohort, ontology, options)
     if len(label_set.classes) < 2:
+        left_out = f", {label_set.left_out} left out" if label_set.left_out else ""
         raise CohortError(
             f"{cohort.field}: {len(label_set.classes)} class(es) with at least"
             f" {options.minimum_samples} samples of {options.minimum_datasets} datasets among"
-            f" {len(labels)} labelled samples, and at least 2 are needed; label more samples or"
-            " lower minimum_samples or minimum_datasets"
+            f" {len(labels)} labelled samples{left_out}, and at least 2 are needed; label more"
+            " samples or lower minimum_samples or minimum_datasets"
         )
     rows = np.flatnonzero(labels != "")
     return take_cohort(cohort, rows), label_set, labels[rows]
@@ -232,16 +260,24 @@ def _fold_data(
     cohort: Cohort,
     label_set: LabelSet,
     labels: NDArray[np.object_],
+    leaves: NDArray[np.object_],
     fold_of: NDArray[np.int64],
     preset: Preset,
     seed: int,
     parallel: Parallelism | None,
+    feature_kinds: tuple[FeatureKind, ...] | None,
+    options: LabelOptions,
 ) -> FoldData:
+    numbers, limits = training_numbers(cohort, label_set, options)
     return FoldData(
         field=cohort.field,
         profiles=cohort.profiles,
         dataset_ids=cohort.dataset_ids,
         labels=labels,
+        leaves=leaves,
+        numbers=numbers,
+        limits=limits,
+        feature_kinds=feature_kinds,
         classes=label_set.classes,
         fold_of=fold_of,
         preset=preset,
@@ -259,6 +295,7 @@ def _validate(
     data: FoldData,
     parallel: Parallelism | None,
     progress: Progress,
+    trust: TrustOptions | None,
 ) -> Validation:
     numbers = [int(number) for number in np.unique(data.fold_of)]
     results = run_all(fit_and_predict, data, numbers, parallel or Parallelism(), progress)
@@ -268,31 +305,44 @@ def _validate(
             f"{cohort.field}: no held-out sample could be scored, because no class occurs on both"
             " sides of a split; label samples of the same classes in more datasets"
         )
-    predictions = _gather(cohort, data, found, lambda result: result.predictions)
-    raw = _gather(cohort, data, found, lambda result: result.raw)
+    raw = _gather(cohort, data, found)
+    predictions = cross_calibrated(raw, data.preset)
+    baselines = baseline_predictions(cohort, data.labels, data.fold_of, label_set.classes, ontology)
+    reference = np.concatenate([result.reference for result in found])[_order(found)]
+    metrics = metrics_of(predictions) + number_metrics(predictions)
+    if trust is not None and data.preset.calibrate:
+        from annotator.learn.trust import cross_fitted
+
+        lineages = lineages_of(label_set.classes, ontology, FIELDS[cohort.field])
+        metrics += cross_fitted(predictions, lineages, trust)
     return Validation(
         scheme=scheme,
         label_set=label_set,
         predictions=predictions,
         raw=raw,
-        baselines=baseline_predictions(
-            cohort, data.labels, data.fold_of, label_set.classes, ontology
+        baselines=replace(
+            baselines, probabilities={**baselines.probabilities, LOGISTIC_REGRESSION: reference}
         ),
-        metrics=metrics_of(predictions),
+        metrics=metrics,
         description=description,
     )
 
 
-def _gather(
-    cohort: Cohort,
-    data: FoldData,
-    results: list[FoldResult],
-    part: Callable[[FoldResult], dict[str, NDArray[np.float64]]],
-) -> HeldOutPredictions:
-    """Put the folds' predictions together, in the cohort's order."""
-    rows = np.concatenate([result.rows for result in results])
-    order = np.argsort(rows)
-    rows = rows[order]
+def _order(results: list[FoldResult]) -> NDArray[np.int64]:
+    return np.argsort(np.concatenate([result.rows for result in results]))
+
+
+def _gather(cohort: Cohort, data: FoldData, results: list[FoldResult]) -> HeldOutPredictions:
+    """Put the folds' raw predictions together, in the cohort's order."""
+    order = _order(results)
+    rows = np.concatenate([result.rows for result in results])[order]
+    numbers = None
+    if data.numbers is not None and all(result.numbers is not None for result in results):
+        predicted = np.concatenate(
+            [result.numbers for result in results if result.numbers is not None]
+        )
+        baseline = known_means(cohort, data.numbers, data.fold_of)[rows]
+        numbers = np.stack([data.numbers[rows], predicted[order], baseline], axis=1)
     return HeldOutPredictions(
         sample_ids=cohort.profiles.sample_ids[rows],
         dataset_ids=cohort.dataset_ids[rows],
@@ -300,7 +350,9 @@ def _gather(
         folds=data.fold_of[rows],
         classes=data.classes,
         probabilities={
-            kind: np.concatenate([part(result)[kind] for result in results])[order]
-            for kind in part(results[0])
+            kind: np.concatenate([result.raw[kind] for result in results])[order]
+            for kind in results[0].raw
         },
+        novelty=np.concatenate([result.novelty for result in results])[order],
+        numbers=numbers,
     )

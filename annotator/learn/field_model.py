@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import FIELDS, Artefact, Profiles
-from annotator.errors import ArtefactError, CohortError
-from annotator.learn.artefacts import (
-    JSON_TYPE,
-    SAFETENSORS_TYPE,
-    by_name,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
+from annotator.domain import FIELDS
+from annotator.errors import CohortError
 from annotator.learn.boosting import BoostingModel
 from annotator.learn.features import (
     FittedFeatures,
@@ -31,17 +23,11 @@ from annotator.learn.features import (
     reads_per_million,
 )
 from annotator.learn.forest import ForestModel
-from annotator.learn.kinds import KINDS, KindModel, kinds_of
-from annotator.learn.model_json import (
-    CALIBRATION_FILE,
-    FORMAT,
-    MODEL_FILE,
-    read_calibration,
-    read_description,
-)
+from annotator.learn.kernel import KernelModel
+from annotator.learn.kinds import KINDS, KindModel, TrainingPart, kinds_of
+from annotator.learn.linear import LinearModel
 from annotator.learn.network import NetworkModel
-from annotator.learn.novelty import QUANTILES, Novelty, fit_novelty
-from annotator.learn.presets import Preset, configuration
+from annotator.learn.novelty import Novelty, fit_novelty
 from annotator.learn.weights import balanced_weights
 
 if TYPE_CHECKING:
@@ -49,10 +35,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from annotator.domain import Artefact, FeatureKind, Profiles
     from annotator.learn.calibration import Calibration
+    from annotator.learn.presets import Preset
+    from annotator.learn.trust import Trust
 
 COMBINED = "combined"
-FEATURES_FILE = "features.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +67,16 @@ class FieldModel:
         What is usual among the training samples.
     seed
         That everything random came from.
+    leaves, class_of_leaf
+        What the preset's ``leaf_kinds`` learned, and the column of the class that each
+        belongs to. The classes themselves where there is nothing finer.
     calibration
         ``None``: probabilities are used as they are.
+    trust
+        When to answer, with which prediction set; ``None``: always, without a set.
+    number_half_width
+        For a field of intervals: the predicted number is given with an interval of so
+        much on either side; ``None`` where numbers are not good enough to be given.
     """
 
     field: str
@@ -92,7 +88,11 @@ class FieldModel:
     usual_features: float
     novelty_reference: Novelty
     seed: int
+    leaves: tuple[str, ...]
+    class_of_leaf: tuple[int, ...]
     calibration: Calibration | None = None
+    trust: Trust | None = None
+    number_half_width: float | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -122,9 +122,25 @@ class FieldModel:
         model = self.models.get("boosting")
         return model if isinstance(model, BoostingModel) else None
 
+    @property
+    def linear(self) -> LinearModel | None:
+        """The logistic regression, where the preset has one."""
+        model = self.models.get("linear")
+        return model if isinstance(model, LinearModel) else None
+
+    @property
+    def kernel(self) -> KernelModel | None:
+        """The kernel regression, where the preset has one."""
+        model = self.models.get("kernel")
+        return model if isinstance(model, KernelModel) else None
+
     def with_calibration(self, calibration: Calibration | None) -> FieldModel:
         """Return the same models with another calibration."""
         return replace(self, calibration=calibration)
+
+    def learns_leaves(self, kind: str) -> bool:
+        """Say whether a model kind's own outputs are the leaves rather than the classes."""
+        return kind in self.preset.leaf_kinds
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the matrix that all models see, ``(samples, features)``, float32."""
@@ -154,7 +170,10 @@ class FieldModel:
 
     def predict_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Do as :meth:`predict`, from what :meth:`inputs` returned."""
-        raw = self.predict_raw_inputs(inputs)
+        return self.calibrated(self.predict_raw_inputs(inputs))
+
+    def calibrated(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Do as :meth:`predict`, from what :meth:`predict_raw` returned."""
         if self.calibration is None:
             return {**raw, COMBINED: np.mean(list(raw.values()), axis=0)}
         calibrated, combined = self.calibration.apply(raw)
@@ -166,7 +185,34 @@ class FieldModel:
 
     def predict_raw_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Do as :meth:`predict_raw`, from what :meth:`inputs` returned."""
-        return {kind: self.models[kind].predict(inputs) for kind in self.kinds}
+        return {
+            kind: self._of_classes(kind, self.models[kind].predict(inputs)) for kind in self.kinds
+        }
+
+    def _of_classes(self, kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self.learns_leaves(kind):
+            return probabilities
+        return sum_up(probabilities, self.class_of_leaf, len(self.classes))
+
+    def leaves_within(
+        self, inputs: NDArray[np.float32], chosen: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the most probable leaf within a class of each sample, ``(samples,)``.
+
+        It is what the kinds that learn leaves are asked about where the class is to be
+        explained; their mean decides.
+        """
+        kinds = [kind for kind in self.kinds if self.learns_leaves(kind)]
+        outside = np.asarray(self.class_of_leaf)[None, :] != chosen[:, None]
+        mean = np.zeros(outside.shape)
+        for kind in kinds:
+            mean += self.models[kind].predict(inputs)
+        return np.asarray(np.where(outside, -1.0, mean).argmax(axis=1), dtype=np.int64)
+
+    def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return the predicted number of each sample, ``None`` where no kind predicts one."""
+        kernel = self.kernel
+        return kernel.numbers(inputs) if kernel is not None and kernel.of_number else None
 
     def known_features(self, profiles: Profiles) -> NDArray[np.float64]:
         """Return how many of the model's features each sample expresses.
@@ -176,42 +222,22 @@ class FieldModel:
         """
         return expressed_features(profiles, self.features) / max(self.usual_features, 1.0)
 
-    def novelty(self, profiles: Profiles) -> NDArray[np.float64]:
-        """Return how unlike the training samples each sample is, in [0, 1], ``(samples,)``.
+    def novelty_scores(
+        self, profiles: Profiles, raw: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Return how unlike the training samples each sample is, larger is more, ``(samples,)``.
 
-        See :mod:`annotator.learn.novelty`.
+        See :mod:`annotator.learn.novelty`; ``raw`` is what :meth:`predict_raw` returned.
         """
-        return self.novelty_reference.quantile(_log_rpm(profiles, self.features))
+        return self.novelty_reference.score(
+            _log_rpm(profiles, self.features), np.mean(list(raw.values()), axis=0)
+        )
 
     def to_artefacts(self) -> tuple[Artefact, ...]:
         """Serialise the models; :meth:`from_artefacts` reads them back."""
-        description = {
-            "format": FORMAT,
-            "field": self.field,
-            "classes": list(self.classes),
-            "features": list(self.features),
-            "lineages": {name: list(lineage) for name, lineage in self.lineages.items()},
-            "configuration": configuration(self.preset),
-            "usual_features": self.usual_features,
-            "seed": self.seed,
-        }
-        arrays = {
-            "offset": self.fitted_features.offset,
-            "scale": self.fitted_features.scale,
-            "centroids": self.novelty_reference.centroids,
-            "distances": self.novelty_reference.distances,
-        }
-        artefacts = [
-            Artefact(MODEL_FILE, JSON_TYPE, write_json(description)),
-            Artefact(FEATURES_FILE, SAFETENSORS_TYPE, write_tensors(arrays)),
-        ]
-        if self.calibration is not None:
-            content = write_json(self.calibration.to_json())
-            artefacts.append(Artefact(CALIBRATION_FILE, JSON_TYPE, content))
-        for kind in self.kinds:
-            content = self.models[kind].to_bytes()
-            artefacts.append(Artefact(KINDS[kind].artefact, KINDS[kind].media_type, content))
-        return tuple(artefacts)
+        from annotator.learn.model_files import write_model
+
+        return write_model(self)
 
     @classmethod
     def from_artefacts(cls, artefacts: Sequence[Artefact]) -> FieldModel:
@@ -227,46 +253,18 @@ class FieldModel:
         ArtefactError
             An artefact is missing, unknown, damaged, or does not fit the others.
         """
-        kind_files = {kind.artefact for kind in KINDS.values()}
-        optional = kind_files | {CALIBRATION_FILE}
-        contents = by_name(artefacts, {MODEL_FILE, FEATURES_FILE}, optional)
-        described = read_description(contents[MODEL_FILE])
-        preset: Preset = described["preset"]
-        classes, features = described["classes"], described["features"]
-        options = kinds_of(preset)
-        stored = {kind for kind in KINDS if KINDS[kind].artefact in contents}
-        if stored != set(options):
-            odd = sorted(stored ^ set(options))[0]
-            raise ArtefactError(
-                f"the model kind {odd!r} is stored or configured, not both; retrain the field"
-            )
-        shapes: dict[str, tuple[int, ...]] = {
-            "offset": (len(features),),
-            "scale": (len(features),),
-            "centroids": (len(classes), len(features)),
-            "distances": (QUANTILES,),
-        }
-        arrays = read_tensors(contents[FEATURES_FILE], shapes, FEATURES_FILE)
-        models = {
-            kind: KINDS[kind].read(
-                contents[KINDS[kind].artefact], len(features), len(classes), option
-            )
-            for kind, option in options.items()
-        }
-        return cls(
-            field=described["field"],
-            classes=classes,
-            fitted_features=FittedFeatures(
-                features, preset.features, arrays["offset"], arrays["scale"]
-            ),
-            preset=preset,
-            models=models,
-            lineages=described["lineages"],
-            usual_features=described["usual_features"],
-            novelty_reference=Novelty(arrays["centroids"], arrays["distances"]),
-            seed=described["seed"],
-            calibration=read_calibration(contents.get(CALIBRATION_FILE), set(options)),
-        )
+        from annotator.learn.model_files import read_model
+
+        return read_model(artefacts)
+
+
+def sum_up(
+    probabilities: NDArray[np.float64], class_of_leaf: Sequence[int], classes: int
+) -> NDArray[np.float64]:
+    """Sum the probabilities of leaves, ``(samples, leaves)``, up to their classes."""
+    belongs = np.zeros((len(class_of_leaf), classes))
+    belongs[np.arange(len(class_of_leaf)), list(class_of_leaf)] = 1
+    return np.asarray(probabilities @ belongs)
 
 
 def _log_rpm(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -309,6 +307,10 @@ def fit_field_model(
     calibration: Calibration | None = None,
     *,
     lineages: Mapping[str, tuple[str, ...]] | None = None,
+    leaves: NDArray[np.object_] | None = None,
+    numbers: NDArray[np.float64] | None = None,
+    limits: tuple[float, ...] = (),
+    feature_kinds: tuple[FeatureKind, ...] | None = None,
     threads: int = 0,
 ) -> FieldModel:
     """Fit features and every model kind of a preset on training samples.
@@ -334,6 +336,13 @@ def fit_field_model(
         Fitted elsewhere on held-out predictions.
     lineages
         Class to lineage; each class by itself where not given.
+    leaves
+        The leaf of each sample, ``(samples,)``; a leaf belongs to one class. The classes
+        themselves where not given.
+    numbers, limits
+        For a field of intervals: the number of each sample and the intervals' limits.
+    feature_kinds
+        Features that may be used; those of the field where not given.
     threads
         That fitting may use, 0 for one a core.
 
@@ -347,15 +356,35 @@ def fit_field_model(
         Fewer than two classes, a class without samples, or no usable feature.
     """
     index = _class_index(labels, classes, field)
-    fitted = fit_features(profiles, preset.features, FIELDS[field].feature_kinds)
+    leaf_names, leaf_index, class_of_leaf = _leaves(labels if leaves is None else leaves, index)
+    datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
+    fitted = fit_features(profiles, preset.features, feature_kinds or FIELDS[field].feature_kinds)
     inputs = fitted.transform(profiles)
-    weights = balanced_weights(index, dataset_ids, preset.balance_classes, preset.balance_datasets)
+    known = numbers is not None and bool(np.isfinite(numbers).all())
+
+    def part(indices: NDArray[np.int64], outputs: int) -> TrainingPart:
+        return TrainingPart(
+            inputs=inputs,
+            class_index=indices,
+            dataset_index=datasets,
+            weights=balanced_weights(
+                indices, dataset_ids, preset.balance_classes, preset.balance_datasets
+            ),
+            classes=outputs,
+            numbers=numbers if known else None,
+            limits=limits if known else (),
+        )
+
+    of_classes, of_leaves = part(index, len(classes)), part(leaf_index, len(leaf_names))
     options = kinds_of(preset)
     # A kind's seed does not depend on which other kinds there are.
     seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
     models = {
         kind: KINDS[kind].fit(
-            inputs, index, weights, len(classes), option, int(seeds[kind]) % 2**31, threads
+            of_leaves if kind in preset.leaf_kinds else of_classes,
+            option,
+            int(seeds[kind]) % 2**31,
+            threads,
         )
         for kind, option in options.items()
     }
@@ -371,5 +400,25 @@ def fit_field_model(
             _log_rpm(profiles, fitted.names), index, dataset_ids, len(classes)
         ),
         seed=seed,
+        leaves=leaf_names,
+        class_of_leaf=class_of_leaf,
         calibration=calibration,
     )
+
+
+def _leaves(
+    leaves: NDArray[np.object_], class_index: NDArray[np.int64]
+) -> tuple[tuple[str, ...], NDArray[np.int64], tuple[int, ...]]:
+    """Return the names of the leaves, each sample's leaf, and the class of each leaf.
+
+    Leaves are ordered by their class first, so that leaves which are the classes
+    have the order of the classes.
+    """
+    class_of = dict(zip(leaves.tolist(), class_index.tolist(), strict=True))
+    names = sorted(class_of, key=lambda name: (class_of[name], name))
+    place = {name: position for position, name in enumerate(names)}
+    index = np.array([place[name] for name in leaves.tolist()], dtype=np.int64)
+    of_leaf = np.array([class_of[name] for name in names], dtype=np.int64)
+    if not np.array_equal(of_leaf[index], class_index):
+        raise ValueError("a leaf belongs to two classes")
+    return tuple(names), index, tuple(of_leaf.tolist())

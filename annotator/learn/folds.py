@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.learn.metrics import class_index
-from annotator.learn.splits import dataset_folds, scored_mask
+from annotator.domain import FIELDS
+from annotator.learn.baselines import reference_probabilities
+from annotator.learn.splits import scored_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, Profiles
-    from annotator.learn.calibration import Calibration
+    from annotator.domain import Cohort, FeatureKind, Profiles
     from annotator.learn.field_model import FieldModel
     from annotator.learn.presets import Preset
 
@@ -35,10 +33,15 @@ class FoldData:
         Name of the field.
     profiles
         The labelled samples.
-    dataset_ids, labels, fold_of
-        Dataset, class and fold of each, shape ``(samples,)``.
+    dataset_ids, labels, leaves, fold_of
+        Dataset, class, leaf and fold of each, shape ``(samples,)``.
     classes
         All classes, in the order of the columns.
+    numbers, limits
+        For a field of intervals: the number of each sample, ``(samples,)``, NaN where
+        there is none, and the limits of the classes; else ``None`` and none.
+    feature_kinds
+        Features that may be used, ``None`` for those of the field.
     preset, seed
         How models are made.
     threads
@@ -50,6 +53,10 @@ class FoldData:
     profiles: Profiles
     dataset_ids: NDArray[np.object_]
     labels: NDArray[np.object_]
+    leaves: NDArray[np.object_]
+    numbers: NDArray[np.float64] | None
+    limits: tuple[float, ...]
+    feature_kinds: tuple[FeatureKind, ...] | None
     classes: tuple[str, ...]
     fold_of: NDArray[np.int64]
     preset: Preset
@@ -69,14 +76,20 @@ class FoldResult:
         The held-out samples that can be scored, ascending.
     raw
         Model kind to uncalibrated probabilities, ``(rows, classes)``, float64.
-    predictions
-        The same after calibration, with ``"combined"``.
+    reference
+        Of a plain logistic regression, ``(rows, classes)``, float64.
+    novelty
+        Raw novelty scores, ``(rows,)``, float64.
+    numbers
+        Predicted numbers, ``(rows,)``, ``None`` where no model predicts one.
     """
 
     fold: int
     rows: NDArray[np.int64]
     raw: dict[str, NDArray[np.float64]]
-    predictions: dict[str, NDArray[np.float64]]
+    reference: NDArray[np.float64]
+    novelty: NDArray[np.float64]
+    numbers: NDArray[np.float64] | None
 
 
 def take_profiles(profiles: Profiles, rows: NDArray[np.int64]) -> Profiles:
@@ -123,19 +136,30 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
     scored = scored_mask(data.labels, data.fold_of)
     rows = np.flatnonzero((data.fold_of == fold) & scored)
     if len(rows) == 0:
-        return FoldResult(fold, rows, {}, {})
+        nothing = np.zeros(0)
+        return FoldResult(fold, rows, {}, np.zeros((0, len(data.classes))), nothing, None)
     training = np.flatnonzero(data.fold_of != fold)
     held_out = take_profiles(data.profiles, rows)
     with threadpool_limits(limits=data.threads):
-        calibration = inner_calibration(data, training, fold)
         model = fit_part(data, training, fold_seed(data.seed, fold))
-        raw = model.predict_raw(held_out)
-        predictions = model.with_calibration(calibration).predict(held_out)
+        inputs = model.inputs(held_out)
+        raw = model.predict_raw_inputs(inputs)
+        novelty = model.novelty_scores(held_out, raw)
+        numbers = model.numbers(inputs)
+        reference = reference_probabilities(
+            take_profiles(data.profiles, training),
+            data.labels[training],
+            held_out,
+            model.classes,
+            data.feature_kinds or FIELDS[data.field].feature_kinds,
+        )
     return FoldResult(
         fold,
         rows,
-        _in_columns(raw, model.classes, data.classes),
-        _in_columns(predictions, model.classes, data.classes),
+        {kind: _in_columns(p, model.classes, data.classes) for kind, p in raw.items()},
+        _in_columns(reference, model.classes, data.classes),
+        novelty,
+        numbers,
     )
 
 
@@ -161,51 +185,12 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
         data.field,
         data.preset,
         seed,
+        leaves=data.leaves[rows],
+        numbers=data.numbers[rows] if data.numbers is not None else None,
+        limits=data.limits,
+        feature_kinds=data.feature_kinds,
         threads=data.threads,
     )
-
-
-def inner_calibration(data: FoldData, training: NDArray[np.int64], fold: int) -> Calibration | None:
-    """Fit the calibration of a fold on datasets held out within its training part.
-
-    Parameters
-    ----------
-    data
-        What all folds share.
-    training
-        Row numbers of the training part.
-    fold
-        Number of the outer fold, for the seeds.
-
-    Returns
-    -------
-    Calibration or None
-        ``None`` where the preset does not calibrate, or where no class occurs in
-        two datasets of the training part.
-    """
-    from annotator.learn.calibration import fit_calibration
-
-    datasets, labels = data.dataset_ids[training], data.labels[training]
-    if not data.preset.calibrate or len(set(datasets)) < 2:
-        return None
-    classes = _present(data.classes, labels)
-    inner = dataset_folds(datasets, labels, data.preset.inner_folds, fold_seed(data.seed, fold, 0))
-    scored = scored_mask(labels, inner)
-    parts: list[Mapping[str, NDArray[np.float64]]] = []
-    truth: list[NDArray[np.int64]] = []
-    for number in np.unique(inner):
-        held_out = np.flatnonzero((inner == number) & scored)
-        if len(held_out) == 0:
-            continue
-        seed = fold_seed(data.seed, fold, int(number) + 1)
-        model = fit_part(data, training[inner != number], seed)
-        raw = model.predict_raw(take_profiles(data.profiles, training[held_out]))
-        parts.append(_in_columns(raw, model.classes, classes))
-        truth.append(class_index(labels[held_out], classes))
-    if not parts:
-        return None
-    together = {kind: np.concatenate([part[kind] for part in parts]) for kind in parts[0]}
-    return fit_calibration(together, np.concatenate(truth))
 
 
 def _present(classes: tuple[str, ...], labels: NDArray[np.object_]) -> tuple[str, ...]:
@@ -214,14 +199,11 @@ def _present(classes: tuple[str, ...], labels: NDArray[np.object_]) -> tuple[str
 
 
 def _in_columns(
-    probabilities: Mapping[str, NDArray[np.float64]],
+    probabilities: NDArray[np.float64],
     classes: tuple[str, ...],
     all_classes: tuple[str, ...],
-) -> dict[str, NDArray[np.float64]]:
+) -> NDArray[np.float64]:
     """Put the columns of some classes into those of all; the rest is 0."""
-    columns = [all_classes.index(name) for name in classes]
-    result = {}
-    for kind, values in probabilities.items():
-        result[kind] = np.zeros((len(values), len(all_classes)))
-        result[kind][:, columns] = values
+    result = np.zeros((len(probabilities), len(all_classes)))
+    result[:, [all_classes.index(name) for name in classes]] = probabilities
     return result

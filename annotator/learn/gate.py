@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain import GateVerdict, HeldOutPredictions
-from annotator.learn.baselines import KNOWN_FIELDS, MAJORITY
+from annotator.learn.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
 from annotator.learn.metrics import (
     area_under_roc,
     is_correct,
@@ -33,6 +33,7 @@ ROUNDING = 1e-9
 BASELINE_WORDS = {
     MAJORITY: "always naming the largest class",
     KNOWN_FIELDS: "the already known fields by themselves",
+    LOGISTIC_REGRESSION: "a plain logistic regression",
 }
 
 FIGURE_WORDS = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
@@ -118,7 +119,12 @@ def judge(
     }
     _compare_with_live(findings, predictions, live, options.gate_margin)
     for kind in baselines.probabilities:
-        _compare_with_baseline(findings, predictions, baselines, kind, options.baseline_margin)
+        # What needs no expression must be beaten; a plain model of expression may be
+        # as good, since then nothing is wrong with the candidate but its size.
+        margin = options.baseline_margin
+        if kind == LOGISTIC_REGRESSION:
+            margin = min(margin, 0.0) - options.gate_margin
+        _compare_with_baseline(findings, predictions, baselines, kind, margin)
     broken = sorted(name for name, value in findings.figures.items() if not math.isfinite(value))
     if broken:
         findings.add(False, f"Refused: not a finite number: {', '.join(broken)}.")
@@ -234,9 +240,15 @@ def _compare_with_baseline(
         findings.add(
             passed,
             f"On {len(rows)} held-out samples, {FIGURE_WORDS[name]} {our_figure:.4f} is"
-            f" {compared_words} the {their_figure:.4f} of {words} (must be above by more than"
-            f" {margin:.4f}{'' if passed else ', and is not'}).",
+            f" {compared_words} the {their_figure:.4f} of {words} ({_must(margin)}"
+            f"{'' if passed else ', and is not'}).",
         )
+
+
+def _must(margin: float) -> str:
+    if margin < 0:
+        return f"may not be below by {-margin:.4f}"
+    return f"must be above by more than {margin:.4f}"
 
 
 def _auc(predictions: HeldOutPredictions, kind: str) -> float:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from annotator.learn.artefacts import SAFETENSORS_TYPE, SKOPS_TYPE, UBJSON_TYPE
 from annotator.learn.boosting import BoostingModel, fit_boosting
 from annotator.learn.forest import ForestModel, fit_forest
+from annotator.learn.kernel import KernelModel, fit_kernel
+from annotator.learn.linear import LinearModel, fit_linear
 from annotator.learn.network import NetworkModel, fit_network
 
 if TYPE_CHECKING:
@@ -34,6 +36,36 @@ class KindModel(Protocol):
         """Serialise the model in a format that cannot run code."""
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingPart:
+    """What models of every kind are fitted on.
+
+    Attributes
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index, dataset_index
+        Class and dataset of each sample, ``(samples,)``, int64.
+    weights
+        How much each sample counts, ``(samples,)``, float64.
+    classes
+        Number of classes, each with a sample.
+    numbers
+        The number behind each class of a field of intervals, ``(samples,)``; ``None``
+        for another field, or where one is not known.
+    limits
+        Limits of the classes' intervals, ``classes + 1`` of them, with ``numbers``.
+    """
+
+    inputs: NDArray[np.float32]
+    class_index: NDArray[np.int64]
+    dataset_index: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    classes: int
+    numbers: NDArray[np.float64] | None = None
+    limits: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One model kind.
@@ -41,8 +73,7 @@ class Kind:
     Attributes
     ----------
     fit
-        ``(inputs, class_index, weights, classes, options, seed, threads)`` to
-        a model.
+        ``(training, options, seed, threads)`` to a model.
     read
         ``(content, features, classes, options)`` to a model; raises
         :class:`~annotator.errors.ArtefactError`.
@@ -56,10 +87,54 @@ class Kind:
     media_type: str
 
 
+def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:
+    part = training
+    return fit_network(
+        part.inputs, part.class_index, part.weights, part.classes, options, seed, threads
+    )
+
+
+def _forest(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:
+    part = training
+    return fit_forest(
+        part.inputs, part.class_index, part.weights, part.classes, options, seed, threads
+    )
+
+
+def _boosting(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:
+    part = training
+    return fit_boosting(
+        part.inputs, part.class_index, part.weights, part.classes, options, seed, threads
+    )
+
+
+def _linear(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
+    part = training
+    return fit_linear(
+        part.inputs, part.class_index, part.weights, part.classes, options, part.dataset_index
+    )
+
+
+def _kernel(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
+    part = training
+    return fit_kernel(
+        part.inputs,
+        part.class_index,
+        part.classes,
+        options,
+        seed,
+        part.dataset_index,
+        part.numbers,
+        part.limits,
+    )
+
+
 KINDS: Mapping[str, Kind] = {
-    "network": Kind(fit_network, NetworkModel.from_bytes, "network.safetensors", SAFETENSORS_TYPE),
-    "forest": Kind(fit_forest, ForestModel.from_bytes, "forest.skops", SKOPS_TYPE),
-    "boosting": Kind(fit_boosting, BoostingModel.from_bytes, "boosting.ubj", UBJSON_TYPE),
+    "network": Kind(_network, NetworkModel.from_bytes, "network.safetensors", SAFETENSORS_TYPE),
+    "forest": Kind(_forest, ForestModel.from_bytes, "forest.skops", SKOPS_TYPE),
+    "boosting": Kind(_boosting, BoostingModel.from_bytes, "boosting.ubj", UBJSON_TYPE),
+    "linear": Kind(_linear, LinearModel.from_bytes, "linear.safetensors", SAFETENSORS_TYPE),
+    "kernel": Kind(_kernel, KernelModel.from_bytes, "kernel.safetensors", SAFETENSORS_TYPE),
 }
 
 

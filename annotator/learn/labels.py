@@ -9,7 +9,7 @@ nearest ancestor that has enough, as the paper merges tissues by BTO (section
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,87 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from annotator.learn.ontology import Ontology
+
 TERM, GROUP = "term", "group"
-
-
-@dataclass(frozen=True)
-class Ontology:
-    """Which terms are parts or kinds of which.
-
-    Attributes
-    ----------
-    parents
-        Each term's direct parents. A term without an entry is a root; so is one
-        that is only its own parent, as some hierarchies write it.
-    """
-
-    parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def direct_parents(self, term: str) -> tuple[str, ...]:
-        """Return the direct parents of a term, none for a root."""
-        return tuple(parent for parent in self.parents.get(term, ()) if parent != term)
-
-    def ancestors(self, term: str) -> tuple[str, ...]:
-        """Return everything above a term, nearest first, ties by name."""
-        found: dict[str, None] = {}
-        level: Iterable[str] = self.direct_parents(term)
-        while level := sorted(set(level) - found.keys() - {term}):
-            found.update(dict.fromkeys(level))
-            level = [parent for each in level for parent in self.direct_parents(each)]
-        return tuple(found)
-
-    def lineage(self, term: str) -> tuple[str, ...]:
-        """Return the term and its ancestors, nearest first."""
-        return (term, *self.ancestors(term))
-
-
-# The paper's Table 2, the other way round: a tissue to the group that contains it.
-BUILT_IN_GROUPING: Mapping[str, tuple[str, ...]] = {
-    tissue: (group,)
-    for group, tissues in {
-        "blood_group": (
-            "blood",
-            "blood plasma",
-            "blood serum",
-            "peripheral blood",
-            "umbilical cord blood",
-            "serum",
-            "buffy coat",
-            "immortal human B cell",
-            "liver",
-            "lymphoblastoid cell",
-        ),
-        "brain_group": (
-            "brain",
-            "cingulate gyrus",
-            "motor cortex",
-            "prefrontal cortex",
-            "neocortex",
-        ),
-        "epithelium_group": ("skin", "dermis", "epidermis", "breast", "oral mucosa", "larynx"),
-        "gland_group": (
-            "prostate gland",
-            "testis",
-            "kidney",
-            "bladder",
-            "uterine endometrium",
-            "tonsil",
-            "lymph node",
-        ),
-        "intestine_group": ("intestine", "colon", "ileal mucosa"),
-    }.items()
-    for tissue in tissues
-}
-
-
-def built_in_ontology() -> Ontology:
-    """Return the grouping of the paper's Table 2."""
-    return Ontology(BUILT_IN_GROUPING)
-
-
-def ontology_or_built_in(parents: Mapping[str, tuple[str, ...]]) -> Ontology:
-    """Return an imported ontology, or the built-in grouping where none was imported."""
-    return Ontology(parents) if parents else built_in_ontology()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +62,15 @@ class LabelSet:
         Each value that is used, to its class.
     dropped
         Each value that is not used, to the reason.
+    left_out
+        Samples that were left out whatever their value, because a field that is
+        known of them gives the class away.
     """
 
     classes: tuple[str, ...]
     class_of: Mapping[str, str]
     dropped: Mapping[str, str]
+    left_out: int = 0
 
 
 def _number_text(number: float) -> str:
@@ -342,6 +268,65 @@ def _interval_candidates(cohort: Cohort, limits: Sequence[float]) -> list[str | 
     ]
 
 
+def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
+    """Return the labels and datasets of some samples; nothing else decides on classes."""
+    return replace(
+        cohort,
+        dataset_ids=cohort.dataset_ids[rows],
+        values=cohort.values[rows],
+        numbers=cohort.numbers[rows],
+        known={},
+    )
+
+
+def leaf_labels(
+    cohort: Cohort, ontology: Ontology, options: LabelOptions, labels: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """Return what is learned below the classes: the deepest sufficient terms.
+
+    Models that learn to tell terms apart and have their probabilities summed up do
+    better on the groups of these terms than models of the groups, since a group is
+    seldom one cloud of samples.
+
+    Parameters
+    ----------
+    cohort, ontology, options
+        As for :func:`make_labels`.
+    labels
+        The classes of the samples, from :func:`make_labels`.
+
+    Returns
+    -------
+    NDArray[object]
+        Shape ``(samples,)``: each sample's leaf, which belongs to one class only and
+        is the class itself where there is nothing finer; ``""`` where it has no class.
+    """
+    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY or options.tissue_level != GROUP:
+        return labels
+    terms, _ = _term_classes(cohort, ontology, replace(options, tissue_level=TERM))
+    leaves = [
+        _leaf_name(label, terms.get(value, label)) if label else ""
+        for value, label in zip(cohort.values.tolist(), labels.tolist(), strict=True)
+    ]
+    return np.array(leaves, dtype=object)
+
+
+def _leaf_name(label: str, term: str) -> str:
+    # A term of several groups is a leaf of each of them.
+    return label if term == label else f"{term} ({label})"
+
+
+def _left_out(cohort: Cohort, ontology: Ontology) -> NDArray[np.bool_]:
+    """Say which samples have a known value that gives this field away."""
+    result = np.zeros(len(cohort.values), dtype=np.bool_)
+    for name, values in FIELDS[cohort.field].left_out_where.items():
+        telling = set(values)
+        known = cohort.known.get(name, np.zeros(0, dtype=object)).tolist()
+        gives_away = {value: bool(telling & set(ontology.lineage(value))) for value in set(known)}
+        result |= np.array([gives_away[value] for value in known] or result, dtype=np.bool_)
+    return result
+
+
 def make_labels(
     cohort: Cohort, ontology: Ontology, options: LabelOptions
 ) -> tuple[LabelSet, NDArray[np.object_]]:
@@ -370,6 +355,12 @@ def make_labels(
     InputError
         The ontology has a cycle.
     """
+    left_out = _left_out(cohort, ontology)
+    if left_out.any():
+        label_set, of_rest = make_labels(_without_known(cohort, ~left_out), ontology, options)
+        every = np.full(len(left_out), "", dtype=object)
+        every[~left_out] = of_rest
+        return replace(label_set, left_out=int(left_out.sum())), every
     definition = FIELDS[cohort.field]
     if definition.scheme is LabelScheme.ONTOLOGY:
         class_of, dropped = _term_classes(cohort, ontology, options)
@@ -392,3 +383,26 @@ def make_labels(
         tuple(order), dict(sorted(class_of.items())), dict(sorted(dropped.items()))
     )
     return label_set, np.array(labels, dtype=object)
+
+
+def training_numbers(
+    cohort: Cohort, label_set: LabelSet, options: LabelOptions
+) -> tuple[NDArray[np.float64] | None, tuple[float, ...]]:
+    """Return the numbers behind the classes of a field of intervals, and their limits.
+
+    Returns
+    -------
+    numbers : NDArray[float64] or None
+        Shape ``(samples,)``; ``None`` for a field without numbers, where a sample has
+        none, or where an interval between others is no class.
+    limits : tuple of float
+        Of the classes, one more than there are classes; empty without numbers.
+    """
+    if FIELDS[cohort.field].scheme is not LabelScheme.INTERVALS:
+        return None, ()
+    names = interval_names(options.age_limits)
+    used = [names.index(name) for name in label_set.classes]
+    together = used == list(range(used[0], used[0] + len(used)))
+    if not together or not np.isfinite(cohort.numbers).all():
+        return None, ()
+    return cohort.numbers, options.age_limits[used[0] : used[-1] + 2]

@@ -46,6 +46,8 @@ def select_samples(
         truth=predictions.truth[rows],
         folds=predictions.folds[rows],
         probabilities={kind: p[rows] for kind, p in predictions.probabilities.items()},
+        novelty=None if predictions.novelty is None else predictions.novelty[rows],
+        numbers=None if predictions.numbers is None else predictions.numbers[rows],
     )
 
 
@@ -155,6 +157,30 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     """
     return tuple(
         metric for kind in predictions.probabilities for metric in _kind_metrics(predictions, kind)
+    )
+
+
+def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
+    """Return how far predicted numbers are off, in their own unit.
+
+    ``mean_absolute_error`` of the kind ``kernel`` and of ``known_fields``, the mean
+    of the training samples with the same known field. Nothing where no numbers are
+    predicted.
+    """
+    if predictions.numbers is None:
+        return ()
+    truth, predicted, baseline = predictions.numbers.T
+    datasets = len(set(predictions.dataset_ids))
+    return tuple(
+        Metric(
+            kind,
+            "mean_absolute_error",
+            None,
+            float(np.abs(truth - values).mean()),
+            len(truth),
+            datasets,
+        )
+        for kind, values in (("kernel", predicted), ("known_fields", baseline))
     )
 
 

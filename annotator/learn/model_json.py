@@ -1,4 +1,4 @@
-"""The two JSON files of a field model: what it is, and its calibration."""
+"""The JSON files of a field model: what it is, its calibration, and when to trust it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from annotator.errors import ArtefactError
 from annotator.learn.artefacts import read_json
 from annotator.learn.calibration import Calibration
 from annotator.learn.presets import preset_from_configuration
+from annotator.learn.trust import Trust
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE = "model.json"
 CALIBRATION_FILE = "calibration.json"
+TRUST_FILE = "trust.json"
 
 
 def read_calibration(content: bytes | None, kinds: set[str]) -> Calibration | None:
@@ -34,6 +36,22 @@ def read_calibration(content: bytes | None, kinds: set[str]) -> Calibration | No
     return calibration
 
 
+def read_trust(content: bytes | None) -> Trust | None:
+    """Read when answers are to be trusted, ``None`` where a release does not say.
+
+    Raises
+    ------
+    ArtefactError
+        It is damaged.
+    """
+    if content is None:
+        return None
+    try:
+        return Trust.from_json(read_json(content, TRUST_FILE))
+    except ValueError as error:
+        raise ArtefactError(f"{TRUST_FILE}: {error}; retrain the field") from error
+
+
 def _texts(value: Any, what: str, least: int) -> tuple[str, ...]:
     """Check for a list of distinct texts."""
     if (
@@ -46,14 +64,27 @@ def _texts(value: Any, what: str, least: int) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _columns(value: Any, leaves: int, classes: int) -> tuple[int, ...]:
+    """Check for the class of each leaf; every class has one."""
+    if (
+        not isinstance(value, list)
+        or len(value) != leaves
+        or not all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+        or set(value) != set(range(classes))
+    ):
+        raise ValueError("class_of_leaf does not give every class its leaves")
+    return tuple(value)
+
+
 def read_description(content: bytes) -> dict[str, Any]:
     """Read and check ``model.json``.
 
     Returns
     -------
     dict
-        ``field``, ``classes``, ``features``, ``lineages``, ``preset``,
-        ``usual_features`` and ``seed``, as :class:`FieldModel` has them.
+        ``field``, ``classes``, ``features``, ``lineages``, ``leaves``,
+        ``class_of_leaf``, ``preset``, ``usual_features``, ``number_half_width`` and
+        ``seed``, as :class:`FieldModel` has them.
 
     Raises
     ------
@@ -67,8 +98,11 @@ def read_description(content: bytes) -> dict[str, Any]:
         "classes",
         "features",
         "lineages",
+        "leaves",
+        "class_of_leaf",
         "configuration",
         "usual_features",
+        "number_half_width",
         "seed",
     }
     try:
@@ -85,6 +119,10 @@ def read_description(content: bytes) -> dict[str, Any]:
         usual = data["usual_features"]
         if not isinstance(usual, int | float) or usual < 0 or not isinstance(data["seed"], int):
             raise ValueError("usual_features or seed is not a number in its range")
+        leaves = _texts(data["leaves"], "leaves", 2)
+        half_width = data["number_half_width"]
+        if half_width is not None and (not isinstance(half_width, int | float) or half_width < 0):
+            raise ValueError("number_half_width is not a number in its range")
         if not isinstance(data["configuration"], dict):
             raise ValueError("configuration is not an object")
         return {
@@ -92,6 +130,9 @@ def read_description(content: bytes) -> dict[str, Any]:
             "classes": classes,
             "features": _texts(data["features"], "features", 1),
             "lineages": {name: _texts(lineages[name], "a lineage", 1) for name in classes},
+            "leaves": leaves,
+            "class_of_leaf": _columns(data["class_of_leaf"], len(leaves), len(classes)),
+            "number_half_width": None if half_width is None else float(half_width),
             "preset": preset_from_configuration(data["configuration"]),
             "usual_features": float(usual),
             "seed": data["seed"],

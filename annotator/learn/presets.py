@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RPM, LOG_RPM = "rpm", "log_rpm"
-MINMAX, STANDARD, UNSCALED = "minmax", "standard", "none"
+MINMAX, STANDARD, PARETO, UNSCALED = "minmax", "standard", "pareto", "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,28 @@ class FeatureOptions:
     Attributes
     ----------
     normalisation
-        ``"rpm"``: reads per million; ``"log_rpm"``: log2(1 + reads per million).
+        ``"rpm"``: reads per million; ``"log_rpm"``: log2(1 + reads per million /
+        ``pseudocount``).
     scaling
         Per feature, fitted on the training samples: ``"minmax"`` to [0, 1],
-        ``"standard"`` to mean 0 and standard deviation 1, or ``"none"``.
+        ``"standard"`` to mean 0 and standard deviation 1, ``"pareto"`` to mean 0
+        and divided by the square root of the standard deviation, which leaves
+        strongly varying features more say (van den Berg et al. 2006, BMC Genomics
+        7:142), or ``"none"``.
     maximum_zero_share
         A feature with more zeros than this among the training samples is left out.
     clip
         Scaled values are held within ±clip; 0 does not.
+    pseudocount
+        Reads per million below which the logarithm flattens: differences between
+        a few reads and none are noise.
     """
 
     normalisation: str
     scaling: str
     maximum_zero_share: float
     clip: float = 0.0
+    pseudocount: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,46 @@ class BoostingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearOptions:
+    """Multinomial logistic regression with within-class covariance normalisation.
+
+    Attributes
+    ----------
+    penalty
+        scikit-learn's ``C``: the smaller, the stronger the L2 penalty.
+    within_class
+        How strongly directions are shrunk in which the datasets of one class
+        differ, relative to their mean variance; 0 does not
+        (:mod:`annotator.learn.linear`).
+    """
+
+    penalty: float
+    within_class: float
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOptions:
+    """Ridge regression with a Laplace kernel on weighted features.
+
+    Attributes
+    ----------
+    ridge
+        Added to the diagonal of the kernel matrix.
+    rate
+        The kernel is exp(-rate · distance / root mean square norm of the inputs).
+    weight_power
+        Features weigh |correlation with the target| to this power.
+    largest_cohort
+        Training samples that are used at most: time grows with their cube.
+    """
+
+    ridge: float
+    rate: float
+    weight_power: float
+    largest_cohort: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """How a field model is made.
 
@@ -137,8 +185,11 @@ class Preset:
         Its key in :data:`PRESETS`.
     features
         Normalisation, filter and scaling.
-    network, forest, boosting
+    network, forest, boosting, linear, kernel
         Options of each model kind; ``None`` leaves the kind out.
+    leaf_kinds
+        Kinds that learn the deepest sufficient terms also where the classes are
+        groups of them; their probabilities are then summed up to the classes.
     balance_classes, balance_datasets
         Training samples are weighted so that every class, and every dataset
         within a class, counts the same.
@@ -146,8 +197,6 @@ class Preset:
         Probabilities are calibrated, and kinds weighted, on predictions for
         datasets that the models had not seen; else they are used as they are
         and their mean is the combined probability.
-    inner_folds
-        Folds of whole datasets within a training part, for its calibration.
     """
 
     name: str
@@ -158,7 +207,9 @@ class Preset:
     balance_classes: bool
     balance_datasets: bool
     calibrate: bool
-    inner_folds: int = 3
+    linear: LinearOptions | None = None
+    kernel: KernelOptions | None = None
+    leaf_kinds: tuple[str, ...] = ()
 
 
 # The paper says nothing of gradient boosting: these options are ours. The
@@ -186,14 +237,16 @@ _PAPER = Preset(
     calibrate=False,
 )
 
+# Chosen on grouped folds within a part of the datasets of the cellular microRNAome.
 _DEFAULT = Preset(
     name="default",
-    features=FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.9, clip=5.0),
+    features=FeatureOptions(LOG_RPM, PARETO, maximum_zero_share=0.95, clip=5.0, pseudocount=10.0),
     network=NetworkOptions(
         hidden_units=(256, 128),
         dropout=(0.5, 0.3),
         epochs=40,
         batch_size=128,
+        weight_decay=0.01,
     ),
     forest=ForestOptions(first_trees=100, trees=300, top_features=1000, down_sample=False),
     boosting=BoostingOptions(
@@ -207,12 +260,39 @@ _DEFAULT = Preset(
         l2=1.0,
         bins=32,
     ),
+    linear=LinearOptions(penalty=0.03, within_class=3.0),
     balance_classes=True,
     balance_datasets=True,
     calibrate=True,
+    leaf_kinds=("network", "linear"),
 )
 
+# Sex and age: a weak signal in many features. Chosen on grouped folds within two
+# thirds of the source sites of TCGA.
+_KERNEL = KernelOptions(ridge=0.1, rate=0.5, weight_power=0.75, largest_cohort=8000)
+_WEAK_SIGNAL = replace(
+    _DEFAULT,
+    features=FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.98, clip=5.0),
+    linear=LinearOptions(penalty=0.01, within_class=0.0),
+    kernel=_KERNEL,
+    balance_classes=False,
+    balance_datasets=False,
+    leaf_kinds=(),
+)
+_NUMBER = replace(_WEAK_SIGNAL, kernel=replace(_KERNEL, ridge=0.3))
+
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (_PAPER, _DEFAULT)}
+
+OF_FIELD: Mapping[tuple[str, str], Preset] = {
+    ("default", "sex"): _WEAK_SIGNAL,
+    ("default", "age"): _NUMBER,
+}
+"""Presets that differ for one field."""
+
+
+def preset_for(name: str, field: str) -> Preset:
+    """Return the preset of a name as it is for a field; ``KeyError`` where there is none."""
+    return OF_FIELD.get((name, field), PRESETS[name])
 
 
 def configuration(preset: Preset) -> dict[str, Any]:
@@ -231,6 +311,8 @@ _PARTS: Mapping[str, type] = {
     "network": NetworkOptions,
     "forest": ForestOptions,
     "boosting": BoostingOptions,
+    "linear": LinearOptions,
+    "kernel": KernelOptions,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "int": (int,),

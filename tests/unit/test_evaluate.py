@@ -8,23 +8,25 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain import Cohort, Profiles
 from annotator.errors import CohortError
+from annotator.learn.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.evaluate import (
     Parallelism,
     cross_validate,
     one_dataset_out,
-    release_calibration,
 )
-from annotator.learn.folds import FoldData, fit_part, fold_seed, inner_calibration
-from annotator.learn.labels import LabelOptions, Ontology
+from annotator.learn.folds import FoldData, fit_part, fold_seed
+from annotator.learn.labels import LabelOptions
 from annotator.learn.metrics import metrics_of
-from annotator.learn.presets import PRESETS, ForestOptions
+from annotator.learn.ontology import Ontology
+from annotator.learn.presets import PRESETS, ForestOptions, KernelOptions
 
 LIGHT = replace(
     PRESETS["default"],
     network=None,
     forest=ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
     boosting=replace(PRESETS["default"].boosting, rounds=4, depth=2, column_share=0.5),
-    inner_folds=2,
+    linear=None,
+    leaf_kinds=(),
 )
 PLAIN = replace(LIGHT, calibrate=False, boosting=None)
 OPTIONS = LabelOptions(minimum_samples=4, minimum_datasets=2)
@@ -69,32 +71,34 @@ def _fold_data(cohort: Cohort, preset=LIGHT) -> FoldData:
     classes = tuple(sorted(set(cohort.values)))
     folds = np.unique(cohort.dataset_ids, return_inverse=True)[1].astype(np.int64)
     return FoldData(
-        cohort.field,
-        cohort.profiles,
-        cohort.dataset_ids,
-        cohort.values,
-        classes,
-        folds,
-        preset,
-        SEED,
-        1,
+        field=cohort.field,
+        profiles=cohort.profiles,
+        dataset_ids=cohort.dataset_ids,
+        labels=cohort.values,
+        leaves=cohort.values,
+        numbers=None,
+        limits=(),
+        feature_kinds=None,
+        classes=classes,
+        fold_of=folds,
+        preset=preset,
+        seed=SEED,
+        threads=1,
     )
 
 
 def _what_training_yields(cohort: Cohort):
-    """Every byte of the fold's models, and its calibration.
+    """Every byte of the fold's models.
 
     The file of a forest is not the same twice, so what the forest says stands for it.
     """
     data = _fold_data(cohort)
     training = np.flatnonzero(data.fold_of != 0)
     model = fit_part(data, training, fold_seed(SEED, 0))
-    calibration = inner_calibration(data, training, 0)
-    assert calibration is not None
     content = {a.name: a.content for a in model.to_artefacts() if a.name != "forest.skops"}
     assert len(content) >= 3
     content["forest"] = model.predict_raw(_cohort(seed=1).profiles)["forest"].tobytes()
-    return content, calibration.to_json()
+    return content
 
 
 def _dataset_out(cohort: Cohort, preset=LIGHT, **options):
@@ -141,11 +145,21 @@ def test_labels_of_the_held_out_dataset_do_not_reach_its_predictions(cohort, val
     values[held_out] = np.random.default_rng(0).permutation(values[held_out])
     assert (values != cohort.values).any()
     again = _dataset_out(replace(cohort, values=values))
-    _assert_same(again.predictions, validation.predictions, held_out)
     _assert_same(again.raw, validation.raw, held_out)
     # The other folds were trained on them, so that this test can fail.
     with pytest.raises(AssertionError):
-        _assert_same(again.predictions, validation.predictions, ~held_out)
+        _assert_same(again.raw, validation.raw, ~held_out)
+
+
+def test_the_calibration_of_a_fold_is_fitted_on_the_other_folds_only(validation):
+    raw = validation.raw
+    held_out = raw.dataset_ids == HELD_OUT
+    turned = raw.truth.copy()
+    turned[held_out] = turned[held_out][::-1]
+    again = cross_calibrated(replace(raw, truth=turned), LIGHT)
+    _assert_same(again, validation.predictions, held_out)
+    with pytest.raises(AssertionError):
+        _assert_same(again, validation.predictions, ~held_out)
 
 
 def test_a_feature_that_gives_the_held_out_labels_away_does_not_help(cohort, validation):
@@ -164,7 +178,7 @@ def test_a_feature_that_gives_the_held_out_labels_away_does_not_help(cohort, val
     )
     assert _what_training_yields(planted) == _what_training_yields(cohort)
     again = _dataset_out(planted)
-    _assert_same(again.predictions, validation.predictions, held_out)
+    _assert_same(again.raw, validation.raw, held_out)
     # Models that were fitted on the held-out dataset would have used it.
     everything = fit_part(_fold_data(planted), np.arange(len(leak)), SEED)
     assert "leak" in everything.features
@@ -260,7 +274,11 @@ def test_values_without_a_class_take_no_part():
 
 
 def test_baselines_are_of_the_same_samples(validation):
-    assert set(validation.baselines.probabilities) == {"majority", "known_fields"}
+    assert set(validation.baselines.probabilities) == {
+        "majority",
+        "known_fields",
+        "logistic_regression",
+    }
     for name in ("sample_ids", "truth", "folds"):
         ours, theirs = getattr(validation.predictions, name), getattr(validation.baselines, name)
         assert np.array_equal(ours, theirs)
@@ -281,11 +299,57 @@ def test_classes_that_never_cross_datasets_cannot_be_validated():
 
 
 def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation):
-    calibration = release_calibration(validation, LIGHT)
+    calibration = release_calibration(validation.raw, LIGHT)
     assert calibration is not None
     assert calibration.samples == 36
     assert set(calibration.temperatures) == {"forest", "boosting"}
-    assert release_calibration(validation, PLAIN) is None
-    random = cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, SEED, folds=2)
-    with pytest.raises(ValueError, match="had not seen"):
-        release_calibration(random, LIGHT)
+    assert release_calibration(validation.raw, PLAIN) is None
+
+
+def test_groups_are_learned_by_their_terms_and_answered_as_groups():
+    cohort = _cohort(("a1", "a2", "b1", "b2"), "tissue", datasets=4, size=24)
+    ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",), "b2": ("b",)})
+    preset = replace(
+        PLAIN, forest=None, linear=PRESETS["default"].linear, leaf_kinds=("linear",)
+    )
+    options = replace(OPTIONS, tissue_level="group")
+    found = one_dataset_out(cohort, ontology, preset, options, SEED)
+    assert found.predictions.classes == ("a", "b")
+    figures = {m.name: m.value for m in found.metrics if m.model_kind == "combined"}
+    assert figures["accuracy"] > 0.9
+    of_groups = one_dataset_out(cohort, ontology, replace(preset, leaf_kinds=()), options, SEED)
+    assert not np.allclose(
+        found.raw.probabilities["linear"], of_groups.raw.probabilities["linear"]
+    )
+
+
+def test_samples_whose_tissue_gives_sex_away_take_no_part():
+    cohort = _cohort(datasets=4, size=24)
+    tissue = np.where(np.arange(96) % 5 == 0, "left ovary", "blood").astype(object)
+    ontology = Ontology({"left ovary": ("ovary",)})
+    known = replace(cohort, known={"tissue": tissue})
+    found = one_dataset_out(known, ontology, PLAIN, OPTIONS, SEED)
+    assert found.label_set.left_out == 20
+    assert len(found.predictions.truth) == 76
+    assert found.baselines.sample_ids.tolist() == found.predictions.sample_ids.tolist()
+    gone = cohort.profiles.sample_ids[tissue == "left ovary"]
+    assert not set(gone) & set(found.predictions.sample_ids)
+
+
+def test_numbers_are_predicted_where_a_field_has_them():
+    cohort = _cohort(datasets=4, size=24)
+    age = np.where(cohort.values == "male", 75.0, 30.0) + np.random.default_rng(0).normal(0, 4, 96)
+    aged = replace(
+        cohort, field="age", values=np.array([f"{each:.1f}" for each in age], dtype=object), numbers=age
+    )
+    preset = replace(PLAIN, forest=None, kernel=KernelOptions(0.3, 0.5, 0.75, 80))
+    found = one_dataset_out(aged, NO_ONTOLOGY, preset, OPTIONS, SEED)
+    numbers = found.predictions.numbers
+    assert numbers.shape == (96, 3)
+    assert np.array_equal(numbers[:, 0], age)
+    errors = {m.model_kind: m.value for m in found.metrics if m.name == "mean_absolute_error"}
+    assert errors["kernel"] < 0.8 * errors["known_fields"]
+    raw = found.raw.probabilities["kernel"]
+    order = np.argsort(numbers[:, 1])
+    in_fold = [row for row in order if found.predictions.folds[row] == 0]
+    assert (np.diff(raw[in_fold, 1]) >= -1e-9).all(), "the order of years is the order of classes"

@@ -1,0 +1,236 @@
+"""What a release's answers can be trusted with, fitted and measured on held-out predictions.
+
+Each held-out prediction is by models that had not seen the sample's dataset.
+They give the operating point (how sure an answer must be), the prediction sets,
+and what raw novelty is usual for samples of known classes. How a sample is then
+decided on is in :mod:`annotator.learn.decisions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain import Curve, HeldOutPredictions, Metric
+from annotator.learn.decisions import QUANTILES, Decision, Trust, decide_nodes
+from annotator.learn.label_tree import NO_ANSWER, LabelTree, label_tree
+from annotator.learn.metrics import (
+    class_index,
+    is_correct,
+    mean_over_groups,
+    select_samples,
+)
+from annotator.learn.operating_point import fit_operating_point, reliability, risk_coverage
+from annotator.learn.prediction_sets import fit_prediction_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Decision", "Trust", "TrustOptions", "cross_fitted", "curves", "fit_trust"]
+
+COMBINED = "combined"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOptions:
+    """What is asked of the answers.
+
+    Attributes
+    ----------
+    target_precision
+        The share of answers that should be right.
+    set_coverage
+        The share of a new dataset's samples whose prediction set should hold
+        the true class.
+    maximum_novelty
+        A sample that is less like the training samples than this share of
+        held-out samples of known classes gets no answer; 1 lets all through.
+    ordered_classes
+        Whether the classes stand in order, as intervals of age do: prediction
+        sets then have no gaps.
+    """
+
+    target_precision: float = 0.95
+    set_coverage: float = 0.9
+    maximum_novelty: float = 0.99
+    ordered_classes: bool = False
+
+
+def fit_trust(
+    held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: TrustOptions
+) -> Trust:
+    """Fit on held-out predictions how probabilities become answers.
+
+    Parameters
+    ----------
+    held_out
+        Of whole datasets held out; ``"combined"`` is used, and ``novelty`` where
+        there is some.
+    lineages
+        Class to its lineage, nearest first.
+    options
+        What is asked of the answers.
+
+    Returns
+    -------
+    Trust
+
+    Raises
+    ------
+    ValueError
+        There are no held-out predictions.
+    """
+    if len(held_out.truth) == 0:
+        raise ValueError("trust needs held-out predictions")
+    p = held_out.probabilities[COMBINED]
+    truth = class_index(held_out.truth, held_out.classes)
+    tree = label_tree(held_out.classes, lineages)
+    return Trust(
+        fit_operating_point(p, truth, tree, options.target_precision),
+        fit_prediction_sets(
+            p, truth, held_out.dataset_ids, options.set_coverage, options.ordered_classes
+        ),
+        _quantiles(held_out.novelty),
+        options.maximum_novelty,
+    )
+
+
+def cross_fitted(
+    held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: TrustOptions
+) -> tuple[Metric, ...]:
+    """Say how trustworthy the answers are on folds that trust was not fitted on.
+
+    For each fold trust is fitted on the other folds and decides for this one.
+
+    ``answered``, ``answered_class``
+        Share of samples that get an answer, and share that get their most
+        probable class as the answer, not a broader term.
+    ``precision``
+        Share of answers that are right: the true class is in the answer.
+    ``mean_depth``
+        Of the answers, 0 for the top of the ontology.
+    ``always_class_precision``, ``always_class_depth``
+        The same if every sample were answered by its most probable class.
+    ``always_top_precision``, ``always_top_depth``
+        The same if every sample were answered by its most probable top term.
+    ``prediction_set_coverage``, ``prediction_set_coverage_over_datasets``
+        Share of prediction sets that hold the true class: mean over samples,
+        and within datasets, then mean over datasets.
+    ``prediction_set_size``
+        Mean number of classes in a set.
+    ``novelty_abstained``
+        Share of samples, all of known classes, without an answer for being too
+        novel; only where novelty was measured.
+
+    Parameters
+    ----------
+    held_out, lineages, options
+        As for :func:`fit_trust`.
+
+    Returns
+    -------
+    tuple of Metric
+        Of the kind ``"combined"``; figures of answers are left out where there
+        are none. Empty where there is but one fold.
+    """
+    folds = np.unique(held_out.folds)
+    if len(folds) < 2:
+        return ()
+    tree = label_tree(held_out.classes, lineages)
+    truth = class_index(held_out.truth, held_out.classes)
+    p = held_out.probabilities[COMBINED]
+    answer = np.full(len(p), NO_ANSWER, dtype=np.int64)
+    too_novel = np.zeros(len(p), dtype=np.bool_)
+    inside = np.zeros(p.shape, dtype=np.bool_)
+    for fold in folds:
+        here = held_out.folds == fold
+        trust = fit_trust(_some(held_out, ~here), lineages, options)
+        raw = None if held_out.novelty is None else held_out.novelty[here]
+        found = decide_nodes(trust, p[here], raw, tree)
+        answer[here], too_novel[here] = found.answer, found.too_novel
+        inside[here] = trust.prediction_sets.sets(p[here])
+    figures = _answer_figures(answer, p, truth, tree) | _fixed_depth_figures(p, truth, tree)
+    covered = inside[np.arange(len(p)), truth]
+    figures["prediction_set_coverage"] = float(covered.mean())
+    figures["prediction_set_coverage_over_datasets"] = mean_over_groups(
+        covered, held_out.dataset_ids
+    )
+    figures["prediction_set_size"] = float(inside.sum(axis=1).mean())
+    if held_out.novelty is not None:
+        figures["novelty_abstained"] = float(too_novel.mean())
+    datasets = held_out.dataset_ids
+    everything = (len(p), len(set(datasets)))
+    answers_only = (int((answer >= 0).sum()), len(set(datasets[answer >= 0])))
+    return tuple(
+        Metric(
+            COMBINED,
+            name,
+            None,
+            value,
+            *(answers_only if name in ("precision", "mean_depth") else everything),
+        )
+        for name, value in figures.items()
+    )
+
+
+def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
+    """Draw the reliability and the risk-coverage curve of each model kind and combined."""
+    truth = class_index(held_out.truth, held_out.classes)
+    return tuple(
+        curve
+        for kind, p in held_out.probabilities.items()
+        for curve in (
+            reliability(p, truth, model_kind=kind),
+            risk_coverage(p.max(axis=1), is_correct(held_out, kind), kind),
+        )
+    )
+
+
+def _answer_figures(
+    answer: NDArray[np.int64], p: NDArray[np.float64], truth: NDArray[np.int64], tree: LabelTree
+) -> dict[str, float]:
+    given = answer != NO_ANSWER
+    figures = {
+        "answered": float(given.mean()),
+        "answered_class": float((answer == p.argmax(axis=1)).mean()),
+    }
+    if given.any():
+        figures["precision"] = float(tree.claims[answer[given], truth[given]].mean())
+        figures["mean_depth"] = float(tree.depth[answer[given]].mean())
+    return figures
+
+
+def _fixed_depth_figures(
+    p: NDArray[np.float64], truth: NDArray[np.int64], tree: LabelTree
+) -> dict[str, float]:
+    top = tree.top
+    of_top = tree.claims[top].astype(np.float64) @ p.T
+    answers = {"class": p.argmax(axis=1), "top": top[of_top.argmax(axis=0)]}
+    return {
+        f"always_{name}_{figure}": float(values.mean())
+        for name, answer in answers.items()
+        for figure, values in (
+            ("precision", tree.claims[answer, truth]),
+            ("depth", tree.depth[answer]),
+        )
+    }
+
+
+def _some(held_out: HeldOutPredictions, rows: NDArray[np.bool_]) -> HeldOutPredictions:
+    novelty = None if held_out.novelty is None else held_out.novelty[rows]
+    return replace(select_samples(held_out, rows), novelty=novelty, numbers=None)
+
+
+def _quantiles(novelty: NDArray[np.float64] | None) -> tuple[float, ...]:
+    if novelty is None:
+        return ()
+    known = novelty[np.isfinite(novelty)]
+    if len(known) == 0:
+        return ()
+    marks = np.quantile(known, np.linspace(0, 1, QUANTILES))
+    # Interpolation may leave the order by a rounding error.
+    return tuple(np.maximum.accumulate(marks).tolist())

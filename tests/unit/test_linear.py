@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from annotator.errors import ArtefactError
+from annotator.learn.linear import LinearModel, fit_linear, shrunk_directions
+from annotator.learn.presets import LinearOptions
+
+PLAIN = LinearOptions(penalty=0.1, within_class=0.0)
+
+
+def shifted_datasets(seed=0, classes=3, datasets=6, size=8, features=40, shift=4.0):
+    """Classes differ in features of their own; datasets are shifted along a few directions."""
+    random = np.random.default_rng(seed)
+    n = datasets * size
+    dataset = np.repeat(np.arange(datasets), size)
+    truth = np.arange(n) % classes
+    directions = random.normal(size=(2, features))
+    values = random.normal(size=(n, features))
+    values += (random.normal(size=(datasets, 2)) * shift @ directions / 3)[dataset]
+    values[np.arange(n), truth] += 2.5
+    return values.astype(np.float32), truth, dataset
+
+
+def fit(options, values, truth, dataset):
+    return fit_linear(values, truth, np.ones(len(truth)), truth.max() + 1, options, dataset)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_without_normalisation_it_is_scikit_learns_regression(classes):
+    values, truth, dataset = shifted_datasets(classes=classes)
+    ours = fit(PLAIN, values, truth, dataset).predict(values)
+    theirs = LogisticRegression(C=0.1, max_iter=300).fit(values, truth).predict_proba(values)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    np.testing.assert_allclose(ours.sum(axis=1), 1)
+
+
+def test_normalisation_helps_where_datasets_of_one_class_are_shifted():
+    right = {0.0: 0.0, 5.0: 0.0}
+    for seed in range(6):
+        values, truth, dataset = shifted_datasets(seed, datasets=12, size=24, shift=12.0)
+        own = truth == dataset % 3  # each dataset holds one class, as real ones often do
+        values, truth, dataset = values[own], truth[own], dataset[own]
+        for strength in right:
+            for left_out in np.unique(dataset):
+                rest = dataset != left_out
+                options = LinearOptions(penalty=0.1, within_class=strength)
+                model = fit(options, values[rest], truth[rest], dataset[rest])
+                said = model.predict(values[~rest]).argmax(axis=1)
+                right[strength] += float((said == truth[~rest]).mean())
+    assert right[5.0] > right[0.0] + 1
+
+
+def test_the_directions_are_those_in_which_datasets_of_a_class_differ():
+    values, truth, dataset = shifted_datasets(shift=20.0)
+    directions, factors = shrunk_directions(values.astype(float), truth, dataset, 3.0)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(len(directions)), atol=1e-9)
+    assert (factors > 0).all()
+    assert (factors <= 1).all()
+    assert factors[0] < 0.4 < factors[-1]
+    means = np.stack([values[dataset == each].mean(axis=0) for each in range(6)])
+    spread = means - means.mean(axis=0)
+    assert ((spread @ directions[:2].T) ** 2).sum() > 0.8 * (spread**2).sum()
+
+
+def test_classes_of_one_dataset_each_leave_nothing_to_shrink():
+    values, truth, _ = shifted_datasets()
+    directions, factors = shrunk_directions(values.astype(float), truth, truth, 3.0)
+    assert directions.shape == (0, 40)
+    assert factors.shape == (0,)
+
+
+def test_contributions_add_up_to_the_centred_logit():
+    values, truth, dataset = shifted_datasets()
+    model = fit(LinearOptions(0.1, 3.0), values, truth, dataset)
+    scores = model.contributions(values, truth)
+    logits = values @ model.coefficients.T
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        scores.sum(axis=1), centred[np.arange(len(truth)), truth], atol=1e-4
+    )
+
+
+def test_it_comes_back_from_its_bytes_and_a_wrong_shape_is_refused():
+    values, truth, dataset = shifted_datasets()
+    model = fit(LinearOptions(0.1, 3.0), values, truth, dataset)
+    again = LinearModel.from_bytes(model.to_bytes(), 40, 3, PLAIN)
+    assert np.array_equal(again.predict(values), model.predict(values))
+    with pytest.raises(ArtefactError, match="coefficients"):
+        LinearModel.from_bytes(model.to_bytes(), 41, 3, PLAIN)
+    with pytest.raises(ArtefactError, match="damaged"):
+        LinearModel.from_bytes(model.to_bytes()[:50], 40, 3, PLAIN)
