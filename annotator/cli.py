@@ -233,22 +233,64 @@ def evaluate(
     from annotator.jobs.tables import class_table, kind_table
 
     settings = _changed(settings, preset=preset, folds=folds, tissue_level=level)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise InputError("its folder does not exist", source=str(json_file))
+    _check_json_file(json_file)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {validation.description}")
     click.echo(kind_table(validation.metrics))
     click.echo()
     click.echo(class_table(validation.metrics))
-    if json_file is not None:
-        content = json.dumps(as_json(field, settings.preset, validation), indent=2)
-        try:
-            json_file.write_text(content + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"cannot be written: {error.strerror}", source=str(json_file)
-            ) from error
+    _write_json_file(json_file, as_json(field, settings.preset, validation))
+
+
+@command_line.command()
+@click.option("--field", type=_field, required=True, help="The field whose models are compared.")
+@click.option(
+    "--scheme",
+    type=click.Choice(("cv", "one-dataset-out")),
+    default="one-dataset-out",
+    show_default=True,
+    help="Random 5-fold cross-validation, or whole datasets held out.",
+)
+@_preset
+@_folds
+@click.option("--json", "json_file", type=_file, help="Also write the figures to this file.")
+@click.pass_obj
+def ablation(
+    settings: Settings,
+    field: str,
+    scheme: str,
+    preset: str | None,
+    folds: int | None,
+    json_file: Path | None,
+) -> None:
+    """Compare models on sRNAs, on contaminants and on both; nothing is stored."""
+    from annotator.jobs.ablation import ablate, ablation_table, as_json
+
+    settings = _changed(settings, preset=preset, folds=folds)
+    _check_json_file(json_file)
+    with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
+        compared = ablate(database, settings, field, scheme, progress=shown)
+    click.echo(f"{field}, preset {settings.preset}: {compared.description}")
+    for note in compared.notes:
+        click.echo(note)
+    click.echo(ablation_table(compared))
+    _write_json_file(json_file, as_json(compared))
+
+
+def _check_json_file(path: Path | None) -> None:
+    """Refuse before hours of work what could not be written after them."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InputError("its folder does not exist", source=str(path))
+
+
+def _write_json_file(path: Path | None, content: dict[str, Any]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", source=str(path)) from error
 
 
 @command_line.command()

@@ -1,320 +1,341 @@
-"""Blank known labels of a real atlas, let the program fill them, and compare.
-
-For each atlas and preset, on a fresh embedded database: import, retrain (whole
-datasets held out), annotate, compare. The tissue of every third dataset is
-blanked, sex and age of every fourth (datasets in order of their names), so the
-compared samples come from datasets that the models never saw with that label.
+"""The paper's preset and ours on real atlases, side by side, whole datasets held out.
 
     .venv/bin/python benchmarks/real_data.py --data ../shared/data
+    .venv/bin/python benchmarks/real_data.py --only cellular-group,tcga-sex --presets default
+    .venv/bin/python benchmarks/real_data.py --readme
 
-So that every preset and model kind can be compared, releases that the gate would
-refuse go live here too (ANNOTATOR_BASELINE_MARGIN=-1); "beats baselines" says whether
-the held-out balanced accuracy was above every baseline's. A sample that was
-quarantined is not among the compared ones. For a tissue, an answer is right if it is
-the true term or a term above it; a tissue group must be the true one.
+Each atlas is imported once into an embedded database of its own, and each task is
+evaluated as ``annotator evaluate --scheme one-dataset-out --folds 10`` does it: the
+same folds for both presets. Every run ends by writing what it found into
+``real_data.json`` of the results folder, next to what other runs have found, so that
+the whole can be made in parts; held-out predictions are kept there too, because
+differences and their intervals need both presets' answers to the same samples.
+``--retrain`` also times ``annotator retrain`` from end to end. ``--readme`` runs
+nothing and fills the README's tables from the JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
+from bootstrap import LEVEL, REPLICATES
+from report import (
+    OURS,
+    PAPER,
+    as_text,
+    cost_table,
+    every_figure,
+    fill_readme,
+    plot,
+    side_by_side,
+    trust_table,
+)
+from runs import (
+    BASELINE,
+    SEED,
+    Run,
+    answers_of,
+    as_run,
+    differences,
+    figures_of,
+    load_run,
+    save_run,
+    trust_figures,
+)
+
+from annotator.learn.versions import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ATLASES = {"cellular_micrornaome": 3, "tcga": 2}  # folds of the validation
-EVERY = {"tissue": 3, "sex": 4, "age": 4}
-LIMITS = (0.0, 65.0, 110.0)
+ROOT = Path(__file__).resolve().parents[1]
+PRESETS = (PAPER, OURS)
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one command cost."""
+class Task:
+    """One field of one atlas, and the settings that make it this task."""
 
-    name: str
-    seconds: float
-    megabytes: float
-
-
-@dataclass(frozen=True)
-class BlankedAtlas:
-    """An atlas with gaps, and what stood in them."""
-
-    fields: tuple[str, ...]
-    samples_file: Path
-    truth: Mapping[str, Mapping[str, str]]
-    groups: Mapping[str, str]
+    title: str
+    atlas: str
+    field: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def blank(folder: Path, target: Path) -> BlankedAtlas:
-    """Write the samples file with gaps."""
-    with (folder / "samples.tsv").open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
-    columns = list(rows[0])
-    fields = tuple(field for field in EVERY if field in columns)
-    order = {name: i for i, name in enumerate(sorted({row["dataset_id"] for row in rows}))}
-    groups = {row["sample_id"]: row["tissue_group"] for row in rows if row.get("tissue_group")}
-    truth: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in rows:
-        for field in fields:
-            if order[row["dataset_id"]] % EVERY[field] == EVERY[field] - 1 and row[field]:
-                truth[field][row["sample_id"]] = row[field]
-                row[field] = ""
-        row.pop("tissue_group", None)  # it would give the answer away to a reader of the mirror
-    with target.open("w", encoding="utf-8", newline="") as handle:
-        names = [name for name in columns if name != "tissue_group"]
-        writer = csv.DictWriter(handle, names, delimiter="\t", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return BlankedAtlas(fields, target, truth, groups)
+CELLS, TUMOURS = "cellular_micrornaome", "tcga"
+TASKS = {
+    "cellular-tissue": Task("cell types", CELLS, "tissue", {"tissue_level": "term"}),
+    "cellular-group": Task("cell types, groups", CELLS, "tissue", {"tissue_level": "group"}),
+    "tcga-tissue": Task("TCGA, tissue", TUMOURS, "tissue"),
+    "tcga-sex": Task("TCGA, sex", TUMOURS, "sex"),
+    # The limits are those of the paper's Table 3.
+    "tcga-age-2": Task("TCGA, age in 2", TUMOURS, "age", {"age_limits": (0.0, 65.0, 110.0)}),
+    "tcga-age-3": Task("TCGA, age in 3", TUMOURS, "age", {"age_limits": (0.0, 45.0, 70.0, 110.0)}),
+    "tcga-age-4": Task(
+        "TCGA, age in 4", TUMOURS, "age", {"age_limits": (0.0, 30.0, 60.0, 80.0, 110.0)}
+    ),
+}
 
 
-class Annotator:
-    """Runs commands of the installed program and notes what they cost."""
+def evaluate_one(key: str, preset: str, home: Path, folds: int, workers: int, target: Path) -> None:
+    """Evaluate one task with one preset and store it; runs in a process of its own."""
+    from annotator.domain import FIELDS
+    from annotator.jobs.evaluate import evaluate
+    from annotator.jobs.training import trust_options
+    from annotator.learn.labels import lineages_of
+    from annotator.learn.ontology import ontology_or_built_in
+    from annotator.learn.presets import preset_for
+    from annotator.logs import progress
+    from annotator.settings import Settings
+    from annotator.store.cohorts import read_term_parents
+    from annotator.store.connection import open_database
 
-    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
-        self.steps: list[Step] = []
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANNOTATOR_")}
-        self.environment = kept | {"ANNOTATOR_HOME": str(home)} | dict(settings)
-
-    def run(self, *arguments: str) -> str:
-        """Run a command to its end and return its output."""
-        started = time.monotonic()
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "annotator", *arguments],
-                env=self.environment,
-                stdout=output,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            output.seek(0)
-            text = output.read().decode()
-        if process.returncode != 0:
-            raise SystemExit(f"annotator {arguments[0]} ended with {process.returncode}")
-        self.steps.append(Step(arguments[0], time.monotonic() - started, usage.ru_maxrss / 1024))
-        return text
-
-    def query(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows of a query."""
-        rows: list[dict[str, Any]] = json.loads(self.run("sql", sql, "--format", "json"))
-        self.steps.pop()
-        return rows
-
-
-def interval(years: float) -> str:
-    """Return the paper's interval of an age."""
-    low, middle, high = LIMITS
-    return f"[{low:g};{middle:g}]" if years <= middle else f"({middle:g};{high:g}]"
-
-
-def right(field: str, truth: str, value: str, lineages: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an answer is the truth or, for a tissue, a term above it."""
-    if field == "age":
-        return value == interval(float(truth))
-    if field == "tissue":
-        return value in lineages.get(truth, [truth])
-    return value == truth
-
-
-def accuracy(hits: Sequence[bool]) -> float:
-    """Return the share that is right."""
-    return sum(hits) / len(hits) if hits else float("nan")
-
-
-def over_datasets(hits: Sequence[bool], datasets: Sequence[str]) -> float:
-    """Return the mean of the datasets' accuracies."""
-    found: dict[str, list[bool]] = defaultdict(list)
-    for hit, dataset in zip(hits, datasets, strict=True):
-        found[dataset].append(hit)
-    return accuracy_mean([accuracy(one) for one in found.values()])
-
-
-def accuracy_mean(values: Sequence[float]) -> float:
-    """Return the mean."""
-    return sum(values) / len(values) if values else float("nan")
-
-
-def compare(program: Annotator, atlas: BlankedAtlas, name: str, preset: str) -> list[list[Any]]:
-    """Return a row for each field and model kind."""
-    lineages = {
-        row["value"]: row["lineage"]
-        for row in program.query(
-            "select distinct value, annotator.lineage(value) as lineage"
-            " from annotator.vocabulary('tissue')"
-        )
-    }
-    verdicts = {
-        row["field"]: row
-        for row in program.query(
-            "select r.field,"
-            " max(value) filter (where model_kind = 'combined') as ours,"
-            " max(value) filter (where model_kind not in"
-            " ('combined', 'network', 'forest', 'boosting')) as baseline"
-            " from metric join release r using (run_id)"
-            " where name = 'balanced_accuracy' and class = '' group by r.field"
-        )
-    }
-    rows = []
-    for field in atlas.fields:
-        found = program.query(
-            "select sample_id, dataset_id, value, lineage, confidence, models from suggestion"
-            f" where field = '{field}' and status = 'suggested' order by confidence desc"
-        )
-        found = [row for row in found if row["sample_id"] in atlas.truth[field]]
-        datasets = [row["dataset_id"] for row in found]
-        answers = {
-            kind: [row["models"][kind]["value"] for row in found]
-            for kind in (found[0]["models"] if found else ())
-        }
-        answers["combined"] = [row["value"] for row in found]
-        for kind, values in answers.items():
-            hits = [
-                right(field, atlas.truth[field][row["sample_id"]], value, lineages)
-                for row, value in zip(found, values, strict=True)
-            ]
-            verdict = verdicts[field]
-            passes = verdict["ours"] > verdict["baseline"]
-            rows.append(
-                [
-                    name,
-                    field,
-                    preset,
-                    kind,
-                    len(hits),
-                    len(set(datasets)),
-                    accuracy(hits),
-                    over_datasets(hits, datasets),
-                    accuracy(hits[: len(hits) // 2]) if kind == "combined" else None,
-                    ("yes" if passes else "no") if kind == "combined" else None,
-                ]
-            )
-            if field == "tissue" and atlas.groups:
-                grouped = [
-                    atlas.groups[row["sample_id"]] in lineages.get(value, [value])
-                    for row, value in zip(found, values, strict=True)
-                ]
-                rows.append(
-                    [
-                        name,
-                        "tissue group",
-                        preset,
-                        kind,
-                        len(grouped),
-                        len(set(datasets)),
-                        accuracy(grouped),
-                        over_datasets(grouped, datasets),
-                        accuracy(grouped[: len(grouped) // 2]) if kind == "combined" else None,
-                        None,
-                    ]
-                )
-    return sorted(rows, key=lambda row: row[1])
-
-
-def run_atlas(
-    folder: Path, preset: str, folds: int, scratch: Path
-) -> tuple[list[list[Any]], list[Step]]:
-    """Import, retrain, annotate and compare one atlas with one preset."""
-    work = scratch / f"{folder.name}-{preset}"
-    work.mkdir()
-    atlas = blank(folder, work / "samples.tsv")
-    program = Annotator(work / "home", {"ANNOTATOR_BASELINE_MARGIN": "-1"})
-    program.run("migrate")
-    ontology = folder / "ontology.tsv"
-    program.run(
-        "import",
-        str(folder / "counts.tsv.gz"),
-        str(atlas.samples_file),
-        *(("--ontology", str(ontology)) if ontology.is_file() else ()),
+    task = TASKS[key]
+    settings = Settings(
+        home=home, preset=preset, folds=folds, workers=workers, seed=SEED, **task.settings
     )
-    for field in atlas.fields:
-        program.run("retrain", "--field", field, "--preset", preset, "--folds", str(folds))
-    program.run("annotate")
-    return compare(program, atlas, folder.name, preset), program.steps
+    with open_database(settings) as database, progress(f"{key}, {preset}", "folds") as shown:
+        validation = evaluate(database, settings, task.field, "one-dataset-out", progress=shown)
+        with database.connect() as connection:
+            ontology = ontology_or_built_in(read_term_parents(connection))
+    answers = None
+    if preset_for(preset, task.field).calibrate:  # only then is anything said of trust
+        lineages = lineages_of(validation.predictions.classes, ontology, FIELDS[task.field])
+        answers = answers_of(validation.predictions, lineages, trust_options(settings, task.field))
+    save_run(target, as_run(validation, answers))
 
 
-HEADERS = (
-    "atlas",
-    "field",
-    "preset",
-    "model",
-    "samples",
-    "datasets",
-    "accuracy",
-    "mean over datasets",
-    "surest half",
-    "beats baselines",
-)
+def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the JSON says of one task.
+
+    Parameters
+    ----------
+    key
+        A key of :data:`TASKS`.
+    runs
+        Preset to its run, where the predictions are at hand.
+    known
+        What the JSON said so far: the costs, and figures of runs that are not at hand.
+    """
+    task = TASKS[key]
+    presets = dict(known.get("presets", {}))
+    baselines = known.get("baselines", {})
+    for preset, run in runs.items():
+        figures = figures_of(run.held_out)
+        baselines = {
+            model.removeprefix(BASELINE): found
+            for model, found in figures.items()
+            if model.startswith(BASELINE)
+        }
+        presets[preset] = {
+            "held_out": run.description,
+            "samples": len(run.held_out.truth),
+            "figures": {m: f for m, f in figures.items() if not m.startswith(BASELINE)},
+            "trust": trust_figures(run),
+            "cost": presets.get(preset, {}).get("cost", {}),
+            "commit": presets.get(preset, {}).get("commit"),
+        }
+    newest = runs.get(OURS) or next(iter(runs.values()))
+    return {
+        "title": task.title,
+        "atlas": task.atlas,
+        "field": task.field,
+        "settings": dict(task.settings),
+        "samples": len(newest.held_out.truth),
+        "datasets": len(set(newest.held_out.dataset_ids)),
+        "classes": list(newest.held_out.classes),
+        "presets": {name: presets[name] for name in PRESETS if name in presets},
+        "baselines": baselines,
+        "differences": differences(runs),
+    }
 
 
-KINDS = ("network", "forest", "boosting", "combined")
-SIDE_BY_SIDE = (
-    *("atlas", "field", "preset", *KINDS),
-    *("mean over datasets", "surest half", "samples", "datasets", "beats baselines"),
-)
+def commit() -> str | None:
+    """Return the commit that is checked out, with a ``+`` where files differ from it."""
+    try:
+        said = [
+            subprocess.run(
+                ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
 
 
-def side_by_side(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return a row for each field and preset: the accuracy of every kind next to the others."""
-    found = {tuple(row[:4]): row for row in rows}
-    pivoted = []
-    for atlas, field, preset in dict.fromkeys(tuple(row[:3]) for row in rows):
-        of_kind = [found[atlas, field, preset, kind] for kind in KINDS]
-        combined = of_kind[-1]
-        pivoted.append(
-            [
-                *(atlas, field, preset, *(row[6] for row in of_kind)),
-                *(combined[7], combined[8], combined[4], combined[5], combined[9]),
-            ]
-        )
-    return sorted(pivoted, key=lambda row: (row[0], row[1], row[2]))
+class Results:
+    """The results folder: one JSON, a plot, and the predictions behind them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.json_file = folder / "real_data.json"
+        self.content: dict[str, Any] = {"tasks": {}}
+        if self.json_file.is_file():
+            self.content = json.loads(self.json_file.read_text(encoding="utf-8"))
+
+    def predictions(self, key: str, preset: str) -> Path:
+        """Where the predictions of a run are kept."""
+        return self.folder / "predictions" / f"{key}.{preset}.npz"
+
+    def holds(self, key: str, preset: str) -> bool:
+        """Whether a run is here, with its predictions."""
+        presets = self.content["tasks"].get(key, {}).get("presets", {})
+        return preset in presets and self.predictions(key, preset).is_file()
+
+    def update(self, key: str, preset: str, cost: Mapping[str, float]) -> None:
+        """Take up a run whose predictions were stored, and write everything."""
+        known = self.content["tasks"].get(key, {})
+        said = known.setdefault("presets", {}).setdefault(preset, {})
+        said["cost"], said["commit"] = dict(cost), commit()
+        runs = {
+            name: load_run(self.predictions(key, name))
+            for name in PRESETS
+            if self.predictions(key, name).is_file()
+        }
+        tasks = self.content["tasks"] | {key: task_results(key, runs, known)}
+        self.content = {
+            "made_with": {
+                "versions": library_versions(),
+                "machine": platform.machine(),
+                "system": platform.system(),
+                "cores": os.cpu_count(),
+                "commit": commit(),
+            },
+            "bootstrap": {"replicates": REPLICATES, "level": LEVEL, "seed": SEED, "by": "dataset"},
+            "tasks": {name: tasks[name] for name in TASKS if name in tasks},
+        }
+        unfinished = self.json_file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(self.json_file)
+        plot(self.content, self.folder / "real_data.svg")
+
+
+def timed(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Run a program to its end; return its seconds and the largest process's megabytes."""
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, *arguments], env=dict(environment))
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def import_atlas(folder: Path, home: Path) -> None:
+    """Load an atlas's files into a new embedded database."""
+    environment = clean_environment() | {"ANNOTATOR_HOME": str(home)}
+    ontology = folder / "ontology.tsv"
+    files = [str(folder / "counts.tsv.gz"), str(folder / "samples.tsv")]
+    files += ["--ontology", str(ontology)] if ontology.is_file() else []
+    for arguments in (["migrate"], ["import", *files]):
+        timed(["-m", "annotator", *arguments], environment)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without the settings of the person who runs this."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ANNOTATOR_")}
+
+
+def time_retraining(task: Task, preset: str, home: Path, folds: int) -> dict[str, float]:
+    """Time ``annotator retrain``: validation, fit on everything, gate and storage."""
+    settings = {
+        f"ANNOTATOR_{name.upper()}": ",".join(map(str, v)) if isinstance(v, tuple) else str(v)
+        for name, v in task.settings.items()
+    }
+    arguments = ["-m", "annotator", "retrain", "--field", task.field]
+    arguments += ["--preset", preset, "--folds", str(folds)]
+    seconds, megabytes = timed(
+        arguments, clean_environment() | {"ANNOTATOR_HOME": str(home)} | settings
+    )
+    return {"retrain_seconds": seconds, "retrain_megabytes": megabytes}
+
+
+def run_all(options: argparse.Namespace, results: Results) -> None:
+    """Run what was asked for, atlas by atlas, and take up each run as it ends."""
+    wanted = [
+        (key, preset)
+        for key in options.only
+        for preset in options.presets
+        if not (options.missing and results.holds(key, preset))
+    ]
+    for atlas in dict.fromkeys(TASKS[key].atlas for key, _ in wanted):
+        with tempfile.TemporaryDirectory(prefix="annotator-benchmark-") as scratch:
+            home = Path(scratch) / "home"
+            import_atlas(options.data / atlas, home)
+            for key, preset in wanted:
+                if TASKS[key].atlas != atlas:
+                    continue
+                target = results.predictions(key, preset)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                arguments = [__file__, "--evaluate", key, preset, str(home), str(target)]
+                arguments += ["--folds", str(options.folds), "--workers", str(options.workers)]
+                seconds, megabytes = timed(arguments, clean_environment())
+                cost = {"seconds": seconds, "megabytes": megabytes}
+                results.update(key, preset, cost)
+                if options.retrain:
+                    cost |= time_retraining(TASKS[key], preset, home, options.folds)
+                    results.update(key, preset, cost)
+                print(f"{key}, {preset}: {seconds:.0f} s", flush=True)
+
+
+def chosen(known: Sequence[str], text: str) -> list[str]:
+    """Read names separated by commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or set(names) - set(known):
+        raise argparse.ArgumentTypeError(f"{text!r} is not among {', '.join(known)}")
+    return [name for name in known if name in names]
 
 
 def main() -> None:
-    """Run everything and print tables."""
+    """Run, or fill the README."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--atlas", choices=tuple(ATLASES), action="append")
-    parser.add_argument("--preset", choices=("paper", "default"), action="append")
-    parser.add_argument("--folds", type=int, help="folds of the validation; 3, for tcga 2")
+    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
+    parser.add_argument("--only", type=lambda text: chosen(list(TASKS), text), default=list(TASKS))
+    parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
+    parser.add_argument("--missing", action="store_true", help="only what is not there yet")
+    parser.add_argument("--retrain", action="store_true", help="also time `annotator retrain`")
+    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=0, help="0: one a core")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--readme", action="store_true", help="fill the README from the JSON")
+    parser.add_argument("--evaluate", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    rows: list[list[Any]] = []
-    costs: list[list[Any]] = []
-    for atlas in options.atlas or ATLASES:
-        folder = options.data / atlas
-        if not folder.is_dir():
-            raise SystemExit(f"{folder} is not here: nothing to run on")
-        for preset in options.preset or ("paper", "default"):
-            with tempfile.TemporaryDirectory(prefix="annotator-benchmark-") as scratch:
-                folds = options.folds or ATLASES[atlas]
-                found, steps = run_atlas(folder, preset, folds, Path(scratch))
-            rows += found
-            costs += [[atlas, preset, step.name, step.seconds, step.megabytes] for step in steps]
-            print(tabulate(rows, HEADERS, tablefmt="github", floatfmt=".3f"), flush=True)
-    print()
-    print("Accuracy on the blanked samples, side by side")
-    print(tabulate(side_by_side(rows), SIDE_BY_SIDE, tablefmt="github", floatfmt=".3f"))
-    print()
-    print(
-        tabulate(
-            costs,
-            ("atlas", "preset", "step", "seconds", "peak MB of a process"),
-            tablefmt="github",
-            floatfmt=".0f",
-        )
-    )
+    if options.evaluate:
+        key, preset, home, target = options.evaluate
+        evaluate_one(key, preset, Path(home), options.folds, options.workers, Path(target))
+        return
+    results = Results(options.out)
+    if options.readme:
+        write_readme(results, ROOT / "README.md")
+        return
+    for key in options.only:
+        if not (options.data / TASKS[key].atlas).is_dir():
+            raise SystemExit(f"{options.data / TASKS[key].atlas} is not here: nothing to run on")
+    run_all(options, results)
+    for table in (every_figure, side_by_side, trust_table, cost_table):
+        print(as_text(table(results.content)), end="\n\n")
+
+
+def write_readme(results: Results, readme: Path) -> None:
+    """Fill the README's tables from the JSON."""
+    if not results.content["tasks"]:
+        raise SystemExit(f"{results.json_file} is not here: run the benchmark first")
+    try:
+        text = fill_readme(readme.read_text(encoding="utf-8"), results.content)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    readme.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -196,7 +196,8 @@ def _compare(
     settings: Settings,
 ) -> list[list[Any]]:
     """How many suggestions are the truth or, for a term, one of its ancestors."""
-    from annotator.learn.labels import Ontology, interval_of
+    from annotator.learn.labels import interval_of
+    from annotator.learn.ontology import Ontology
 
     ontology = Ontology(terms)
     rows = []

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from annotator.jobs.training import label_options, parallelism, preset_named, read_labelled
+from annotator.jobs.training import (
+    label_options,
+    parallelism,
+    preset_named,
+    read_labelled,
+    trust_options,
+)
 from annotator.learn.evaluate import Validation, cross_validate, one_dataset_out
 from annotator.logs import silent
 
@@ -39,7 +45,7 @@ def evaluate(
         Told how many folds are done and how many there are.
     """
     read, ontology = read_labelled(database, field, settings)
-    preset, options = preset_named(settings.preset), label_options(settings)
+    preset, options = preset_named(settings.preset, field), label_options(settings)
     if scheme == "cv":
         return cross_validate(
             read.cohort,
@@ -50,6 +56,7 @@ def evaluate(
             folds=settings.folds or CROSS_VALIDATION_FOLDS,
             parallel=parallelism(settings),
             progress=progress,
+            trust=trust_options(settings, field),
         )
     return one_dataset_out(
         read.cohort,
@@ -60,6 +67,7 @@ def evaluate(
         folds=settings.folds or None,  # the paper's way: every dataset by itself
         parallel=parallelism(settings),
         progress=progress,
+        trust=trust_options(settings, field),
     )
 
 
@@ -72,6 +80,7 @@ def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:
         "held_out": validation.description,
         "classes": list(validation.label_set.classes),
         "dropped": dict(validation.label_set.dropped),
+        "samples_left_out": validation.label_set.left_out,
         "metrics": [
             {
                 "model_kind": metric.model_kind,

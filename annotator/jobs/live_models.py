@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEEP_LIFT = "deeplift"
 TREE_SHAP = "tree_shap"
+LINEAR = "coefficient"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +48,29 @@ class LiveModel:
         -------
         Mapping
             Model kind to the method and the signed score of every feature,
-            shape ``(samples, features)``, float64.
+            shape ``(samples, features)``, float64. A kind that learned terms below the
+            class is asked about the most probable of them. The kernel kind has no
+            additive explanation and is left out.
         """
+        model = self.model
+        leaves = model.leaves_within(inputs, target_class)
+
+        def target(kind: str) -> NDArray[np.int64]:
+            return leaves if model.learns_leaves(kind) else target_class
+
         explained: dict[str, tuple[str, NDArray[np.float64]]] = {}
         if self.deep_lift is not None:
-            explained["network"] = (DEEP_LIFT, self.deep_lift.contributions(inputs, target_class))
+            scores = self.deep_lift.contributions(inputs, target("network"))
+            explained["network"] = (DEEP_LIFT, scores)
         if self.forest is not None:
-            explained["forest"] = (TREE_SHAP, self.forest.contributions(inputs, target_class)[0])
-        if self.model.boosting is not None:
-            values, _ = boosting_contributions(self.model.boosting.booster, inputs, target_class)
-            explained["boosting"] = (TREE_SHAP, values)
+            scores, _ = self.forest.contributions(inputs, target("forest"))
+            explained["forest"] = (TREE_SHAP, scores)
+        if model.boosting is not None:
+            scores, _ = boosting_contributions(model.boosting.booster, inputs, target("boosting"))
+            explained["boosting"] = (TREE_SHAP, scores)
+        if model.linear is not None:
+            scores = model.linear.contributions(inputs, target("linear"))
+            explained["linear"] = (LINEAR, scores)
         return explained
 
 

@@ -15,6 +15,8 @@ from annotator.domain import (
 )
 from annotator.errors import SampleError
 from annotator.explain.top import leading_features, top_contributions
+from annotator.learn.field_model import COMBINED
+from annotator.learn.trust import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.jobs.live_models import LiveModel
+    from annotator.learn.field_model import FieldModel
     from annotator.settings import Settings
     from annotator.store.expression import ReadExpression
 
@@ -112,11 +115,13 @@ def _predict(
     settings: Settings,
 ) -> list[SamplePrediction]:
     model = live.model
-    probabilities = model.predict(profiles)
-    combined = probabilities["combined"]
-    chosen = np.argmax(combined, axis=1)
-    novelty = model.novelty(profiles)
     inputs, expression = model.inputs(profiles), model.expression(profiles)
+    raw = model.predict_raw_inputs(inputs)
+    probabilities = model.calibrated(raw)
+    chosen = np.argmax(probabilities[COMBINED], axis=1)
+    decisions = _decide(model, probabilities[COMBINED], model.novelty_scores(profiles, raw))
+    known = model.known_features(profiles)
+    numbers = model.numbers(inputs) if model.number_half_width is not None else None
     per_kind = {
         kind: top_contributions(
             kind,
@@ -133,7 +138,7 @@ def _predict(
         reasons: dict[str, Sequence[Contribution]] = {
             kind: of_kind[row] for kind, of_kind in per_kind.items()
         }
-        value = model.classes[chosen[row]]
+        decision = decisions[row]
         predictions.append(
             SamplePrediction(
                 sample_id=sample.sample_id,
@@ -141,30 +146,62 @@ def _predict(
                 field=sample.field,
                 input_hash=hashes[row],
                 sample_updated_at=sample.sample_updated_at,
-                value=value,
-                lineage=model.lineages[value],
-                confidence=min(1.0, float(combined[row, chosen[row]])),
-                status="suggested",
-                reason=None,
-                novelty=float(novelty[row]),
+                value=decision.value,
+                lineage=decision.lineage,
+                confidence=min(1.0, decision.probability),
+                status="suggested" if decision.value is not None else "abstained",
+                reason=decision.reason,
+                novelty=decision.novelty,
                 models=_answers(model.classes, probabilities, row),
                 top_features=leading_features(reasons),
                 contributions=tuple(one for of_kind in reasons.values() for one in of_kind),
+                prediction_set=decision.prediction_set,
+                set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
+                known_features=float(known[row]),
+                **_number(numbers, model.number_half_width, row),
             )
         )
     return predictions
 
 
+def _decide(
+    model: FieldModel, combined: NDArray[np.float64], novelty: NDArray[np.float64]
+) -> list[Decision]:
+    if model.trust is not None:
+        return model.trust.decide(combined, novelty, model.classes, model.lineages, model.field)
+    # A release that was never measured on new datasets names its best class.
+    best = combined.argmax(axis=1)
+    return [
+        Decision(
+            value=model.classes[column],
+            probability=float(combined[row, column]),
+            prediction_set=(),
+            novelty=None,
+            reason=None,
+            best_class=model.classes[column],
+            best_probability=float(combined[row, column]),
+            lineage=model.lineages[model.classes[column]],
+        )
+        for row, column in enumerate(best.tolist())
+    ]
+
+
+def _number(
+    numbers: NDArray[np.float64] | None, half_width: float | None, row: int
+) -> dict[str, float]:
+    """Return the predicted number and its interval, where the release gives any."""
+    if numbers is None or half_width is None:
+        return {}
+    number = float(numbers[row])
+    return {"number": number, "number_low": number - half_width, "number_high": number + half_width}
+
+
 def _answers(
     classes: Sequence[str], probabilities: Mapping[str, NDArray[np.float64]], row: int
 ) -> dict[str, dict[str, object]]:
-    """Each model kind's own value and probability."""
+    """Each model kind's most probable class, and that of their combination."""
     answers: dict[str, dict[str, object]] = {}
     for kind, table in probabilities.items():
-        if kind != "combined":
-            best = int(np.argmax(table[row]))
-            answers[kind] = {
-                "value": classes[best],
-                "probability": round(float(table[row, best]), 6),
-            }
+        best = int(np.argmax(table[row]))
+        answers[kind] = {"value": classes[best], "probability": round(float(table[row, best]), 6)}
     return answers

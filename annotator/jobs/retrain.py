@@ -7,7 +7,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +21,22 @@ from annotator.jobs.training import (
     parallelism,
     preset_named,
     read_labelled,
+    trust_options,
 )
-from annotator.learn.evaluate import Validation, one_dataset_out, release_calibration
+from annotator.learn.cross_calibration import release_calibration
+from annotator.learn.evaluate import (
+    Validation,
+    one_dataset_out,
+)
 from annotator.learn.field_model import FieldModel, fit_field_model
 from annotator.learn.folds import take_cohort
 from annotator.learn.gate import GateOptions, judge
-from annotator.learn.labels import Ontology, lineages_of, make_labels
+from annotator.learn.labels import leaf_labels, lineages_of, make_labels, training_numbers
 from annotator.learn.metrics import metrics_of
+from annotator.learn.prediction_sets import dataset_quantile
 from annotator.learn.presets import Preset, configuration
+from annotator.learn.suspects import suspect_labels
+from annotator.learn.trust import curves, fit_trust
 from annotator.learn.versions import library_versions
 from annotator.logs import silent
 from annotator.store import registry, runs
@@ -38,7 +46,8 @@ from annotator.store.validation import held_out_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, GateVerdict, Metric
+    from annotator.domain import Cohort, GateVerdict, HeldOutPredictions, Metric
+    from annotator.learn.ontology import Ontology
     from annotator.settings import Settings
     from annotator.store.cohorts import ReadCohort
     from annotator.store.connection import Database
@@ -118,7 +127,7 @@ def retrain(
 def _retrain_alone(
     database: Database, settings: Settings, field: str, progress: Progress
 ) -> RetrainOutcome:
-    preset = preset_named(settings.preset)
+    preset = preset_named(settings.preset, field)
     try:
         read, ontology = read_labelled(database, field, settings)
     except AnnotatorError as error:
@@ -188,6 +197,11 @@ def _configuration(
             "gate_margin": settings.gate_margin,
             "baseline_margin": settings.baseline_margin,
         },
+        "trust": {
+            "target_precision": settings.target_precision,
+            "set_coverage": settings.set_coverage,
+            "maximum_novelty": settings.maximum_novelty,
+        },
         "learn_from_reviews": settings.learn_from_reviews,
         "seed": settings.seed,
     }
@@ -215,6 +229,7 @@ def _make_candidate(
         folds=folds_for(cohort, settings),
         parallel=parallelism(settings),
         progress=progress,
+        trust=trust_options(settings, cohort.field),
     )
     with database.connect() as connection:
         live = registry.live_release(connection, cohort.field)
@@ -243,10 +258,14 @@ def _fit_on_everything(
     ontology: Ontology,
     settings: Settings,
 ) -> FieldModel:
+    options = label_options(settings)
+    leaves = leaf_labels(cohort, ontology, options, labels)
     labelled = np.flatnonzero(labels != "")
     part = take_cohort(cohort, labelled)
     classes = validation.label_set.classes
-    return fit_field_model(
+    lineages = lineages_of(classes, ontology, FIELDS[cohort.field])
+    numbers, limits = training_numbers(part, validation.label_set, options)
+    model = fit_field_model(
         part.profiles,
         labels[labelled],
         part.dataset_ids,
@@ -254,10 +273,35 @@ def _fit_on_everything(
         cohort.field,
         preset,
         settings.seed,
-        release_calibration(validation, preset),
-        lineages=lineages_of(classes, ontology, FIELDS[cohort.field]),
+        release_calibration(validation.raw, preset),
+        lineages=lineages,
+        leaves=leaves[labelled],
+        numbers=numbers,
+        limits=limits,
         threads=parallelism(settings).threads,
     )
+    if not preset.calibrate:
+        return model
+    return replace(
+        model,
+        trust=fit_trust(validation.predictions, lineages, trust_options(settings, cohort.field)),
+        number_half_width=_number_half_width(validation.predictions, settings.set_coverage),
+    )
+
+
+def _number_half_width(held_out: HeldOutPredictions, coverage: float) -> float | None:
+    """Return half the width of the interval around predicted numbers.
+
+    It holds the true number of so many samples of new datasets; ``None`` where the
+    predictions are no closer than the means of what is already known.
+    """
+    if held_out.numbers is None:
+        return None
+    truth, predicted, known_mean = held_out.numbers.T
+    if np.abs(truth - predicted).mean() >= np.abs(truth - known_mean).mean():
+        return None
+    width = dataset_quantile(np.abs(truth - predicted), held_out.dataset_ids, coverage)
+    return width if np.isfinite(width) else None
 
 
 def _save(
@@ -292,6 +336,8 @@ def _save(
             candidate.model.to_artefacts(),
             candidate.validation.predictions,
             {candidate.validation.scheme: candidate.metrics},
+            curves=curves(candidate.validation.predictions),
+            suspicions=suspect_labels(candidate.validation.predictions),
         )
         if candidate.verdict.promoted:
             registry.promote(connection, release_id, reasons)

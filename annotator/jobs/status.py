@@ -103,6 +103,12 @@ def status_lines(report: StatusReport) -> str:
         )
     lines.append("")
     lines += [
+        f"no reliable model of {field.field}: release {field.refused_release_id} was refused;"
+        " model_card has the reasons"
+        for field in found.fields
+        if field.refused_release_id is not None
+    ]
+    lines += [
         f"last retraining of {field.field}: {field.last_run_status}"
         f" ({_when(field.last_run_started_at)})"
         + (f": {field.last_run_reason}" if field.last_run_reason else "")

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import FIELDS
+from annotator.domain import FIELDS, LabelScheme
 from annotator.errors import CohortError, InputError
 from annotator.learn.evaluate import Parallelism
-from annotator.learn.labels import LabelOptions, Ontology, ontology_or_built_in
-from annotator.learn.presets import PRESETS, Preset
+from annotator.learn.labels import LabelOptions
+from annotator.learn.ontology import Ontology, ontology_or_built_in
+from annotator.learn.presets import PRESETS, Preset, preset_for
 from annotator.learn.splits import choose_folds
+from annotator.learn.trust import TrustOptions
 from annotator.store.cohorts import ReadCohort, read_cohort, read_term_parents
 from annotator.store.schema import check_schema
 
@@ -31,8 +33,8 @@ def label_options(settings: Settings) -> LabelOptions:
     )
 
 
-def preset_named(name: str) -> Preset:
-    """Return the preset.
+def preset_named(name: str, field: str) -> Preset:
+    """Return the preset as it is for a field.
 
     Raises
     ------
@@ -41,7 +43,17 @@ def preset_named(name: str) -> Preset:
     """
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return preset_for(name, field)
+
+
+def trust_options(settings: Settings, field: str) -> TrustOptions:
+    """Return when samples of a field are to be answered."""
+    return TrustOptions(
+        settings.target_precision,
+        settings.set_coverage,
+        settings.maximum_novelty,
+        ordered_classes=FIELDS[field].scheme is LabelScheme.INTERVALS,
+    )
 
 
 def read_labelled(

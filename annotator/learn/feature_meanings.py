@@ -7,6 +7,7 @@ and whether a name without an arm is a stem-loop or a mature miRNA.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from annotator.learn.mirna_names import (
@@ -128,17 +129,34 @@ def read_features(
         Folded names to what they are called now.
     """
     for column in columns:
-        name = names[column]
-        spelt_kind = kind_as_spelt(name) if dialect.case_counts else ""
-        texts = members(name)
-        parts = tuple(_filled(text, spelt_kind, dialect) for text in texts)
-        now = tuple(
-            meaning
-            for text in ([folded(name)] if folded(name) in aliases else texts)
-            for meaning in _today(text, spelt_kind, dialect, aliases)
-        )
-        guessed = tuple(inferred(each) if isinstance(each, Mirna) else each for each in now)
-        yield Feature(column, frozenset(texts), spelt_kind, parts, now, guessed)
+        if aliases:
+            yield Feature(column, *_read(names[column], dialect, aliases))
+        else:
+            yield Feature(column, *_read_without_aliases(names[column], dialect))
+
+
+_Readings = tuple[
+    frozenset[str], str, "tuple[Meaning, ...]", "tuple[Meaning, ...]", "tuple[Meaning, ...]"
+]
+
+
+# The names of a model are read again for every sample that is matched by itself.
+@lru_cache(maxsize=100_000)
+def _read_without_aliases(name: str, dialect: Dialect) -> _Readings:
+    return _read(name, dialect, {})
+
+
+def _read(name: str, dialect: Dialect, aliases: Mapping[str, str]) -> _Readings:
+    spelt_kind = kind_as_spelt(name) if dialect.case_counts else ""
+    texts = members(name)
+    parts = tuple(_filled(text, spelt_kind, dialect) for text in texts)
+    now = tuple(
+        meaning
+        for text in ([folded(name)] if folded(name) in aliases else texts)
+        for meaning in _today(text, spelt_kind, dialect, aliases)
+    )
+    guessed = tuple(inferred(each) if isinstance(each, Mirna) else each for each in now)
+    return frozenset(texts), spelt_kind, parts, now, guessed
 
 
 def _filled(text: str, spelt_kind: str, dialect: Dialect) -> Meaning:

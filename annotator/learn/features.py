@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import FeatureKind, Profiles
 from annotator.errors import CohortError
-from annotator.learn.presets import LOG_RPM, MINMAX, STANDARD, FeatureOptions
+from annotator.learn.alignment import aligned_counts, feature_coverage, total_reads
+from annotator.learn.presets import LOG_RPM, MINMAX, PARETO, STANDARD, FeatureOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,28 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
+    from annotator.domain import Profiles
 
-def total_reads(profiles: Profiles) -> NDArray[np.float64]:
-    """Return each sample's reads over all its sRNA features, shape ``(samples,)``."""
-    is_srna = (profiles.kinds == FeatureKind.SRNA.value).astype(np.float64)
-    return np.asarray(profiles.counts @ is_srna, dtype=np.float64)
-
-
-def aligned_counts(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the counts of named features, 0 for those that the profiles lack.
-
-    Returns
-    -------
-    NDArray[float32]
-        Shape ``(samples, len(names))``.
-    """
-    column = {name: position for position, name in enumerate(profiles.features.tolist())}
-    found = [(position, column[name]) for position, name in enumerate(names) if name in column]
-    aligned = np.zeros((profiles.counts.shape[0], len(names)), dtype=np.float32)
-    if found:
-        positions, columns = np.array(found, dtype=np.int64).T
-        aligned[:, positions] = profiles.counts[:, columns].toarray()
-    return aligned
+__all__ = [
+    "FittedFeatures",
+    "aligned_counts",
+    "feature_coverage",
+    "fit_features",
+    "reads_per_million",
+    "total_reads",
+]
 
 
 def reads_per_million(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -103,8 +91,9 @@ class FittedFeatures:
         Parameters
         ----------
         profiles
-            May have other features, in another order: they are aligned by
-            name, and absent ones count as 0 reads.
+            May have other features, in another order and in another namespace:
+            they are aligned by :mod:`annotator.learn.alignment`, and absent
+            ones count as 0 reads.
 
         Returns
         -------
@@ -116,6 +105,7 @@ class FittedFeatures:
 
 def _normalise(rpm: NDArray[np.float32], options: FeatureOptions) -> NDArray[np.float32]:
     if options.normalisation == LOG_RPM:
+        rpm *= np.float32(1 / options.pseudocount)
         np.log1p(rpm, out=rpm)
         rpm *= np.float32(1 / np.log(2))
     return rpm
@@ -170,9 +160,11 @@ def fit_features(
     if options.scaling == MINMAX:
         # As scikit-learn's MinMaxScaler: unseen values may leave [0, 1].
         offset, spread = values.min(axis=0), np.ptp(values, axis=0)
-    elif options.scaling == STANDARD:
+    elif options.scaling in (STANDARD, PARETO):
         offset = values.mean(axis=0, dtype=np.float64).astype(np.float32)
         spread = values.std(axis=0, dtype=np.float64).astype(np.float32)
+        if options.scaling == PARETO:
+            np.sqrt(spread, out=spread)
     else:
         offset, spread = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
     scale = np.divide(1, spread, out=np.ones_like(spread), where=spread > 0)

@@ -82,6 +82,7 @@ class NameTable:
     renumbered: Mapping[tuple[str, str], str]
 
 
+@lru_cache(maxsize=100_000)
 def folded(name: str) -> str:
     """Return a name's first word in lower case, with ``-`` for ``.`` and ``_``.
 
@@ -94,6 +95,7 @@ def folded(name: str) -> str:
     return words[0].lower().replace(".", "-").replace("_", "-") if words else ""
 
 
+@lru_cache(maxsize=100_000)
 def kind_as_spelt(name: str) -> str:
     """Return ``mature`` for ``miR`` or a name with an arm, ``stem-loop`` for ``mir``, else empty.
 
@@ -130,6 +132,7 @@ def parsed(text: str) -> Mirna | None:
     return Mirna(part["species"], part["family"], part["number"], part["copy"], arm, kind)
 
 
+@lru_cache(maxsize=100_000)
 def members(name: str) -> tuple[str, ...]:
     """Return the folded names that a merged name joins; one for any other name.
 
@@ -139,12 +142,16 @@ def members(name: str) -> tuple[str, ...]:
     ('hsa-let-7a-5p', 'hsa-let-7c-5p')
     >>> members("hsa-miR-199a-3p|hsa-miR-199b-3p")
     ('hsa-mir-199a-3p', 'hsa-mir-199b-3p')
+    >>> members("MIMAT0000062/MIMAT0000064")
+    ('mimat0000062', 'mimat0000064')
     >>> members("rRNA/tRNA")
     ('rrna/trna',)
     """
     text = folded(name)
     first, *rest = _SEPARATOR.split(text)
     said = parsed(first)
+    if rest and said is None and _ACCESSION.fullmatch(first):
+        return tuple(dict.fromkeys([first, *rest]))
     if not rest or said is None:
         return (text,)
     species = f"{said.species}-" if said.species else ""

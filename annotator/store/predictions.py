@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
 from annotator.errors import LeaseLostError
 from annotator.store.events import add_event
+from annotator.store.plain_json import dumps
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
@@ -60,11 +60,14 @@ returning prediction_id
 _INSERT = """
 insert into annotator.prediction (
     sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
-    confidence, status, reason, novelty, models, top_features, annotation_run_id
+    confidence, status, reason, novelty, models, top_features, annotation_run_id,
+    prediction_set, set_coverage, known_features, number, number_low, number_high
 ) values (
     %(sample_id)s, %(dataset_id)s, %(field)s, %(release_id)s, %(input_hash)s,
     %(sample_updated_at)s, %(value)s, %(lineage)s, %(confidence)s, %(status)s, %(reason)s,
-    %(novelty)s, %(models)s, %(top_features)s, %(annotation_run_id)s
+    %(novelty)s, %(models)s, %(top_features)s, %(annotation_run_id)s,
+    %(prediction_set)s, %(set_coverage)s, %(known_features)s, %(number)s, %(number_low)s,
+    %(number_high)s
 )
 returning prediction_id
 """
@@ -188,18 +191,6 @@ def _keep_lease(conn: psycopg.Connection, names: dict[str, Any]) -> None:
         )
 
 
-def _plain(value: object) -> object:
-    """Turn a NumPy scalar into what JSON knows."""
-    item = getattr(value, "item", None)
-    if item is None:
-        raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
-    return item()
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, default=_plain, allow_nan=False)
-
-
 def _row(
     prediction: SamplePrediction, release_id: int, annotation_run_id: int
 ) -> dict[str, object]:
@@ -217,10 +208,16 @@ def _row(
         "reason": prediction.reason,
         "novelty": prediction.novelty,
         "models": Jsonb(
-            {kind: dict(said) for kind, said in prediction.models.items()}, dumps=_dumps
+            {kind: dict(said) for kind, said in prediction.models.items()}, dumps=dumps
         ),
         "top_features": list(prediction.top_features),
         "annotation_run_id": annotation_run_id,
+        "prediction_set": list(prediction.prediction_set),
+        "set_coverage": prediction.set_coverage,
+        "known_features": prediction.known_features,
+        "number": prediction.number,
+        "number_low": prediction.number_low,
+        "number_high": prediction.number_high,
     }
 
 

@@ -12,12 +12,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain import Artefact, HeldOutPredictions, Metric
+from annotator.domain import Artefact, Curve, HeldOutPredictions, LabelSuspicion, Metric
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
 from annotator.store.runs import insert_metrics, require_running
 from annotator.store.transactions import committed
-from annotator.store.validation import copy_held_out
+from annotator.store.validation import copy_held_out, copy_suspicions, insert_curves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +63,8 @@ def save_candidate(
     artefacts: Sequence[Artefact],
     held_out: HeldOutPredictions,
     metrics: Mapping[str, Sequence[Metric]],
+    curves: Sequence[Curve] = (),
+    suspicions: Sequence[LabelSuspicion] = (),
 ) -> int:
     """Store a candidate with its models, held-out predictions and figures, or nothing.
 
@@ -84,6 +86,10 @@ def save_candidate(
         Predictions on samples that the models had not seen.
     metrics
         Validation scheme to figures.
+    curves
+        Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
+    suspicions
+        Labels of held-out samples that are probably wrong.
 
     Returns
     -------
@@ -135,6 +141,8 @@ def save_candidate(
         copy_held_out(conn, run_id, held_out)
         for scheme, figures in metrics.items():
             insert_metrics(conn, run_id, scheme, figures)
+        insert_curves(conn, run_id, next(iter(metrics), "held-out"), curves)
+        copy_suspicions(conn, run_id, held_out, suspicions)
     return release_id
 
 

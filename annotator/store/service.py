@@ -42,6 +42,9 @@ class FieldStatus:
         Current answers; what curators decided is not taken away from them.
     quarantined
         Samples that cannot be used as they are now.
+    refused_release_id
+        The newest release, where the gate refused it and nothing is live: there
+        is no reliable model.
     """
 
     field: str
@@ -57,6 +60,7 @@ class FieldStatus:
     suggested: int
     abstained: int
     quarantined: int
+    refused_release_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +253,11 @@ with live as (
     from annotator.release r
     join annotator.training_run t using (run_id)
     where r.status = 'live'
+), newest_release as (
+    select distinct on (r.field) r.field, r.release_id, r.status
+    from annotator.release r
+    where r.status <> 'candidate'
+    order by r.field, r.release_id desc
 ), newest_run as (
     select distinct on (t.field) t.field, t.status::text as status, t.reason, t.started_at
     from annotator.training_run t
@@ -284,9 +293,12 @@ select
     newest_run.status, newest_run.reason, newest_run.started_at,
     coalesce(queue.leased, 0),
     coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
-    coalesce(unusable.quarantined, 0)
+    coalesce(unusable.quarantined, 0),
+    case when newest_release.status = 'rejected' and live.release_id is null
+        then newest_release.release_id end
 from unnest(%s::text[]) with ordinality as named (field, place)
 left join live using (field)
+left join newest_release using (field)
 left join newest_run using (field)
 left join queue using (field)
 left join answer using (field)

@@ -18,6 +18,7 @@ grant select on all tables in schema annotator to annotator_daemon;
 grant insert on
     annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
     annotator.artefact, annotator.validation_prediction, annotator.metric,
+    annotator.validation_curve, annotator.label_suspicion,
     annotator.annotation_run, annotator.prediction, annotator.contribution,
     annotator.quarantine, annotator.event
 to annotator_daemon;
@@ -32,9 +33,10 @@ grant delete on annotator.artefact to annotator_daemon;
 -- Readers and curators: everything but the models themselves.
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
-    annotator.suspect_annotation, annotator.model_card, annotator.contribution,
+    annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,
-    annotator.metric, annotator.validation_prediction, annotator.cohort,
+    annotator.metric, annotator.validation_prediction, annotator.validation_curve,
+    annotator.label_suspicion, annotator.cohort,
     annotator.cohort_sample, annotator.training_run, annotator.release,
     annotator.annotation_run, annotator.work, annotator.heartbeat, annotator.tick,
     annotator.alembic_version

@@ -15,7 +15,7 @@ from annotator.jobs.annotate import annotate
 from annotator.jobs.live_models import LiveModels
 from annotator.jobs.retrain import retrain
 from annotator.learn.field_model import FieldModel
-from annotator.learn.labels import Ontology
+from annotator.learn.ontology import Ontology
 from annotator.learn.presets import PRESETS
 from annotator.store.mirror import apply_import
 from annotator.store.registry import live_release, load_artefacts

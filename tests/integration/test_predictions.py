@@ -198,6 +198,32 @@ def test_takes_numbers_as_numpy_makes_them(
     ]
 
 
+def test_how_far_an_answer_may_be_trusted_is_kept(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b")
+    release = add_release(connection)
+    a, b = take(daemon, "w1", release)
+    trusted = replace(
+        answer(a),
+        prediction_set=("liver", 'odd "name", {here}'),
+        set_coverage=0.9,
+        known_features=np.float64(0.75),
+        number=np.float32(40.5),
+        number_low=30.25,
+        number_high=51.0,
+    )
+    write(daemon, "w1", release, [trusted, answer(b)])
+    assert run(
+        connection,
+        "select prediction_set, set_coverage, known_features, number, number_low, number_high"
+        " from annotator.suggestion order by sample_id",
+    ) == [
+        (["liver", 'odd "name", {here}'], 0.9, 0.75, 40.5, 30.25, 51.0),
+        ([], None, None, None, None, None),
+    ]
+
+
 def test_a_new_release_answers_anew_and_the_old_answer_is_history(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:

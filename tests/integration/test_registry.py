@@ -6,13 +6,21 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import Artefact, HeldOutPredictions, Metric
+from annotator.domain import (
+    Artefact,
+    Curve,
+    CurvePoint,
+    HeldOutPredictions,
+    LabelSuspicion,
+    Metric,
+)
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
 from annotator.store import registry, runs, validation
 
@@ -238,6 +246,83 @@ def test_held_out_predictions_come_back_ordered_by_sample_in_every_kind(
     np.testing.assert_array_equal(found.truth, given.truth)
     for kind, values in given.probabilities.items():
         np.testing.assert_allclose(found.probabilities[kind], values, atol=1e-7)
+
+
+def test_novelty_comes_back_with_the_held_out_predictions(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    given = held_out()
+    novelty = np.array([0.1, 2.5, 1.0 / 3.0, 0.0, 7.0, 1e-9])
+    for stored, expected in ((novelty, novelty), (None, None)):
+        run_id = start(daemon)
+        kept = replace(given, novelty=stored)
+        registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, kept, {})
+        found = validation.held_out_of(daemon, run_id)
+        assert found is not None
+        if expected is None:
+            assert found.novelty is None
+        else:
+            assert found.novelty is not None
+            assert found.novelty.dtype == np.float64
+            np.testing.assert_array_equal(found.novelty, expected)
+    assert run(
+        connection,
+        "select model_kind, count(novelty) from annotator.validation_prediction"
+        " group by 1 order by 1",
+    ) == [("combined", 6), ("network", 6)]
+
+
+CURVES = (
+    Curve("reliability", "combined", (CurvePoint(0.25, 0.5, 2), CurvePoint(0.75, 1.0, 4))),
+    Curve("risk_coverage", "combined", (CurvePoint(1.0, 0.25, 6),)),
+    Curve("risk_coverage", "network", ()),
+)
+
+
+def test_curves_and_suspect_labels_are_stored_with_a_candidate(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    suspicions = (
+        LabelSuspicion("s004", "liver", "skin", np.float64(0.875), 1, {"same": np.int64(37)}),
+        LabelSuspicion("s001", "liver", "brain", 0.5, 2, {}),
+    )
+    release_id = registry.save_candidate(
+        daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
+        curves=CURVES, suspicions=suspicions,
+    )  # fmt: skip
+    assert run(
+        connection,
+        "select release_id, field, status, scheme, model_kind, curve, position, x, y, samples"
+        " from annotator.curve",
+    ) == [
+        (release_id, "tissue", "candidate", "one-dataset-out", "combined", *point)
+        for point in (
+            ("reliability", 1, 0.25, 0.5, 2),
+            ("reliability", 2, 0.75, 1.0, 4),
+            ("risk_coverage", 1, 1.0, 0.25, 6),
+        )
+    ]
+    assert run(
+        connection,
+        "select sample_id, dataset_id, label, predicted, suspicion, rank, evidence"
+        " from annotator.label_suspicion order by rank",
+    ) == [
+        ("s004", "D1", "liver", "skin", 0.875, 1, {"same": 37}),
+        ("s001", "D1", "liver", "brain", 0.5, 2, {}),
+    ]
+
+
+def test_suspect_labels_of_samples_that_were_not_held_out_are_refused(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    stranger = LabelSuspicion("s999", "liver", "skin", 0.9, 1, {})
+    with pytest.raises(NeedsPersonError, match=r"1 suspect labels .*s999"):
+        registry.save_candidate(
+            daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
+            CURVES, [stranger],
+        )  # fmt: skip
+    for table in ("release", "validation_prediction", "metric", "validation_curve"):
+        assert run(connection, f"select count(*) from annotator.{table}") == [(0,)]
 
 
 def test_there_are_no_held_out_predictions_without_a_release(

@@ -130,15 +130,12 @@ def test_times_without_a_zone_are_the_same_for_every_reader(
     curator, connection, reviewable
 ) -> None:
     column = "alter table atlas.sample alter column updated_at"
-    views = Path(__file__).parents[2] / "migrations" / "sql" / "0001_views.sql"
-    text = views.read_text(encoding="utf-8")
-    start = text.index("create view annotator.suggestion")
+    views = Path(__file__).parents[2] / "migrations" / "sql" / "0002_views.sql"
     for view in ("suspect_annotation", "review_queue", "suggestion"):
         connection.execute(f"drop view annotator.{view}")
     connection.execute(f"{column} drop default")
     connection.execute(f"{column} type timestamp")
-    end = text.index("create view annotator.model_card")
-    connection.execute(text[start:end].encode())
+    connection.execute(views.read_bytes())
     connection.execute("grant select on suggestion, review_queue to annotator_curator")
     connection.commit()
 
@@ -279,20 +276,46 @@ def test_suspects_and_model_cards(connection, reviewable) -> None:
         " 'liver', 0.95, '{0.95,0.05}' from training_run"
     )
     connection.execute(
-        "insert into metric select run_id, 'one dataset out', 'combined', 'accuracy', '', 0.75, 4,"
-        " 2 from training_run"
+        "insert into metric select run_id, 'one dataset out', kind, name, '', value, 4, 2"
+        " from training_run cross join (values ('combined', 'accuracy', 0.75),"
+        " ('combined', 'precision', 0.96), ('combined', 'answered', 0.7),"
+        " ('combined', 'prediction_set_coverage', 0.91), ('combined', 'auc', 0.8),"
+        " ('combined', 'expected_calibration_error', 0.03), ('forest', 'auc', 0.9),"
+        " ('forest', 'precision', 0.99)) as figure (kind, name, value)"
+    )
+    connection.execute(
+        "insert into label_suspicion select run_id, made.sample, 'D2', 'lung', 'liver', 0.5,"
+        " made.rank, '{\"network\": 0.9}' from training_run"
+        " cross join (values ('d', 2), ('e', 1)) as made (sample, rank)"
     )
     connection.execute(
         "with made as (insert into cohort (field, hash, samples, datasets)"
         " values ('tissue', repeat('0', 64), 1, 1) returning cohort_id),"
-        " member as (insert into cohort_sample select cohort_id, 'd', 'D2', 'blood', 'lung'"
-        " from made)"
+        " member as (insert into cohort_sample select cohort_id, sample_id, 'D2', 'blood', 'lung'"
+        " from made cross join (values ('d'), ('e')) as labelled (sample_id))"
         " update training_run set cohort_id = made.cohort_id from made"
     )
-    query = "select sample_id, label, predicted, confidence from suspect_annotation"
-    assert connection.execute(query).fetchall() == [("d", "lung", "liver", 0.95)]
+    connection.execute(
+        "insert into sample (sample_id, dataset_id) values ('e', 'D2');"
+        "insert into annotation (sample_id, field, value) values ('e', 'tissue', 'blood')"
+    )
+    query = (
+        "select sample_id, dataset_id, field, label, predicted, confidence, suspicion, rank,"
+        " evidence from suspect_annotation"
+    )
+    assert connection.execute(query).fetchall() == [
+        ("e", "D2", "tissue", "lung", "liver", None, 0.5, 1, {"network": 0.9}),
+        ("d", "D2", "tissue", "lung", "liver", 0.95, 0.5, 2, {"network": 0.9}),
+    ]
+    connection.execute("update annotation set value = 'lung' where sample_id = 'e'")
+    assert [row[0] for row in connection.execute(query)] == ["d"]
     for changed in ("update annotation set value = 'liver'", "delete from annotation"):
         connection.execute(changed)
         assert connection.execute(query).fetchall() == []
-    query = "select status, accuracy, held_out_samples, by_kind from model_card"
-    assert connection.execute(query).fetchall() == [("live", 0.75, 4, {"combined": 0.75})]
+    query = (
+        "select status, accuracy, held_out_samples, by_kind, precision, answered,"
+        " prediction_set_coverage, expected_calibration_error, auc from model_card"
+    )
+    assert connection.execute(query).fetchall() == [
+        ("live", 0.75, 4, {"combined": 0.75}, 0.96, 0.7, 0.91, 0.03, 0.8)
+    ]

@@ -37,6 +37,7 @@ select 'column ' || a.attrelid::regclass || '.' || a.attname || ' ' || a.atttypi
 from pg_attribute a join pg_class c on c.oid = a.attrelid
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where c.relnamespace::regnamespace::text in ('annotator', 'atlas') and a.attnum > 0
+    and not a.attisdropped
     and c.relkind in ('r', 'v')
 union all
 select 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
@@ -91,6 +92,121 @@ def test_migrating_again_changes_nothing(database) -> None:
 def test_downgrading_an_empty_database_does_nothing(empty_database) -> None:
     downgrade(empty_database)
     assert catalogue(empty_database) == []
+
+
+# -- from a released schema, and back ---------------------------------------------------
+
+_TAKE_RIGHTS = """
+revoke all on all tables in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on all functions in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on schema annotator from annotator_daemon, annotator_curator, annotator_reader;
+revoke all on all tables in schema atlas
+    from annotator_daemon, annotator_curator, annotator_reader;
+revoke all on function atlas.feature_expression(text)
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on schema atlas from annotator_daemon, annotator_curator, annotator_reader;
+"""
+
+_ROWS = """
+insert into atlas.dataset (dataset_id) values ('D1');
+insert into atlas.sample (sample_id, dataset_id) values ('a', 'D1'), ('b', 'D1'), ('c', 'D1');
+insert into atlas.annotation (sample_id, field, value)
+values ('b', 'tissue', 'blood'), ('c', 'tissue', 'lung');
+insert into annotator.cohort (field, hash, samples, datasets)
+values ('tissue', repeat('0', 64), 2, 1);
+insert into annotator.cohort_sample
+select cohort_id, sample_id, 'D1', value, value from annotator.cohort, atlas.annotation;
+insert into annotator.training_run (field, preset, seed, host, status, finished_at, cohort_id)
+select 'tissue', 'default', 1, 'here', 'succeeded', now(), cohort_id from annotator.cohort;
+insert into annotator.release (field, run_id, status, classes, features, promoted_at)
+select 'tissue', run_id, 'live', '{blood,lung}', 10, now() from annotator.training_run;
+insert into annotator.validation_prediction
+    (run_id, sample_id, dataset_id, model_kind, fold, truth, value, probability, probabilities)
+select run_id, sample_id, 'D1', 'combined', 0, value, 'lung', 0.75, '{0.25,0.75}'
+from annotator.training_run, atlas.annotation;
+insert into annotator.prediction (
+    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
+    confidence, status, models
+)
+select 'a', 'D1', 'tissue', release_id, repeat('0', 64), updated_at, 'lung', '{lung,organ}', 0.9,
+    'suggested', '{"network": {"value": "lung", "probability": 0.9}}'
+from annotator.release, atlas.sample where sample_id = 'a';
+"""
+
+_VIEWS = ("suggestion", "review_queue", "suspect_annotation", "model_card")
+
+
+def at_revision(database: Database, revision: str) -> None:
+    with schema._only_one(database) as conn:
+        schema._ensure_roles(conn)
+    schema._run_alembic(database, "upgrade", revision)
+
+
+def shown(database: Database, columns: dict[str, list[str]], user: str | None = None):
+    """What the views show in these of their columns."""
+    with database.connect(user=user) as conn:
+        return {
+            view: conn.execute(f"select {', '.join(names)} from annotator.{view}").fetchall()
+            for view, names in columns.items()
+        }
+
+
+def columns_of(database: Database) -> dict[str, list[str]]:
+    with database.connect() as conn:
+        return {
+            view: [
+                c.name for c in conn.execute(f"select * from annotator.{view}").description or ()
+            ]
+            for view in _VIEWS
+        }
+
+
+def test_a_released_schema_is_brought_up_with_its_rows_and_what_hangs_on_it(
+    empty_database,
+) -> None:
+    at_revision(empty_database, "0001")
+    with empty_database.connect() as conn:
+        conn.execute(_ROWS)
+        conn.execute("create view public.mine as select * from annotator.review_queue")
+    columns = columns_of(empty_database)
+    before = shown(empty_database, columns)
+    assert [len(before[view]) for view in _VIEWS] == [1, 1, 1, 1]
+    assert before["suspect_annotation"][0][:2] == ("b", "D1")
+
+    assert migrate(empty_database) == ("0001", REQUIRED_REVISION)
+
+    assert shown(empty_database, columns, "annotator_reader") == before
+    for view, names in columns_of(empty_database).items():
+        assert names[: len(columns[view])] == columns[view]  # added at the end only
+    with empty_database.connect() as conn:
+        assert conn.execute("select count(*) from public.mine").fetchone() == (1,)
+        added = "select prediction_set, set_coverage, known_features, number from suggestion"
+        assert conn.execute(added).fetchall() == [([], None, None, None)]
+        added = "select suspicion, rank, evidence from suspect_annotation"
+        assert conn.execute(added).fetchall() == [(0.75, 1, {})]
+
+
+def test_going_back_to_a_released_schema_leaves_its_rows_and_nothing_else(empty_database) -> None:
+    at_revision(empty_database, "0001")
+    with empty_database.connect() as conn:
+        conn.execute(_ROWS)
+        conn.execute(_TAKE_RIGHTS)
+    before, columns = catalogue(empty_database), columns_of(empty_database)
+    rows = shown(empty_database, columns)
+    migrate(empty_database)
+
+    downgrade(empty_database, "0001")
+
+    assert shown(empty_database, columns, "annotator_curator") == rows
+    with empty_database.connect(user="annotator_curator") as conn:
+        accepted = conn.execute("select decision from annotator.accept_dataset('D1', 'tissue')")
+        assert accepted.fetchall() == [("accepted",)]
+    with empty_database.connect() as conn:
+        conn.execute(_TAKE_RIGHTS)
+    assert catalogue(empty_database) == before
+    assert migrate(empty_database) == ("0001", REQUIRED_REVISION)
 
 
 def test_five_at_once_all_succeed(empty_database) -> None:

@@ -181,7 +181,7 @@ def test_the_state_of_an_empty_database(
     assert (found.samples, found.datasets) == (0, 0)
     assert [status.field for status in found.fields] == ["tissue", "sex", "age"]
     assert found.fields[0] == service.FieldStatus(
-        "tissue", None, None, None, None, None, None, None, 0, 0, 0, 0, 0
+        "tissue", None, None, None, None, None, None, None, 0, 0, 0, 0, 0, None
     )
     assert (found.daemons, found.last_annotation_run, found.failures) == ((), None, ())
 
@@ -260,6 +260,34 @@ def test_the_state_of_a_working_database(
     assert found.last_annotation_run.worker == "w1"
     assert [event.detail.get("number") for event in found.failures] == [6, 5, 4, 3, 2]
     assert {event.subject for event in found.failures} == {"sex"}
+
+
+def test_a_field_whose_newest_release_was_refused_has_no_reliable_model(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    def release(status: str) -> int:
+        made = run(
+            connection,
+            "with t as (insert into annotator.training_run"
+            " (field, preset, status, seed, host, finished_at)"
+            " values ('sex', 'default', 'succeeded', 1, 'here', now()) returning run_id)"
+            " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
+            " select 'sex', run_id, %s, '{female,male}', 5, now() from t returning release_id",
+            status,
+        )
+        return int(made[0][0])
+
+    def refused() -> int | None:
+        return service.snapshot(daemon).fields[1].refused_release_id
+
+    release("rejected")
+    second = release("rejected")
+    release("candidate")
+    assert refused() == second
+    release("live")
+    assert refused() is None
+    release("rejected")
+    assert refused() is None
 
 
 def test_reading_leaves_no_transaction_open(

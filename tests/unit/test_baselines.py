@@ -6,8 +6,8 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain import Cohort, Profiles
 from annotator.learn.baselines import baseline_predictions
-from annotator.learn.labels import Ontology
 from annotator.learn.metrics import predicted_classes
+from annotator.learn.ontology import Ontology
 
 SEXES = ("female", "male")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from annotator.errors import InputError
 from annotator.learn.feature_names import APPROXIMATE, MatchKind, match_features
-from annotator.learn.mirna_names import name_table, written
+from annotator.learn.mirna_names import members, name_table, written
 
 NUMBERS = ["1", "9", "16", "21", "126", "133a", "133b", "203a", "302b", "451a", "9001", "9002a"]
 """Some that the shipped table knows, and two that it does not."""
@@ -61,6 +61,13 @@ any_name = st.one_of(
     mature_names().map(str.upper),
     mature_names().map(lambda name: name[4:]),
 )
+
+
+def joined(name):
+    """Return what a name joins: the order of its parts is not told apart by spelling."""
+    return frozenset(members(name))
+
+
 name_lists = st.lists(any_name, max_size=14, unique=True)
 
 
@@ -109,7 +116,7 @@ def test_nothing_is_counted_twice_and_equal_names_win(model, given_names):
 
 @given(
     st.lists(
-        st.one_of(mature_names(), merged_names(), stem_loop_names), max_size=14, unique_by=str.lower
+        st.one_of(mature_names(), merged_names(), stem_loop_names), max_size=14, unique_by=joined
     )
 )
 def test_capitals_change_nothing(names):
@@ -122,7 +129,9 @@ def test_capitals_change_nothing(names):
     }
 
 
-@given(st.lists(st.one_of(mature_names(), merged_names()), min_size=1, max_size=14, unique=True))
+@given(
+    st.lists(st.one_of(mature_names(), merged_names()), min_size=1, max_size=14, unique_by=joined)
+)
 def test_lower_case_and_dots_change_nothing_where_arms_tell_what_is_mature(names):
     for written_otherwise in (str.lower, lambda name: name.replace("-", ".")):
         others = [written_otherwise(name) for name in names]
@@ -185,6 +194,12 @@ def test_accessions_symbols_and_renamed_ones():
         ("hsa-let-7a-5p/7c-5p", "MIMAT0000062", "merged"),
         ("hsa-let-7a-5p/7c-5p", "mimat0000064_1", "merged"),
     }
+
+
+def test_merged_accessions():
+    merged = "MIMAT0000062/MIMAT0000064"
+    assert found(["hsa-let-7a-5p/7c-5p"], [merged]) == {("hsa-let-7a-5p/7c-5p", merged, "alias")}
+    assert found([merged], ["hsa-let-7c-5p"]) == {(merged, "hsa-let-7c-5p", "merged")}
 
 
 def test_two_names_for_one_mirna_are_counted_once():

@@ -74,10 +74,21 @@ def test_min_max_is_scikit_learns() -> None:
 
 def test_standard_scaling_is_scikit_learns_with_clipping() -> None:
     training, unseen = random_profiles(1), random_profiles(2)
-    fitted = fit_features(training, PRESETS["default"].features, BOTH)
+    options = FeatureOptions("log_rpm", "standard", maximum_zero_share=0.9, clip=2)
+    fitted = fit_features(training, options, BOTH)
     scaler = StandardScaler().fit(np.log2(1 + reads_per_million(training, fitted.names)))
     expected = scaler.transform(np.log2(1 + reads_per_million(unseen, fitted.names)))
-    np.testing.assert_allclose(fitted.transform(unseen), expected.clip(-5, 5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fitted.transform(unseen), expected.clip(-2, 2), rtol=1e-4, atol=1e-4)
+
+
+def test_pareto_scaling_divides_by_the_square_root_of_the_deviation() -> None:
+    training, unseen = random_profiles(1), random_profiles(2)
+    options = FeatureOptions("log_rpm", "pareto", maximum_zero_share=0.9, pseudocount=10)
+    fitted = fit_features(training, options, BOTH)
+    known = np.log2(1 + reads_per_million(training, fitted.names) / 10)
+    expected = np.log2(1 + reads_per_million(unseen, fitted.names) / 10)
+    expected = (expected - known.mean(axis=0)) / np.sqrt(known.std(axis=0))
+    np.testing.assert_allclose(fitted.transform(unseen), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_constant_feature_does_not_divide_by_zero() -> None:

@@ -11,14 +11,16 @@ from scipy.sparse import csr_matrix
 from annotator.domain import FIELDS, Cohort, Profiles
 from annotator.errors import InputError
 from annotator.learn.labels import (
-    BUILT_IN_GROUPING,
     LabelOptions,
-    Ontology,
-    built_in_ontology,
     interval_names,
     interval_of,
     lineages_of,
     make_labels,
+)
+from annotator.learn.ontology import (
+    BUILT_IN_GROUPING,
+    Ontology,
+    built_in_ontology,
     ontology_or_built_in,
 )
 

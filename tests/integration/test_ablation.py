@@ -1,0 +1,178 @@
+"""What contaminants add, on a real database and a simulated atlas that has some."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from annotator.atlas.simulate import SimulationOptions, simulate_atlas
+from annotator.cli import command_line
+from annotator.domain import FeatureKind
+from annotator.errors import InputError
+from annotator.jobs import ablation as ablation_job
+from annotator.jobs.ablation import ablate, ablation_table, as_json
+from annotator.learn import presets
+from annotator.learn.presets import PRESETS, ForestOptions
+from annotator.store.mirror import apply_import
+
+ATLAS = simulate_atlas(
+    SimulationOptions(samples=120, datasets=12, srnas=120, contaminants=30, seed=5)
+)
+LIGHT = replace(
+    PRESETS["paper"],
+    network=None,
+    boosting=None,
+    forest=ForestOptions(first_trees=4, trees=10, top_features=40, down_sample=False),
+)
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch):
+    """A forest only: what is tested here is what the comparison does with it."""
+    monkeypatch.setitem(PRESETS, "default", LIGHT)
+    monkeypatch.setattr(presets, "OF_FIELD", {})
+
+
+@pytest.fixture
+def job_settings(settings):
+    return replace(settings, folds=3, workers=1)
+
+
+def load(database, kinds=tuple(FeatureKind), blank_contaminants=()):
+    for kind in kinds:
+        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
+        counts = ATLAS.profiles.counts[:, columns].tolil()
+        if kind is FeatureKind.CONTAMINANT:
+            for row in blank_contaminants:
+                counts[row] = 0
+        with database.connect() as connection:
+            apply_import(
+                connection,
+                samples=ATLAS.samples,
+                feature_names=list(ATLAS.profiles.features[columns]),
+                kind=kind.value,
+                batches=[(tuple(ATLAS.profiles.sample_ids), counts.tocsr())],
+                terms=ATLAS.terms,
+            )
+            connection.commit()
+
+
+def figures(ablation, name):
+    """Of the combination; of the set without features, of the majority."""
+    return {
+        metric.name: metric
+        for metric in ablation.metrics[name]
+        if not metric.class_name and metric.model_kind in ("combined", "majority")
+    }
+
+
+@pytest.mark.parametrize("scheme", ["cv", "one-dataset-out"])
+def test_the_three_see_the_same_samples_and_other_features(
+    database, job_settings, scheme, monkeypatch
+):
+    load(database)
+    seen = {}
+    for name in ("cross_validate", "one_dataset_out"):
+        original = getattr(ablation_job, name)
+
+        def watched(*arguments, feature_kinds, original=original, **options):
+            found = original(*arguments, feature_kinds=feature_kinds, **options)
+            seen[feature_kinds] = found.predictions
+            return found
+
+        monkeypatch.setattr(ablation_job, name, watched)
+    progress = []
+    found = ablate(
+        database,
+        job_settings,
+        "sex",
+        scheme,
+        progress=lambda done, total: progress.append((done, total)),
+    )
+    assert found.scheme == scheme
+    assert list(found.metrics) == ["sRNAs", "contaminants", "both", "none"]
+    srnas, contaminants, both = seen.values()
+    assert srnas.sample_ids.tolist() == both.sample_ids.tolist() == contaminants.sample_ids.tolist()
+    assert srnas.folds.tolist() == both.folds.tolist() == contaminants.folds.tolist()
+    said = [one.probabilities["forest"] for one in (srnas, contaminants, both)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert not np.array_equal(said[first], said[second])
+    assert progress[0] == (0, 9)
+    assert progress[-1] == (9, 9)
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+    assert {"accuracy", "balanced_accuracy", "auc"} <= set(figures(found, "both"))
+
+
+def test_tissues_show_in_srnas_and_the_table_says_so(database, job_settings):
+    load(database)
+    found = ablate(database, job_settings, "tissue", "one-dataset-out")
+    accuracy = {name: figures(found, name)["accuracy"].value for name in found.metrics}
+    # A tissue's release sees no contaminants, yet the comparison does.
+    assert accuracy["sRNAs"] > accuracy["contaminants"] + 0.1
+    assert accuracy["both"] > accuracy["contaminants"] + 0.1
+    lines = ablation_table(found).splitlines()
+    assert lines[0].split()[:3] == ["features", "model", "accuracy"]
+    assert "AUC" not in lines[0]
+    assert [tuple(line.split()[:2]) for line in lines[2:]] == [
+        *(
+            (features, model)
+            for features in ("sRNAs", "contaminants", "both")
+            for model in ("forest", "combined", "logistic_regression")
+        ),
+        ("none", "majority"),
+    ]
+    assert f"{accuracy['sRNAs']:.3f}" in next(line for line in lines if "combined" in line)
+    assert json.loads(json.dumps(as_json(found)))["metrics"][0]["features"] == "sRNAs"
+
+
+def test_a_cohort_without_contaminants_is_said_to_have_none(database, job_settings):
+    load(database, [FeatureKind.SRNA])
+    found = ablate(database, job_settings, "sex", "cv")
+    assert list(found.metrics) == ["sRNAs", "none"]
+    assert found.notes == (
+        "the cohort has no contaminants: there is nothing to compare, only sRNAs are shown",
+    )
+
+
+def test_samples_without_contaminants_are_counted(database, job_settings):
+    labelled = [row for row, one in enumerate(ATLAS.samples) if "sex" in one.values]
+    load(database, blank_contaminants=labelled[:4])
+    found = ablate(database, job_settings, "sex", "cv")
+    assert any("have no read of any contaminant" in note for note in found.notes)
+    assert found.notes[0].startswith("4 of ")
+    assert {figures(found, name)["accuracy"].samples for name in found.metrics} == {
+        figures(found, "both")["accuracy"].samples
+    }
+
+
+def test_contaminants_too_rare_for_models_are_named(database, job_settings):
+    labelled = [row for row, one in enumerate(ATLAS.samples) if "sex" in one.values]
+    load(database, blank_contaminants=labelled[: len(labelled) // 2])
+    found = ablate(database, job_settings, "sex", "cv")
+    assert "contaminants" not in found.metrics
+    assert {"sRNAs", "both"} <= set(found.metrics)
+    assert any(note.startswith("contaminants: no models, because none of") for note in found.notes)
+
+
+def test_the_command(database, job_settings, tmp_path, monkeypatch):
+    load(database, [FeatureKind.SRNA])
+    monkeypatch.setenv("ANNOTATOR_DATABASE_URL", job_settings.database_url)
+    monkeypatch.setenv("ANNOTATOR_WORKERS", "1")
+
+    def run(*arguments):
+        return CliRunner().invoke(command_line, ["ablation", *arguments])
+
+    target = tmp_path / "figures.json"
+    ended = run("--field", "sex", "--folds", "2", "--json", str(target))
+    assert ended.exit_code == 0, ended.output
+    assert "the cohort has no contaminants" in ended.output
+    assert "one dataset out" in ended.output
+    assert json.loads(target.read_text())["preset"] == "default"
+    nowhere = run("--field", "sex", "--json", str(tmp_path / "no" / "figures.json"))
+    assert isinstance(nowhere.exception, InputError)
+    assert run("--field", "colour").exit_code == 2
+    assert run().exit_code == 2

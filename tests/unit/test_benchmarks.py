@@ -1,0 +1,295 @@
+"""What the benchmark computes and writes; the benchmark itself runs on real data."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotator.domain import HeldOutPredictions
+from annotator.learn.metrics import metrics_of
+from annotator.learn.trust import TrustOptions, cross_fitted
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # as for a script of that folder
+
+import bootstrap  # noqa: E402
+import real_data  # noqa: E402
+import report  # noqa: E402
+import runs  # noqa: E402
+
+CLASSES = ("blood", "brain", "skin")
+
+
+def held_out(classes=CLASSES, models=("combined",), datasets=9, size=11, seed=1, skill=1.5):
+    """Datasets of unequal difficulty; ties among the probabilities."""
+    random = np.random.default_rng(seed)
+    samples = datasets * size
+    truth = random.integers(0, len(classes), samples)
+    probabilities = {}
+    for place, model in enumerate(models):
+        score = random.normal(size=(samples, len(classes)))
+        score[np.arange(samples), truth] += skill + place
+        shares = np.round(np.exp(score) / np.exp(score).sum(axis=1, keepdims=True), 1)
+        shares[:, 0] += 1 - shares.sum(axis=1)
+        probabilities[model] = shares
+    return bootstrap.HeldOut(
+        sample_ids=np.array([f"s{i:03}" for i in range(samples)], dtype=object),
+        dataset_ids=np.array([f"d{i % datasets}" for i in range(samples)], dtype=object),
+        truth=truth,
+        classes=classes,
+        probabilities=probabilities,
+    )
+
+
+def by_metrics(given, rows):
+    """The figures as the program itself computes them."""
+    names = np.array(given.classes, dtype=object)
+    predictions = HeldOutPredictions(
+        sample_ids=given.sample_ids[rows],
+        dataset_ids=given.dataset_ids[rows],
+        truth=names[given.truth[rows]],
+        folds=np.zeros(len(rows), dtype=np.int64),
+        classes=given.classes,
+        probabilities={model: p[rows] for model, p in given.probabilities.items()},
+    )
+    return {m.name: m.value for m in metrics_of(predictions) if m.class_name is None}
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ("female", "male")])
+def test_the_first_row_is_what_the_program_says(classes):
+    given = held_out(classes)
+    found = bootstrap.replicated(given, "combined", bootstrap.draws(9, replicates=3))
+    expected = by_metrics(given, np.arange(len(given.truth)))
+    assert ("auc" in found) == (len(classes) == 2)
+    for name, values in found.items():
+        assert values[0] == pytest.approx(expected[name], abs=1e-12), name
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ("female", "male")])
+def test_a_weight_is_as_many_copies_of_a_dataset(classes, monkeypatch):
+    monkeypatch.setattr(bootstrap, "CHUNK", 150)  # more than one chunk
+    given = held_out(classes)
+    weights = bootstrap.draws(9, replicates=4, seed=7)
+    found = bootstrap.replicated(given, "combined", weights)
+    names = sorted(set(given.dataset_ids))
+    for replicate in range(1, 5):
+        rows, copies = [], []
+        for name, times in zip(names, weights[replicate].astype(int), strict=True):
+            for copy in range(times):
+                of_dataset = np.flatnonzero(given.dataset_ids == name)
+                rows.append(of_dataset)
+                copies += [f"{name}.{copy}"] * len(of_dataset)
+        drawn = runs.take(given, np.concatenate(rows))
+        drawn = bootstrap.HeldOut(
+            drawn.sample_ids,
+            np.array(copies, dtype=object),
+            drawn.truth,
+            drawn.classes,
+            drawn.probabilities,
+        )
+        expected = by_metrics(drawn, np.arange(len(copies)))
+        for name, values in found.items():
+            assert values[replicate] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_intervals_are_those_of_datasets_not_of_samples():
+    """Samples of one dataset that are all right or all wrong say as much as one sample."""
+    random = np.random.default_rng(3)
+    right = np.repeat(random.random(30) < 0.7, 40)
+    given = bootstrap.HeldOut(
+        sample_ids=np.array([f"s{i}" for i in range(1200)], dtype=object),
+        dataset_ids=np.repeat([f"d{i:02}" for i in range(30)], 40).astype(object),
+        truth=np.where(right, 0, 1),
+        classes=("a", "b"),
+        probabilities={"combined": np.tile([0.9, 0.1], (1200, 1))},
+    )
+    found = bootstrap.replicated(given, "combined", bootstrap.draws(30, seed=1))["accuracy"]
+    share = right.mean()
+    assert np.std(found[1:]) == pytest.approx(math.sqrt(share * (1 - share) / 30), rel=0.15)
+    interval = bootstrap.estimate(found)
+    assert interval.value == pytest.approx(share)
+    assert interval.low < share < interval.high
+
+
+def test_draws_are_reproducible_and_an_empty_interval_says_so():
+    assert np.array_equal(bootstrap.draws(5, 20, seed=2), bootstrap.draws(5, 20, seed=2))
+    assert (bootstrap.draws(5, 20).sum(axis=1) == 5).all()
+    nothing = bootstrap.estimate(np.array([0.5, np.nan, np.nan]))
+    assert nothing.value == 0.5
+    assert math.isnan(nothing.low)
+
+
+def test_shares_are_weighted_by_dataset():
+    part, datasets = np.array([1.0, 0.0, 1.0]), np.array(["a", "a", "b"], dtype=object)
+    weights = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    assert bootstrap.shares(part, np.ones(3), datasets, weights).tolist() == [2 / 3, 0.5, 1.0]
+
+
+def some_runs():
+    paper = held_out(models=("network", "forest", "combined"), seed=1, skill=0.5)
+    ours = held_out(models=("network", "combined", "baseline majority"), seed=2, skill=1.0)
+    figures = {"answered": 0.75, "precision": 0.96, "prediction_set_coverage": 0.9}
+    paper_run = runs.Run(paper, "9 datasets", {})
+    # The same samples in another order.
+    ours = bootstrap.HeldOut(
+        ours.sample_ids,
+        ours.dataset_ids,
+        paper.truth,
+        CLASSES,
+        ours.probabilities,
+    )
+    order = np.random.default_rng(0).permutation(len(ours.truth))
+    return {"paper": paper_run, "default": runs.Run(runs.take(ours, order), "9 datasets", figures)}
+
+
+def test_the_gain_is_paired_and_over_the_better_one():
+    two = some_runs()
+    gain = runs.differences(two)["paper"]
+    figures = {name: runs.figures_of(run.held_out) for name, run in two.items()}
+    for name in ("accuracy", "mean_over_classes"):
+        papers = [figures["paper"][model][name]["value"] for model in ("network", "forest")]
+        ours = figures["default"]["combined"][name]["value"]
+        assert gain[name]["value"] == pytest.approx(ours - max(papers), abs=2e-5)
+        assert gain[name]["low"] <= gain[name]["value"] <= gain[name]["high"]
+    error = "expected_calibration_error"
+    papers = [figures["paper"][model][error]["value"] for model in ("network", "forest")]
+    ours = figures["default"]["combined"][error]["value"]
+    assert gain[error]["value"] == pytest.approx(min(papers) - ours, abs=2e-5)
+    assert "paper" not in runs.differences({"default": two["default"]})
+
+
+def test_answers_are_those_that_the_program_measures():
+    """Each figure of trust has the program's value, now with an interval."""
+    random = np.random.default_rng(5)
+    given = held_out(datasets=20, size=15, skill=2.0)
+    names = np.array(CLASSES, dtype=object)
+    folds = np.array([int(name[1:]) % 5 for name in given.dataset_ids])
+    p = given.probabilities["combined"] * 0.97 + 0.01
+    predictions = HeldOutPredictions(
+        given.sample_ids,
+        given.dataset_ids,
+        names[given.truth],
+        folds,
+        CLASSES,
+        {"combined": p},
+        novelty=random.random(len(folds)),
+    )
+    lineages = {"blood": ("blood", "inner"), "brain": ("brain", "inner"), "skin": ("skin",)}
+    options = TrustOptions(target_precision=0.8, set_coverage=0.9, maximum_novelty=0.95)
+    measured = {m.name: m.value for m in cross_fitted(predictions, lineages, options)}
+    answers = runs.answers_of(predictions, lineages, options)
+    found = runs.trust_figures(runs.Run(given, "", measured, answers))
+    assert 0 < measured["answered"] < 1
+    assert measured["precision"] < 1
+    for name, estimate in found.items():
+        assert estimate["value"] == pytest.approx(measured[name], abs=1e-5), name
+    for name in ("answered", "precision", "prediction_set_coverage", "prediction_set_size"):
+        assert found[name]["low"] < found[name]["value"] < found[name]["high"], name
+
+
+def test_runs_are_kept(tmp_path):
+    answers = {"answered": np.ones(99), "right": np.arange(99) % 2.0}
+    run = replace(some_runs()["default"], answers=answers)
+    runs.save_run(tmp_path / "run.npz", run)
+    again = runs.load_run(tmp_path / "run.npz")
+    assert again.metrics == run.metrics
+    assert again.answers["right"].tolist() == answers["right"].tolist()
+    assert again.held_out.classes == CLASSES
+    assert again.held_out.sample_ids.tolist() == run.held_out.sample_ids.tolist()
+    assert runs.figures_of(again.held_out) == runs.figures_of(run.held_out)
+
+
+def test_results_are_made_in_parts(tmp_path):
+    """One preset at a time, and after that in one go, gives the same JSON, plot and tables."""
+    two = some_runs()
+    (tmp_path / "predictions").mkdir()
+    for preset in ("paper", "default"):
+        results = real_data.Results(tmp_path)  # reads what the run before has written
+        assert not results.holds("cellular-group", preset)
+        runs.save_run(results.predictions("cellular-group", preset), two[preset])
+        results.update("cellular-group", preset, {"seconds": 12.4, "megabytes": 800.0})
+        assert real_data.Results(tmp_path).holds("cellular-group", preset)
+    content = json.loads((tmp_path / "real_data.json").read_text(), parse_constant=pytest.fail)
+    task = content["tasks"]["cellular-group"]
+    assert list(task["presets"]) == ["paper", "default"]
+    assert list(task["baselines"]) == ["majority"]
+    assert set(task["differences"]) == {"paper", "baselines"}
+    assert task["presets"]["paper"]["cost"]["seconds"] == 12.4
+    assert (task["samples"], task["datasets"]) == (99, 9)
+    assert {"versions", "cores", "commit"} <= set(content["made_with"])
+    # A JSON without its predictions keeps the figures, of which no difference can be taken.
+    results.predictions("cellular-group", "paper").unlink()
+    results = real_data.Results(tmp_path)
+    results.update("cellular-group", "default", {"seconds": 1.0})
+    left = results.content["tasks"]["cellular-group"]
+    assert left["presets"]["paper"]["figures"] == task["presets"]["paper"]["figures"]
+    assert set(left["differences"]) == {"baselines"}
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    (folder / "predictions").mkdir()
+    results = real_data.Results(folder)
+    for preset, run in some_runs().items():
+        runs.save_run(results.predictions("tcga-tissue", preset), run)
+        results.update("tcga-tissue", preset, {"seconds": 61.2, "retrain_seconds": 70.0})
+    return folder, results.content
+
+
+def test_tables_and_plot(content):
+    folder, results = content
+    task = results["tasks"]["tcga-tissue"]
+    heads, rows = report.side_by_side(results)
+    assert [row[1] for row in rows] == ["mean over classes", "accuracy"]
+    value = task["presets"]["default"]["figures"]["combined"]["accuracy"]["value"]
+    assert rows[1][heads.index("`default`")].startswith(f"{value:.3f} [")
+    assert rows[1][heads.index("best baseline")].endswith("(majority)")
+    gain = rows[1][heads.index("gain over the better of the paper's")]
+    assert gain[0] in "+-"
+    heads, rows = report.every_figure(results)
+    assert "AUC" in heads
+    assert {(row[1], row[2]) for row in rows} == {
+        *(("paper", model) for model in ("network", "forest", "combined")),
+        *(("default", model) for model in ("network", "combined")),
+        ("baselines", "majority"),
+    }
+    heads, rows = report.trust_table(results)
+    assert dict(zip(heads, rows[0], strict=True))["precision"] == "0.960"
+    assert "set size" not in heads
+    assert report.cost_table(results)[1][0] == ["TCGA, tissue", "paper", "61", "70"]
+    drawing = (folder / "real_data.svg").read_bytes()
+    assert b"TCGA, tissue: mean over classes" in drawing
+    report.plot(results, folder / "again.svg")
+    assert (folder / "again.svg").read_bytes() == drawing
+
+
+def test_the_readme_is_filled_between_its_markers(content, tmp_path):
+    folder, results = content
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    for _ in range(2):  # filling again changes nothing
+        real_data.write_readme(real_data.Results(folder), readme)
+        text = readme.read_text()
+        assert text.startswith(f"before\n{report.BEGIN}\n| data")
+        assert text.endswith(f"\n{report.END}\nafter\n")
+        assert "old" not in text
+        assert text == report.fill_readme(text, results)
+    for wrong in ("", report.BEGIN, f"{report.END}{report.BEGIN}", report.END + report.END):
+        with pytest.raises(ValueError, match="once each"):
+            report.fill_readme(wrong, results)
+    with pytest.raises(SystemExit, match="run the benchmark first"):
+        real_data.write_readme(real_data.Results(tmp_path), readme)
+
+
+def test_names_on_the_command_line():
+    assert real_data.chosen(["a", "b", "c"], "c, a") == ["a", "c"]
+    for wrong in ("", "a,d"):
+        with pytest.raises(real_data.argparse.ArgumentTypeError):
+            real_data.chosen(["a", "b"], wrong)
