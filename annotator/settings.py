@@ -146,7 +146,7 @@ class Settings:
         1000, "mapped reads that a sample must have", _not_negative, ">= 0"
     )
     minimum_known_features: float = _setting(
-        0.1, "share of a release's features that a sample must express", _share, "between 0 and 1"
+        0.2, "share of a release's features that a sample must express", _share, "between 0 and 1"
     )
 
     poll_seconds: int = _setting(60, "how often the daemon looks for samples", _positive, "> 0")

@@ -35,7 +35,7 @@ LOGISTIC_REGRESSION = "logistic_regression"
 SHRINKAGE = 4.0  # samples that the mean of all is worth beside those of one value
 
 _REFERENCE_FEATURES = FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.9, clip=5.0)
-_REFERENCE_LINEAR = LinearOptions(penalty=0.01, within_class=0.0)
+_REFERENCE_LINEAR = LinearOptions(penalties=(0.01,), within_class=0.0)
 
 Lineage = Callable[[str], tuple[str, ...]]
 

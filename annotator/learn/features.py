@@ -19,7 +19,7 @@ import numpy as np
 
 from annotator.errors import CohortError
 from annotator.learn.alignment import aligned_counts, feature_coverage, total_reads
-from annotator.learn.presets import LOG_RPM, MINMAX, PARETO, STANDARD, FeatureOptions
+from annotator.learn.presets import CENTRED, LOG_RPM, MINMAX, PARETO, STANDARD, FeatureOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,11 +160,13 @@ def fit_features(
     if options.scaling == MINMAX:
         # As scikit-learn's MinMaxScaler: unseen values may leave [0, 1].
         offset, spread = values.min(axis=0), np.ptp(values, axis=0)
-    elif options.scaling in (STANDARD, PARETO):
+    elif options.scaling in (STANDARD, PARETO, CENTRED):
         offset = values.mean(axis=0, dtype=np.float64).astype(np.float32)
         spread = values.std(axis=0, dtype=np.float64).astype(np.float32)
         if options.scaling == PARETO:
             np.sqrt(spread, out=spread)
+        elif options.scaling == CENTRED:
+            spread = np.ones_like(spread)
     else:
         offset, spread = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
     scale = np.divide(1, spread, out=np.ones_like(spread), where=spread > 0)

@@ -25,6 +25,7 @@ from annotator.learn.features import (
 from annotator.learn.forest import ForestModel
 from annotator.learn.kernel import KernelModel
 from annotator.learn.kinds import KINDS, KindModel, TrainingPart, kinds_of
+from annotator.learn.labels import LEAF_SAMPLES
 from annotator.learn.linear import LinearModel
 from annotator.learn.network import NetworkModel
 from annotator.learn.novelty import Novelty, fit_novelty
@@ -356,26 +357,34 @@ def fit_field_model(
         Fewer than two classes, a class without samples, or no usable feature.
     """
     index = _class_index(labels, classes, field)
-    leaf_names, leaf_index, class_of_leaf = _leaves(labels if leaves is None else leaves, index)
+    leaf_names, leaf_index, class_of_leaf = _leaves(
+        labels if leaves is None else sufficient_leaves(leaves, labels), index
+    )
     datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
     fitted = fit_features(profiles, preset.features, feature_kinds or FIELDS[field].feature_kinds)
     inputs = fitted.transform(profiles)
     known = numbers is not None and bool(np.isfinite(numbers).all())
 
-    def part(indices: NDArray[np.int64], outputs: int) -> TrainingPart:
-        return TrainingPart(
-            inputs=inputs,
-            class_index=indices,
-            dataset_index=datasets,
-            weights=balanced_weights(
-                indices, dataset_ids, preset.balance_classes, preset.balance_datasets
-            ),
-            classes=outputs,
-            numbers=numbers if known else None,
-            limits=limits if known else (),
-        )
-
-    of_classes, of_leaves = part(index, len(classes)), part(leaf_index, len(leaf_names))
+    weights = balanced_weights(index, dataset_ids, preset.balance_classes, preset.balance_datasets)
+    of_leaf = balanced_weights(
+        leaf_index, dataset_ids, preset.balance_classes, preset.balance_datasets
+    )
+    of_classes = TrainingPart(
+        inputs=inputs,
+        class_index=index,
+        leaf_index=leaf_index,
+        dataset_index=datasets,
+        weights=weights,
+        classes=len(classes),
+        numbers=numbers if known else None,
+        limits=limits if known else (),
+    )
+    # Between balanced classes, where a leaf of four samples counts little, and
+    # balanced leaves, where a class of many leaves counts a lot.
+    both = np.sqrt(weights * of_leaf)
+    of_leaves = replace(
+        of_classes, class_index=leaf_index, classes=len(leaf_names), weights=both / both.mean()
+    )
     options = kinds_of(preset)
     # A kind's seed does not depend on which other kinds there are.
     seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
@@ -404,6 +413,14 @@ def fit_field_model(
         class_of_leaf=class_of_leaf,
         calibration=calibration,
     )
+
+
+def sufficient_leaves(
+    leaves: NDArray[np.object_], labels: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """Return the leaves, and the class itself for leaves of few training samples."""
+    _, place, sizes = np.unique(leaves.astype(str), return_inverse=True, return_counts=True)
+    return np.where(sizes[place] >= LEAF_SAMPLES, leaves, labels)
 
 
 def _leaves(

@@ -15,6 +15,7 @@ from annotator.learn.boosting import BoostingModel, fit_boosting
 from annotator.learn.forest import ForestModel, fit_forest
 from annotator.learn.kernel import KernelModel, fit_kernel
 from annotator.learn.linear import LinearModel, fit_linear
+from annotator.learn.neighbours import NeighboursModel, fit_neighbours
 from annotator.learn.network import NetworkModel, fit_network
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class TrainingPart:
     ----------
     inputs
         Shape ``(samples, features)``, float32.
-    class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``, int64.
+    class_index, leaf_index, dataset_index
+        Class, leaf and dataset of each sample, ``(samples,)``, int64. For a kind that
+        learns leaves these are the classes.
     weights
         How much each sample counts, ``(samples,)``, float64.
     classes
@@ -59,6 +61,7 @@ class TrainingPart:
 
     inputs: NDArray[np.float32]
     class_index: NDArray[np.int64]
+    leaf_index: NDArray[np.int64]
     dataset_index: NDArray[np.int64]
     weights: NDArray[np.float64]
     classes: int
@@ -115,6 +118,20 @@ def _linear(training: TrainingPart, options: Any, seed: int, threads: int) -> Ki
     )
 
 
+def _neighbours(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
+    part = training
+    return fit_neighbours(
+        part.inputs,
+        part.class_index,
+        part.leaf_index,
+        part.weights,
+        part.classes,
+        options,
+        seed,
+        part.dataset_index,
+    )
+
+
 def _kernel(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
     part = training
     return fit_kernel(
@@ -134,6 +151,9 @@ KINDS: Mapping[str, Kind] = {
     "forest": Kind(_forest, ForestModel.from_bytes, "forest.skops", SKOPS_TYPE),
     "boosting": Kind(_boosting, BoostingModel.from_bytes, "boosting.ubj", UBJSON_TYPE),
     "linear": Kind(_linear, LinearModel.from_bytes, "linear.safetensors", SAFETENSORS_TYPE),
+    "neighbours": Kind(
+        _neighbours, NeighboursModel.from_bytes, "neighbours.safetensors", SAFETENSORS_TYPE
+    ),
     "kernel": Kind(_kernel, KernelModel.from_bytes, "kernel.safetensors", SAFETENSORS_TYPE),
 }
 

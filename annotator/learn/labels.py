@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from annotator.learn.ontology import Ontology
 
 TERM, GROUP = "term", "group"
+LEAF_SAMPLES = 4
+"""Samples that a term needs to be told apart from others within a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +284,7 @@ def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
 def leaf_labels(
     cohort: Cohort, ontology: Ontology, options: LabelOptions, labels: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Return what is learned below the classes: the deepest sufficient terms.
+    """Return what is learned below the classes: the deepest terms with some samples.
 
     Models that learn to tell terms apart and have their probabilities summed up do
     better on the groups of these terms than models of the groups, since a group is
@@ -301,9 +303,18 @@ def leaf_labels(
         Shape ``(samples,)``: each sample's leaf, which belongs to one class only and
         is the class itself where there is nothing finer; ``""`` where it has no class.
     """
-    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY or options.tissue_level != GROUP:
+    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY:
         return labels
-    terms, _ = _term_classes(cohort, ontology, replace(options, tissue_level=TERM))
+    terms, _ = _term_classes(
+        cohort,
+        ontology,
+        replace(
+            options,
+            tissue_level=TERM,
+            minimum_samples=min(LEAF_SAMPLES, options.minimum_samples),
+            minimum_datasets=1,
+        ),
+    )
     leaves = [
         _leaf_name(label, terms.get(value, label)) if label else ""
         for value, label in zip(cohort.values.tolist(), labels.tolist(), strict=True)

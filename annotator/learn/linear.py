@@ -1,12 +1,9 @@
 """The linear model kind: multinomial logistic regression that knows what a dataset is.
 
-Before the fit, directions of the input space in which the datasets of one and
-the same class differ are shrunk, so that what varies from study to study is not
-mistaken for what tells classes apart: within-class covariance normalisation, as
-it is used to recognise speakers over many recordings (Hatch, Kajarekar and
-Stolcke 2006, "Within-class covariance normalization for SVM-based speaker
-recognition", Interspeech). It is folded into the coefficients afterwards, so
-that the stored model is plainly linear in the inputs.
+Before the fit, directions in which the datasets of one and the same class differ
+are shrunk (:mod:`annotator.learn.within_class`). Features may be scaled in more
+than one way; the coefficients of these fits are averaged. All of it is folded into
+the coefficients, so that the stored model is plainly linear in the inputs.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ import numpy as np
 from scipy.special import softmax
 
 from annotator.learn.artefacts import read_tensors, write_tensors
+from annotator.learn.within_class import within_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from annotator.learn.presets import LinearOptions
 
 FILE = "linear.safetensors"
-MOST_ITERATIONS = 300
+MOST_ITERATIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,80 +120,57 @@ def fit_linear(
     -------
     LinearModel
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    values = inputs.astype(np.float64)
-    directions, factors = shrunk_directions(
-        values, class_index, dataset_index, options.within_class
-    )
-    regression: Any = LogisticRegression(C=options.penalty, max_iter=MOST_ITERATIONS)
-    with warnings.catch_warnings():
-        # The penalty, not the last digits of the optimum, decides what it predicts.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(_shrink(values, directions, factors), class_index, sample_weight=weights)
-    found, intercepts = regression.coef_, regression.intercept_
-    if classes == 2:  # scikit-learn keeps one row for two classes
-        found = np.concatenate([-found / 2, found / 2])
-        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-    coefficients = _shrink(found, directions, factors)
+    members = [
+        _fit_scaled(
+            inputs, class_index, weights, classes, options.within_class, dataset_index, *member
+        )
+        for member in zip(options.scale_powers, options.penalties, strict=True)
+    ]
+    coefficients = np.mean([each[0] for each in members], axis=0)
+    intercepts = np.mean([each[1] for each in members], axis=0)
     coefficients -= coefficients.mean(axis=0)
     return LinearModel(
         coefficients.astype(np.float32), (intercepts - intercepts.mean()).astype(np.float32)
     )
 
 
-def shrunk_directions(
-    values: NDArray[np.float64],
+def _fit_scaled(
+    inputs: NDArray[np.float32],
     class_index: NDArray[np.int64],
-    dataset_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
     strength: float,
+    dataset_index: NDArray[np.int64],
+    power: float,
+    penalty: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the directions in which datasets of the same class differ.
+    """Return coefficients ``(classes, features)`` and intercepts for the inputs as given."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
-    Every dataset counts once in each class it holds, however many samples it has.
-
-    Parameters
-    ----------
-    values
-        Shape ``(samples, features)``.
-    class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``.
-    strength
-        A direction of the variance v is multiplied by 1 / sqrt(1 + strength · v /
-        mean of v).
-
-    Returns
-    -------
-    directions : NDArray[float64]
-        Orthonormal rows, ``(directions, features)``; none where no class is in two
-        datasets.
-    factors : NDArray[float64]
-        In (0, 1], ``(directions,)``.
-    """
-    deviations = []
-    for name in np.unique(class_index):
-        of_class = class_index == name
-        means = np.stack(
-            [
-                values[of_class & (dataset_index == dataset)].mean(axis=0)
-                for dataset in np.unique(dataset_index[of_class])
-            ]
-        )
-        if len(means) > 1:
-            deviations.append(means - means.mean(axis=0))
-    if not deviations or strength == 0:
-        return np.zeros((0, values.shape[1])), np.zeros(0)
-    _, lengths, directions = np.linalg.svd(np.concatenate(deviations), full_matrices=False)
-    variances = lengths**2
-    relative = np.divide(
-        variances, variances.mean(), out=np.zeros_like(variances), where=variances.mean() > 0
-    )
-    return directions, 1 / np.sqrt(1 + strength * relative)
+    scale = inverse_power(inputs, power)
+    values = inputs * scale
+    found_directions = within_class(values, class_index, dataset_index, strength)
+    shrunk = found_directions.shrink(values)
+    basis = None
+    if shrunk.shape[1] > shrunk.shape[0]:  # the samples' own span holds all there is to learn
+        left, lengths, basis = np.linalg.svd(shrunk, full_matrices=False)
+        shrunk = left * lengths
+    regression: Any = LogisticRegression(C=penalty, max_iter=MOST_ITERATIONS)
+    with warnings.catch_warnings():
+        # The penalty, not the last digits of the optimum, decides what it predicts.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(shrunk, class_index, sample_weight=weights)
+    found, intercepts = regression.coef_, regression.intercept_
+    if classes == 2:  # scikit-learn keeps one row for two classes
+        found = np.concatenate([-found / 2, found / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    if basis is not None:
+        found = found @ basis
+    return found_directions.shrink(found) * scale, intercepts
 
 
-def _shrink(
-    rows: NDArray[np.float64], directions: NDArray[np.float64], factors: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Multiply what rows have of each direction by its factor."""
-    return np.asarray(rows + ((rows @ directions.T) * (factors - 1)) @ directions)
+def inverse_power(inputs: NDArray[np.float32], power: float) -> NDArray[np.float64]:
+    """Return each feature's standard deviation to minus a power; 1 for a constant feature."""
+    spread = inputs.std(axis=0, dtype=np.float64)
+    return np.asarray(np.where(spread > 0, np.where(spread > 0, spread, 1.0) ** -power, 1.0))

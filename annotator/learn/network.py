@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.errors import ArtefactError
+from annotator.learn.linear import inverse_power
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,6 +201,8 @@ def fit_network(
 
     keras.backend.clear_session()
     model = build_network(inputs.shape[1], classes, options, seed)
+    scale = inverse_power(inputs, options.scale_power).astype(np.float32)
+    inputs = inputs * scale
     samples = len(class_index)
     steps = -(-samples // options.batch_size)
     optimizer = _optimizer(options, steps * options.epochs)
@@ -224,7 +227,10 @@ def fit_network(
         raise ArtefactError(
             "training the network gave weights that are not finite; lower its learning rate"
         )
-    return NetworkModel([(kernel, bias) for kernel, bias in layers])
+    (first, bias), *others = layers
+    return NetworkModel(
+        [(first * scale[:, None], bias), *((kernel, each) for kernel, each in others)]
+    )
 
 
 def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:

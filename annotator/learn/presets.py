@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RPM, LOG_RPM = "rpm", "log_rpm"
-MINMAX, STANDARD, PARETO, UNSCALED = "minmax", "standard", "pareto", "none"
+MINMAX, STANDARD, PARETO, CENTRED, UNSCALED = "minmax", "standard", "pareto", "centred", "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FeatureOptions:
         ``"standard"`` to mean 0 and standard deviation 1, ``"pareto"`` to mean 0
         and divided by the square root of the standard deviation, which leaves
         strongly varying features more say (van den Berg et al. 2006, BMC Genomics
-        7:142), or ``"none"``.
+        7:142), ``"centred"`` to mean 0 only, or ``"none"``.
     maximum_zero_share
         A feature with more zeros than this among the training samples is left out.
     clip
@@ -64,6 +64,9 @@ class NetworkOptions:
         Of AdamW; 0 is plain Adam.
     label_smoothing
         Share of each label that is spread over all classes.
+    scale_power
+        Inputs are divided by their standard deviation to this power before the first
+        layer, which is folded into its weights.
     """
 
     hidden_units: tuple[int, ...]
@@ -75,6 +78,7 @@ class NetworkOptions:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     cosine_decay: bool = False
+    scale_power: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +145,43 @@ class LinearOptions:
 
     Attributes
     ----------
-    penalty
-        scikit-learn's ``C``: the smaller, the stronger the L2 penalty.
+    penalties
+        scikit-learn's ``C``, one for each of ``scale_powers``: the smaller, the
+        stronger the L2 penalty.
     within_class
         How strongly directions are shrunk in which the datasets of one class
         differ, relative to their mean variance; 0 does not
-        (:mod:`annotator.learn.linear`).
+        (:mod:`annotator.learn.within_class`).
+    scale_powers
+        Features are divided by their standard deviation to these powers; the
+        models of several powers are averaged.
     """
 
-    penalty: float
+    penalties: tuple[float, ...]
     within_class: float
+    scale_powers: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourOptions:
+    """Votes of training samples by their cosine with a sample.
+
+    Attributes
+    ----------
+    sharpness
+        Votes are exp(sharpness · cosine).
+    weight_power
+        Of the training weights; 1 balances classes and datasets fully.
+    within_class
+        As in :class:`LinearOptions`.
+    largest_cohort
+        Training samples that are kept at most.
+    """
+
+    sharpness: float
+    weight_power: float
+    within_class: float
+    largest_cohort: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +216,7 @@ class Preset:
         Its key in :data:`PRESETS`.
     features
         Normalisation, filter and scaling.
-    network, forest, boosting, linear, kernel
+    network, forest, boosting, linear, neighbours, kernel
         Options of each model kind; ``None`` leaves the kind out.
     leaf_kinds
         Kinds that learn the deepest sufficient terms also where the classes are
@@ -208,6 +239,7 @@ class Preset:
     balance_datasets: bool
     calibrate: bool
     linear: LinearOptions | None = None
+    neighbours: NeighbourOptions | None = None
     kernel: KernelOptions | None = None
     leaf_kinds: tuple[str, ...] = ()
 
@@ -237,17 +269,20 @@ _PAPER = Preset(
     calibrate=False,
 )
 
+_NETWORK = NetworkOptions(
+    hidden_units=(256, 128),
+    dropout=(0.5, 0.3),
+    epochs=40,
+    batch_size=128,
+    weight_decay=0.01,
+    scale_power=0.5,
+)
+
 # Chosen on grouped folds within a part of the datasets of the cellular microRNAome.
 _DEFAULT = Preset(
     name="default",
-    features=FeatureOptions(LOG_RPM, PARETO, maximum_zero_share=0.95, clip=5.0, pseudocount=10.0),
-    network=NetworkOptions(
-        hidden_units=(256, 128),
-        dropout=(0.5, 0.3),
-        epochs=40,
-        batch_size=128,
-        weight_decay=0.01,
-    ),
+    features=FeatureOptions(LOG_RPM, CENTRED, maximum_zero_share=0.95, clip=7.0, pseudocount=10.0),
+    network=_NETWORK,
     forest=ForestOptions(first_trees=100, trees=300, top_features=1000, down_sample=False),
     boosting=BoostingOptions(
         rounds=100,
@@ -260,7 +295,12 @@ _DEFAULT = Preset(
         l2=1.0,
         bins=32,
     ),
-    linear=LinearOptions(penalty=0.03, within_class=3.0),
+    linear=LinearOptions(
+        penalties=(0.017, 0.008), within_class=3.0, scale_powers=(0.25, -0.25)
+    ),
+    neighbours=NeighbourOptions(
+        sharpness=30.0, weight_power=0.5, within_class=10.0, largest_cohort=8000
+    ),
     balance_classes=True,
     balance_datasets=True,
     calibrate=True,
@@ -273,7 +313,9 @@ _KERNEL = KernelOptions(ridge=0.1, rate=0.5, weight_power=0.75, largest_cohort=8
 _WEAK_SIGNAL = replace(
     _DEFAULT,
     features=FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.98, clip=5.0),
-    linear=LinearOptions(penalty=0.01, within_class=0.0),
+    network=replace(_NETWORK, scale_power=0.0),
+    linear=LinearOptions(penalties=(0.01,), within_class=0.0),
+    neighbours=None,
     kernel=_KERNEL,
     balance_classes=False,
     balance_datasets=False,
@@ -312,6 +354,7 @@ _PARTS: Mapping[str, type] = {
     "forest": ForestOptions,
     "boosting": BoostingOptions,
     "linear": LinearOptions,
+    "neighbours": NeighbourOptions,
     "kernel": KernelOptions,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {

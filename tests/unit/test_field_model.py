@@ -12,7 +12,7 @@ from annotator.domain import Artefact, Profiles
 from annotator.errors import ArtefactError, CohortError
 from annotator.learn.calibration import Calibration
 from annotator.learn.field_model import COMBINED, FieldModel, fit_field_model
-from annotator.learn.kinds import KINDS, kinds_of
+from annotator.learn.kinds import kinds_of
 from annotator.learn.presets import PRESETS, NetworkOptions
 
 CLASSES = ("blood", "brain", "skin")

@@ -5,10 +5,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
-from annotator.learn.linear import LinearModel, fit_linear, shrunk_directions
+from annotator.learn.linear import LinearModel, fit_linear
 from annotator.learn.presets import LinearOptions
+from annotator.learn.within_class import within_class
 
-PLAIN = LinearOptions(penalty=0.1, within_class=0.0)
+PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 
 
 def shifted_datasets(seed=0, classes=3, datasets=6, size=8, features=40, shift=4.0):
@@ -46,7 +47,7 @@ def test_normalisation_helps_where_datasets_of_one_class_are_shifted():
         for strength in right:
             for left_out in np.unique(dataset):
                 rest = dataset != left_out
-                options = LinearOptions(penalty=0.1, within_class=strength)
+                options = LinearOptions(penalties=(0.1,), within_class=strength)
                 model = fit(options, values[rest], truth[rest], dataset[rest])
                 said = model.predict(values[~rest]).argmax(axis=1)
                 right[strength] += float((said == truth[~rest]).mean())
@@ -55,7 +56,8 @@ def test_normalisation_helps_where_datasets_of_one_class_are_shifted():
 
 def test_the_directions_are_those_in_which_datasets_of_a_class_differ():
     values, truth, dataset = shifted_datasets(shift=20.0)
-    directions, factors = shrunk_directions(values.astype(float), truth, dataset, 3.0)
+    found = within_class(values.astype(float), truth, dataset, 3.0)
+    directions, factors = found.directions, found.factors
     np.testing.assert_allclose(directions @ directions.T, np.eye(len(directions)), atol=1e-9)
     assert (factors > 0).all()
     assert (factors <= 1).all()
@@ -67,25 +69,24 @@ def test_the_directions_are_those_in_which_datasets_of_a_class_differ():
 
 def test_classes_of_one_dataset_each_leave_nothing_to_shrink():
     values, truth, _ = shifted_datasets()
-    directions, factors = shrunk_directions(values.astype(float), truth, truth, 3.0)
+    found = within_class(values.astype(float), truth, truth, 3.0)
+    directions, factors = found.directions, found.factors
     assert directions.shape == (0, 40)
     assert factors.shape == (0,)
 
 
 def test_contributions_add_up_to_the_centred_logit():
     values, truth, dataset = shifted_datasets()
-    model = fit(LinearOptions(0.1, 3.0), values, truth, dataset)
+    model = fit(LinearOptions((0.1,), 3.0), values, truth, dataset)
     scores = model.contributions(values, truth)
     logits = values @ model.coefficients.T
     centred = logits - logits.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        scores.sum(axis=1), centred[np.arange(len(truth)), truth], atol=1e-4
-    )
+    np.testing.assert_allclose(scores.sum(axis=1), centred[np.arange(len(truth)), truth], atol=1e-4)
 
 
 def test_it_comes_back_from_its_bytes_and_a_wrong_shape_is_refused():
     values, truth, dataset = shifted_datasets()
-    model = fit(LinearOptions(0.1, 3.0), values, truth, dataset)
+    model = fit(LinearOptions((0.1,), 3.0), values, truth, dataset)
     again = LinearModel.from_bytes(model.to_bytes(), 40, 3, PLAIN)
     assert np.array_equal(again.predict(values), model.predict(values))
     with pytest.raises(ArtefactError, match="coefficients"):
