@@ -49,7 +49,7 @@ class LiveModel:
         Mapping
             Model kind to the method and the signed score of every feature,
             shape ``(samples, features)``, float64. A kind that learned terms below the
-            class is asked about the most probable of them. The kernel kind has no
+            class is asked about the most probable of them. The kernel and the
             additive explanation and is left out.
         """
         model = self.model

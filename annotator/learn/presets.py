@@ -295,9 +295,7 @@ _DEFAULT = Preset(
         l2=1.0,
         bins=32,
     ),
-    linear=LinearOptions(
-        penalties=(0.017, 0.008), within_class=3.0, scale_powers=(0.25, -0.25)
-    ),
+    linear=LinearOptions(penalties=(0.017, 0.008), within_class=3.0, scale_powers=(0.25, -0.25)),
     neighbours=NeighbourOptions(
         sharpness=30.0, weight_power=0.5, within_class=10.0, largest_cohort=8000
     ),

@@ -27,10 +27,10 @@ TINY = replace(
 TINY_PAPER = replace(
     TINY, name="paper", features=PAPER.features, forest=replace(TINY.forest, down_sample=True)
 )
-LIGHT = replace(TINY, network=None, boosting=None, linear=None, leaf_kinds=())
+LIGHT = replace(TINY, network=None, boosting=None, linear=None, neighbours=None, leaf_kinds=())
 CALIBRATION = Calibration(
     dict.fromkeys(kinds_of(TINY), 1.5),
-    {"network": 0.6, "forest": 0.3, "boosting": 0.2, "linear": 0.4},
+    {"network": 0.6, "forest": 0.3, "boosting": 0.2, "linear": 0.4, "neighbours": 0.3},
     50,
 )
 
@@ -91,7 +91,7 @@ def assert_same_predictions(first, second, profiles) -> None:
 def test_all_kinds_learn_and_rows_sum_to_one(fitted) -> None:
     profiles, _, _, truth = problem(seed=9)
     predictions = fitted.predict(profiles)
-    assert list(predictions) == ["network", "forest", "boosting", "linear", COMBINED]
+    assert list(predictions) == ["network", "forest", "boosting", "linear", "neighbours", COMBINED]
     for kind, probabilities in predictions.items():
         assert probabilities.shape == (60, 3)
         assert probabilities.dtype == np.float64
@@ -117,9 +117,7 @@ def test_without_a_calibration_the_combination_is_the_mean(fitted) -> None:
     profiles = problem(seed=9)[0]
     raw = fitted.predict_raw(profiles)
     plain = fitted.with_calibration(None).predict(profiles)
-    np.testing.assert_allclose(
-        plain[COMBINED], sum(raw.values()) / 4
-    )
+    np.testing.assert_allclose(plain[COMBINED], sum(raw.values()) / 5)
     assert np.array_equal(plain["network"], raw["network"])
     calibrated, combined = CALIBRATION.apply(raw)
     assert np.array_equal(fitted.predict(profiles)[COMBINED], combined)
