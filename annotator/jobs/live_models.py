@@ -50,7 +50,7 @@ class LiveModel:
             Model kind to the method and the signed score of every feature,
             shape ``(samples, features)``, float64. A kind that learned terms below the
             class is asked about the most probable of them. The kernel and the
-            additive explanation and is left out.
+            neighbours have no additive explanation and are left out.
         """
         model = self.model
         leaves = model.leaves_within(inputs, target_class)

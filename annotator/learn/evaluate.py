@@ -85,6 +85,9 @@ class Validation:
         ``metrics_of(baselines)`` gives those of the others.
     description
         How samples were held out, in words.
+    balanced_training
+        Whether classes counted the same in training; else probabilities favour
+        frequent classes as the cohort does.
     """
 
     scheme: str
@@ -94,6 +97,7 @@ class Validation:
     baselines: HeldOutPredictions
     metrics: tuple[Metric, ...]
     description: str
+    balanced_training: bool = True
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -325,6 +329,7 @@ def _validate(
         ),
         metrics=metrics,
         description=description,
+        balanced_training=data.preset.balance_classes,
     )
 
 

@@ -7,6 +7,7 @@ tested on while held out, and better than what needs no expression at all.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,12 @@ from annotator.learn.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORIT
 from annotator.learn.metrics import (
     area_under_roc,
     is_correct,
+    is_correct_at_equal_priors,
     mean_over_groups,
     select_samples,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from numpy.typing import NDArray
 
     from annotator.learn.evaluate import Validation
@@ -41,6 +41,9 @@ BASELINE_WORDS = {
 DRAWS = 200
 
 FIGURE_WORDS = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+
+
+Right = Callable[[HeldOutPredictions, str], "NDArray[np.bool_]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ def judge(
         Every comparison gives one sentence in ``reasons``, whichever way it went.
     """
     predictions, findings = candidate.predictions, _Findings()
+    # Balanced accuracy is compared with rules under equal priors.
+    right = is_correct if candidate.balanced_training else is_correct_at_equal_priors
     problem = _unusable(predictions)
     if problem is not None:
         return GateVerdict(promoted=False, reasons=(problem,))
@@ -124,9 +129,13 @@ def judge(
     _compare_with_live(findings, predictions, live, options.gate_margin)
     for kind in baselines.probabilities:
         if kind == LOGISTIC_REGRESSION:
-            _compare_with_plain_model(findings, predictions, baselines, options.baseline_margin)
+            _compare_with_plain_model(
+                findings, predictions, baselines, right, options.baseline_margin
+            )
         else:
-            _compare_with_baseline(findings, predictions, baselines, kind, options.baseline_margin)
+            _compare_with_baseline(
+                findings, predictions, baselines, kind, right, options.baseline_margin
+            )
     broken = sorted(name for name, value in findings.figures.items() if not math.isfinite(value))
     if broken:
         findings.add(False, f"Refused: not a finite number: {', '.join(broken)}.")
@@ -217,6 +226,7 @@ def _compare_with_baseline(
     predictions: HeldOutPredictions,
     baselines: HeldOutPredictions,
     kind: str,
+    right: Right,
     margin: float,
 ) -> None:
     rows, baseline_rows = _common_rows(predictions, baselines)
@@ -228,7 +238,7 @@ def _compare_with_baseline(
     chance = 1 / len(set(ours.truth))
     compared = {
         "balanced_accuracy": (
-            mean_over_groups(is_correct(ours, COMBINED), ours.truth),
+            mean_over_groups(right(ours, COMBINED), ours.truth),
             max(mean_over_groups(is_correct(theirs, kind), theirs.truth), chance),
         )
     }
@@ -251,6 +261,7 @@ def _compare_with_plain_model(
     findings: _Findings,
     predictions: HeldOutPredictions,
     baselines: HeldOutPredictions,
+    right: Right,
     margin: float,
 ) -> None:
     """Refuse a candidate that is behind a plain model of expression by more than chance.
@@ -264,9 +275,12 @@ def _compare_with_plain_model(
     if len(rows) == 0:
         return
     ours, theirs = select_samples(predictions, rows), select_samples(baselines, other_rows)
-    for name, figure in _FIGURES.items():
-        if name == "auc" and len(predictions.classes) != 2:
-            continue
+    figures: dict[str, Callable[[HeldOutPredictions, str], float]] = {
+        "balanced_accuracy": lambda part, kind: mean_over_groups(right(part, kind), part.truth)
+    }
+    if len(predictions.classes) == 2:
+        figures["auc"] = _auc
+    for name, figure in figures.items():
         our_figure, their_figure = figure(ours, COMBINED), figure(theirs, LOGISTIC_REGRESSION)
         highest = _likely_highest_gain(ours, theirs, figure)
         findings.figures[f"{LOGISTIC_REGRESSION}_{name}"] = their_figure
@@ -274,8 +288,8 @@ def _compare_with_plain_model(
         findings.add(
             passed,
             f"On {len(rows)} held-out samples, {FIGURE_WORDS[name]} {our_figure:.4f} beside the"
-            f" {their_figure:.4f} of {BASELINE_WORDS[LOGISTIC_REGRESSION]} (must be level"
-            f" within the 97.5 % of {DRAWS} draws of the datasets{'' if passed else ', and is not'}).",
+            f" {their_figure:.4f} of {BASELINE_WORDS[LOGISTIC_REGRESSION]} (must be level within"
+            f" 97.5 % of {DRAWS} draws of the datasets{'' if passed else ', and is not'}).",
         )
 
 
@@ -299,16 +313,6 @@ def _likely_highest_gain(
     return float(np.quantile(known, 0.975)) if len(known) else 0.0
 
 
-def _balanced_accuracy(predictions: HeldOutPredictions, kind: str) -> float:
-    return mean_over_groups(is_correct(predictions, kind), predictions.truth)
-
-
 def _auc(predictions: HeldOutPredictions, kind: str) -> float:
     second = predictions.classes[1]
     return area_under_roc(predictions.probabilities[kind][:, 1], predictions.truth == second)
-
-
-_FIGURES: Mapping[str, Callable[[HeldOutPredictions, str], float]] = {
-    "balanced_accuracy": _balanced_accuracy,
-    "auc": _auc,
-}

@@ -66,6 +66,24 @@ def is_correct(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
     return result
 
 
+def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
+    """Say whether the class is the true one that a sample speaks for most, rare or not.
+
+    Probabilities are divided by the shares of the classes among the held-out samples of
+    the other folds. Calibrated probabilities favour frequent classes, which is right on
+    average and wrong for balanced accuracy; this is the fair way to compare it with rules
+    under equal priors.
+    """
+    truth = class_index(predictions.truth, predictions.classes)
+    said = np.empty(len(truth), dtype=np.int64)
+    for fold in np.unique(predictions.folds):
+        own = predictions.folds == fold
+        counts = np.bincount(truth[~own], minlength=len(predictions.classes))
+        scaled = predictions.probabilities[kind][own] / np.maximum(counts, 1)
+        said[own] = np.where(counts > 0, scaled, -1.0).argmax(axis=1)
+    return np.asarray(said == truth)
+
+
 def mean_over_groups(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> float:
     """Return the share that is correct within each group (class, dataset), then the mean.
 
@@ -132,6 +150,8 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
         Share of samples whose most probable class is the true one.
     ``balanced_accuracy``
         The same within each class, then the mean over classes.
+    ``balanced_accuracy_at_equal_priors``
+        Balanced accuracy of :func:`is_correct_at_equal_priors`.
     ``mean_over_datasets``
         The same within each dataset, then the mean over datasets.
     ``class_accuracy``
@@ -201,6 +221,9 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
     figures = {
         "accuracy": float(correct.mean()),
         "balanced_accuracy": mean_over_groups(correct, truth),
+        "balanced_accuracy_at_equal_priors": mean_over_groups(
+            is_correct_at_equal_priors(predictions, kind), truth
+        ),
         "mean_over_datasets": mean_over_groups(correct, datasets),
         "mean_over_classes": float(np.mean(list(of_class.values()))),
         "log_loss": log_loss(probabilities, truth_index),

@@ -225,7 +225,7 @@ def test_the_reason_names_what_the_gate_refused_and_nothing_else(connection, rel
     )
     known = {"majority": np.array([one] * samples), "known_fields": np.array([one, other] * 4)}
     verdict = judge(
-        SimpleNamespace(predictions=predicted),
+        SimpleNamespace(predictions=predicted, balanced_training=True),
         replace(predicted, probabilities=known),
         None,
         GateOptions(gate_margin=0.0, baseline_margin=0.0),

@@ -7,6 +7,7 @@ from annotator.domain import HeldOutPredictions
 from annotator.learn.evaluate import Validation
 from annotator.learn.gate import GateOptions, judge
 from annotator.learn.labels import LabelSet
+from annotator.learn.metrics import metrics_of
 
 STRICT = GateOptions(gate_margin=0.0, baseline_margin=0.0)
 
@@ -201,3 +202,56 @@ def test_a_validation_that_shows_nothing_is_refused(truth, reason):
     verdict = _judge(_held_out(truth, truth), MAJORITY)
     assert not verdict.promoted
     assert reason in verdict.reasons[0]
+
+
+def _two_classes(strength, kind, n=240):
+    """Scores of two classes, 80 % of them the first; the stronger, the more telling."""
+    random = np.random.default_rng(1)
+    truth = np.where(random.random(n) < 0.8, "a", "b").astype(object)
+    noise = np.random.default_rng(len(kind)).normal(size=n)
+    logit = strength * np.where(truth == "b", 1.0, -1.0) + noise - 1.4
+    second = 1 / (1 + np.exp(-logit))
+    return HeldOutPredictions(
+        sample_ids=np.array([f"s{i}" for i in range(n)], dtype=object),
+        dataset_ids=np.array([f"d{i % 12}" for i in range(n)], dtype=object),
+        truth=truth,
+        folds=np.arange(n) % 4,
+        classes=("a", "b"),
+        probabilities={kind: np.stack([1 - second, second], axis=1)},
+    )
+
+
+@pytest.mark.parametrize(("strength", "promoted"), [(1.0, True), (0.97, True), (0.4, False)])
+def test_a_plain_model_may_be_level_but_not_ahead_by_more_than_chance(strength, promoted):
+    plain = _two_classes(1.0, "logistic_regression")
+    verdict = _judge(_two_classes(strength, "combined"), plain)
+    assert verdict.promoted is promoted
+    assert any("a plain logistic regression" in reason for reason in verdict.reasons)
+    assert any(", and is not)" in reason for reason in verdict.reasons) is not promoted
+
+
+def test_probabilities_that_follow_class_shares_are_judged_at_equal_priors():
+    candidate = _two_classes(0.6, "combined")
+    known = _held_out(candidate.truth, ["a", "b"] * 120, "known_fields", classes=("a", "b"))
+    validation = Validation(
+        scheme="one-dataset-out",
+        label_set=LabelSet(candidate.classes, {}, {}),
+        predictions=candidate,
+        raw=candidate,
+        baselines=known,
+        metrics=(),
+        description="",
+        balanced_training=False,
+    )
+    fair = judge(validation, known, None, STRICT)
+    plain = _judge(candidate, known)
+    words = "of the already known fields"
+    of_fair = next(each for each in fair.reasons if "balanced accuracy" in each and words in each)
+    of_plain = next(each for each in plain.reasons if "balanced accuracy" in each and words in each)
+    assert of_fair != of_plain
+    figures = metrics_of(candidate)
+    at_equal = next(m.value for m in figures if m.name == "balanced_accuracy_at_equal_priors")
+    as_given = next(m.value for m in figures if m.name == "balanced_accuracy")
+    assert at_equal > as_given + 0.05
+    assert f"{at_equal:.4f}" in of_fair
+    assert f"{as_given:.4f}" in of_plain

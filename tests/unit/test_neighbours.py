@@ -7,9 +7,7 @@ from annotator.errors import ArtefactError
 from annotator.learn.neighbours import NeighboursModel, fit_neighbours
 from annotator.learn.presets import NeighbourOptions
 
-OPTIONS = NeighbourOptions(
-    sharpness=20.0, weight_power=0.5, within_class=5.0, largest_cohort=1000
-)
+OPTIONS = NeighbourOptions(sharpness=20.0, weight_power=0.5, within_class=5.0, largest_cohort=1000)
 
 
 def shifted(seed=0, datasets=8, size=9, features=50):
