@@ -29,19 +29,22 @@ from tabulate import tabulate
 
 from annotator.domain import Cohort, Profiles
 from annotator.learn.features import feature_coverage, total_reads
-from annotator.learn.field_model import COMBINED, FieldModel, fit_field_model
+from annotator.learn.field_model import COMBINED, FieldModel
+from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_profiles
 from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
 from annotator.learn.mirna_names import members as members_of
 from annotator.learn.mirna_names import name_table, written
 from annotator.learn.ontology import Ontology
-from annotator.learn.presets import PRESETS, Preset
+from annotator.learn.presets import PRESETS
 from annotator.learn.splits import dataset_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from annotator.learn.options import Preset
 
 READS = (1e7, 1e6, 1e5, 3e4, 1e4, 3e3, 1e3, 300, 100)
 DROPPED = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)

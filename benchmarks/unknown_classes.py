@@ -33,10 +33,10 @@ from sklearn.metrics import roc_auc_score
 from tabulate import tabulate
 
 from annotator.learn.features import reads_per_million
-from annotator.learn.field_model import FieldModel, fit_field_model
+from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_profiles
 from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
-from annotator.learn.presets import PRESETS, Preset
+from annotator.learn.presets import PRESETS
 from annotator.learn.splits import dataset_folds
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import Cohort, Profiles
+    from annotator.learn.field_model import FieldModel
     from annotator.learn.ontology import Ontology
+    from annotator.learn.options import Preset
 
 ATLASES = {"cellular_micrornaome": "group", "tcga": "term"}  # the level of the tissue
 SCORES = ("novelty", "distance", "doubt")

@@ -33,7 +33,7 @@ from tabulate import tabulate
 from annotator.learn.evaluate import Parallelism, one_dataset_out
 from annotator.learn.labels import LabelOptions, make_labels
 from annotator.learn.metrics import class_index
-from annotator.learn.presets import PRESETS, Preset
+from annotator.learn.presets import PRESETS
 from annotator.learn.suspects import COMBINED, label_log_odds, suspect_labels
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import Cohort, HeldOutPredictions
     from annotator.learn.ontology import Ontology
+    from annotator.learn.options import Preset
 
 ATLASES = {"cellular_micrornaome": ("group", "term"), "tcga": ("term",)}
 SCHEMES = ("uniform", "exchange", "inside")

@@ -166,8 +166,8 @@ def _show(
         )
     )
     click.echo(
-        f"\nOnly what reaches {settings.target_precision:.0%} precision on unseen datasets is answered; the"
-        " best guess counts every gap."
+        f"\nOnly what reaches {settings.target_precision:.0%} precision on unseen datasets is"
+        " answered; the best guess counts every gap."
     )
     if queue:
         first = dict(zip(columns, queue[0], strict=True))

@@ -28,13 +28,13 @@ from annotator.learn.evaluate import (
     Validation,
     one_dataset_out,
 )
-from annotator.learn.field_model import FieldModel, fit_field_model
+from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_cohort
 from annotator.learn.gate import GateOptions, judge
 from annotator.learn.labels import leaf_labels, lineages_of, make_labels, training_numbers
 from annotator.learn.metrics import metrics_of
+from annotator.learn.options import Preset, configuration
 from annotator.learn.prediction_sets import dataset_quantile
-from annotator.learn.presets import Preset, configuration
 from annotator.learn.suspects import suspect_labels
 from annotator.learn.trust import curves, fit_trust
 from annotator.learn.versions import library_versions
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import Cohort, GateVerdict, HeldOutPredictions, Metric
+    from annotator.learn.field_model import FieldModel
     from annotator.learn.ontology import Ontology
     from annotator.settings import Settings
     from annotator.store.cohorts import ReadCohort

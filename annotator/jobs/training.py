@@ -11,7 +11,7 @@ from annotator.errors import CohortError, InputError
 from annotator.learn.evaluate import Parallelism
 from annotator.learn.labels import LabelOptions
 from annotator.learn.ontology import Ontology, ontology_or_built_in
-from annotator.learn.presets import PRESETS, Preset, preset_for
+from annotator.learn.presets import PRESETS, preset_for
 from annotator.learn.splits import choose_folds
 from annotator.learn.trust import TrustOptions
 from annotator.store.cohorts import ReadCohort, read_cohort, read_term_parents
@@ -19,6 +19,7 @@ from annotator.store.schema import check_schema
 
 if TYPE_CHECKING:
     from annotator.domain import Cohort
+    from annotator.learn.options import Preset
     from annotator.settings import Settings
     from annotator.store.connection import Database
 

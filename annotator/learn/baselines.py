@@ -17,7 +17,12 @@ from annotator.domain import FIELDS, Cohort, HeldOutPredictions
 from annotator.learn.features import fit_features
 from annotator.learn.linear import fit_linear
 from annotator.learn.metrics import class_index
-from annotator.learn.presets import LOG_RPM, STANDARD, FeatureOptions, LinearOptions
+from annotator.learn.options import (
+    LOG_RPM,
+    STANDARD,
+    FeatureOptions,
+    LinearOptions,
+)
 from annotator.learn.splits import scored_mask
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xgboost
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import BoostingOptions
+    from annotator.learn.options import BoostingOptions
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import HeldOutPredictions
     from annotator.learn.calibration import Calibration
-    from annotator.learn.presets import Preset
+    from annotator.learn.options import Preset
 
 PARTS = 10
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import FeatureKind
     from annotator.learn.ontology import Ontology
-    from annotator.learn.presets import Preset
+    from annotator.learn.options import Preset
     from annotator.learn.trust import TrustOptions
 
 __all__ = [

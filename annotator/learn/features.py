@@ -19,7 +19,14 @@ import numpy as np
 
 from annotator.errors import CohortError
 from annotator.learn.alignment import aligned_counts, feature_coverage, total_reads
-from annotator.learn.presets import CENTRED, LOG_RPM, MINMAX, PARETO, STANDARD, FeatureOptions
+from annotator.learn.options import (
+    CENTRED,
+    LOG_RPM,
+    MINMAX,
+    PARETO,
+    STANDARD,
+    FeatureOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,32 +13,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import FIELDS
-from annotator.errors import CohortError
 from annotator.learn.boosting import BoostingModel
 from annotator.learn.features import (
     FittedFeatures,
     aligned_counts,
-    fit_features,
     reads_per_million,
 )
 from annotator.learn.forest import ForestModel
 from annotator.learn.kernel import KernelModel
-from annotator.learn.kinds import KINDS, KindModel, TrainingPart, kinds_of
-from annotator.learn.labels import LEAF_SAMPLES
+from annotator.learn.kinds import KINDS, KindModel
 from annotator.learn.linear import LinearModel
 from annotator.learn.network import NetworkModel
-from annotator.learn.novelty import Novelty, fit_novelty
-from annotator.learn.weights import balanced_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Artefact, FeatureKind, Profiles
+    from annotator.domain import Artefact, Profiles
     from annotator.learn.calibration import Calibration
-    from annotator.learn.presets import Preset
+    from annotator.learn.novelty import Novelty
+    from annotator.learn.options import Preset
     from annotator.learn.trust import Trust
 
 COMBINED = "combined"
@@ -231,7 +226,7 @@ class FieldModel:
         See :mod:`annotator.learn.novelty`; ``raw`` is what :meth:`predict_raw` returned.
         """
         return self.novelty_reference.score(
-            _log_rpm(profiles, self.features), np.mean(list(raw.values()), axis=0)
+            log_rpm(profiles, self.features), np.mean(list(raw.values()), axis=0)
         )
 
     def to_artefacts(self) -> tuple[Artefact, ...]:
@@ -268,174 +263,11 @@ def sum_up(
     return np.asarray(probabilities @ belongs)
 
 
-def _log_rpm(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
+def log_rpm(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return log2(1 + reads per million) of the named features, ``(samples, features)``."""
     return np.asarray(np.log2(1 + reads_per_million(profiles, names)), dtype=np.float32)
 
 
 def expressed_features(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float64]:
     """Return how many of the named features each sample has reads of, ``(samples,)``."""
     return np.asarray(np.count_nonzero(aligned_counts(profiles, names), axis=1), dtype=np.float64)
-
-
-def _class_index(
-    labels: NDArray[np.object_], classes: Sequence[str], field: str
-) -> NDArray[np.int64]:
-    """Return the column of each label; every class must have a sample."""
-    if len(classes) < 2:
-        raise CohortError(
-            f"{field}: {len(classes)} classes are left, at least 2 are needed;"
-            " curate more samples or lower the minimum per class"
-        )
-    column = {name: position for position, name in enumerate(classes)}
-    unknown = sorted(set(labels.tolist()) - column.keys())
-    if unknown:
-        raise CohortError(f"{field}: label {unknown[0]!r} is none of the classes to learn")
-    index = np.array([column[label] for label in labels.tolist()], dtype=np.int64)
-    empty = np.flatnonzero(np.bincount(index, minlength=len(classes)) == 0)
-    if len(empty):
-        raise CohortError(f"{field}: class {classes[empty[0]]!r} has no training sample")
-    return index
-
-
-def fit_field_model(
-    profiles: Profiles,
-    labels: NDArray[np.object_],
-    dataset_ids: NDArray[np.object_],
-    classes: Sequence[str],
-    field: str,
-    preset: Preset,
-    seed: int,
-    calibration: Calibration | None = None,
-    *,
-    lineages: Mapping[str, tuple[str, ...]] | None = None,
-    leaves: NDArray[np.object_] | None = None,
-    numbers: NDArray[np.float64] | None = None,
-    limits: tuple[float, ...] = (),
-    feature_kinds: tuple[FeatureKind, ...] | None = None,
-    threads: int = 0,
-) -> FieldModel:
-    """Fit features and every model kind of a preset on training samples.
-
-    Nothing but these samples is looked at.
-
-    Parameters
-    ----------
-    profiles
-        Raw counts of the training samples.
-    labels, dataset_ids
-        Class and dataset of each, ``(samples,)``, dtype object (str).
-    classes
-        All classes, in the order of the columns; each has a sample.
-    field
-        Decides which feature kinds are used.
-    preset
-        Every hyper-parameter.
-    seed
-        Of everything random: the same data, preset, seed and number of threads
-        give identical models (:mod:`annotator.learn.network` says where that ends).
-    calibration
-        Fitted elsewhere on held-out predictions.
-    lineages
-        Class to lineage; each class by itself where not given.
-    leaves
-        The leaf of each sample, ``(samples,)``; a leaf belongs to one class. The classes
-        themselves where not given.
-    numbers, limits
-        For a field of intervals: the number of each sample and the intervals' limits.
-    feature_kinds
-        Features that may be used; those of the field where not given.
-    threads
-        That fitting may use, 0 for one a core.
-
-    Returns
-    -------
-    FieldModel
-
-    Raises
-    ------
-    CohortError
-        Fewer than two classes, a class without samples, or no usable feature.
-    """
-    index = _class_index(labels, classes, field)
-    leaf_names, leaf_index, class_of_leaf = _leaves(
-        labels if leaves is None else sufficient_leaves(leaves, labels), index
-    )
-    datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
-    fitted = fit_features(profiles, preset.features, feature_kinds or FIELDS[field].feature_kinds)
-    inputs = fitted.transform(profiles)
-    known = numbers is not None and bool(np.isfinite(numbers).all())
-
-    weights = balanced_weights(index, dataset_ids, preset.balance_classes, preset.balance_datasets)
-    of_leaf = balanced_weights(
-        leaf_index, dataset_ids, preset.balance_classes, preset.balance_datasets
-    )
-    of_classes = TrainingPart(
-        inputs=inputs,
-        class_index=index,
-        leaf_index=leaf_index,
-        dataset_index=datasets,
-        weights=weights,
-        classes=len(classes),
-        numbers=numbers if known else None,
-        limits=limits if known else (),
-    )
-    # Between balanced classes, where a leaf of four samples counts little, and
-    # balanced leaves, where a class of many leaves counts a lot.
-    both = np.sqrt(weights * of_leaf)
-    of_leaves = replace(
-        of_classes, class_index=leaf_index, classes=len(leaf_names), weights=both / both.mean()
-    )
-    options = kinds_of(preset)
-    # A kind's seed does not depend on which other kinds there are.
-    seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
-    models = {
-        kind: KINDS[kind].fit(
-            of_leaves if kind in preset.leaf_kinds else of_classes,
-            option,
-            int(seeds[kind]) % 2**31,
-            threads,
-        )
-        for kind, option in options.items()
-    }
-    return FieldModel(
-        field=field,
-        classes=tuple(classes),
-        fitted_features=fitted,
-        preset=preset,
-        models=models,
-        lineages=dict(lineages) if lineages is not None else {name: (name,) for name in classes},
-        usual_features=float(np.median(expressed_features(profiles, fitted.names))),
-        novelty_reference=fit_novelty(
-            _log_rpm(profiles, fitted.names), index, dataset_ids, len(classes)
-        ),
-        seed=seed,
-        leaves=leaf_names,
-        class_of_leaf=class_of_leaf,
-        calibration=calibration,
-    )
-
-
-def sufficient_leaves(
-    leaves: NDArray[np.object_], labels: NDArray[np.object_]
-) -> NDArray[np.object_]:
-    """Return the leaves, and the class itself for leaves of few training samples."""
-    _, place, sizes = np.unique(leaves.astype(str), return_inverse=True, return_counts=True)
-    return np.where(sizes[place] >= LEAF_SAMPLES, leaves, labels)
-
-
-def _leaves(
-    leaves: NDArray[np.object_], class_index: NDArray[np.int64]
-) -> tuple[tuple[str, ...], NDArray[np.int64], tuple[int, ...]]:
-    """Return the names of the leaves, each sample's leaf, and the class of each leaf.
-
-    Leaves are ordered by their class first, so that leaves which are the classes
-    have the order of the classes.
-    """
-    class_of = dict(zip(leaves.tolist(), class_index.tolist(), strict=True))
-    names = sorted(class_of, key=lambda name: (class_of[name], name))
-    place = {name: position for position, name in enumerate(names)}
-    index = np.array([place[name] for name in leaves.tolist()], dtype=np.int64)
-    of_leaf = np.array([class_of[name] for name in names], dtype=np.int64)
-    if not np.array_equal(of_leaf[index], class_index):
-        raise ValueError("a leaf belongs to two classes")
-    return tuple(names), index, tuple(of_leaf.tolist())

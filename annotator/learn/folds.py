@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import Cohort, FeatureKind, Profiles
     from annotator.learn.field_model import FieldModel
-    from annotator.learn.presets import Preset
+    from annotator.learn.options import Preset
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
     seed
         Of everything random in this fit.
     """
-    from annotator.learn.field_model import fit_field_model
+    from annotator.learn.fitting import fit_field_model
 
     return fit_field_model(
         take_profiles(data.profiles, rows),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.ensemble import RandomForestClassifier
 
-    from annotator.learn.presets import ForestOptions
+    from annotator.learn.options import ForestOptions
 
 # The only type beyond skops' own list that a stored forest may hold.
 TRUSTED = ("sklearn.tree._tree.Tree",)

@@ -27,7 +27,7 @@ from annotator.learn.artefacts import read_tensors, write_tensors
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import KernelOptions
+    from annotator.learn.options import KernelOptions
 
 FILE = "kernel.safetensors"
 QUANTILES = 201

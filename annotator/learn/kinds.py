@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import Preset
+    from annotator.learn.options import Preset
 
 
 class KindModel(Protocol):

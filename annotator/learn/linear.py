@@ -21,7 +21,7 @@ from annotator.learn.within_class import within_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import LinearOptions
+    from annotator.learn.options import LinearOptions
 
 FILE = "linear.safetensors"
 MOST_ITERATIONS = 100

@@ -27,12 +27,12 @@ from annotator.learn.model_json import (
     read_trust,
 )
 from annotator.learn.novelty import Novelty, array_shapes
-from annotator.learn.presets import configuration
+from annotator.learn.options import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from annotator.learn.presets import Preset
+    from annotator.learn.options import Preset
 
 FEATURES_FILE = "features.safetensors"
 

@@ -8,7 +8,7 @@ from annotator.domain import FIELDS
 from annotator.errors import ArtefactError
 from annotator.learn.artefacts import read_json
 from annotator.learn.calibration import Calibration
-from annotator.learn.presets import preset_from_configuration
+from annotator.learn.options import preset_from_configuration
 from annotator.learn.trust import Trust
 
 FORMAT = 2

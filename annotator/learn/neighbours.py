@@ -20,7 +20,7 @@ from annotator.learn.within_class import WithinClass, within_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import NeighbourOptions
+    from annotator.learn.options import NeighbourOptions
 
 FILE = "neighbours.safetensors"
 CHUNK = 1024  # samples predicted at a time

@@ -26,7 +26,7 @@ from annotator.learn.linear import inverse_power
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.learn.presets import NetworkOptions
+    from annotator.learn.options import NetworkOptions
 
 Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
 

@@ -16,7 +16,8 @@ from annotator.errors import InputError
 from annotator.jobs import ablation as ablation_job
 from annotator.jobs.ablation import ablate, ablation_table, as_json
 from annotator.learn import presets
-from annotator.learn.presets import PRESETS, ForestOptions
+from annotator.learn.options import ForestOptions
+from annotator.learn.presets import PRESETS
 from annotator.store.mirror import apply_import
 
 ATLAS = simulate_atlas(

@@ -17,7 +17,8 @@ from annotator.learn.artefacts import (
     write_json,
     write_tensors,
 )
-from annotator.learn.presets import PRESETS, configuration, preset_from_configuration
+from annotator.learn.options import configuration, preset_from_configuration
+from annotator.learn.presets import PRESETS
 
 
 def test_unknown_missing_and_double_names_are_refused() -> None:

@@ -18,7 +18,8 @@ from annotator.learn.folds import FoldData, fit_part, fold_seed
 from annotator.learn.labels import LabelOptions
 from annotator.learn.metrics import metrics_of
 from annotator.learn.ontology import Ontology
-from annotator.learn.presets import PRESETS, ForestOptions, KernelOptions
+from annotator.learn.options import ForestOptions, KernelOptions
+from annotator.learn.presets import PRESETS
 
 LIGHT = replace(
     PRESETS["default"],

@@ -12,7 +12,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from annotator.domain import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features import fit_features, reads_per_million, total_reads
-from annotator.learn.presets import PRESETS, FeatureOptions
+from annotator.learn.options import FeatureOptions
+from annotator.learn.presets import PRESETS
 from annotator.learn.weights import balanced_weights
 
 BOTH = ("srna", "contaminant")

@@ -11,9 +11,11 @@ from scipy.sparse import csr_matrix
 from annotator.domain import Artefact, Profiles
 from annotator.errors import ArtefactError, CohortError
 from annotator.learn.calibration import Calibration
-from annotator.learn.field_model import COMBINED, FieldModel, fit_field_model
+from annotator.learn.field_model import COMBINED, FieldModel
+from annotator.learn.fitting import fit_field_model
 from annotator.learn.kinds import kinds_of
-from annotator.learn.presets import PRESETS, NetworkOptions
+from annotator.learn.options import NetworkOptions
+from annotator.learn.presets import PRESETS
 
 CLASSES = ("blood", "brain", "skin")
 LINEAGES = {"blood": ("blood",), "brain": ("brain", "nervous system"), "skin": ("skin",)}

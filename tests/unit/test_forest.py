@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.learn.forest import ForestModel, fit_forest
-from annotator.learn.presets import PRESETS, ForestOptions
+from annotator.learn.options import ForestOptions
+from annotator.learn.presets import PRESETS
 
 TINY = ForestOptions(first_trees=10, trees=12, top_features=8, down_sample=False)
 BOTH = pytest.mark.parametrize("options", [TINY, replace(TINY, down_sample=True)])

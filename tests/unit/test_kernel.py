@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from annotator.errors import ArtefactError
 from annotator.learn.kernel import KernelModel, _solve, fit_kernel, interval_probabilities
-from annotator.learn.presets import KernelOptions
+from annotator.learn.options import KernelOptions
 
 OPTIONS = KernelOptions(ridge=0.2, rate=0.5, weight_power=0.75, largest_cohort=500)
 LIMITS = (0.0, 45.0, 65.0, 110.0)

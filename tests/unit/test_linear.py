@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.learn.linear import LinearModel, fit_linear
-from annotator.learn.presets import LinearOptions
+from annotator.learn.options import LinearOptions
 from annotator.learn.within_class import within_class
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)

@@ -5,7 +5,7 @@ import pytest
 
 from annotator.errors import ArtefactError
 from annotator.learn.neighbours import NeighboursModel, fit_neighbours
-from annotator.learn.presets import NeighbourOptions
+from annotator.learn.options import NeighbourOptions
 
 OPTIONS = NeighbourOptions(sharpness=20.0, weight_power=0.5, within_class=5.0, largest_cohort=1000)
 

@@ -8,7 +8,8 @@ import pytest
 from annotator.errors import ArtefactError
 from annotator.learn.artefacts import write_tensors
 from annotator.learn.network import NetworkModel, build_network, fit_network
-from annotator.learn.presets import PRESETS, NetworkOptions
+from annotator.learn.options import NetworkOptions
+from annotator.learn.presets import PRESETS
 
 TINY = NetworkOptions((12, 8), (0.2, 0.1), epochs=15, batch_size=16, learning_rate=0.01)
 CLASSES = 3

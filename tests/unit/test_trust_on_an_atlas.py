@@ -15,8 +15,8 @@ from annotator.learn.evaluate import one_dataset_out
 from annotator.learn.labels import LabelOptions
 from annotator.learn.metrics import class_index, select_samples
 from annotator.learn.ontology import Ontology
-from annotator.learn.presets import PRESETS
 from annotator.learn.prediction_sets import fit_prediction_sets
+from annotator.learn.presets import PRESETS
 from annotator.learn.trust import TrustOptions
 
 LIGHT = replace(
