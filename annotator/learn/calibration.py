@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR = 1e-4  # A forest of some hundred trees cannot tell less from nothing.
-PRIOR_SAMPLES = 10.0  # What "no temperature, equal weights" is worth, in samples.
+PRIOR_SAMPLES = 10.0  # What "no temperature, equal weights" is worth, in samples or datasets.
 LARGEST_EXPONENT = 10.0
 
 
@@ -138,17 +138,20 @@ def _softmax(logs: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArra
 
 
 def _fit_exponents(
-    logs: NDArray[np.float64], truth: NDArray[np.int64], weights: NDArray[np.float64]
+    logs: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    independent: int,
 ) -> NDArray[np.float64]:
     """Minimise the weighted negative log likelihood of softmax(Σ exponent · log p).
 
-    ``logs`` is ``(kinds, samples, classes)``. The penalty, worth
-    ``PRIOR_SAMPLES`` samples, draws the exponents to one another and their sum to 1.
+    ``logs`` is ``(kinds, samples, classes)``. The penalty, worth ``PRIOR_SAMPLES`` of
+    the ``independent`` ones, draws the exponents to one another and their sum to 1.
     """
     kinds, samples, _ = logs.shape
     rows = np.arange(samples)
     of_truth = logs[:, rows, truth]
-    strength = PRIOR_SAMPLES / samples
+    strength = PRIOR_SAMPLES / independent
 
     def loss(exponents: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         pooled = np.tensordot(exponents, logs, axes=1)
@@ -175,8 +178,13 @@ def fit_calibration(
     probabilities: Mapping[str, NDArray[np.float64]],
     truth_index: NDArray[np.int64],
     weights: NDArray[np.float64] | None = None,
+    datasets: int | None = None,
 ) -> Calibration:
     """Fit temperatures and the combination on held-out predictions.
+
+    How much each kind counts beside the others is fitted with ``weights``; how sure it
+    and the combination are, with every sample counting the same, since that is how
+    probabilities are read.
 
     Parameters
     ----------
@@ -186,7 +194,10 @@ def fit_calibration(
     truth_index
         The column of each sample's class, ``(samples,)``.
     weights
-        How much each sample counts, ``(samples,)``; all the same by default.
+        How much each sample counts for the combination, ``(samples,)``; all the same by
+        default.
+    datasets
+        How many datasets the samples are of, where samples of one are not independent.
 
     Returns
     -------
@@ -200,13 +211,15 @@ def fit_calibration(
     samples = len(truth_index)
     if samples == 0 or not probabilities:
         raise ValueError("a calibration needs held-out predictions")
-    share = np.ones(samples) if weights is None else np.asarray(weights, dtype=np.float64)
-    share = share / share.sum()
+    same = np.full(samples, 1 / samples)
+    share = same if weights is None else np.asarray(weights, dtype=np.float64) / weights.sum()
     # An order of its own: the same figures whatever the order of the mapping.
     kinds = sorted(probabilities)
     logs = np.stack([_logarithms(probabilities[kind]) for kind in kinds])
-    singles = [_fit_exponents(logs[[i]], truth_index, share)[0] for i in range(len(kinds))]
-    joint = _fit_exponents(logs, truth_index, share)
+    singles = [_fit_exponents(logs[[i]], truth_index, same, samples)[0] for i in range(len(kinds))]
+    joint = _fit_exponents(logs, truth_index, share, datasets or samples)
+    pooled = np.tensordot(joint, logs, axes=1)[None]
+    joint = joint * _fit_exponents(pooled, truth_index, same, samples)[0]
     return Calibration(
         {kind: float(1 / single) for kind, single in zip(kinds, singles, strict=True)},
         {kind: float(exponent) for kind, exponent in zip(kinds, joint, strict=True)},

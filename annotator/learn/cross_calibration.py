@@ -10,6 +10,7 @@ import numpy as np
 from annotator.learn.calibration import fit_calibration
 from annotator.learn.field_model import COMBINED
 from annotator.learn.metrics import class_index, select_samples
+from annotator.learn.weights import balanced_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,16 @@ def release_calibration(raw: HeldOutPredictions, preset: Preset) -> Calibration 
     """
     if not preset.calibrate:
         return None
-    return fit_calibration(raw.probabilities, class_index(raw.truth, raw.classes))
+    return _fit(raw, preset)
+
+
+def _fit(raw: HeldOutPredictions, preset: Preset) -> Calibration:
+    """Where classes and datasets count the same in training, let them in the combination."""
+    truth = class_index(raw.truth, raw.classes)
+    if not (preset.balance_classes and preset.balance_datasets):
+        return fit_calibration(raw.probabilities, truth)
+    weights = balanced_weights(truth, raw.dataset_ids, balance_classes=True, balance_datasets=True)
+    return fit_calibration(raw.probabilities, truth, weights, len(set(raw.dataset_ids)))
 
 
 def cross_calibrated(raw: HeldOutPredictions, preset: Preset) -> HeldOutPredictions:
@@ -76,6 +86,4 @@ def _calibrated(
     part = select_samples(raw, own).probabilities
     if not preset.calibrate or own.all():
         return dict(part), np.asarray(np.mean(list(part.values()), axis=0))
-    others = select_samples(raw, ~own)
-    calibration = fit_calibration(others.probabilities, class_index(others.truth, raw.classes))
-    return calibration.apply(part)
+    return _fit(select_samples(raw, ~own), preset).apply(part)

@@ -46,7 +46,7 @@ def test_the_blocks_are_what_this_test_expects():
         *("migrate", "import", "import", "retrain", "annotate", "status"),
     ]
     assert [command[0] for command in commands(postgres)] == ["migrate", "serve"]
-    assert [command[0] for command in commands(evaluate)] == ["evaluate", "evaluate"]
+    assert [command[0] for command in commands(evaluate)] == ["evaluate", "evaluate", "ablation"]
     assert len(blocks("sql")) == 1
     assert len(statements(blocks("sql")[0])) == 7
 

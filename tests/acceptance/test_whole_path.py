@@ -29,10 +29,19 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
         refused = {row["sample_id"] for row in quarantined if row["field"] == field}
         assert answered | refused == missing[field]
         assert not answered & refused
-    one = next(row for row in suggested if row["field"] == "tissue")
+    assert {row["status"] for row in suggested} <= {"suggested", "abstained"}
+    for row in suggested:
+        answered_here = row["status"] == "suggested"
+        assert (row["value"] is not None) == answered_here == (row["reason"] is None)
+        assert row["models"]["combined"]["value"] in row["prediction_set"]
+        assert row["set_coverage"] == 0.9
+    one = next(
+        row for row in suggested if row["field"] == "tissue" and row["status"] == "suggested"
+    )
     assert one["lineage"][0] == one["value"]
     assert 0 < one["confidence"] <= 1
-    assert set(one["models"]) == {"network", "forest", "boosting"}
+    kinds = {"network", "forest", "boosting", "linear", "neighbours", "combined"}
+    assert set(one["models"]) == kinds
     assert one["top_features"]
 
     reasons = trained.rows(
@@ -42,9 +51,14 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
     assert [(row["model_kind"], row["method"]) for row in reasons] == [
         ("boosting", "tree_shap"),
         ("forest", "tree_shap"),
+        ("linear", "coefficient"),
         ("network", "deeplift"),
     ]
     assert all(row["many"] == row["last"] <= 20 and row["first"] == 1 for row in reasons)
+
+    skipped = trained.run("retrain", "--field", "sex")
+    assert "skipped" in skipped.out
+    assert "neither the cohort nor the configuration" in skipped.out
 
     accepted = trained.rows(f"select * from accept_suggestion({one['prediction_id']}, 'right')")
     assert accepted[0]["decision"] == "accepted"
@@ -59,10 +73,6 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
 
     again = trained.run("annotate")
     assert "nothing is pending" in again.out
-
-    skipped = trained.run("retrain", "--field", "sex")
-    assert "skipped" in skipped.out
-    assert "neither the cohort nor the configuration" in skipped.out
 
     wider = trained.run("retrain", "--field", "tissue")
     assert "skipped" not in wider.out  # the accepted label joined the cohort

@@ -86,11 +86,27 @@ def test_it_is_the_minimum_of_the_likelihood_and_the_prior() -> None:
 
 
 def test_weights_decide_whose_mistakes_count() -> None:
-    probabilities = np.tile([0.95, 0.05], (200, 1))
     truth = np.repeat([0, 1], 100)
-    trusted = fit_calibration({"a": probabilities}, truth, np.where(truth == 0, 1.0, 0.01))
-    doubted = fit_calibration({"a": probabilities}, truth, np.where(truth == 0, 0.01, 1.0))
-    assert trusted.temperatures["a"] < doubted.temperatures["a"]
+    first_half, second_half = truth == 0, truth == 1
+    sure = np.array([0.9, 0.1])
+    knows_first = np.where(first_half[:, None], sure, 0.5)
+    knows_second = np.where(second_half[:, None], sure[::-1], 0.5)
+    # Beside what they know both kinds mislead now and then.
+    knows_first[150:170], knows_second[50:70] = sure, sure[::-1]
+    kinds = {"a": knows_first, "b": knows_second}
+    for_first = fit_calibration(kinds, truth, np.where(first_half, 1.0, 0.01))
+    for_second = fit_calibration(kinds, truth, np.where(second_half, 1.0, 0.01))
+    assert for_first.weights["a"] > 0.6 > 0.4 > for_second.weights["a"]
+    # How sure each kind is by itself is fitted with every sample counting the same.
+    assert for_first.temperatures == for_second.temperatures
+
+
+def test_few_datasets_draw_the_kinds_together() -> None:
+    probabilities, truth = overconfident()
+    misled = np.random.default_rng(0).permutation(probabilities)
+    kinds = {"a": probabilities, "b": misled}
+    many, few = fit_calibration(kinds, truth), fit_calibration(kinds, truth, datasets=2)
+    assert many.weights["b"] < few.weights["b"] < 0.6
 
 
 def test_the_order_of_kinds_and_a_repeat_change_nothing() -> None:
