@@ -47,7 +47,7 @@ SHRINKAGE = 0.5
 DIRECTIONS = 256
 """Of the within-class covariance, those of greatest variance, that are kept."""
 
-DOUBT = 0.5
+DOUBT = 0.7
 """How much complete doubt of the models takes off the similarity."""
 
 FEW_CLASSES = 5
