@@ -34,6 +34,8 @@ def _top_columns(sizes: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 def top_contributions(
     kind: str,
     method: str,
+    class_names: Sequence[str],
+    class_rank: int,
     values: NDArray[Any],
     feature_names: Sequence[str],
     expression_rpm: NDArray[Any],
@@ -47,6 +49,9 @@ def top_contributions(
         Model kind, ``network``, ``forest`` or ``boosting``.
     method
         How the scores were made, such as ``deeplift`` or ``tree_shap``.
+    class_names, class_rank
+        The class that each sample's scores are of, ``(samples,)``, and how probable it
+        was for the sample: 1 the winner, 2 the runner-up.
     values
         Signed contributions, shape ``(samples, features)``.
     feature_names
@@ -69,10 +74,15 @@ def top_contributions(
     """
     scores = np.asarray(values, np.float64)
     names = np.asarray(feature_names, dtype=object)
-    if scores.ndim != 2 or scores.shape[1:] != names.shape or expression_rpm.shape != scores.shape:
+    if (
+        scores.ndim != 2
+        or scores.shape != (len(class_names), len(names))
+        or expression_rpm.shape != scores.shape
+    ):
         raise InputError(
-            f"contributions {scores.shape}, expression {expression_rpm.shape} and {len(names)}"
-            " feature names do not agree: give one row a sample and one column a feature"
+            f"contributions {scores.shape}, expression {expression_rpm.shape}, {len(class_names)}"
+            f" classes and {len(names)} feature names do not agree: give one row a sample and one"
+            " column a feature"
         )
     if count < 1:
         raise InputError(f"{count} top contributions were asked for: ask for at least 1")
@@ -92,6 +102,8 @@ def top_contributions(
                 Contribution(
                     model_kind=kind,
                     method=method,
+                    class_name=class_names[row],
+                    class_rank=class_rank,
                     rank=rank,
                     feature=str(names[column]),
                     score=float(scores[row, column]),

@@ -126,6 +126,8 @@ def _predict(
         kind: top_contributions(
             kind,
             method,
+            [model.classes[column] for column in chosen],
+            1,
             scores,
             model.features,
             expression,

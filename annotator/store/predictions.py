@@ -249,7 +249,8 @@ def _write_predictions(
         identifiers = _run_each(cursor, _INSERT, [rows[position] for position in fresh])
         with cursor.copy(
             "copy annotator.contribution"
-            " (prediction_id, model_kind, method, rank, feature, score, expression) from stdin"
+            " (prediction_id, model_kind, method, class, class_rank, rank, feature, score,"
+            " expression) from stdin"
         ) as copy:
             for position, identifier in zip(fresh, identifiers, strict=True):
                 for item in predictions[position].contributions:
@@ -258,6 +259,8 @@ def _write_predictions(
                             identifier,
                             item.model_kind,
                             item.method,
+                            item.class_name,
+                            item.class_rank,
                             item.rank,
                             item.feature,
                             item.score,

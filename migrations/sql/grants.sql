@@ -20,8 +20,11 @@ grant insert on
     annotator.artefact, annotator.validation_prediction, annotator.metric,
     annotator.validation_curve, annotator.label_suspicion,
     annotator.annotation_run, annotator.prediction, annotator.contribution,
-    annotator.quarantine, annotator.event
+    annotator.quarantine, annotator.event,
+    annotator.class_marker, annotator.class_similarity, annotator.class_enrichment,
+    annotator.sample_map
 to annotator_daemon;
+grant insert, update, delete on annotator.release_report to annotator_daemon;
 grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
 to annotator_daemon;
 grant update on annotator.training_run, annotator.release, annotator.annotation_run
@@ -36,7 +39,8 @@ grant select on
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,
     annotator.metric, annotator.validation_prediction, annotator.validation_curve,
-    annotator.label_suspicion, annotator.cohort,
+    annotator.label_suspicion, annotator.class_marker, annotator.class_similarity,
+    annotator.class_enrichment, annotator.sample_map, annotator.release_report, annotator.cohort,
     annotator.cohort_sample, annotator.training_run, annotator.release,
     annotator.annotation_run, annotator.work, annotator.heartbeat, annotator.tick,
     annotator.alembic_version

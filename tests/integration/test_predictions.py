@@ -80,8 +80,8 @@ def answer(sample: ClaimedSample, value: str = "liver", digit: str = "a") -> Sam
         models={"network": {"value": value, "probability": 0.75}},
         top_features=("hsa-miR-122-5p", 'odd "name", {here}'),
         contributions=(
-            Contribution("network", "deeplift", 1, "hsa-miR-122-5p", 1.0 / 3.0, 1e5),
-            Contribution("network", "deeplift", 2, "tab\there", -2.5, 0.0),
+            Contribution("network", "deeplift", "liver", 1, 1, "hsa-miR-122-5p", 1.0 / 3.0, 1e5),
+            Contribution("network", "deeplift", "liver", 1, 2, "tab\there", -2.5, 0.0),
         ),
     )
 
@@ -186,7 +186,9 @@ def test_takes_numbers_as_numpy_makes_them(
         novelty=np.float64(0.25),
         models={"forest": {"value": "liver", "probability": numbers[1], "rank": np.int64(2)}},
         contributions=(
-            Contribution("forest", "shap", np.int64(1), "x", numbers[1], np.float64(7.0)),  # type: ignore[arg-type]
+            Contribution(
+                "forest", "shap", "liver", 1, np.int64(1), "x", numbers[1], np.float64(7.0)
+            ),  # type: ignore[arg-type]
         ),
     )
     write(daemon, "w1", release, [given])

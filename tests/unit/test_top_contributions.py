@@ -12,28 +12,30 @@ from annotator.explain.top import leading_features, top_contributions
 
 
 def contribution(feature: str, score: float, kind: str = "network") -> Contribution:
-    return Contribution(kind, "deeplift", 1, feature, score, 1.0)
+    return Contribution(kind, "deeplift", "blood", 1, 1, feature, score, 1.0)
 
 
 def test_orders_by_absolute_score_and_keeps_sign_and_expression() -> None:
     values = np.array([[0.5, -2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     expression = np.array([[10.0, 20.0, 30.0, 40.0], [1.0, 2.0, 3.0, 4.0]])
     first, second = top_contributions(
-        "forest", "tree_shap", values, ["a", "b", "c", "d"], expression, 3
+        "forest", "tree_shap", ["blood", "lung"], 2, values, ["a", "b", "c", "d"], expression, 3
     )
     assert [(c.rank, c.feature, c.score, c.expression) for c in first] == [
         (1, "b", -2.0, 20.0),
         (2, "d", 1.0, 40.0),
         (3, "a", 0.5, 10.0),
     ]
-    assert {(c.model_kind, c.method) for c in first} == {("forest", "tree_shap")}
+    assert {(c.model_kind, c.method, c.class_name, c.class_rank) for c in first} == {
+        ("forest", "tree_shap", "blood", 2)
+    }
     assert second == ()
 
 
 def test_ties_at_the_boundary_go_to_the_first_name() -> None:
     names = ["z", "y", "x", "b", "a"]
     values = np.array([[1.0, -1.0, 1.0, 5.0, 1.0]])
-    (top,) = top_contributions("network", "deeplift", values, names, values, 3)
+    (top,) = top_contributions("network", "deeplift", ["blood"], 1, values, names, values, 3)
     assert [c.feature for c in top] == ["b", "a", "x"]
 
 
@@ -62,7 +64,14 @@ def test_equals_a_full_sort_whatever_the_order_of_columns(values, count, random)
     random.shuffle(order)
     shuffled = values[:, order]
     result = top_contributions(
-        "network", "deeplift", shuffled, [names[i] for i in order], shuffled, count
+        "network",
+        "deeplift",
+        ["blood"] * len(values),
+        1,
+        shuffled,
+        [names[i] for i in order],
+        shuffled,
+        count,
     )
     assert [[(c.feature, c.score) for c in row] for row in result] == expected
     assert [[c.rank for c in row] for row in result] == [
@@ -81,12 +90,16 @@ def test_equals_a_full_sort_whatever_the_order_of_columns(values, count, random)
 )
 def test_says_what_is_wrong(values, names, count, words) -> None:
     with pytest.raises(InputError, match=words):
-        top_contributions("network", "deeplift", values, names, values, count)
+        top_contributions(
+            "network", "deeplift", ["blood"] * len(values), 1, values, names, values, count
+        )
 
 
 def test_expression_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="do not agree"):
-        top_contributions("network", "deeplift", np.ones((1, 2)), ["a", "b"], np.ones((1, 1)), 1)
+        top_contributions(
+            "network", "deeplift", ["blood"], 1, np.ones((1, 2)), ["a", "b"], np.ones((1, 1)), 1
+        )
 
 
 def test_leading_features_weigh_kinds_alike_whatever_their_units() -> None:

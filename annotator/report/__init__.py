@@ -1,0 +1,1 @@
+"""The report of a release: figures and one HTML file, from plain data."""

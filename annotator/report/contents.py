@@ -1,0 +1,99 @@
+"""All that a report is made from, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from annotator.domain import ReleaseExplanations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from annotator.domain import Curve, HeldOutPredictions, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSummary:
+    """What a release is and what became of it.
+
+    ``versions`` are those of the libraries, ``host`` where it was trained, ``folds``
+    how samples were held out, in words. ``trained_for`` is in seconds.
+    """
+
+    release_id: int
+    field: str
+    status: str
+    preset: str
+    classes: tuple[str, ...]
+    features: int
+    reasons: tuple[str, ...]
+    created_at: datetime
+    promoted_at: datetime | None
+    retired_at: datetime | None
+    seed: int
+    folds: str | None
+    host: str
+    versions: Mapping[str, str]
+    configuration: Mapping[str, Any]
+    configuration_hash: str | None
+    cohort_hash: str | None
+    trained_for: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CohortPart:
+    """How many labelled samples of one class one dataset gave; class "" for left-out ones."""
+
+    dataset_id: str
+    dataset_title: str
+    class_name: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One label that probably is wrong."""
+
+    rank: int
+    sample_id: str
+    dataset_id: str
+    label: str
+    predicted: str
+    suspicion: float
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContents:
+    """All that a report is made from.
+
+    Attributes
+    ----------
+    release
+        What the release is.
+    cohort
+        The labelled samples it was learned from, by dataset and class.
+    metrics
+        Validation scheme (``one-dataset-out``, ``cv``) to its figures.
+    held_out
+        Predictions on whole datasets held out; ``None`` where they are not kept.
+    curves
+        Reliability, and risk against coverage.
+    explanations
+        Markers, similarities, enrichments and the map of samples.
+    groups
+        Class to the top term of the ontology above it (itself where there is none).
+    suspects
+        Labels that probably are wrong, worst first.
+    """
+
+    release: ReleaseSummary
+    cohort: tuple[CohortPart, ...]
+    metrics: Mapping[str, tuple[Metric, ...]]
+    held_out: HeldOutPredictions | None
+    curves: tuple[Curve, ...]
+    explanations: ReleaseExplanations = field(default_factory=ReleaseExplanations)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    suspects: tuple[Suspect, ...] = ()
