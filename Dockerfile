@@ -14,10 +14,12 @@ FROM python:3.13-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home annotator
+    && useradd --system --uid 10001 --create-home annotator \
+    && install --directory --owner annotator /reports
 COPY --from=build /opt/annotator /opt/annotator
 ENV PATH=/opt/annotator/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
     ANNOTATOR_LOG_FORMAT=json
 USER annotator
 WORKDIR /home/annotator

@@ -28,6 +28,7 @@ from annotator.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from annotator.jobs.report import WrittenReport
     from annotator.jobs.retrain import RetrainOutcome
     from annotator.store.connection import Database
 
@@ -144,6 +145,7 @@ def retrain(
     settings: Settings, fields: tuple[str, ...], preset: str | None, folds: int | None
 ) -> None:
     """Train and validate on the current labels; promote only what is better."""
+    from annotator.jobs.report import bring_up_to_date
     from annotator.jobs.retrain import UNLABELLED
     from annotator.jobs.retrain import retrain as retrain_field
     from annotator.jobs.tables import retrain_table
@@ -155,6 +157,8 @@ def retrain(
             with progress(f"{field}: held-out folds", "folds") as shown:
                 outcomes.append(retrain_field(database, settings, field, progress=shown))
             click.echo(_outcome_line(outcomes[-1]))
+        for written in bring_up_to_date(database, settings):
+            click.echo(_report_line(written))
     trained = [outcome for outcome in outcomes if outcome.metrics]
     if trained:
         click.echo()
@@ -169,6 +173,28 @@ def _outcome_line(outcome: RetrainOutcome) -> str:
     release = f" release {outcome.release_id}" if outcome.release_id is not None else ""
     lines = [f"{outcome.field}: {outcome.status}{release}"]
     return "\n".join(lines + [f"  - {reason}" for reason in outcome.reasons])
+
+
+def _report_line(written: WrittenReport) -> str:
+    return f"{written.field}: report of release {written.release_id} is {written.path}"
+
+
+@command_line.command()
+@click.option(
+    "--release",
+    "release_id",
+    type=click.IntRange(1, 2**63 - 1),
+    help="Any release; by default every live one.",
+)
+@click.option("--out", "folder", type=_file, required=True, help="Folder to write into.")
+@click.pass_obj
+def report(settings: Settings, release_id: int | None, folder: Path) -> None:
+    """Write the report of a release: one HTML file, and its figures as SVG."""
+    from annotator.jobs.report import report as write_reports
+
+    with _database(settings) as database:
+        for written in write_reports(database, release_id, folder):
+            click.echo(_report_line(written))
 
 
 @command_line.command()
@@ -191,6 +217,37 @@ def annotate(settings: Settings) -> None:
             f"{field}: {summary.predicted.get(field, 0)} annotated,"
             f" {summary.quarantined.get(field, 0)} quarantined"
         )
+
+
+@command_line.command()
+@click.argument("sample")
+@click.option("--field", type=_field, required=True, help="The field whose answer is explained.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Leading sRNAs for, and as many against.",
+)
+@click.option("--store", is_flag=True, help="Also store the contributions to every class, for SQL.")
+@click.option("--svg", type=_file, help="Where to draw; SAMPLE-FIELD.svg here by default.")
+@click.pass_obj
+def explain(
+    settings: Settings, sample: str, field: str, top: int, store: bool, svg: Path | None
+) -> None:
+    """Show which sRNAs speak for and against each class of SAMPLE, labelled or not."""
+    from annotator.jobs.explain import explain_sample
+    from annotator.jobs.explain_text import explanation_figure, explanation_text, figure_file_name
+
+    _check_output_file(svg)
+    with _database(settings) as database:
+        found = explain_sample(database, settings, sample, field, top, store=store)
+    click.echo(explanation_text(found))
+    figure = explanation_figure(found)
+    if figure is not None:
+        path = svg or Path(figure_file_name(found))
+        _write_file(path, figure.svg)
+        click.echo(f"\ndrawn in {path}")
 
 
 @command_line.command()
@@ -233,7 +290,7 @@ def evaluate(
     from annotator.jobs.tables import class_table, kind_table
 
     settings = _changed(settings, preset=preset, folds=folds, tissue_level=level)
-    _check_json_file(json_file)
+    _check_output_file(json_file)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {validation.description}")
@@ -268,7 +325,7 @@ def ablation(
     from annotator.jobs.ablation import ablate, ablation_table, as_json
 
     settings = _changed(settings, preset=preset, folds=folds)
-    _check_json_file(json_file)
+    _check_output_file(json_file)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         compared = ablate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {compared.description}")
@@ -278,17 +335,20 @@ def ablation(
     _write_json_file(json_file, as_json(compared))
 
 
-def _check_json_file(path: Path | None) -> None:
+def _check_output_file(path: Path | None) -> None:
     """Refuse before hours of work what could not be written after them."""
     if path is not None and not path.absolute().parent.is_dir():
         raise InputError("its folder does not exist", source=str(path))
 
 
 def _write_json_file(path: Path | None, content: dict[str, Any]) -> None:
-    if path is None:
-        return
+    if path is not None:
+        _write_file(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write_file(path: Path, content: str) -> None:
     try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", source=str(path)) from error
 

@@ -128,8 +128,35 @@ class Settings:
         "between 0 and 1",
     )
 
+    cross_validation_folds: int = _setting(
+        5,
+        "folds of the random cross-validation whose figures stand beside those of held-out"
+        " datasets; 0 for none",
+        lambda v: v == 0 or v >= 2,
+        "0 or at least 2",
+    )
+    marker_count: int = _setting(300, "markers stored for a class (paper: 300)", _positive, "> 0")
+    similarity_samples: int = _setting(
+        200,
+        "samples of a class at most that similarities of classes are found from",
+        _positive,
+        "> 0",
+    )
+    feature_sets: tuple[Path, ...] = _setting(
+        (), "GMT files whose sets are looked for among the markers, separated by commas"
+    )
+
     keep_releases: int = _setting(
         5, "retired and rejected releases of a field whose models are kept", _not_negative, ">= 0"
+    )
+    report_folder: Path | None = _setting(
+        None, "folder of the reports that a retraining writes; `reports` under `home` by default"
+    )
+    keep_reports: int = _setting(
+        5,
+        "newest releases of a field whose reports are kept; the live one's always is",
+        _not_negative,
+        ">= 0",
     )
 
     parallel_backend: str = _setting("loky", "joblib backend that folds run on")
@@ -160,6 +187,11 @@ class Settings:
         """Return the folder of the embedded database."""
         return self.home if self.home is not None else _default_home()
 
+    def reports_folder(self) -> Path:
+        """Return the folder of the reports that a retraining writes."""
+        folder = self.report_folder
+        return folder if folder is not None else self.home_folder() / "reports"
+
 
 def _finite(value: Any) -> float:
     number = float(value)
@@ -177,11 +209,17 @@ def _parse_bool(text: str) -> bool:
     raise ValueError("true or false")
 
 
-def _parse_limits(value: object) -> tuple[float, ...]:
+def _parse_several(value: object, convert: Callable[[Any], Any]) -> tuple[Any, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
-        raise ValueError("numbers separated by commas")
-    return tuple(_finite(part) for part in parts)
+        raise ValueError("values separated by commas")
+    return tuple(convert(part) for part in parts)
+
+
+def _path(value: Any) -> Path:
+    if not str(value).strip():
+        raise ValueError("a file")
+    return Path(str(value).strip()).expanduser()
 
 
 def _convert(annotation: str, value: object) -> Any:
@@ -197,8 +235,10 @@ def _convert(annotation: str, value: object) -> Any:
         return number
     if annotation == "float":
         return _finite(str(value))
-    if annotation.startswith("tuple"):
-        return _parse_limits(value)
+    if annotation.startswith("tuple[float"):
+        return _parse_several(value, _finite)
+    if annotation.startswith("tuple[Path"):
+        return _parse_several(value, _path)
     if annotation.startswith("Path"):
         return Path(str(value)).expanduser()
     if not isinstance(value, str):

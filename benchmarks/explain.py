@@ -1,161 +1,283 @@
-"""What explanations cost beside predictions, and how far the ways to them agree.
+"""What explanations cost beside predictions, and how far they are from the package's.
 
-Random networks and forests at a real atlas's size; time depends on sizes, not
-on what was learned. Each way is run once to warm up, then ``--repeats`` times;
-the median counts.
+    .venv/bin/python benchmarks/explain.py
+    .venv/bin/python benchmarks/explain.py --data ../shared/data
 
-    python benchmarks/explain.py [--samples N] [--features N] [--classes N] [--trees N]
+Fits the default preset on simulated counts, predicts as many new samples, and explains
+the winner and the runner-up of each by every kind that has an explanation. The network
+is also explained by the ``deeplift`` package as shipped, class by class. Each way is run
+once to warm up, then ``--repeats`` times; the median counts. Processor seconds are those
+of all threads.
+
+With ``--data`` it also takes the samples of the cellular microRNAome apart, feature by
+feature, until the network says another class (similarity and stability).
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
+from robustness import read_cohort
+from scipy.sparse import csr_matrix
+from tabulate import tabulate
 
+from annotator.domain import Profiles
 from annotator.explain import deep_lift_library
-from annotator.explain.deep_lift import DeepLift, centred_layers, closed_form
-from annotator.explain.trees import ForestExplainer
+from annotator.explain.class_scores import mean_differences
+from annotator.explain.deep_lift import DeepLift, centred_layers
+from annotator.explain.similarity import class_similarities
+from annotator.explain.top import top_contributions
+from annotator.explain.trees import BoostingExplainer, ForestExplainer
+from annotator.learn.field_model import COMBINED, FieldModel
+from annotator.learn.fitting import fit_field_model
+from annotator.learn.folds import take_cohort
+from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
+from annotator.learn.presets import PRESETS
+from annotator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HIDDEN = (1000, 250, 250)  # the paper's network
+    from numpy.typing import NDArray
 
-Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+SAMPLES_OF_A_DATASET = 25
+CELLS = "cellular_micrornaome"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Median seconds of some runs, by the clock and of the processor, and the result."""
+
+    clock: float
+    processor: float
+    result: Any
+
+
+def timed(run: Callable[[], Any], repeats: int) -> Timed:
+    result = run()
+    clock, processor = [], []
+    for _ in range(repeats):
+        started = time.perf_counter(), time.process_time()
+        result = run()
+        clock.append(time.perf_counter() - started[0])
+        processor.append(time.process_time() - started[1])
+    return Timed(statistics.median(clock), statistics.median(processor), result)
+
+
+def simulated_counts(
+    samples: int, features: int, classes: int, seed: int
+) -> tuple[Profiles, NDArray[np.object_], NDArray[np.object_]]:
+    """Draw counts of which a class and a dataset change some; return labels and datasets."""
+    random = np.random.default_rng(seed)
+    shared = np.random.default_rng(0)  # what classes are does not depend on the samples
+    usual = shared.normal(2.0, 2.0, features)
+    of_class = shared.normal(0, 1.5, (classes, features))
+    of_class[shared.random(of_class.shape) > 0.05] = 0.0
+    label = np.arange(samples) % classes
+    dataset = np.arange(samples) // SAMPLES_OF_A_DATASET
+    of_dataset = random.normal(0, 0.5, (dataset.max() + 1, features))
+    noise = random.normal(0, 0.7, (samples, features))
+    counts = random.poisson(np.exp(usual + of_class[label] + of_dataset[dataset] + noise))
+    profiles = Profiles(
+        np.array([f"s{number}" for number in range(samples)], dtype=object),
+        np.array([f"hsa-miR-{number}" for number in range(features)], dtype=object),
+        np.full(features, "srna", dtype=object),
+        csr_matrix(counts.astype(np.float32)),
+    )
+    names = np.array([f"class {number:02}" for number in label], dtype=object)
+    return profiles, names, np.array([f"d{number}" for number in dataset], dtype=object)
+
+
+def fitted(options: argparse.Namespace) -> FieldModel:
+    profiles, labels, datasets = simulated_counts(
+        options.training_samples, options.features, options.classes, seed=1
+    )
+    classes = sorted(set(labels.tolist()))
+    return fit_field_model(
+        profiles, labels, datasets, classes, "tissue", PRESETS["default"], 1, threads=1
+    )
+
+
+def predict(model: FieldModel, profiles: Profiles) -> NDArray[np.float64]:
+    """Do all that a prediction takes between the counts and the decision."""
+    inputs = model.inputs(profiles)
+    raw = model.predict_raw_inputs(inputs)
+    model.novelty_scores(profiles, raw)
+    model.known_features(profiles)
+    return model.calibrated(raw)[COMBINED]
+
+
+def explainers(model: FieldModel) -> dict[str, Callable[..., NDArray[np.float64]]]:
+    """Return for each kind what gives the scores of samples for a class."""
+    assert model.network is not None
+    assert model.forest is not None
+    assert model.boosting is not None
+    assert model.linear is not None
+    forest = ForestExplainer(model.forest.estimator, model.forest.feature_indices)
+    boosting = BoostingExplainer(model.boosting.booster)
+    return {
+        "network": DeepLift(model.network.dense_layers()).contributions,
+        "forest": lambda inputs, target: forest.contributions(inputs, target)[0],
+        "boosting": lambda inputs, target: boosting.contributions(inputs, target)[0],
+        "linear": model.linear.contributions,
+    }
+
+
+def costs(options: argparse.Namespace) -> None:
+    """Compare explaining with predicting, and the network's scores with the package's."""
+    model = fitted(options)
+    profiles, _, _ = simulated_counts(options.samples, options.features, options.classes, seed=2)
+    inputs, expression = model.inputs(profiles), model.expression(profiles)
+    print(
+        f"{options.samples} samples, {len(model.features)} features, {len(model.classes)} classes;"
+        f" kinds: {', '.join(model.kinds)}"
+    )
+    predicting = timed(lambda: predict(model, profiles), options.repeats)
+    best = np.argsort(-predicting.result, axis=1, kind="stable")[:, :2].astype(np.int64)
+    count = Settings().top_contributions
+    rows, whole = [], {"clock": 0.0, "processor": 0.0}
+
+    def line(what: str, cost: Timed, of: Timed) -> None:
+        rows.append([what, cost.clock, cost.processor, cost.processor / of.processor])
+
+    line("predict, all kinds", predicting, predicting)
+    ours = None
+    for kind, explain in explainers(model).items():
+
+        def both(explain: Callable[..., Any] = explain) -> list[NDArray[np.float64]]:
+            return [explain(inputs, best[:, place]) for place in (0, 1)]
+
+        def choose(scores: list[NDArray[np.float64]], kind: str = kind) -> None:
+            for place in (0, 1):
+                names = [model.classes[column] for column in best[:, place]]
+                top_contributions(
+                    kind,
+                    "",
+                    names,
+                    place + 1,
+                    scores[place],
+                    model.features,
+                    expression,
+                    count,
+                )
+
+        alone = timed(lambda kind=kind: model.models[kind].predict(inputs), options.repeats)
+        explaining = timed(both, options.repeats)
+        line(f"{kind}: predict", alone, predicting)
+        line(f"{kind}: explain winner and runner-up", explaining, predicting)
+        choosing = timed(
+            lambda scores=explaining.result, choose=choose: choose(scores), options.repeats
+        )
+        line(f"{kind}: choose the {count} leading features", choosing, predicting)
+        for part in (explaining, choosing):
+            whole["clock"] += part.clock
+            whole["processor"] += part.processor
+        ours = explaining if kind == "network" else ours
+    line("explain and choose, all kinds", Timed(**whole, result=None), predicting)
+    print(
+        tabulate(
+            rows,
+            headers=("", "seconds", "processor seconds", "as a multiple of predicting"),
+            floatfmt=".3f",
+        )
+    )
+    assert ours is not None
+    assert model.network is not None
+    package = as_shipped(model.network.dense_layers(), inputs, best, options.repeats)
+    scores = np.stack(ours.result, axis=1)
+    difference = np.abs(package.result - scores).max()
+    print(
+        f"\ndeeplift package as shipped, class by class: {package.clock:.3f} s"
+        f" ({package.processor:.3f} processor seconds); ours is"
+        f" {package.clock / ours.clock:.1f} times faster"
+        f" ({package.processor / ours.processor:.1f} in processor seconds)\n"
+        f"the scores differ by at most {difference:.1e}, the largest is"
+        f" {np.abs(scores).max():.2f}"
+    )
+
+
+def as_shipped(
+    layers: list[tuple[NDArray[Any], NDArray[Any]]],
+    inputs: NDArray[np.float32],
+    best: NDArray[np.int64],
+    repeats: int,
+) -> Timed:
+    """Let the package explain the winners and runners-up, a class at a time."""
+    library = deep_lift_library._library()
+    with library.tf.Session(graph=library.tf.Graph()):
+        connected = deep_lift_library._connected_layers(library, centred_layers(layers))
+        score = deep_lift_library._scoring_function(library, connected)
+
+        def run() -> NDArray[np.float32]:
+            values = np.empty((len(inputs), 2, inputs.shape[1]), np.float32)
+            for target in np.unique(best):
+                for place in (0, 1):
+                    rows = best[:, place] == target
+                    if rows.any():
+                        values[rows, place] = deep_lift_library._scores_of_output(
+                            score, inputs[rows], int(target)
+                        )
+            return values
+
+        return timed(run, repeats)
+
+
+def apart(folder: Path) -> None:
+    """Time markers and similarity on all samples of the cellular microRNAome."""
+    cohort, ontology = read_cohort(folder / CELLS)
+    default = PRESETS["default"]
+    preset = replace(
+        default, forest=None, boosting=None, linear=None, neighbours=None, leaf_kinds=("network",)
+    )
+    rows = []
+    for level in ("group", "term"):
+        label_options = LabelOptions(tissue_level=level)
+        label_set, labels = make_labels(cohort, ontology, label_options)
+        used = np.flatnonzero(np.isin(labels.astype(str), label_set.classes))
+        part, labels = take_cohort(cohort, used), labels[used]
+        model = fit_field_model(
+            part.profiles,
+            labels,
+            part.dataset_ids,
+            label_set.classes,
+            "tissue",
+            preset,
+            1,
+            leaves=leaf_labels(part, ontology, label_options, labels),
+            threads=1,
+        )
+        assert model.network is not None
+        layers, inputs = model.network.dense_layers(), model.inputs(part.profiles)
+        index = np.array([model.classes.index(label) for label in labels], dtype=np.int64)
+        times = [time.perf_counter()]
+        mean_differences(layers, inputs, index, model.class_of_leaf, len(model.classes))
+        times.append(time.perf_counter())
+        class_similarities(layers, inputs, index, model.classes, model.class_of_leaf)
+        times.append(time.perf_counter())
+        sizes = (len(used), len(model.classes), len(model.leaves))
+        rows.append([level, *sizes, *np.diff(times)])
+    headers = ("level", "samples", "classes", "leaves", "D1, s", "similarity and stability, s")
+    print("\n" + tabulate(rows, headers=headers, floatfmt=".2f"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--samples", type=int, default=1_000)
+    parser.add_argument("--training-samples", type=int, default=1_000)
     parser.add_argument("--features", type=int, default=2_500)
     parser.add_argument("--classes", type=int, default=15)
-    parser.add_argument("--trees", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--data", type=Path, help="folder of the real atlases")
     options = parser.parse_args()
-    print(f"{options.samples} samples, {options.features} features, {options.classes} classes")
-    random = np.random.default_rng(0)
-    inputs = random.normal(size=(options.samples, options.features)).astype(np.float32)
-    inputs[random.random(inputs.shape) < 0.3] = 0.0
-    targets = random.integers(0, options.classes, options.samples)
-    network(options, inputs, targets)
-    forest(options, inputs, targets)
-
-
-def network(
-    options: argparse.Namespace, inputs: NDArray[np.float32], targets: NDArray[np.int64]
-) -> None:
-    """Compare the three ways to DeepLIFT contributions."""
-    layers = random_layers([options.features, *HIDDEN, options.classes])
-    predicting, _ = timed(lambda: predict(layers, inputs), options.repeats)
-    report("network: predicting", predicting, predicting)
-    with DeepLift(layers) as explainer:
-        seconds, values = timed(lambda: explainer.contributions(inputs, targets), options.repeats)
-        difference = explainer.output_difference(inputs, targets)
-    report("network: DeepLift", seconds, predicting)
-    scale = np.abs(values).max()
-    short = np.abs(values.sum(axis=1) - difference).max() / np.abs(difference).max()
-    print(f"    sums miss the difference of the logit by at most {short:.1e} of the largest")
-    seconds, exact = timed(lambda: closed_form(layers, inputs, targets), options.repeats)
-    report("network: closed form", seconds, predicting)
-    print(f"    differs by at most {np.abs(values - exact).max() / scale:.1e} of the largest score")
-    seconds, shipped, growth = as_shipped(layers, inputs, targets, options.repeats)
-    report("network: package as shipped", seconds, predicting)
-    print(
-        f"    differs by at most {np.abs(shipped - exact).max() / scale:.1e} of the largest score;"
-        f" a run adds {growth:.0f} operations to the graph"
-    )
-
-
-def forest(
-    options: argparse.Namespace, inputs: NDArray[np.float32], targets: NDArray[np.int64]
-) -> None:
-    """Explain a forest of deep trees; the classes are hard to tell apart."""
-    random = np.random.default_rng(1)
-    centres = random.normal(0, 0.35, (options.classes, options.features)).astype(np.float32)
-    estimator = RandomForestClassifier(options.trees, random_state=0, n_jobs=-1)
-    estimator.fit(inputs + centres[targets], targets)
-    seen = inputs[:200] + centres[targets[:200]]
-    estimator.set_params(n_jobs=1)
-    predicting, probability = timed(lambda: estimator.predict_proba(seen), options.repeats)
-    explainer = ForestExplainer(estimator, np.arange(options.features))
-    depth = np.mean([member.tree_.max_depth for member in estimator.estimators_])
-    print(f"{len(seen)} samples, {options.trees} trees of mean depth {depth:.0f}")
-    report("forest: predicting", predicting, predicting)
-    seconds, (values, bias) = timed(lambda: explainer.contributions(seen, targets[:200]), 1)
-    report("forest: tree SHAP", seconds, predicting)
-    wanted = probability[np.arange(len(seen)), targets[:200]]
-    print(f"    sums miss the probability by {np.abs(values.sum(1) + bias - wanted).max():.1e}")
-
-
-def as_shipped(
-    layers: Layers, inputs: NDArray[np.float32], targets: NDArray[np.int64], repeats: int
-) -> tuple[float, NDArray[np.float64], float]:
-    """Call the package class by class, without what keeps its graph from growing."""
-    library = deep_lift_library._library()
-    graph = library.tf.Graph()
-    with graph.as_default(), library.tf.Session(graph=graph).as_default():
-        connected = deep_lift_library._connected_layers(library, centred_layers(layers))
-        connected[-1].build_fwd_pass_vars()
-        score = library.models.SequentialModel(connected).get_target_contribs_func(
-            find_scores_layer_idx=0, target_layer_idx=-1
-        )
-
-        def run() -> NDArray[np.float64]:
-            values = np.empty(inputs.shape, np.float64)
-            for target in np.unique(targets):
-                rows = targets == target
-                values[rows] = score(
-                    task_idx=int(target),
-                    input_data_list=[inputs[rows]],
-                    input_references_list=[0.0],
-                    batch_size=deep_lift_library.ROWS_AT_ONCE,
-                    progress_update=None,
-                )
-            return values
-
-        before = len(graph.get_operations())
-        seconds, values = timed(run, repeats)
-        growth = (len(graph.get_operations()) - before) / (repeats + 1)
-    return seconds, values, growth
-
-
-def random_layers(sizes: list[int]) -> Layers:
-    random = np.random.default_rng(2)
-    return [
-        (
-            random.normal(0, (2 / before) ** 0.5, (before, after)).astype(np.float32),
-            random.normal(0, 0.1, after).astype(np.float32),
-        )
-        for before, after in itertools.pairwise(sizes)
-    ]
-
-
-def predict(layers: Layers, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    values = inputs
-    for kernel, bias in layers[:-1]:
-        values = np.maximum(values @ kernel + bias, 0)
-    return values @ layers[-1][0] + layers[-1][1]
-
-
-def timed(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    result = run()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
-
-
-def report(what: str, seconds: float, predicting: float) -> None:
-    print(f"{what:<30} {seconds:8.3f} s  {seconds / predicting:7.1f} times predicting")
+    costs(options)
+    if options.data is not None:
+        apart(options.data)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,11 @@ what is added to all logits alike, so an explanation must not either. The
 reference is an input of zeros. Contributions of a sample sum to the difference
 of its logit from the logit of the reference.
 
+For a dense ReLU network the rule needs no graph: a unit passes on the
+multipliers that reach it times the ratio of its differences from the reference
+after and before the ReLU. That is as many products of matrices as predicting
+takes, and one more for each output explained.
+
 References
 ----------
 Shrikumar, Greenside and Kundaje (2017), Learning important features through
@@ -15,28 +20,27 @@ propagating activation differences, sections 3.5.1 (Rescale rule) and 3.6
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.errors import AnnotatorError, ArtefactError
+from annotator.errors import ArtefactError
 from annotator.explain.checks import checked_inputs, checked_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.explain.deep_lift_library import LibraryGraph
-
     Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
+    FloatLayers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 NEAR_ZERO = 1e-7  # the package's own limit, below which it takes the slope at the reference
-ROWS_AT_ONCE = 1024
+VALUES_AT_ONCE = 2**22  # float32 values of one chunk of scores: 16 MB
 
 
-def _checked_layers(layers: Layers) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def _checked_layers(layers: Layers) -> FloatLayers:
     """Return the layers as float32, or say which of them does not fit."""
     if not layers:
         raise ArtefactError("the network has no layers: train the release again")
@@ -58,7 +62,7 @@ def _checked_layers(layers: Layers) -> list[tuple[NDArray[np.float32], NDArray[n
     return checked
 
 
-def centred_layers(layers: Layers) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def centred_layers(layers: Layers) -> FloatLayers:
     """Return the layers with the last one's weights centred over the classes.
 
     Parameters
@@ -85,81 +89,44 @@ def centred_layers(layers: Layers) -> list[tuple[NDArray[np.float32], NDArray[np
     return checked
 
 
-def _logits(layers: Layers, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-    activations = inputs
-    for number, (kernel, bias) in enumerate(layers):
-        activations = activations @ kernel.astype(np.float64) + bias
-        if number < len(layers) - 1:
-            activations = np.maximum(activations, 0.0)
-    return activations
+def chunks(samples: int, values_per_sample: int) -> Iterator[slice]:
+    """Cut samples into chunks of at most :data:`VALUES_AT_ONCE` values, one sample at least."""
+    rows = max(1, VALUES_AT_ONCE // values_per_sample)
+    for start in range(0, samples, rows):
+        yield slice(start, min(start + rows, samples))
 
 
-def closed_form(
-    layers: Layers, inputs: NDArray[Any], target_class: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Compute DeepLIFT contributions of a dense ReLU network in NumPy.
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """What a network made of some samples.
 
-    For such a network the Rescale rule needs no graph: a unit passes on the
-    multipliers that reach it times the ratio of its differences from the
-    reference after and before the ReLU.
-
-    Parameters
+    Attributes
     ----------
-    layers
-        Kernel ``(in, out)`` and bias ``(out,)`` of each dense layer, with a ReLU
-        after each but the last.
-    inputs
-        Shape ``(samples, features)``.
-    target_class
-        The class to explain for each sample, shape ``(samples,)``, integer.
-
-    Returns
-    -------
-    ndarray
-        Shape ``(samples, features)``, float64, in units of the logit.
-
-    Raises
-    ------
-    ArtefactError, InputError
-        The layers, or the inputs and classes, do not fit.
+    logits
+        Centred over the outputs, shape ``(samples, outputs)``, float32.
+    ratios
+        For each hidden layer the ratio of the units' differences from the reference
+        after and before the ReLU, ``(samples, units)``, float32.
     """
-    centred = [
-        (kernel.astype(np.float64), bias.astype(np.float64))
-        for kernel, bias in centred_layers(layers)
-    ]
-    matrix = checked_inputs(inputs, centred[0][0].shape[0])
-    targets = checked_targets(target_class, len(matrix), centred[-1][0].shape[1])
-    values = np.empty(matrix.shape, np.float64)
-    for start in range(0, len(matrix), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        values[rows] = _closed_form_rows(centred, matrix[rows].astype(np.float64), targets[rows])
-    return values
+
+    logits: NDArray[np.float32]
+    ratios: tuple[NDArray[np.float32], ...]
 
 
-def _closed_form_rows(
-    layers: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
-    inputs: NDArray[np.float64],
-    targets: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    activations, reference = inputs, np.zeros((1, inputs.shape[1]))
-    scales = []
-    for kernel, bias in layers[:-1]:
-        before, reference_before = activations @ kernel + bias, reference @ kernel + bias
-        activations, reference = np.maximum(before, 0.0), np.maximum(reference_before, 0.0)
-        difference = before - reference_before
-        flat = np.abs(difference) < NEAR_ZERO
-        slope = (reference_before > 0.0).astype(np.float64)
-        ratio = (activations - reference) / np.where(flat, 1.0, difference)
-        scales.append(np.where(flat, slope, ratio))
-    multipliers = layers[-1][0].T[targets]
-    for (kernel, _), scale in zip(reversed(layers[:-1]), reversed(scales), strict=True):
-        multipliers = (multipliers * scale) @ kernel.T
-    contributions: NDArray[np.float64] = multipliers * inputs
-    return contributions
+def _ratio(moved: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by what a ReLU multiplies the units' differences from the reference.
+
+    On one side of the kink that is exactly 1 or 0, however little a unit moved.
+    """
+    values, active = moved + reference, reference > 0
+    crosses = ((values > 0) != active) & (np.abs(moved) >= NEAR_ZERO)
+    difference = np.maximum(values, 0) - np.maximum(reference, 0)
+    ratio = difference / np.where(crosses, moved, np.float32(1))
+    return np.where(crosses, ratio, active.astype(np.float32))
 
 
 class DeepLift:
-    """DeepLIFT contributions by the ``deeplift`` package.
+    """DeepLIFT contributions of one network.
 
     Parameters
     ----------
@@ -167,48 +134,109 @@ class DeepLift:
         Kernel ``(in, out)`` and bias ``(out,)`` of each dense layer from the
         inputs to the logits, with a ReLU after each but the last. Dropout is
         left out: it does nothing when predicting.
-    threads
-        Processor threads that it may use; 0 leaves the choice to TensorFlow.
+
+    Attributes
+    ----------
+    layers
+        float32, the last one centred over the outputs.
+    features, outputs
+        How many inputs and outputs there are.
+    output_weights
+        What the signal of each output is before it goes back, ``(outputs, units of
+        the last hidden layer)``, float32; of a network without hidden layers the
+        outputs themselves.
 
     Raises
     ------
     ArtefactError
         The layers do not fit one another, or a weight is not finite.
 
-    Notes
-    -----
-    An instance holds a graph and a session; it grows by nothing from call to
-    call, and is to be closed when its model is no longer used.
-
     Examples
     --------
-    >>> with DeepLift(layers) as explainer:  # doctest: +SKIP
-    ...     values = explainer.contributions(inputs, target_class)
+    >>> layers = [(np.array([[1.0, -1.0], [0.5, 0.0]]), np.zeros(2))]
+    >>> DeepLift(layers).contributions(np.array([[2.0, 4.0]]), np.array([0]))
+    array([[2., 1.]])
     """
 
-    def __init__(self, layers: Layers, threads: int = 0) -> None:
-        from annotator.explain.deep_lift_library import LibraryGraph
+    def __init__(self, layers: Layers) -> None:
+        self.layers = centred_layers(layers)
+        self.features = self.layers[0][0].shape[0]
+        self.outputs = self.layers[-1][0].shape[1]
+        hidden = len(self.layers) > 1
+        self.output_weights: NDArray[np.float32] = (
+            np.ascontiguousarray(self.layers[-1][0].T)
+            if hidden
+            else np.eye(self.outputs, dtype=np.float32)
+        )
+        self._references = self._at_reference()
 
-        self._layers = centred_layers(layers)
-        self._graph: LibraryGraph | None = LibraryGraph(self._layers, threads)
+    def _at_reference(self) -> list[NDArray[np.float32]]:
+        """Return what goes into each layer's ReLU (for the last: the logits) at the reference."""
+        values, found = np.zeros(self.features), []
+        for kernel, bias in self.layers:
+            values = values @ kernel.astype(np.float64) + bias
+            found.append(values.astype(np.float32))
+            values = np.maximum(values, 0.0)
+        return found
 
-    def __enter__(self) -> DeepLift:
-        return self
+    def forward(self, inputs: NDArray[np.float32]) -> ForwardPass:
+        """Run samples, finite and ``(samples, features)``, through the network."""
+        moved, ratios = inputs, []
+        for (kernel, _), reference in zip(self.layers[:-1], self._references, strict=False):
+            moved = moved @ kernel
+            ratios.append(_ratio(moved, reference))
+            moved *= ratios[-1]
+        return ForwardPass(moved @ self.layers[-1][0] + self._references[-1], tuple(ratios))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def first_signals(
+        self, ratios: tuple[NDArray[np.float32], ...], weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Carry signals back to what comes out of the first layer's kernel.
 
-    @property
-    def graph(self) -> LibraryGraph:
-        """The network as the package sees it."""
-        if self._graph is None:
-            raise AnnotatorError("this DeepLift is closed: make a new one for the model")
-        return self._graph
+        All of it is linear in the weights, so that a difference or mean of outputs is
+        explained by one signal.
+
+        Parameters
+        ----------
+        ratios
+            Of a forward pass.
+        weights
+            Rows of ``output_weights`` or sums of them, ``(samples, signals, units)``.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(samples, signals, units of the first layer)``, float32. The first
+            kernel times them are the multipliers of the inputs.
+        """
+        signals = weights
+        for number in range(len(ratios) - 1, -1, -1):
+            signals = signals * ratios[number][:, None, :]
+            if number:
+                signals = signals @ self.layers[number][0].T
+        return signals
+
+    def of_outputs(
+        self, inputs: NDArray[np.float32], weights: NDArray[np.float32], forward: ForwardPass
+    ) -> NDArray[np.float32]:
+        """Return the contributions to sums of outputs, ``(samples, signals, features)``.
+
+        Parameters
+        ----------
+        inputs
+            What the network saw, ``(samples, features)``.
+        weights
+            As for :meth:`first_signals`.
+        forward
+            The pass of these inputs.
+        """
+        signals = self.first_signals(forward.ratios, weights)
+        samples, count, units = signals.shape
+        scores: NDArray[np.float32] = (
+            signals.reshape(samples * count, units) @ self.layers[0][0].T
+        ).reshape(samples, count, self.features)
+        scores *= inputs[:, None, :]
+        return scores
 
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
@@ -220,7 +248,7 @@ class DeepLift:
         inputs
             What the network sees, shape ``(samples, features)``, float32.
         target_class
-            The class to explain for each sample, shape ``(samples,)``, integer.
+            The output to explain for each sample, shape ``(samples,)``, integer.
 
         Returns
         -------
@@ -232,20 +260,44 @@ class DeepLift:
         ------
         InputError
             The inputs or classes do not fit the network.
-        AnnotatorError
-            The instance was closed.
         """
         matrix, targets = self._checked(inputs, target_class)
         values = np.empty(matrix.shape, np.float64)
-        for target in np.unique(targets):
-            rows = targets == target
-            values[rows] = self.graph.contributions(matrix[rows], int(target))
+        for rows in chunks(len(matrix), self.features):
+            weights = self.output_weights[targets[rows], None, :]
+            found = self.of_outputs(matrix[rows], weights, self.forward(matrix[rows]))
+            values[rows] = found[:, 0, :]
         return values
+
+    def all_classes(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return how much each input moved the logit of every output.
+
+        Parameters
+        ----------
+        inputs
+            As for :meth:`contributions`; so many samples that the result fits in memory.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(samples, outputs, features)``, float32, in units of the logit.
+
+        Raises
+        ------
+        InputError
+            The inputs do not fit the network.
+        """
+        matrix = checked_inputs(inputs, self.features)
+        shape = (len(matrix), *self.output_weights.shape)
+        weights = np.broadcast_to(self.output_weights, shape)
+        return self.of_outputs(matrix, weights, self.forward(matrix))
 
     def output_difference(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Return each sample's centred logit less that of the reference.
+
+        Worked out without any of what the contributions are made from.
 
         Parameters
         ----------
@@ -263,21 +315,18 @@ class DeepLift:
             The inputs or classes do not fit the network.
         """
         matrix, targets = self._checked(inputs, target_class)
-        logits = _logits(self._layers, matrix.astype(np.float64))
-        reference = _logits(self._layers, np.zeros((1, matrix.shape[1])))[0]
+        values = np.concatenate([matrix.astype(np.float64), np.zeros((1, self.features))])
+        for number, (kernel, bias) in enumerate(self.layers):
+            values = values @ kernel.astype(np.float64) + bias
+            if number < len(self.layers) - 1:
+                values = np.maximum(values, 0.0)
         difference: NDArray[np.float64] = (
-            logits[np.arange(len(matrix)), targets] - reference[targets]
+            values[np.arange(len(matrix)), targets] - values[-1, targets]
         )
         return difference
-
-    def close(self) -> None:
-        """Free the graph; closing twice is allowed."""
-        if self._graph is not None:
-            self._graph.close()
-            self._graph = None
 
     def _checked(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        matrix = checked_inputs(inputs, self._layers[0][0].shape[0])
-        return matrix, checked_targets(target_class, len(matrix), self._layers[-1][0].shape[1])
+        matrix = checked_inputs(inputs, self.features)
+        return matrix, checked_targets(target_class, len(matrix), self.outputs)

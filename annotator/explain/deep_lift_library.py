@@ -1,4 +1,4 @@
-"""The ``deeplift`` package, made to run beside Keras 3.
+"""The ``deeplift`` package, made to run beside Keras 3, as a check of our own scores.
 
 The package was written for the graphs of TensorFlow 1. Three things let it live
 in a process that also trains eager Keras models: its modules see
@@ -11,18 +11,81 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from annotator.explain.checks import checked_inputs
+from annotator.explain.deep_lift import DeepLift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from annotator.explain.deep_lift import Layers
+
 ROWS_AT_ONCE = 256  # a chunk of 2,500 features then needs some 100 MB
+
+
+def package_difference(layers: Layers, inputs: NDArray[Any]) -> float:
+    """Return how far our scores are from those of the ``deeplift`` package.
+
+    Parameters
+    ----------
+    layers
+        As for :class:`~annotator.explain.deep_lift.DeepLift`.
+    inputs
+        A few samples, shape ``(samples, features)``.
+
+    Returns
+    -------
+    float
+        The largest absolute difference over samples, outputs and features, in logits.
+
+    Raises
+    ------
+    ArtefactError, InputError
+        The layers, or the inputs, do not fit.
+    """
+    ours = DeepLift(layers)
+    matrix = checked_inputs(inputs, ours.features)
+    if not len(matrix):
+        return 0.0
+    difference = np.abs(ours.all_classes(matrix) - package_scores(ours.layers, matrix))
+    return float(difference.max())
+
+
+def package_scores(
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    inputs: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return the package's contributions to every output, against a reference of zeros.
+
+    Parameters
+    ----------
+    layers
+        Dense layers from the inputs to the output: kernel ``(in, out)`` and
+        bias ``(out,)``, float32, with a ReLU after each but the last.
+    inputs
+        Shape ``(samples, features)``, float32.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(samples, outputs, features)``, float32.
+    """
+    library = _library()
+    tf = library.tf
+    # Leave accelerators to the training.
+    configuration = tf.ConfigProto(device_count={"GPU": 0})
+    with tf.Session(graph=tf.Graph(), config=configuration):
+        connected = _connected_layers(library, layers)
+        _share_weights(tf, connected)
+        score = _scoring_function(library, connected)
+        outputs = range(len(layers[-1][1]))
+        return np.stack([_scores_of_output(score, inputs, each) for each in outputs], axis=1)
 
 
 @cache
@@ -91,99 +154,23 @@ def _share_weights(tf: Any, connected: list[Any]) -> None:
         dense.kernel.T = tf.constant(transposed)
 
 
-def _prepare_target(tf: Any, target: Any, session: Any) -> None:
-    """Let the output layer choose its class by one operation that is built once.
-
-    As shipped, each call adds assignments to the graph: it would grow for as
-    long as the process lives, and could not be finalized.
-    """
-    classes = target.get_shape()[1]
-    wanted = tf.placeholder(tf.float32, shape=(classes,), name="wanted_class")
-    target.task_vector = tf.Variable(np.zeros(classes, np.float32), name="class_vector")
-    choose = tf.assign(target.task_vector, wanted)
-
-    def update_task_vector() -> None:
-        vector = np.zeros(classes, np.float32)
-        vector[target._task_index] = target._active
-        session.run(choose, feed_dict={wanted: vector})
-
-    target._task_index, target._active = 0, 0.0
-    target.update_task_vector = update_task_vector
+def _scoring_function(library: SimpleNamespace, connected: list[Any]) -> Callable[..., Any]:
+    """Return the package's own function of inputs and the output to explain."""
+    connected[-1].build_fwd_pass_vars()
+    score: Callable[..., Any] = library.models.SequentialModel(connected).get_target_contribs_func(
+        find_scores_layer_idx=0, target_layer_idx=-1
+    )
+    return score
 
 
-class LibraryGraph:
-    """One network in a finalized graph of its own.
-
-    Parameters
-    ----------
-    layers
-        Dense layers from the inputs to the output: kernel ``(in, out)`` and
-        bias ``(out,)``, float32, with a ReLU after each but the last.
-    threads
-        Processor threads that it may use; 0 leaves the choice to TensorFlow.
-
-    Notes
-    -----
-    The weights are constants of the graph, so an instance serves one model and
-    is closed with it. Calls from several threads wait for one another.
-    """
-
-    def __init__(self, layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], threads: int) -> None:
-        library = _library()
-        tf = library.tf
-        self._lock = Lock()
-        self._graph = tf.Graph()
-        # An explanation is small: leave accelerators to the training.
-        configuration = tf.ConfigProto(
-            device_count={"GPU": 0},
-            intra_op_parallelism_threads=threads,
-            inter_op_parallelism_threads=threads,
-        )
-        self._session = tf.Session(graph=self._graph, config=configuration)
-        with self._graph.as_default(), self._session.as_default():
-            connected = _connected_layers(library, layers)
-            _share_weights(tf, connected)
-            connected[-1].build_fwd_pass_vars()
-            _prepare_target(tf, connected[-1], self._session)
-            score: Callable[..., Any] = library.models.SequentialModel(
-                connected
-            ).get_target_contribs_func(find_scores_layer_idx=0, target_layer_idx=-1)
-            self._session.run(tf.global_variables_initializer())
-        self._graph.finalize()
-        self._score = score
-
-    @property
-    def operations(self) -> int:
-        """Number of operations in the graph."""
-        return len(self._graph.get_operations())
-
-    def contributions(self, inputs: NDArray[np.float32], target: int) -> NDArray[np.float32]:
-        """Return what each input added to one output, against a reference of zeros.
-
-        Parameters
-        ----------
-        inputs
-            Shape ``(samples, features)``, float32.
-        target
-            Output of the last layer, one for all samples.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(samples, features)``, float32.
-        """
-        with self._lock, self._session.as_default():
-            rows = self._score(
-                task_idx=target,
-                input_data_list=[inputs],
-                input_references_list=[0.0],
-                batch_size=ROWS_AT_ONCE,
-                progress_update=None,
-            )
-        return np.asarray(rows, dtype=np.float32).reshape(inputs.shape)
-
-    def close(self) -> None:
-        """Free the session and the graph, after the call that another thread may be in."""
-        with self._lock:
-            self._session.close()
-            del self._session, self._graph, self._score
+def _scores_of_output(
+    score: Callable[..., Any], inputs: NDArray[np.float32], target: int
+) -> NDArray[np.float32]:
+    rows = score(
+        task_idx=target,
+        input_data_list=[inputs],
+        input_references_list=[0.0],
+        batch_size=ROWS_AT_ONCE,
+        progress_update=None,
+    )
+    return np.asarray(rows, dtype=np.float32).reshape(inputs.shape)

@@ -19,7 +19,14 @@ paths :data:`MOST_POINTS` of them differ from it by no more than rounding does. 
 factors are positive: nothing cancels, where the usual recursion of extending
 and unwinding paths loses single precision on deep trees. At a given point the
 products are carried down the trees and the leaves summed up again (as in Yu et
-al. 2022), a whole level of all trees at a time.
+al. 2022), a whole level of all trees and all points at a time.
+
+With :math:`k(z) = t + (1-t)\,z` the fraction that a feature adds is
+:math:`(o/k(z) - 1)/(1-t)`: two sums over the points, one for what was followed and
+one that does not depend on the feature. Most leaves of a forest say nothing of the
+class asked about. What is left of a tree are long paths with few forks, whose
+branches are taken together: a piece of a path has a table of its products for
+every way to follow it or not.
 
 References
 ----------
@@ -31,300 +38,277 @@ and Zhang (2022), Linear TreeShap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from annotator.explain.forest_nodes import ForestNodes
+
 MOST_POINTS = 8
-NODE_VALUES_AT_ONCE = 2**19  # nodes times samples worked on together: some 50 MB
-
-
-@dataclass(frozen=True, eq=False)
-class ForestNodes:
-    """The nodes of all trees of a forest, level by level, siblings side by side.
-
-    Every array has one entry a node; ``feature`` to ``share_before`` describe
-    the branch that leads to it. A root has a branch that is always taken.
-
-    Attributes
-    ----------
-    level
-        Depth of the node, ascending.
-    source
-        Its place where the nodes of all trees are put one after the other.
-    parent
-        Place of its parent here, -1 for a root.
-    previous
-        Place of the nearest node above whose branch is on the same feature, -1
-        for none.
-    feature
-        Column that the branch is on, 0 for a root.
-    is_left
-        The branch is taken by values up to the threshold, not by those above.
-    threshold
-        Infinite for a root.
-    share
-        Part of the parent's training weight that took the branch.
-    share_of_feature, share_before
-        Product of the shares of the path's branches on the same feature: down
-        to this node, and without its own branch.
-    distinct
-        Number of distinct features on the path.
-    """
-
-    level: NDArray[np.int64]
-    source: NDArray[np.int64]
-    parent: NDArray[np.int64]
-    previous: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    is_left: NDArray[np.bool_]
-    threshold: NDArray[np.float64]
-    share: NDArray[np.float64]
-    share_of_feature: NDArray[np.float64]
-    share_before: NDArray[np.float64]
-    distinct: NDArray[np.int64]
-
-    def levels(self) -> list[slice]:
-        """Return the places of each level's nodes, from the roots down."""
-        depth = int(self.level[-1]) + 1 if len(self.level) else 0
-        ends = np.searchsorted(self.level, np.arange(depth + 1))
-        return [slice(int(ends[i]), int(ends[i + 1])) for i in range(depth)]
-
-    def only(self, keep: NDArray[np.bool_]) -> ForestNodes:
-        """Return some of the nodes; with a node its ancestors must be kept."""
-        # The added last entry makes -1 (no such node) stay -1.
-        place = np.append(np.cumsum(keep) - 1, -1)
-        return ForestNodes(
-            level=self.level[keep],
-            source=self.source[keep],
-            parent=place[self.parent[keep]],
-            previous=place[self.previous[keep]],
-            feature=self.feature[keep],
-            is_left=self.is_left[keep],
-            threshold=self.threshold[keep],
-            share=self.share[keep],
-            share_of_feature=self.share_of_feature[keep],
-            share_before=self.share_before[keep],
-            distinct=self.distinct[keep],
-        )
-
-
-def _level_order(
-    left: NDArray[np.int64], right: NDArray[np.int64], roots: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return source, parent and level of all nodes, level by level."""
-    sources, parents, levels = [roots], [np.full(len(roots), -1)], [np.zeros(len(roots), int)]
-    start = 0
-    while True:
-        nodes = sources[-1]
-        split = np.flatnonzero(left[nodes] >= 0)
-        if not len(split):
-            break
-        sources.append(np.column_stack([left[nodes[split]], right[nodes[split]]]).ravel())
-        parents.append(np.repeat(start + split, 2))
-        levels.append(np.full(2 * len(split), len(levels)))
-        start += len(nodes)
-    return np.concatenate(sources), np.concatenate(parents), np.concatenate(levels)
-
-
-def _previous_on_same_feature(
-    parent: NDArray[np.int64], feature: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Walk up from every node at once until a branch on its own feature or the root is met."""
-    previous = np.full(len(parent), -1)
-    waiting = np.flatnonzero(parent >= 0)
-    above = parent[waiting]
-    while len(waiting):
-        inside = parent[above] >= 0  # the root's own branch is on no feature
-        waiting, above = waiting[inside], above[inside]
-        found = feature[above] == feature[waiting]
-        previous[waiting[found]] = above[found]
-        waiting, above = waiting[~found], parent[above[~found]]
-    return previous
-
-
-def forest_nodes(trees: Sequence[Any]) -> ForestNodes:
-    """Lay the trees of a scikit-learn forest out level by level.
-
-    Parameters
-    ----------
-    trees
-        The ``tree_`` of each member.
-
-    Returns
-    -------
-    ForestNodes
-    """
-    counts = [int(tree.node_count) for tree in trees]
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    offsets = np.repeat(starts, counts)
-    left = np.concatenate([tree.children_left for tree in trees]).astype(np.int64)
-    right = np.concatenate([tree.children_right for tree in trees]).astype(np.int64)
-    weight = np.concatenate([tree.weighted_n_node_samples for tree in trees])
-    split_feature = np.concatenate([tree.feature for tree in trees]).astype(np.int64)
-    split_threshold = np.concatenate([tree.threshold for tree in trees])
-    left, right = (np.where(child < 0, -1, child + offsets) for child in (left, right))
-
-    source, parent, level = _level_order(left, right, starts)
-    branch = parent >= 0
-    above = source[parent]  # of a root: anything, replaced below
-    feature = np.where(branch, split_feature[above], 0)
-    share = np.where(branch, weight[source] / weight[above], 1.0)
-    previous = _previous_on_same_feature(parent, feature)
-    share_of_feature, share_before = share.copy(), np.ones(len(share))
-    distinct = (branch & (previous < 0)).astype(np.int64)
-    for depth in range(1, int(level[-1]) + 1):
-        nodes = np.flatnonzero(level == depth)
-        distinct[nodes] += distinct[parent[nodes]]
-        again = nodes[previous[nodes] >= 0]
-        share_before[again] = share_of_feature[previous[again]]
-        share_of_feature[again] *= share_before[again]
-    return ForestNodes(
-        level=level,
-        source=source,
-        parent=parent,
-        previous=previous,
-        feature=feature,
-        is_left=~branch | (left[above] == source),
-        threshold=np.where(branch, split_threshold[above], np.inf),
-        share=share,
-        share_of_feature=share_of_feature,
-        share_before=share_before,
-        distinct=distinct,
-    )
+MOST_BITS = 4  # of the table of a piece: 16 ways to follow it or not
+VALUES_AT_ONCE = 2**17  # pieces times samples times points worked on together: 1 MB
 
 
 def _that_matter(nodes: ForestNodes, leaf_values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark the nodes that have a leaf with a value below them, or are one.
-
-    Most leaves of a forest for many classes say nothing of one of them.
-    """
+    """Mark the nodes that have a leaf with a value below them, or are one."""
     matter: NDArray[np.bool_] = leaf_values != 0.0
     for places in reversed(nodes.levels()[1:]):
         matter[nodes.parent[places][matter[places]]] = True
     return matter
 
 
-def _followed(
-    nodes: ForestNodes, inputs: NDArray[np.float32]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say where samples take all branches on a feature, and where they first leave them.
-
-    Both of shape ``(nodes, samples)``: the sample takes the node's branch and
-    all above it on the same feature; it takes those above but not this one.
-    """
-    taken = (inputs.T[nodes.feature] <= nodes.threshold[:, None]) == nodes.is_left[:, None]
-    # The added last row is what -1 finds: with no branch above, none was left.
-    follows = np.ones((len(taken) + 1, taken.shape[1]), np.bool_)
-    leaves = np.empty_like(taken)
-    for places in nodes.levels():
-        before = follows[nodes.previous[places]]
-        follows[places] = taken[places] & before
-        leaves[places] = ~taken[places] & before
-    return follows[:-1], leaves
-
-
-def _steps(nodes: ForestNodes) -> list[tuple[slice, NDArray[np.int64], NDArray[np.int64]]]:
-    """Return for each level below the roots its places, their parents and each parent's first."""
-    steps = []
+def _expected(nodes: ForestNodes, leaf_values: NDArray[np.float64]) -> float:
+    """Return the sum of the trees when no feature is known."""
+    reached = nodes.share.copy()
     for places in nodes.levels()[1:]:
-        parents = nodes.parent[places]  # ascending: siblings stand side by side
-        steps.append((places, parents, np.flatnonzero(np.diff(parents, prepend=-1))))
-    return steps
+        reached[places] *= reached[nodes.parent[places]]
+    return float(reached @ leaf_values)
 
 
-def _carry_down_and_sum_up(
-    steps: list[tuple[slice, NDArray[np.int64], NDArray[np.int64]]],
-    factors: NDArray[np.float64],
-    leaf_values: NDArray[np.float64],
-) -> None:
-    """Turn each node's factor, in place, into the sum of the products of all leaves below it."""
-    for places, parents, _ in steps:
-        factors[places] *= factors[parents]
-    factors *= leaf_values[:, None]
-    for places, parents, first in reversed(steps):
-        factors[parents[first]] += np.add.reduceat(factors[places], first, axis=0)
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """How paths are cut into pieces without forks.
 
-
-def _node_contributions(
-    nodes: ForestNodes, leaf_values: NDArray[np.float64], inputs: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return what each node's branch adds to its feature, shape ``(nodes, samples)``.
-
-    The branch of a node takes back what the previous one on the same feature
-    gave to the leaves below, so that each leaf counts by its full path.
+    Attributes
+    ----------
+    head
+        The first node of each node's piece.
+    depth
+        Number of pieces above it.
+    slot
+        Place of a node in its piece.
+    bit
+        Place of its bit in the code of the piece. The bit says whether all branches on
+        the node's feature so far are taken; where there are such branches above, the
+        next bit says whether those are.
     """
-    steps = _steps(nodes)
-    follows, leaves = _followed(nodes, inputs)
-    share, before = nodes.share_of_feature, nodes.share_before
-    exact = max(1, -(-int(nodes.distinct.max()) // 2))
-    points, weights = np.polynomial.legendre.leggauss(min(exact, MOST_POINTS))
-    # Each node has one value for samples that had left the branches on its feature
-    # before it, one for those that leave them here and one for those that follow.
-    count = len(share)
-    case = (np.where(follows, 2 * count, leaves * count) + np.arange(count)[:, None]).astype(
-        np.intp
+
+    head: NDArray[np.int64]
+    depth: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    bit: NDArray[np.int64]
+
+
+def _cut(nodes: ForestNodes) -> _Cut:
+    children = np.bincount(nodes.parent[nodes.parent >= 0], minlength=len(nodes.parent))
+    bits = 1 + (nodes.previous >= 0)
+    end = bits.copy()
+    cut = _Cut(np.arange(len(bits)), *(np.zeros(len(bits), np.int64) for _ in range(3)))
+    for places in nodes.levels()[1:]:
+        above = nodes.parent[places]
+        joins = (children[above] == 1) & (end[above] + bits[places] <= MOST_BITS)
+        cut.head[places] = np.where(joins, cut.head[above], cut.head[places])
+        cut.depth[places] = cut.depth[above] + ~joins
+        cut.slot[places] = np.where(joins, cut.slot[above] + 1, 0)
+        cut.bit[places] = np.where(joins, end[above], 0)
+        end[places] += cut.bit[places]
+    return cut
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """The pieces of all paths, by the number of pieces above them.
+
+    Attributes
+    ----------
+    of_node
+        The piece of each node.
+    first_row
+        Where the piece's rows of the table begin.
+    bits
+        For each bit of the codes: the pieces that have it, and the node that decides it.
+    table
+        Product of the factors of a piece's nodes, and of its leaf's value, for each
+        way to follow it, ``(ways of all pieces, points)``.
+    steps
+        For each level of pieces below the first: their places, their parents, and how
+        many have a sibling. Those come first, two by two.
+    """
+
+    of_node: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    bits: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    table: NDArray[np.float64]
+    steps: list[tuple[slice, NDArray[np.int64], int]]
+
+
+def _pieces(
+    nodes: ForestNodes, cut: _Cut, leaf_values: NDArray[np.float64], points: NDArray[np.float64]
+) -> _Pieces:
+    heads = np.flatnonzero(cut.slot == 0)
+    above = nodes.parent[heads]
+    parent = np.where(above < 0, -1, cut.head[above])
+    siblings = np.bincount(parent + 1)[parent + 1]
+    order = np.lexsort((parent, -siblings, cut.depth[heads]))
+    rank = np.full(len(cut.head) + 1, -1)  # the added last entry makes -1 stay -1
+    rank[heads[order]] = np.arange(len(heads))
+    of_node, parent, siblings = rank[cut.head], rank[parent[order]], siblings[order]
+    ends = np.searchsorted(cut.depth[heads[order]], np.arange(cut.depth.max() + 2))
+
+    again = np.flatnonzero(nodes.previous >= 0)
+    piece = np.concatenate([of_node, of_node[again]])
+    number = np.concatenate([cut.bit, cut.bit[again] + 1])
+    decides = np.concatenate([np.arange(len(cut.head)), nodes.previous[again]])
+    ways = 2 ** np.bincount(piece, minlength=len(heads))
+    row_piece = np.repeat(np.arange(len(heads)), ways)
+    first_row = np.cumsum(ways) - ways
+    code = np.arange(len(row_piece)) - first_row[row_piece]
+    value = np.ones(len(heads))
+    leaves = np.flatnonzero(leaf_values)
+    value[of_node[leaves]] = leaf_values[leaves]
+    table = np.repeat(value[row_piece, None], len(points), axis=1)
+    factors, bits = _factors(nodes, again, points), []
+    for each in range(int(number.max()) + 1):
+        having = np.flatnonzero(number == each)
+        bits.append((piece[having], decides[having]))
+        place = np.full(len(heads), -1)
+        place[piece[having]] = having
+        rows = np.flatnonzero(place[row_piece] >= 0)
+        table[rows] *= factors[place[row_piece[rows]], code[rows] >> each & 1]
+    return _Pieces(
+        of_node=of_node,
+        first_row=first_row,
+        bits=bits,
+        table=table,
+        steps=[
+            (slice(start, stop), parent[start:stop], int((siblings[start:stop] == 2).sum()))
+            for start, stop in pairwise(ends[1:])
+        ],
     )
-    total = np.zeros(follows.shape)
-    for t, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        known, known_before = t + (1 - t) * share, t + (1 - t) * before
-        factors = [nodes.share, (1 - t) * share / known_before, known / known_before]
-        sums = np.concatenate(factors).take(case)
-        _carry_down_and_sum_up(steps, sums, leaf_values)
-        taken_back = (1 - before) / known_before
-        slopes = [np.zeros(count), -1 / (1 - t) - taken_back, (1 - share) / known - taken_back]
-        sums *= (weight * np.concatenate(slopes)).take(case)
-        total += sums
-    return total
 
 
-def forest_shap(
-    nodes: ForestNodes, node_values: NDArray[np.float64], inputs: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], float]:
-    """Return the SHAP values of the sum of a forest's trees.
+def _factors(
+    nodes: ForestNodes, again: NDArray[np.int64], points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what each bit multiplies by when it is 0 and 1, ``(bits, 2, points)``."""
+    rest = 1 - points
+    share, before = nodes.share_of_feature[:, None], nodes.share_before[again, None]
+    own = np.stack([rest * share, points + rest * share], axis=1)
+    above = np.stack([rest * before, points + rest * before], axis=1)
+    return np.concatenate([own, 1 / above])
+
+
+class TreeSum:
+    """SHAP values of the sum of some trees.
 
     Parameters
     ----------
     nodes
-        The forest.
+        The trees.
     node_values
-        The value of each node where the nodes of all trees are put one after
-        the other; only those of leaves are used.
-    inputs
-        What the forest sees, shape ``(samples, features)``, float32.
+        The value of each node where the nodes of all trees are put one after the
+        other; only those of leaves are used.
+    features
+        Columns that the trees see.
 
-    Returns
-    -------
-    values
-        Shape ``(samples, features)``, float64.
+    Attributes
+    ----------
     expected
         The sum of the trees when no feature is known.
     """
-    inner = np.zeros(len(nodes.level), np.bool_)
-    inner[nodes.parent[nodes.parent >= 0]] = True
-    leaf_values = np.where(inner, 0.0, node_values[nodes.source])
-    matter = _that_matter(nodes, leaf_values.copy())
-    values = np.zeros(inputs.shape, np.float64)
-    if not matter.any():
-        return values, 0.0
-    nodes, leaf_values = nodes.only(matter), leaf_values[matter]
-    sums = nodes.share[:, None].copy()
-    _carry_down_and_sum_up(_steps(nodes), sums, leaf_values)
-    expected = float(sums[nodes.level == 0].sum())
-    of_feature = csr_matrix(
-        (np.ones(len(nodes.feature)), (nodes.feature, np.arange(len(nodes.feature)))),
-        shape=(inputs.shape[1], len(nodes.feature)),
-    )
-    rows = max(1, NODE_VALUES_AT_ONCE // len(nodes.feature))
-    for start in range(0, len(inputs), rows):
-        chunk = slice(start, start + rows)
-        values[chunk] = np.asarray(
-            of_feature @ _node_contributions(nodes, leaf_values, inputs[chunk])
-        ).T
-    return values, expected
+
+    def __init__(self, nodes: ForestNodes, node_values: NDArray[np.float64], features: int) -> None:
+        inner = np.zeros(len(nodes.level), np.bool_)
+        inner[nodes.parent[nodes.parent >= 0]] = True
+        leaf_values = np.where(inner, 0.0, node_values[nodes.source])
+        matter = _that_matter(nodes, leaf_values.copy())
+        self._nodes, leaf_values = nodes.only(matter), leaf_values[matter]
+        self.expected = _expected(self._nodes, leaf_values)
+        if len(leaf_values):
+            self._prepare(leaf_values, features)
+
+    def _prepare(self, leaf_values: NDArray[np.float64], features: int) -> None:
+        nodes, cut = self._nodes, _cut(self._nodes)
+        exact = max(1, -(-int(nodes.distinct.max()) // 2))
+        points, weights = np.polynomial.legendre.leggauss(min(exact, MOST_POINTS))
+        points, weights = (points + 1) / 2, weights / 2
+        rest = 1 - points
+        self._pieces = _pieces(nodes, cut, leaf_values, points)
+        # Weights of the points: for each node of a piece if it is followed, and whatever
+        # the node; all of them are applied to the sums of the piece at once.
+        count = int(cut.slot.max()) + 2
+        self._weights = np.zeros((len(self._pieces.first_row), count, len(points)))
+        self._weights[:, -1] = weights / rest
+        known = points + rest * nodes.share_of_feature[:, None]
+        self._weights[self._pieces.of_node, cut.slot] = weights / rest / known
+        self._row = self._pieces.of_node * count + cut.slot
+        again = nodes.previous >= 0
+        self._again = np.flatnonzero(again)
+        known = points + rest * nodes.share_before[again, None]
+        self._taken_back = (weights / rest / known)[:, :, None]
+        self._again_by_level = [
+            places.start + np.flatnonzero(again[places])
+            for places in nodes.levels()
+            if again[places].any()
+        ]
+        self._of_feature = csr_matrix(
+            (np.ones(len(again)), (nodes.feature, np.arange(len(again)))),
+            shape=(features, len(again)),
+        )
+
+    def add_to(self, values: NDArray[np.float64], inputs: NDArray[np.float32]) -> None:
+        """Add the SHAP values of samples.
+
+        Parameters
+        ----------
+        values
+            What is added to, shape ``(samples, features)``.
+        inputs
+            What the trees see, shape ``(samples, features)``, float32.
+        """
+        if not len(self._nodes.level):
+            return
+        per_sample = self._pieces.first_row.size * self._weights.shape[2]
+        rows = max(1, VALUES_AT_ONCE // per_sample)
+        for start in range(0, len(inputs), rows):
+            chunk = slice(start, start + rows)
+            values[chunk] += np.asarray(
+                self._of_feature @ self._node_contributions(inputs[chunk])
+            ).T
+
+    def _follows(self, inputs: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Say where samples take all branches on a feature down to a node, (nodes, samples)."""
+        nodes = self._nodes
+        follows = inputs.T[nodes.feature] <= nodes.threshold[:, None]
+        follows ^= ~nodes.is_left[:, None]
+        for places in self._again_by_level:
+            follows[places] &= follows[nodes.previous[places]]
+        return follows
+
+    def _sums(self, follows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the sums over the leaves below pieces, ``(pieces, samples, points)``."""
+        pieces = self._pieces
+        bits = follows.astype(np.intp)
+        row = np.repeat(pieces.first_row[:, None], bits.shape[1], axis=1)
+        for number, (which, decides) in enumerate(pieces.bits):
+            row[which] += bits[decides] << number
+        sums = pieces.table.take(row, axis=0)
+        for places, parents, _ in pieces.steps:
+            sums[places] *= sums[parents]
+        for places, parents, paired in reversed(pieces.steps):
+            below = sums[places]
+            sums[parents[:paired:2]] = below[:paired:2] + below[1:paired:2]
+            sums[parents[paired:]] = below[paired:]
+        return sums
+
+    def _node_contributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what each node's branch adds to its feature, shape ``(nodes, samples)``.
+
+        The branch of a node takes back what the previous one on the same feature
+        gave to the leaves below, so that each leaf counts by its full path.
+        """
+        follows, nodes, again = self._follows(inputs), self._nodes, self._again
+        sums, of_node = self._sums(follows), self._pieces.of_node
+        weighted = np.matmul(self._weights, sums.transpose(0, 2, 1))
+        total: NDArray[np.float64] = weighted.reshape(-1, len(inputs))[self._row]
+        total *= follows
+        taken_back = weighted[of_node, -1]
+        before = np.matmul(sums[of_node[again]], self._taken_back)[:, :, 0]
+        taken_back[again] = before * follows[nodes.previous[again]]
+        total -= taken_back
+        return total

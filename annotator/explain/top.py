@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _top_columns(sizes: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Return the columns of one row's largest sizes, largest first, ties leftmost first.
+@lru_cache(maxsize=16)
+def _places_by_name(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the place of each name in the alphabet."""
+    places = np.empty(len(names), dtype=np.int64)
+    places[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return places
 
-    All columns that tie with the last one taken are sorted too, so that which of
-    them is taken never depends on how the partition happens to fall.
+
+def _top_columns(
+    sizes: NDArray[np.floating], names: tuple[str, ...], count: int
+) -> NDArray[np.int64]:
+    """Return the columns of each row's largest sizes, largest first, ties by name.
+
+    Which of the columns that tie with the last one are taken never depends on how
+    the partition happens to fall.
     """
-    if count < len(sizes):
-        limit = np.partition(sizes, len(sizes) - count)[len(sizes) - count]
-        candidates = np.flatnonzero((sizes >= limit) & (sizes > 0.0))
-    else:
-        candidates = np.flatnonzero(sizes > 0.0)
-    order = np.argsort(-sizes[candidates], kind="stable")[:count]
-    return candidates[order].astype(np.int64)
+    places = _places_by_name(names)
+    count = min(count, sizes.shape[1])
+    found = np.argpartition(sizes, sizes.shape[1] - count, axis=1)[:, sizes.shape[1] - count :]
+    limits = np.take_along_axis(sizes, found, axis=1).min(axis=1, keepdims=True)
+    for row in np.flatnonzero(np.count_nonzero(sizes >= limits, axis=1) > count):
+        candidates = np.flatnonzero(sizes[row] >= limits[row])
+        order = np.lexsort((places[candidates], -sizes[row, candidates]))
+        found[row] = candidates[order[:count]]
+    order = np.lexsort((places[found], -np.take_along_axis(sizes, found, axis=1)), axis=1)
+    return np.take_along_axis(found, order, axis=1)
 
 
 def top_contributions(
@@ -92,27 +106,48 @@ def top_contributions(
             f"row {int(np.argmin(finite))} of the {kind} contributions holds a value that is not"
             " finite: leave such samples out"
         )
-    by_name = np.argsort(names, kind="stable")
-    sizes = np.abs(scores[:, by_name])
-    result = []
-    for row, row_sizes in enumerate(sizes):
-        columns = by_name[_top_columns(row_sizes, count)]
-        result.append(
-            tuple(
-                Contribution(
-                    model_kind=kind,
-                    method=method,
-                    class_name=class_names[row],
-                    class_rank=class_rank,
-                    rank=rank,
-                    feature=str(names[column]),
-                    score=float(scores[row, column]),
-                    expression=float(expression_rpm[row, column]),
-                )
-                for rank, column in enumerate(columns, start=1)
-            )
+    if not scores.size:
+        return [() for _ in class_names]
+    columns = _top_columns(np.abs(scores), tuple(feature_names), count)
+    columns_of_all = (
+        names[columns].tolist(),
+        np.take_along_axis(scores, columns, axis=1).tolist(),
+        np.take_along_axis(expression_rpm, columns, axis=1).tolist(),
+    )
+    return [
+        tuple(
+            Contribution(kind, method, class_name, class_rank, rank, feature, score, expression)
+            for rank, (feature, score, expression) in enumerate(zip(*row, strict=True), start=1)
+            if score != 0.0  # zeros come last: ranks have no gaps
         )
-    return result
+        for class_name, *row in zip(class_names, *columns_of_all, strict=True)
+    ]
+
+
+def leading_columns(
+    scores: NDArray[np.float64], feature_names: Sequence[str], count: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the features that speak most for and most against one class.
+
+    Parameters
+    ----------
+    scores
+        Signed contributions to one class, shape ``(features,)``.
+    feature_names
+        Their names; ties are ordered by name.
+    count
+        How many at most on either side.
+
+    Returns
+    -------
+    speak_for, speak_against : tuple of int
+        Columns, strongest first; none of a score of zero.
+    """
+    order = sorted(np.flatnonzero(scores).tolist(), key=lambda i: (-scores[i], feature_names[i]))
+    speak_for = [column for column in order if scores[column] > 0.0]
+    against = [column for column in order if scores[column] < 0.0]
+    against.sort(key=lambda i: (scores[i], feature_names[i]))
+    return tuple(speak_for[:count]), tuple(against[:count])
 
 
 def leading_features(

@@ -1,111 +1,40 @@
 """Tree SHAP contributions for boosted trees and random forests.
 
-Boosted trees are shallow, and XGBoost's own single-precision implementation is
-fast and good for them. The trees of a forest are grown until their leaves are
-pure; theirs is :mod:`annotator.explain.forest_shap`.
+Both are sums of trees for each class; :mod:`annotator.explain.forest_shap` explains
+such a sum.
 
 References
 ----------
 Lundberg, Erion and Lee (2018), Consistent individualized feature attribution
-for tree ensembles, algorithm 2.
+for tree ensembles.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost
 
 from annotator.errors import ArtefactError, InputError
 from annotator.explain.checks import checked_inputs, checked_targets
-from annotator.explain.forest_shap import ForestNodes, forest_nodes, forest_shap
+from annotator.explain.forest_nodes import Tree, forest_nodes
+from annotator.explain.forest_shap import TreeSum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    import xgboost
     from numpy.typing import NDArray
 
-NODES_OF_A_GROUP = 2**14
-VALUES_AT_ONCE = 2**24  # float32 values of one chunk of contributions: 64 MB
-
-
-def _chunks(samples: int, values_per_sample: int) -> Iterator[slice]:
-    """Cut the samples into chunks that keep the memory bounded."""
-    rows = max(1, VALUES_AT_ONCE // values_per_sample)
-    for start in range(0, samples, rows):
-        yield slice(start, start + rows)
-
-
-def _using(threads: int) -> AbstractContextManager[None]:
-    """Limit XGBoost's threads without a change to the booster; 0 leaves them alone."""
-    context: AbstractContextManager[None] = (
-        xgboost.config_context(nthread=threads) if threads else nullcontext()
-    )
-    return context
-
-
-def boosting_contributions(
-    booster: xgboost.Booster,
-    inputs: NDArray[Any],
-    target_class: NDArray[Any],
-    threads: int = 0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much each input moved the margin of a sample's class.
-
-    Parameters
-    ----------
-    booster
-        Gradient-boosted trees with one margin a class (``multi:softprob``).
-    inputs
-        What the booster sees, shape ``(samples, features)``, float32.
-    target_class
-        The class to explain for each sample, shape ``(samples,)``, integer.
-    threads
-        Processor threads that it may use; 0 leaves the choice to XGBoost.
-
-    Returns
-    -------
-    values
-        Shape ``(samples, features)``, float64, in units of the margin.
-    bias
-        The expected margin, shape ``(samples,)``, float64. A row of values and
-        its bias sum to the margin of the class.
-
-    Raises
-    ------
-    InputError
-        The inputs or classes do not fit the booster.
-    """
-    features = booster.num_features()
-    matrix = checked_inputs(inputs, features)
-    values = np.empty(matrix.shape, np.float64)
-    bias = np.empty(len(matrix), np.float64)
-    if not len(matrix):
-        return values, bias
-    with _using(threads):
-        classes = _margins(booster, matrix[:1]).shape[1]
-        targets = checked_targets(target_class, len(matrix), classes)
-        for rows in _chunks(len(matrix), classes * (features + 1)):
-            margins = _margins(booster, matrix[rows])
-            of_class = margins[np.arange(len(margins)), targets[rows]]
-            values[rows], bias[rows] = of_class[:, :-1], of_class[:, -1]
-    return values, bias
-
-
-def _margins(booster: xgboost.Booster, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return contributions and bias for all classes, shape ``(samples, classes, features + 1)``."""
-    result: NDArray[np.float32] = booster.predict(
-        xgboost.DMatrix(inputs), pred_contribs=True, strict_shape=True, validate_features=False
-    )
-    return result
+NODES_OF_A_GROUP = 2**12  # so that what is worked on together fits the processor's cache
+ROWS_AT_ONCE = 128
 
 
 def _groups(node_counts: Sequence[int]) -> list[range]:
-    """Deal trees, in order, into groups small enough for the processor's cache."""
+    """Deal trees, in order, into groups of about so many nodes."""
     groups, start, nodes = [], 0, 0
     for place, count in enumerate(node_counts):
         if place > start and nodes + count > NODES_OF_A_GROUP:
@@ -114,6 +43,46 @@ def _groups(node_counts: Sequence[int]) -> list[range]:
         nodes += count
     groups.append(range(start, len(node_counts)))
     return groups
+
+
+class _ClassSums:
+    """The sums of trees behind the classes, each laid out when it is first asked for."""
+
+    def __init__(self, make: Callable[[int], list[TreeSum]]) -> None:
+        self._make = make
+        self._made: dict[int, list[TreeSum]] = {}
+
+    def explain(
+        self, matrix: NDArray[np.float32], targets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return values ``(samples, features)`` and the expected sum of each sample's class."""
+        values = np.zeros(matrix.shape, np.float64)
+        bias = np.zeros(len(matrix))
+        for target in np.unique(targets):
+            rows = np.flatnonzero(targets == target)
+            sums = self._of_class(int(target))
+            values[rows] = _added_up(sums, matrix[rows])
+            bias[rows] = sum(each.expected for each in sums)
+        return values, bias
+
+    def _of_class(self, target: int) -> list[TreeSum]:
+        if target not in self._made:
+            self._made[target] = self._make(target)
+        return self._made[target]
+
+
+def _added_up(sums: Sequence[TreeSum], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Add up groups of trees; NumPy lets parts of the samples run side by side."""
+    values = np.zeros(matrix.shape, np.float64)
+
+    def explain(start: int) -> None:
+        rows = slice(start, start + ROWS_AT_ONCE)
+        for each in sums:
+            each.add_to(values[rows], matrix[rows])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(explain, range(0, len(matrix), ROWS_AT_ONCE)))
+    return values
 
 
 class ForestExplainer:
@@ -150,12 +119,22 @@ class ForestExplainer:
                 " features of the forest once each: train the release again"
             )
         self._columns = columns
-        self._trees = [member.tree_ for member in estimator.estimators_]
         self._class_count = int(estimator.n_classes_)
-        self._groups = [
-            (group, forest_nodes([self._trees[place] for place in group]))
-            for group in _groups([int(tree.node_count) for tree in self._trees])
+        members = [member.tree_ for member in estimator.estimators_]
+        groups = [
+            (group, forest_nodes([_forest_tree(members[place]) for place in group]))
+            for group in _groups([int(member.node_count) for member in members])
         ]
+
+        def of_class(target: int) -> list[TreeSum]:
+            """Each tree gives its share of the mean."""
+            probability = [member.value[:, 0, target] / len(members) for member in members]
+            return [
+                TreeSum(nodes, np.concatenate([probability[i] for i in group]), len(columns))
+                for group, nodes in groups
+            ]
+
+        self._sums = _ClassSums(of_class)
 
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
@@ -194,31 +173,20 @@ class ForestExplainer:
             )
         matrix = checked_inputs(inputs[:, self._columns], len(self._columns))
         targets = checked_targets(target_class, len(matrix), self._class_count)
+        of_columns, bias = self._sums.explain(matrix, targets)
         values = np.zeros(inputs.shape, np.float64)
-        bias = np.empty(len(matrix), np.float64)
-        for target in np.unique(targets):
-            rows = np.flatnonzero(targets == target)
-            of_class, expected = self._of_class(matrix[rows], int(target))
-            values[np.ix_(rows, self._columns)] = of_class
-            bias[rows] = expected
+        values[:, self._columns] = of_columns
         return values, bias
 
-    def _of_class(
-        self, matrix: NDArray[np.float32], target: int
-    ) -> tuple[NDArray[np.float64], float]:
-        """Add up the groups of trees; NumPy lets them run side by side."""
 
-        def of_group(group: tuple[range, ForestNodes]) -> tuple[NDArray[np.float64], float]:
-            places, nodes = group
-            probability = np.concatenate([self._trees[i].value[:, 0, target] for i in places])
-            return forest_shap(nodes, probability / len(self._trees), matrix)
-
-        values, expected = np.zeros(matrix.shape, np.float64), 0.0
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for of_trees, expected_of_trees in pool.map(of_group, self._groups):
-                values += of_trees
-                expected += expected_of_trees
-        return values, expected
+def _forest_tree(tree: Any) -> Tree:
+    return Tree(
+        left=tree.children_left,
+        right=tree.children_right,
+        feature=tree.feature,
+        threshold=tree.threshold,
+        weight=tree.weighted_n_node_samples,
+    )
 
 
 def forest_contributions(
@@ -247,3 +215,98 @@ def forest_contributions(
         As there.
     """
     return ForestExplainer(estimator, feature_indices).contributions(inputs, target_class)
+
+
+class BoostingExplainer:
+    """Tree SHAP contributions of gradient-boosted trees.
+
+    XGBoost's own always explain all classes, in single precision.
+
+    Parameters
+    ----------
+    booster
+        Gradient-boosted trees with one margin a class (``multi:softprob``).
+    """
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        learner = json.loads(booster.save_raw("json"))["learner"]
+        model = learner["gradient_booster"]["model"]
+        self._features = booster.num_features()
+        self._classes = int(learner["learner_model_param"]["num_class"])
+        start = json.loads(learner["learner_model_param"]["base_score"])
+        self._start = np.broadcast_to(np.array(start, np.float64), self._classes)
+        trees, classes = model["trees"], model["tree_info"]
+
+        def of_class(target: int) -> list[TreeSum]:
+            own = [tree for tree, number in zip(trees, classes, strict=True) if number == target]
+            values = np.concatenate([tree["split_conditions"] for tree in own])
+            return [TreeSum(forest_nodes([*map(_boosted_tree, own)]), values, self._features)]
+
+        self._sums = _ClassSums(of_class)
+
+    def contributions(
+        self, inputs: NDArray[Any], target_class: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how much each input moved the margin of a sample's class.
+
+        Parameters
+        ----------
+        inputs
+            What the booster sees, shape ``(samples, features)``, float32.
+        target_class
+            The class to explain for each sample, shape ``(samples,)``, integer.
+
+        Returns
+        -------
+        values
+            Shape ``(samples, features)``, float64, in units of the margin.
+        bias
+            The expected margin, shape ``(samples,)``, float64. A row of values and
+            its bias sum to the margin of the class.
+
+        Raises
+        ------
+        InputError
+            The inputs or classes do not fit the booster.
+        """
+        matrix = checked_inputs(inputs, self._features)
+        targets = checked_targets(target_class, len(matrix), self._classes)
+        values, bias = self._sums.explain(matrix, targets)
+        return values, bias + self._start[targets]
+
+
+def _boosted_tree(tree: dict[str, Any]) -> Tree:
+    # XGBoost sends values below the threshold to the left, not those that equal it.
+    threshold = np.array(tree["split_conditions"], np.float32)
+    return Tree(
+        left=np.array(tree["left_children"], np.int64),
+        right=np.array(tree["right_children"], np.int64),
+        feature=np.array(tree["split_indices"], np.int64),
+        threshold=np.nextafter(threshold, np.float32(-np.inf)).astype(np.float64),
+        weight=np.array(tree["sum_hessian"], np.float64),
+    )
+
+
+def boosting_contributions(
+    booster: xgboost.Booster, inputs: NDArray[Any], target_class: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return tree SHAP contributions of boosted trees once; see :class:`BoostingExplainer`.
+
+    Parameters
+    ----------
+    booster
+        As for :class:`BoostingExplainer`.
+    inputs, target_class
+        As for :meth:`BoostingExplainer.contributions`.
+
+    Returns
+    -------
+    values, bias
+        As from :meth:`BoostingExplainer.contributions`.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
+    return BoostingExplainer(booster).contributions(inputs, target_class)

@@ -87,7 +87,7 @@ def annotate(
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})
 
-        # TensorFlow and the models are wanted only from here on.
+        # The models, which take seconds to import, are wanted only from here on.
         from annotator.jobs.live_models import LiveModels
 
         models = LiveModels() if models is None else models

@@ -36,10 +36,13 @@ What to try next:
   {program} status
   {program} sql "select * from review_queue limit 5"
   {program} sql "select field, preset, accuracy, samples, datasets from model_card"
-  {program} sql "select rank, feature, score from contribution where prediction_id = {prediction}"
+  {program} sql "select class, feature, score from contribution where prediction_id = {prediction}"
+  {program} explain {sample} --field {field}
+  {program} sql "select class, feature, stability from class_marker where rank <= 3"
   {program} sql "select * from accept_suggestion({prediction}, 'looks right')"
   {program} sql "select * from accept_dataset('{dataset}', '{field}', 0.9, 'whole dataset agrees')"
   {program} evaluate --field tissue --scheme cv
+  {program} report --out reports
   {program} retrain
   {program} serve
 """
@@ -111,8 +114,12 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
     from annotator.jobs.retrain import retrain
 
     outcomes = []
-    if settings.folds == 0:
-        settings = replace(settings, folds=5)  # a quick look is enough for a demo
+    # A quick look is enough for a demo.
+    settings = replace(
+        settings,
+        folds=settings.folds or 5,
+        cross_validation_folds=min(settings.cross_validation_folds, 3),
+    )
     for field in FIELDS:
         _say(started, f"training {field}; whole datasets are held out to validate")
         with progress(f"{field}: held-out folds", "folds") as shown:
@@ -175,6 +182,7 @@ def _show(
             NEXT.format(
                 program=_program(),
                 prediction=first["prediction_id"],
+                sample=first["sample_id"],
                 dataset=first["dataset_id"],
                 field=first["field"],
             )

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from annotator.explain.class_scores import class_leaves
 from annotator.explain.deep_lift import DeepLift
-from annotator.explain.trees import ForestExplainer, boosting_contributions
+from annotator.explain.trees import BoostingExplainer, ForestExplainer
 from annotator.learn.field_model import FieldModel
 from annotator.store.registry import LiveRelease, load_artefacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Mapping
 
-    import numpy as np
     import psycopg
     from numpy.typing import NDArray
 
@@ -31,9 +32,10 @@ class LiveModel:
     model: FieldModel
     deep_lift: DeepLift | None
     forest: ForestExplainer | None
+    boosting: BoostingExplainer | None
 
     def contributions(
-        self, inputs: NDArray[np.float32], target_class: NDArray[np.int64]
+        self, inputs: NDArray[np.float32], targets: NDArray[np.int64]
     ) -> Mapping[str, tuple[str, NDArray[np.float64]]]:
         """Explain predictions.
 
@@ -41,37 +43,52 @@ class LiveModel:
         ----------
         inputs
             What the models saw, shape ``(samples, features)``, float32.
-        target_class
-            The class to explain for each sample, shape ``(samples,)``.
+        targets
+            The classes to explain for each sample, shape ``(samples, asked)``.
 
         Returns
         -------
         Mapping
-            Model kind to the method and the signed score of every feature,
-            shape ``(samples, features)``, float64. A kind that learned terms below the
-            class is asked about the most probable of them. The kernel and the
-            neighbours have no additive explanation and are left out.
+            Model kind to the method and the signed score of every feature for each
+            class asked about, shape ``(asked, samples, features)``, float64. A kind that
+            learned terms below the class is asked about the most probable of them. The
+            kernel and the neighbours have no additive explanation and are left out.
         """
         model = self.model
-        leaves = model.leaves_within(inputs, target_class)
+        leaves = self._leaves(inputs, targets)
 
-        def target(kind: str) -> NDArray[np.int64]:
-            return leaves if model.learns_leaves(kind) else target_class
+        def of_kind(
+            kind: str, explain: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+        ) -> NDArray[np.float64]:
+            outputs = leaves if leaves is not None and model.learns_leaves(kind) else targets
+            return np.stack([explain(output) for output in outputs.T])
 
         explained: dict[str, tuple[str, NDArray[np.float64]]] = {}
-        if self.deep_lift is not None:
-            scores = self.deep_lift.contributions(inputs, target("network"))
+        deep_lift, forest, boosting = self.deep_lift, self.forest, self.boosting
+        linear = model.linear
+        if deep_lift is not None:
+            scores = of_kind("network", lambda output: deep_lift.contributions(inputs, output))
             explained["network"] = (DEEP_LIFT, scores)
-        if self.forest is not None:
-            scores, _ = self.forest.contributions(inputs, target("forest"))
+        if forest is not None:
+            scores = of_kind("forest", lambda output: forest.contributions(inputs, output)[0])
             explained["forest"] = (TREE_SHAP, scores)
-        if model.boosting is not None:
-            scores, _ = boosting_contributions(model.boosting.booster, inputs, target("boosting"))
+        if boosting is not None:
+            scores = of_kind("boosting", lambda output: boosting.contributions(inputs, output)[0])
             explained["boosting"] = (TREE_SHAP, scores)
-        if model.linear is not None:
-            scores = model.linear.contributions(inputs, target("linear"))
+        if linear is not None:
+            scores = of_kind("linear", lambda output: linear.contributions(inputs, output))
             explained["linear"] = (LINEAR, scores)
         return explained
+
+    def _leaves(
+        self, inputs: NDArray[np.float32], targets: NDArray[np.int64]
+    ) -> NDArray[np.int64] | None:
+        """Return the most probable leaf within each class asked about, as ``targets``."""
+        probabilities = self.model.leaf_probabilities(inputs)
+        if probabilities is None:
+            return None
+        leaf_of_class = class_leaves(probabilities, self.model.class_of_leaf)
+        return np.take_along_axis(leaf_of_class, targets, axis=1)
 
 
 class LiveModels:
@@ -90,7 +107,7 @@ class LiveModels:
         """
         if release.release_id not in self._loaded:
             model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
-            network, forest = model.network, model.forest
+            network, forest, boosting = model.network, model.forest, model.boosting
             self._loaded[release.release_id] = LiveModel(
                 release,
                 model,
@@ -98,24 +115,13 @@ class LiveModels:
                 ForestExplainer(forest.estimator, forest.feature_indices)
                 if forest is not None
                 else None,
+                BoostingExplainer(boosting.booster) if boosting is not None else None,
             )
         return self._loaded[release.release_id]
 
     def keep_only(self, releases: Iterable[LiveRelease]) -> None:
         """Free the models of releases that are no longer live."""
         live = {release.release_id for release in releases}
-        for release_id in [loaded for loaded in self._loaded if loaded not in live]:
-            gone = self._loaded.pop(release_id)
-            if gone.deep_lift is not None:
-                gone.deep_lift.close()
-
-    def __enter__(self) -> LiveModels:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.keep_only(())
+        self._loaded = {
+            release_id: loaded for release_id, loaded in self._loaded.items() if release_id in live
+        }

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from annotator.store.expression import ReadExpression
 
 
+EXPLAINED = 2
+"""Classes of a sample that are explained when it is annotated: the winner and the runner-up."""
+
+
 def predict_samples(
     live: LiveModel,
     claimed: Sequence[ClaimedSample],
@@ -59,7 +63,7 @@ def predict_samples(
         for sample_id, error in read.rejected.items()
         if sample_id in by_id
     }
-    unusable |= _unusable(live, read.profiles, settings)
+    unusable |= unusable_samples(live, read.profiles, settings)
     quarantined = [
         QuarantinedSample(
             sample_id=sample_id,
@@ -86,7 +90,7 @@ def predict_samples(
     return _predict(live, samples, usable, read.hashes[rows], settings), quarantined
 
 
-def _unusable(
+def unusable_samples(
     live: LiveModel, profiles: Profiles, settings: Settings
 ) -> dict[str, tuple[SampleError, bool]]:
     """Find samples with too little in them, and whether only this release minds."""
@@ -118,28 +122,15 @@ def _predict(
     inputs, expression = model.inputs(profiles), model.expression(profiles)
     raw = model.predict_raw_inputs(inputs)
     probabilities = model.calibrated(raw)
-    chosen = np.argmax(probabilities[COMBINED], axis=1)
-    decisions = _decide(model, probabilities[COMBINED], model.novelty_scores(profiles, raw))
+    best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")
+    decisions = decide(model, probabilities[COMBINED], model.novelty_scores(profiles, raw))
     known = model.known_features(profiles)
     numbers = model.numbers(inputs) if model.number_half_width is not None else None
-    per_kind = {
-        kind: top_contributions(
-            kind,
-            method,
-            [model.classes[column] for column in chosen],
-            1,
-            scores,
-            model.features,
-            expression,
-            settings.top_contributions,
-        )
-        for kind, (method, scores) in live.contributions(inputs, chosen).items()
-    }
+    reasons = reasons_for(
+        live, inputs, best_first[:, :EXPLAINED], expression, settings.top_contributions
+    )
     predictions = []
     for row, sample in enumerate(samples):
-        reasons: dict[str, Sequence[Contribution]] = {
-            kind: of_kind[row] for kind, of_kind in per_kind.items()
-        }
         decision = decisions[row]
         predictions.append(
             SamplePrediction(
@@ -155,8 +146,13 @@ def _predict(
                 reason=decision.reason,
                 novelty=decision.novelty,
                 models=_answers(model.classes, probabilities, row),
-                top_features=leading_features(reasons),
-                contributions=tuple(one for of_kind in reasons.values() for one in of_kind),
+                top_features=leading_features(reasons[0][row]),
+                contributions=tuple(
+                    one
+                    for of_class in reasons
+                    for of_kind in of_class[row].values()
+                    for one in of_kind
+                ),
                 prediction_set=decision.prediction_set,
                 set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
                 known_features=float(known[row]),
@@ -166,9 +162,64 @@ def _predict(
     return predictions
 
 
-def _decide(
+def reasons_for(
+    live: LiveModel,
+    inputs: NDArray[np.float32],
+    best_first: NDArray[np.int64],
+    expression: NDArray[np.float32],
+    count: int,
+) -> list[list[dict[str, Sequence[Contribution]]]]:
+    """Return the features that speak most for or against classes of each sample.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    inputs, expression
+        What the models saw, and the same features in reads per million, each
+        ``(samples, features)``, float32.
+    best_first
+        The classes to explain, each sample's most probable one first,
+        ``(samples, asked)``.
+    count
+        Features a class and model kind, at most.
+
+    Returns
+    -------
+    list of list of dict
+        ``[place in best_first][sample]``: model kind to its contributions.
+    """
+    model = live.model
+    explained = live.contributions(inputs, best_first)
+    found: list[list[dict[str, Sequence[Contribution]]]] = []
+    for place, classes in enumerate(best_first.T):
+        names = [model.classes[column] for column in classes]
+        per_kind = {
+            kind: top_contributions(
+                kind, method, names, place + 1, scores[place], model.features, expression, count
+            )
+            for kind, (method, scores) in explained.items()
+        }
+        found.append(
+            [{kind: of[row] for kind, of in per_kind.items()} for row in range(len(inputs))]
+        )
+    return found
+
+
+def decide(
     model: FieldModel, combined: NDArray[np.float64], novelty: NDArray[np.float64]
 ) -> list[Decision]:
+    """Return what is answered for each sample.
+
+    Parameters
+    ----------
+    model
+        The release's models.
+    combined
+        Probabilities of the classes, ``(samples, classes)``.
+    novelty
+        Raw novelty scores, ``(samples,)``.
+    """
     if model.trust is not None:
         return model.trust.decide(combined, novelty, model.classes, model.lineages, model.field)
     # A release that was never measured on new datasets names its best class.

@@ -6,48 +6,27 @@ import hashlib
 import json
 import logging
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from annotator.domain import FIELDS
 from annotator.errors import AnnotatorError, CohortError, RetryableError
+from annotator.jobs.candidate import Candidate, make_candidate
+from annotator.jobs.explanations import ExplanationOptions, explanation_options
 from annotator.jobs.status import INTERRUPTED
-from annotator.jobs.training import (
-    folds_for,
-    label_options,
-    parallelism,
-    preset_named,
-    read_labelled,
-    trust_options,
-)
-from annotator.learn.cross_calibration import release_calibration
-from annotator.learn.evaluate import (
-    Validation,
-    one_dataset_out,
-)
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.folds import take_cohort
-from annotator.learn.gate import GateOptions, judge
-from annotator.learn.labels import leaf_labels, lineages_of, make_labels, training_numbers
-from annotator.learn.metrics import metrics_of
+from annotator.jobs.training import folds_for, label_options, preset_named, read_labelled
 from annotator.learn.options import Preset, configuration
-from annotator.learn.prediction_sets import dataset_quantile
 from annotator.learn.suspects import suspect_labels
-from annotator.learn.trust import curves, fit_trust
+from annotator.learn.trust import curves
 from annotator.learn.versions import library_versions
 from annotator.logs import silent
 from annotator.store import registry, runs
 from annotator.store.service import advisory_lock, record_event
-from annotator.store.validation import held_out_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
-    from annotator.domain import Cohort, GateVerdict, HeldOutPredictions, Metric
-    from annotator.learn.field_model import FieldModel
+    from annotator.domain import Cohort, Metric
+    from annotator.jobs.training import Progress
     from annotator.learn.ontology import Ontology
     from annotator.settings import Settings
     from annotator.store.cohorts import ReadCohort
@@ -56,8 +35,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNLABELLED = "unlabelled"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +51,6 @@ class RetrainOutcome:
     def failed(self) -> bool:
         """Whether a person should look."""
         return self.status == "failed"
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """A fitted candidate with everything that the release row will say."""
-
-    validation: Validation
-    verdict: GateVerdict
-    labels: NDArray[np.object_]
-    model: FieldModel
-    metrics: tuple[Metric, ...]
 
 
 def retrain(
@@ -130,6 +96,7 @@ def _retrain_alone(
 ) -> RetrainOutcome:
     preset = preset_named(settings.preset, field)
     try:
+        explained = explanation_options(settings, field)
         read, ontology = read_labelled(database, field, settings)
     except AnnotatorError as error:
         if isinstance(error, RetryableError):
@@ -139,7 +106,7 @@ def _retrain_alone(
         with database.connect() as connection:
             record_event(connection, "failure", field, {"reason": str(error)})
         return RetrainOutcome(field, "failed", (str(error),))
-    described = _configuration(preset, ontology, read.cohort, settings)
+    described = _configuration(preset, ontology, read.cohort, settings, explained)
     configuration_hash = _hash(described)
     with database.connect() as connection:
         last = runs.last_attempt(connection, field)
@@ -164,7 +131,9 @@ def _retrain_alone(
             runs.finish_run(connection, run, "skipped", reason)
             return RetrainOutcome(field, "skipped", (reason,))
     try:
-        candidate = _make_candidate(database, settings, preset, read, ontology, progress)
+        candidate = make_candidate(
+            database, settings, preset, read.cohort, ontology, explained, progress
+        )
         return _save(database, settings, run, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
@@ -180,7 +149,11 @@ def _retrain_alone(
 
 
 def _configuration(
-    preset: Preset, ontology: Ontology, cohort: Cohort, settings: Settings
+    preset: Preset,
+    ontology: Ontology,
+    cohort: Cohort,
+    settings: Settings,
+    explained: ExplanationOptions,
 ) -> dict[str, Any]:
     """Everything besides the cohort that decides what the release will be."""
     options = label_options(settings)
@@ -203,6 +176,10 @@ def _configuration(
             "set_coverage": settings.set_coverage,
             "maximum_novelty": settings.maximum_novelty,
         },
+        "explanations": {
+            **explained.as_configuration(),
+            "cross_validation_folds": settings.cross_validation_folds,
+        },
         "learn_from_reviews": settings.learn_from_reviews,
         "seed": settings.seed,
     }
@@ -212,101 +189,8 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _make_candidate(
-    database: Database,
-    settings: Settings,
-    preset: Preset,
-    read: ReadCohort,
-    ontology: Ontology,
-    progress: Progress,
-) -> _Candidate:
-    cohort = read.cohort
-    validation = one_dataset_out(
-        cohort,
-        ontology,
-        preset,
-        label_options(settings),
-        settings.seed,
-        folds=folds_for(cohort, settings),
-        parallel=parallelism(settings),
-        progress=progress,
-        trust=trust_options(settings, cohort.field),
-    )
-    with database.connect() as connection:
-        live = registry.live_release(connection, cohort.field)
-        live_held_out = held_out_of(connection, live.run_id) if live else None
-    verdict = judge(
-        validation,
-        validation.baselines,
-        live_held_out,
-        GateOptions(settings.gate_margin, settings.baseline_margin),
-    )
-    _, labels = make_labels(cohort, ontology, label_options(settings))
-    return _Candidate(
-        validation=validation,
-        verdict=verdict,
-        labels=labels,
-        model=_fit_on_everything(cohort, labels, validation, preset, ontology, settings),
-        metrics=(*validation.metrics, *metrics_of(validation.baselines)),
-    )
-
-
-def _fit_on_everything(
-    cohort: Cohort,
-    labels: NDArray[np.object_],
-    validation: Validation,
-    preset: Preset,
-    ontology: Ontology,
-    settings: Settings,
-) -> FieldModel:
-    options = label_options(settings)
-    leaves = leaf_labels(cohort, ontology, options, labels)
-    labelled = np.flatnonzero(labels != "")
-    part = take_cohort(cohort, labelled)
-    classes = validation.label_set.classes
-    lineages = lineages_of(classes, ontology, FIELDS[cohort.field])
-    numbers, limits = training_numbers(part, validation.label_set, options)
-    model = fit_field_model(
-        part.profiles,
-        labels[labelled],
-        part.dataset_ids,
-        classes,
-        cohort.field,
-        preset,
-        settings.seed,
-        release_calibration(validation.raw, preset),
-        lineages=lineages,
-        leaves=leaves[labelled],
-        numbers=numbers,
-        limits=limits,
-        threads=parallelism(settings).threads,
-    )
-    if not preset.calibrate:
-        return model
-    return replace(
-        model,
-        trust=fit_trust(validation.predictions, lineages, trust_options(settings, cohort.field)),
-        number_half_width=_number_half_width(validation.predictions, settings.set_coverage),
-    )
-
-
-def _number_half_width(held_out: HeldOutPredictions, coverage: float) -> float | None:
-    """Return half the width of the interval around predicted numbers.
-
-    It holds the true number of so many samples of new datasets; ``None`` where the
-    predictions are no closer than the means of what is already known.
-    """
-    if held_out.numbers is None:
-        return None
-    truth, predicted, known_mean = held_out.numbers.T
-    if np.abs(truth - predicted).mean() >= np.abs(truth - known_mean).mean():
-        return None
-    width = dataset_quantile(np.abs(truth - predicted), held_out.dataset_ids, coverage)
-    return width if np.isfinite(width) else None
-
-
 def _save(
-    database: Database, settings: Settings, run: int, read: ReadCohort, candidate: _Candidate
+    database: Database, settings: Settings, run: int, read: ReadCohort, candidate: Candidate
 ) -> RetrainOutcome:
     """Store the candidate, then promote or reject it: one transaction."""
     cohort = read.cohort
@@ -336,9 +220,10 @@ def _save(
             len(candidate.model.features),
             candidate.model.to_artefacts(),
             candidate.validation.predictions,
-            {candidate.validation.scheme: candidate.metrics},
+            candidate.metrics,
             curves=curves(candidate.validation.predictions),
             suspicions=suspect_labels(candidate.validation.predictions),
+            explanations=candidate.explanations,
         )
         if candidate.verdict.promoted:
             registry.promote(connection, release_id, reasons)
@@ -350,4 +235,5 @@ def _save(
     logger.info(
         "%s release %d of %s", status, release_id, cohort.field, extra={"reasons": list(reasons)}
     )
-    return RetrainOutcome(cohort.field, status, reasons, release_id, candidate.metrics)
+    shown = candidate.metrics[candidate.validation.scheme]
+    return RetrainOutcome(cohort.field, status, reasons, release_id, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from annotator.learn.options import Preset
     from annotator.settings import Settings
     from annotator.store.connection import Database
+
+Progress = Callable[[int, int], None]
+"""Told how many folds are done and how many there are."""
 
 
 def label_options(settings: Settings) -> LabelOptions:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import FeatureKind
+    from annotator.learn.folds import Inspect
     from annotator.learn.ontology import Ontology
     from annotator.learn.options import Preset
     from annotator.learn.trust import TrustOptions
@@ -88,6 +89,9 @@ class Validation:
     balanced_training
         Whether classes counted the same in training; else probabilities favour
         frequent classes as the cohort does.
+    inspected
+        What ``inspect`` returned for each fold in which something could be scored, in
+        the order of the folds; empty without it.
     """
 
     scheme: str
@@ -98,6 +102,7 @@ class Validation:
     metrics: tuple[Metric, ...]
     description: str
     balanced_training: bool = True
+    inspected: tuple[Any, ...] = ()
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -190,6 +195,7 @@ def one_dataset_out(
     progress: Progress = _no_progress,
     feature_kinds: tuple[FeatureKind, ...] | None = None,
     trust: TrustOptions | None = None,
+    inspect: Inspect | None = None,
 ) -> Validation:
     """Validate with whole datasets held out (paper, section 2.3.3).
 
@@ -202,6 +208,10 @@ def one_dataset_out(
     folds
         ``None`` for each dataset by itself, else how many folds datasets are
         grouped into.
+    inspect
+        A function of a module, called in the worker with each fold's model, its
+        training samples and their classes, ``(samples,)``; what it returns is in
+        ``Validation.inspected``.
 
     Returns
     -------
@@ -236,7 +246,7 @@ def one_dataset_out(
         labelled,
         label_set,
         ontology,
-        data,
+        replace(data, inspect=inspect),
         parallel,
         progress,
         trust,
@@ -330,7 +340,14 @@ def _validate(
         metrics=metrics,
         description=description,
         balanced_training=data.preset.balance_classes,
+        inspected=_inspected(data, found),
     )
+
+
+def _inspected(data: FoldData, results: list[FoldResult]) -> tuple[Any, ...]:
+    # Folds end in any order.
+    in_order = sorted(results, key=lambda result: result.fold)
+    return tuple(result.inspected for result in in_order) if data.inspect else ()
 
 
 def _order(results: list[FoldResult]) -> NDArray[np.int64]:

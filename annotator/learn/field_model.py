@@ -190,20 +190,18 @@ class FieldModel:
             return probabilities
         return sum_up(probabilities, self.class_of_leaf, len(self.classes))
 
-    def leaves_within(
-        self, inputs: NDArray[np.float32], chosen: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return the most probable leaf within a class of each sample, ``(samples,)``.
+    def leaf_probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return the probabilities of the leaves, ``(samples, leaves)``.
 
-        It is what the kinds that learn leaves are asked about where the class is to be
-        explained; their mean decides.
+        The mean over the kinds that learn leaves; ``None`` where none does.
         """
         kinds = [kind for kind in self.kinds if self.learns_leaves(kind)]
-        outside = np.asarray(self.class_of_leaf)[None, :] != chosen[:, None]
-        mean = np.zeros(outside.shape)
+        if not kinds:
+            return None
+        mean = np.zeros((len(inputs), len(self.leaves)))
         for kind in kinds:
             mean += self.models[kind].predict(inputs)
-        return np.asarray(np.where(outside, -1.0, mean).argmax(axis=1), dtype=np.int64)
+        return mean / len(kinds)
 
     def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Return the predicted number of each sample, ``None`` where no kind predicts one."""

@@ -7,7 +7,7 @@ a held-out sample, but to know whether its class can be predicted at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from annotator.learn.baselines import reference_probabilities
 from annotator.learn.splits import scored_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from annotator.domain import Cohort, FeatureKind, Profiles
     from annotator.learn.field_model import FieldModel
     from annotator.learn.options import Preset
+
+    Inspect = Callable[[FieldModel, Profiles, NDArray[np.object_]], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,9 @@ class FoldData:
     threads
         Threads of one fit; the same everywhere, since the last bits of a sum
         can depend on it.
+    inspect
+        A function of a module, called where a fold is fitted with its model, its
+        training samples and their classes; what it returns comes back with the fold.
     """
 
     field: str
@@ -62,6 +69,7 @@ class FoldData:
     preset: Preset
     seed: int
     threads: int
+    inspect: Inspect | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +90,8 @@ class FoldResult:
         Raw novelty scores, ``(rows,)``, float64.
     numbers
         Predicted numbers, ``(rows,)``, ``None`` where no model predicts one.
+    inspected
+        What ``inspect`` returned, ``None`` without it.
     """
 
     fold: int
@@ -90,6 +100,7 @@ class FoldResult:
     reference: NDArray[np.float64]
     novelty: NDArray[np.float64]
     numbers: NDArray[np.float64] | None
+    inspected: Any = None
 
 
 def take_profiles(profiles: Profiles, rows: NDArray[np.int64]) -> Profiles:
@@ -142,17 +153,19 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
     held_out = take_profiles(data.profiles, rows)
     with threadpool_limits(limits=data.threads):
         model = fit_part(data, training, fold_seed(data.seed, fold))
+        part = take_profiles(data.profiles, training)
         inputs = model.inputs(held_out)
         raw = model.predict_raw_inputs(inputs)
         novelty = model.novelty_scores(held_out, raw)
         numbers = model.numbers(inputs)
         reference = reference_probabilities(
-            take_profiles(data.profiles, training),
+            part,
             data.labels[training],
             held_out,
             model.classes,
             data.feature_kinds or FIELDS[data.field].feature_kinds,
         )
+        inspected = data.inspect(model, part, data.labels[training]) if data.inspect else None
     return FoldResult(
         fold,
         rows,
@@ -160,6 +173,7 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
         _in_columns(reference, model.classes, data.classes),
         novelty,
         numbers,
+        inspected,
     )
 
 

@@ -8,6 +8,7 @@ Layout of the folder ("home")::
     start.lock     held exclusively while the server is started or stopped
     users.lock     held shared by everybody who uses the server
     demo           present where the database holds a demo
+    reports/       reports of releases, unless they are written elsewhere
 
 The kernel drops a lock when its holder dies, however it dies, so the locks
 cannot go stale. Whether the server lives is asked by connecting to it, never

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -12,11 +12,11 @@ from annotator.store.plain_json import dumps
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import psycopg
 
-    from annotator.domain import QuarantinedSample, SamplePrediction
+    from annotator.domain import Contribution, QuarantinedSample, SamplePrediction
 
 _LOCK_WORK = """
 select w.sample_id
@@ -247,26 +247,38 @@ def _write_predictions(
         known = _run_each(cursor, _SHOW_AGAIN, rows)
         fresh = [position for position, found in enumerate(known) if found is None]
         identifiers = _run_each(cursor, _INSERT, [rows[position] for position in fresh])
-        with cursor.copy(
-            "copy annotator.contribution"
-            " (prediction_id, model_kind, method, class, class_rank, rank, feature, score,"
-            " expression) from stdin"
-        ) as copy:
-            for position, identifier in zip(fresh, identifiers, strict=True):
-                for item in predictions[position].contributions:
-                    copy.write_row(
-                        (
-                            identifier,
-                            item.model_kind,
-                            item.method,
-                            item.class_name,
-                            item.class_rank,
-                            item.rank,
-                            item.feature,
-                            item.score,
-                            item.expression,
-                        )
-                    )
+        _copy_contributions(
+            cursor,
+            (
+                (identifier, item)
+                for position, identifier in zip(fresh, identifiers, strict=True)
+                for item in predictions[position].contributions
+            ),
+        )
+
+
+def _copy_contributions(
+    cursor: psycopg.Cursor, items: Iterable[tuple[int | None, Contribution]]
+) -> None:
+    with cursor.copy(
+        "copy annotator.contribution"
+        " (prediction_id, model_kind, method, class, class_rank, rank, feature, score,"
+        " expression) from stdin"
+    ) as copy:
+        for prediction_id, item in items:
+            copy.write_row(
+                (
+                    prediction_id,
+                    item.model_kind,
+                    item.method,
+                    item.class_name,
+                    item.class_rank,
+                    item.rank,
+                    item.feature,
+                    item.score,
+                    item.expression,
+                )
+            )
 
 
 def _write_quarantine(
@@ -314,3 +326,61 @@ def _count(
         "quarantined": len(quarantined),
     }
     add_event(conn, "annotated", field, detail)
+
+
+class CurrentPrediction(NamedTuple):
+    """The answer that counts for a sample and field."""
+
+    prediction_id: int
+    release_id: int
+    input_hash: str
+
+
+def current_prediction(
+    conn: psycopg.Connection, sample_id: str, field: str
+) -> CurrentPrediction | None:
+    """Return what is said of a sample now, ``None`` where nothing is."""
+    with conn.transaction():
+        row = conn.execute(
+            "select prediction_id, release_id, input_hash from annotator.prediction"
+            " where sample_id = %s and field = %s and is_current",
+            (sample_id, field),
+        ).fetchone()
+    return None if row is None else CurrentPrediction(*row)
+
+
+def add_contributions(
+    conn: psycopg.Connection, prediction_id: int, contributions: Iterable[Contribution]
+) -> int:
+    """Store contributions to classes of a prediction that have none of their kind yet.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    prediction_id
+        A stored prediction.
+    contributions
+        Those of a model kind to a class are stored all together or, where some are
+        there, not at all: what was said when the sample was annotated stays.
+
+    Returns
+    -------
+    int
+        Contributions stored.
+    """
+    with committed(conn), conn.cursor() as cursor:
+        # Two who add at the same time do so one after the other.
+        cursor.execute(
+            "select from annotator.prediction where prediction_id = %s for update",
+            (prediction_id,),
+        )
+        cursor.execute(
+            "select distinct model_kind, class from annotator.contribution"
+            " where prediction_id = %s",
+            (prediction_id,),
+        )
+        there = set(cursor.fetchall())
+        new = [item for item in contributions if (item.model_kind, item.class_name) not in there]
+        _copy_contributions(cursor, ((prediction_id, item) for item in new))
+    return len(new)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from annotator.domain import Artefact, Curve, HeldOutPredictions, LabelSuspicion, Metric
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
+from annotator.store.explanations import copy_explanations
 from annotator.store.runs import insert_metrics, require_running
 from annotator.store.transactions import committed
 from annotator.store.validation import copy_held_out, copy_suspicions, insert_curves
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import psycopg
+
+    from annotator.domain import ReleaseExplanations
 
 # PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
 MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
@@ -65,6 +68,7 @@ def save_candidate(
     metrics: Mapping[str, Sequence[Metric]],
     curves: Sequence[Curve] = (),
     suspicions: Sequence[LabelSuspicion] = (),
+    explanations: ReleaseExplanations | None = None,
 ) -> int:
     """Store a candidate with its models, held-out predictions and figures, or nothing.
 
@@ -90,6 +94,8 @@ def save_candidate(
         Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
     suspicions
         Labels of held-out samples that are probably wrong.
+    explanations
+        Why its models say what they say.
 
     Returns
     -------
@@ -102,7 +108,7 @@ def save_candidate(
         The run is no longer running.
     NeedsPersonError
         An artefact is larger than PostgreSQL can hold in one value, or the
-        held-out predictions are of other classes.
+        held-out predictions or explanations are of other classes.
     """
     for artefact in artefacts:
         if len(artefact.content) > MAXIMUM_ARTEFACT_BYTES:
@@ -143,6 +149,8 @@ def save_candidate(
             insert_metrics(conn, run_id, scheme, figures)
         insert_curves(conn, run_id, next(iter(metrics), "held-out"), curves)
         copy_suspicions(conn, run_id, held_out, suspicions)
+        if explanations is not None:
+            copy_explanations(conn, release_id, explanations)
     return release_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -99,6 +100,12 @@ def test_a_daemon_without_a_schema_needs_a_person(program):
     assert "Traceback" not in ended.err
 
 
+def report_folders(trained):
+    """Where the live releases' reports are said to be; the home was moved since its training."""
+    cards = trained.rows("select report from model_card where status = 'live'")
+    return {Path(card["report"]).parent for card in cards}
+
+
 def test_a_due_retraining_is_taken_by_one_daemon(trained):
     before = trained.rows("select count(*) as n from training_run")[0]["n"]
     daemons = [trained.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *") for _ in range(2)]
@@ -107,6 +114,7 @@ def test_a_due_retraining_is_taken_by_one_daemon(trained):
             lambda: trained.rows("select count(*) as n from training_run")[0]["n"] >= before + 3,
             seconds=150,
         )
+        wait_until(lambda: report_folders(trained) == {trained.home / "reports"})
     finally:
         for daemon in daemons:
             daemon.send_signal(signal.SIGTERM)

@@ -74,11 +74,11 @@ def test_the_demo(program):
     tried = 0
     for line in ended.out[ended.out.index("What to try next") :].splitlines():
         arguments = shlex.split(line)
-        if arguments[1:2] in (["sql"], ["status"]):
+        if arguments[1:2] in (["sql"], ["status"], ["explain"]):
             assert Path(arguments[0]).name == "annotator"
             program.run(*arguments[1:])
             tried += 1
-    assert tried == 6
+    assert tried == 8
     found = {
         row.split()[0]: row.split()
         for row in ended.out[ended.out.index("share right") :].splitlines()

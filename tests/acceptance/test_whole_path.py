@@ -46,7 +46,8 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
 
     reasons = trained.rows(
         "select model_kind, method, count(*) as many, min(rank) as first, max(rank) as last"
-        f" from contribution where prediction_id = {one['prediction_id']} group by 1, 2 order by 1"
+        f" from contribution where prediction_id = {one['prediction_id']} and class_rank = 1"
+        " group by 1, 2 order by 1"
     )
     assert [(row["model_kind"], row["method"]) for row in reasons] == [
         ("boosting", "tree_shap"),

@@ -10,7 +10,7 @@ import pytest
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain import FIELDS, FeatureKind
 from annotator.errors import ArtefactError
-from annotator.jobs import retrain as retrain_module
+from annotator.jobs import candidate as candidate_module
 from annotator.jobs.annotate import annotate
 from annotator.jobs.live_models import LiveModels
 from annotator.jobs.retrain import retrain
@@ -40,7 +40,7 @@ def light(monkeypatch):
 
 @pytest.fixture
 def job_settings(settings):
-    return replace(settings, folds=2, workers=1, batch_size=16)
+    return replace(settings, folds=2, cross_validation_folds=0, workers=1, batch_size=16)
 
 
 def load(database, atlas=ATLAS):
@@ -125,7 +125,7 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     def fail(*arguments, **options):
         raise ArtefactError("the disk is full")
 
-    monkeypatch.setattr(retrain_module, "fit_field_model", fail)
+    monkeypatch.setattr(candidate_module, "fit_field_model", fail)
     failed = retrain(database, replace(job_settings, seed=9), "tissue")
     assert failed.failed
     assert rows(database, "select release_id from annotator.release where status = 'live'") == [
@@ -231,17 +231,17 @@ def test_planted_markers_lead_the_contributions(database, job_settings, monkeypa
 
     ontology = Ontology(ATLAS.terms)
     tissues = [ontology.lineage(ATLAS.truth["tissue"][one]) for one in ATLAS.profiles.sample_ids]
-    with database.connect() as connection, LiveModels() as models:
-        live = models.load(connection, live_release(connection, "tissue"))
+    with database.connect() as connection:
+        live = LiveModels().load(connection, live_release(connection, "tissue"))
         features = np.array(live.model.features, dtype=object)
         inputs = live.model.inputs(ATLAS.profiles)
         said = np.argmax(live.model.predict_inputs(inputs)["combined"], axis=1)
         places = {kind: [] for kind in kinds}
         for group, markers in ATLAS.markers.items():
             of_group = np.flatnonzero([group in lineage for lineage in tissues])
-            explained = live.contributions(inputs[of_group], said[of_group])
+            explained = live.contributions(inputs[of_group], said[of_group, None])
             for kind, (_, scores) in explained.items():
-                rank = np.argsort(np.argsort(-scores.mean(axis=0))) / len(features)
+                rank = np.argsort(np.argsort(-scores[0].mean(axis=0))) / len(features)
                 places[kind].append(np.median(rank[np.isin(features, markers)]))
     for kind, of_groups in places.items():
         # 0.5 by chance; the median, since a rare group may have no class of its own.
@@ -251,20 +251,21 @@ def test_planted_markers_lead_the_contributions(database, job_settings, monkeypa
 def test_contributions_sum_to_the_difference_from_the_reference(database, job_settings):
     load(database)
     retrain(database, replace(job_settings, baseline_margin=-1.0), "sex")
-    with database.connect() as connection, LiveModels() as models:
-        live = models.load(connection, live_release(connection, "sex"))
+    with database.connect() as connection:
+        live = LiveModels().load(connection, live_release(connection, "sex"))
         inputs = live.model.inputs(ATLAS.profiles)[:20]
         target = np.arange(20) % 2
-        explained = live.contributions(inputs, target)
+        explained = live.contributions(inputs, target[:, None])
         difference = live.deep_lift.output_difference(inputs, target)
         np.testing.assert_allclose(
-            explained["network"][1].sum(axis=1), difference, atol=1e-4 * np.abs(difference).max()
+            explained["network"][1][0].sum(axis=1), difference, atol=1e-4 * np.abs(difference).max()
         )
         reference = live.model.forest.estimator.predict_proba(
             inputs[:, live.model.forest.feature_indices]
         )[np.arange(20), target]
         _, bias = live.forest.contributions(inputs, target)
-        np.testing.assert_allclose(explained["forest"][1].sum(axis=1) + bias, reference, atol=1e-7)
+        of_forest = explained["forest"][1][0].sum(axis=1)
+        np.testing.assert_allclose(of_forest + bias, reference, atol=1e-7)
 
 
 def test_a_damaged_release_stops_its_own_field_only(database, job_settings):

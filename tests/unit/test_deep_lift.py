@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.errors import AnnotatorError, ArtefactError, InputError
+from annotator.errors import ArtefactError, InputError
 from annotator.explain import deep_lift, deep_lift_library
-from annotator.explain.deep_lift import DeepLift, centred_layers, closed_form
+from annotator.explain.deep_lift import DeepLift, centred_layers
+from annotator.explain.deep_lift_library import package_difference, package_scores
 
 TOLERANCE = 1e-5  # of float32, relative to the largest contribution
 
@@ -77,6 +78,10 @@ def assert_close(one: np.ndarray, other: np.ndarray, scale: float | None = None)
     np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE * scale)
 
 
+def biggest_score(layers, inputs) -> float:
+    return max(1e-3, np.abs(DeepLift(layers).all_classes(inputs)).max(initial=0.0))
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
@@ -86,23 +91,20 @@ def assert_close(one: np.ndarray, other: np.ndarray, scale: float | None = None)
     dead=st.booleans(),
     biased=st.booleans(),
 )
-def test_library_closed_form_and_automatic_differentiation_agree(
+def test_package_and_automatic_differentiation_agree_with_us(
     seed, hidden, features, classes, dead, biased
 ) -> None:
     layers = make_layers(seed, [features, *hidden, classes], dead, biased)
     inputs = make_inputs(seed, 9, features)
     targets = np.random.default_rng(seed).integers(0, classes, 9)
-    with DeepLift(layers) as explainer:
-        values = explainer.contributions(inputs, targets)
-        difference = explainer.output_difference(inputs, targets)
+    explainer = DeepLift(layers)
+    values = explainer.contributions(inputs, targets)
     assert values.dtype == np.float64
-    exact = closed_form(layers, inputs, targets)
-    assert_close(values, exact)
-    assert_close(exact, by_automatic_differentiation(layers, inputs, targets))
+    assert_close(values, by_automatic_differentiation(layers, inputs, targets))
     # Rounding grows with all that is added, not with what is left of it.
-    scale = max(1e-3, np.abs(exact).sum(axis=1).max())
-    assert_close(values.sum(axis=1), difference, scale)
-    assert_close(exact.sum(axis=1), difference, scale)
+    scale = max(1e-3, np.abs(values).sum(axis=1).max())
+    assert_close(values.sum(axis=1), explainer.output_difference(inputs, targets), scale)
+    assert package_difference(layers, inputs) < TOLERANCE * biggest_score(layers, inputs)
 
 
 @settings(max_examples=50, deadline=None)
@@ -112,23 +114,62 @@ def test_library_closed_form_and_automatic_differentiation_agree(
     dead=st.booleans(),
     biased=st.booleans(),
 )
-def test_closed_form_sums_to_the_difference_of_the_logit(seed, hidden, dead, biased) -> None:
+def test_contributions_sum_to_the_difference_of_the_logit(seed, hidden, dead, biased) -> None:
     layers = make_layers(seed, [6, *hidden, 4], dead, biased)
     inputs = make_inputs(seed, 7, 6)
     targets = np.random.default_rng(seed).integers(0, 4, 7)
 
-    def logit(rows):
+    def logits_of(rows):
         for number, (kernel, bias) in enumerate(layers):
             rows = rows @ kernel.astype(float) + bias
             if number < len(layers) - 1:
                 rows = np.maximum(rows, 0.0)
-        rows = rows - rows.mean(axis=1, keepdims=True)
-        return rows[np.arange(len(rows)), targets]
+        return rows - rows.mean(axis=1, keepdims=True)
 
-    values = closed_form(layers, inputs, targets)
+    explainer = DeepLift(layers)
+    values = explainer.contributions(inputs, targets)
     scale = max(1e-3, np.abs(values).sum(axis=1).max())
-    assert_close(values.sum(axis=1), logit(inputs) - logit(np.zeros_like(inputs)), scale)
+    wanted = (logits_of(inputs) - logits_of(np.zeros_like(inputs)))[np.arange(7), targets]
+    assert_close(values.sum(axis=1), wanted, scale)
+    assert_close(explainer.output_difference(inputs, targets), wanted, scale)
     assert not values[inputs == 0.0].any()
+    scale = max(scale, np.abs(logits_of(inputs)).max())
+    assert_close(explainer.forward(inputs).logits, logits_of(inputs), scale)
+
+
+def test_a_unit_passes_all_on_however_far_its_bias_is_from_zero() -> None:
+    """A small difference of two large numbers would keep few of its digits."""
+    layers = [
+        (np.array([[1e-3], [2e-3]], np.float32), np.array([4e4], np.float32)),
+        (np.array([[1.0, -1.0]], np.float32), np.zeros(2, np.float32)),
+    ]
+    values = DeepLift(layers).contributions(np.array([[1.0, 3.0]]), np.array([0]))
+    np.testing.assert_allclose(values, [[1e-3, 6e-3]], rtol=1e-6)
+
+
+def test_a_unit_that_stays_at_its_kink_takes_the_slope_at_the_reference() -> None:
+    inputs = np.array([[3e-8]], np.float32)
+    for bias, slope in ((1e-8, 1.0), (-1e-8, 0.0)):
+        sign = np.float32(-1 if bias > 0 else 1)  # goes to the other side of the kink
+        layers = [
+            (np.array([[sign]]), np.array([bias], np.float32)),
+            (np.array([[1.0, -1.0]], np.float32), np.zeros(2, np.float32)),
+        ]
+        values = DeepLift(layers).contributions(inputs, np.array([0]))
+        np.testing.assert_allclose(values, [[slope * sign * 3e-8]], rtol=1e-6)
+        assert package_difference(layers, inputs) < 1e-12
+
+
+def test_all_classes_are_what_each_class_is_by_itself() -> None:
+    layers, inputs = make_layers(4, [8, 6, 5, 3]), make_inputs(4, 7, 8)
+    explainer = DeepLift(layers)
+    scores = explainer.all_classes(inputs)
+    assert scores.dtype == np.float32
+    assert scores.shape == (7, 3, 8)
+    for target in range(3):
+        one = explainer.contributions(inputs, np.full(7, target))
+        assert_close(scores[:, target], one)
+    assert_close(scores.sum(axis=1), np.zeros((7, 8)), np.abs(scores).max())
 
 
 def test_centring_leaves_the_softmax_as_it_is_and_takes_out_what_all_classes_share() -> None:
@@ -139,58 +180,42 @@ def test_centring_leaves_the_softmax_as_it_is_and_takes_out_what_all_classes_sha
     assert bias.sum() == pytest.approx(0.0, abs=1e-6)
     shift = np.random.default_rng(0).normal(0, 3, (5, 1)).astype(np.float32)
     shifted = [layers[0], (layers[1][0] + shift, layers[1][1] + 7)]
-    assert_close(closed_form(shifted, inputs, targets), closed_form(layers, inputs, targets))
-    with DeepLift(shifted) as explainer:
-        assert_close(explainer.contributions(inputs, targets), closed_form(layers, inputs, targets))
-
-
-def test_the_graph_does_not_grow_from_call_to_call() -> None:
-    inputs = make_inputs(2, 6, 8)
-    with DeepLift(make_layers(2, [8, 6, 3])) as explainer:
-        before = explainer.graph.operations
-        first = explainer.contributions(inputs, np.zeros(6, np.int64))
-        for call in range(20):
-            explainer.contributions(inputs, np.full(6, call % 3))
-        again = explainer.contributions(inputs, np.zeros(6, np.int64))
-        assert explainer.graph.operations == before
-    np.testing.assert_array_equal(first, again)
+    values = DeepLift(layers).contributions(inputs, targets)
+    assert_close(DeepLift(shifted).contributions(inputs, targets), values)
 
 
 def test_chunks_and_the_order_of_samples_change_nothing(monkeypatch) -> None:
     layers = make_layers(3, [8, 6, 3])
     inputs, targets = make_inputs(3, 23, 8), np.random.default_rng(3).integers(0, 3, 23)
     order = np.random.default_rng(4).permutation(23)
+    explainer = DeepLift(layers)
+    values = explainer.contributions(inputs, targets)
+    assert_close(explainer.contributions(inputs[order], targets[order]), values[order])
+    whole = package_scores(explainer.layers, inputs)
+    monkeypatch.setattr(deep_lift, "VALUES_AT_ONCE", 4 * 8)
     monkeypatch.setattr(deep_lift_library, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(deep_lift, "ROWS_AT_ONCE", 4)
-    with DeepLift(layers, threads=1) as explainer:
-        values = explainer.contributions(inputs, targets)
-        assert_close(explainer.contributions(inputs[order], targets[order]), values[order])
-    parts = closed_form(layers, inputs, targets)
-    monkeypatch.undo()
-    with DeepLift(layers) as explainer:
-        assert_close(explainer.contributions(inputs, targets), values)
-    assert_close(closed_form(layers, inputs, targets), parts)
-
-
-def test_several_instances_live_side_by_side() -> None:
-    inputs, targets = make_inputs(5, 4, 8), np.array([0, 1, 2, 0])
-    first_layers, second_layers = make_layers(5, [8, 6, 3]), make_layers(6, [8, 4, 3])
-    with DeepLift(first_layers) as first, DeepLift(second_layers) as second:
-        assert_close(
-            second.contributions(inputs, targets), closed_form(second_layers, inputs, targets)
-        )
-        assert_close(
-            first.contributions(inputs, targets), closed_form(first_layers, inputs, targets)
-        )
+    assert [rows.stop for rows in deep_lift.chunks(23, 8)] == [4, 8, 12, 16, 20, 23]
+    assert_close(explainer.contributions(inputs, targets), values)
+    assert_close(package_scores(explainer.layers, inputs), whole)
 
 
 def test_no_samples_give_no_rows() -> None:
     layers = make_layers(5, [8, 6, 3])
     none = np.empty((0, 8), np.float32), np.empty(0, np.int64)
-    with DeepLift(layers) as explainer:
-        assert explainer.contributions(*none).shape == (0, 8)
-        assert explainer.output_difference(*none).shape == (0,)
-    assert closed_form(layers, *none).shape == (0, 8)
+    explainer = DeepLift(layers)
+    assert explainer.contributions(*none).shape == (0, 8)
+    assert explainer.all_classes(none[0]).shape == (0, 3, 8)
+    assert explainer.output_difference(*none).shape == (0,)
+    assert package_difference(layers, none[0]) == 0.0
+
+
+def test_the_package_says_when_our_scores_are_wrong(monkeypatch) -> None:
+    layers, inputs = make_layers(6, [8, 6, 3]), make_inputs(6, 4, 8)
+    scores = DeepLift(layers).all_classes(inputs)
+    wrong = scores.copy()
+    wrong[2, 1, 5] += 0.25
+    monkeypatch.setattr(DeepLift, "all_classes", lambda self, inputs: wrong)
+    assert package_difference(layers, inputs) == pytest.approx(0.25, abs=1e-5)
 
 
 def test_keras_trains_on_in_the_same_process() -> None:
@@ -208,30 +233,20 @@ def test_keras_trains_on_in_the_same_process() -> None:
         return [tuple(layer.get_weights()) for layer in network.layers]
 
     earlier = dense_layers()
-    with DeepLift(earlier) as explainer:
-        values = explainer.contributions(inputs, targets)
-        network.fit(inputs, targets, epochs=2, verbose=0)
-        np.testing.assert_array_equal(explainer.contributions(inputs, targets), values)
+    values = package_scores(centred_layers(earlier), inputs)
+    assert_close(values, DeepLift(earlier).all_classes(inputs))
+    network.fit(inputs, targets, epochs=2, verbose=0)
     assert tf.executing_eagerly()
     assert tf is not deep_lift_library._library().tf
     later = dense_layers()
     assert np.abs(later[0][0] - earlier[0][0]).max() > 0
-    assert_close(values, closed_form(earlier, inputs, targets))
     # The softmax of the explained logits is what Keras predicts.
-    with DeepLift(later) as explainer:
-        both = [explainer.output_difference(inputs, np.full(32, target)) for target in (0, 1)]
+    explainer = DeepLift(later)
+    both = [explainer.output_difference(inputs, np.full(32, target)) for target in (0, 1)]
     reference = network.predict(np.zeros((1, 6), np.float32), verbose=0)[0]
     odds = np.exp(both[1] - both[0]) * reference[1] / reference[0]
     predicted = network.predict(inputs, verbose=0)
     np.testing.assert_allclose(predicted[:, 1] / predicted[:, 0], odds, rtol=1e-4)
-
-
-def test_a_closed_explainer_says_so() -> None:
-    explainer = DeepLift(make_layers(8, [4, 3, 2]))
-    explainer.close()
-    explainer.close()
-    with pytest.raises(AnnotatorError, match="closed"):
-        explainer.contributions(np.ones((1, 4), np.float32), np.array([0]))
 
 
 @pytest.mark.parametrize(
@@ -246,14 +261,20 @@ def test_a_closed_explainer_says_so() -> None:
     ],
 )
 def test_says_which_input_does_not_fit(inputs, targets, words) -> None:
-    layers = make_layers(9, [4, 3, 2])
+    explainer = DeepLift(make_layers(9, [4, 3, 2]))
     with pytest.raises(InputError, match=words):
-        closed_form(layers, inputs, targets)
-    with DeepLift(layers) as explainer:
-        with pytest.raises(InputError, match=words):
-            explainer.contributions(inputs, targets)
-        with pytest.raises(InputError, match=words):
-            explainer.output_difference(inputs, targets)
+        explainer.contributions(inputs, targets)
+    with pytest.raises(InputError, match=words):
+        explainer.output_difference(inputs, targets)
+
+
+@pytest.mark.parametrize("inputs", [np.ones((2, 3)), np.array([[1, 1, np.nan, 1]])])
+def test_all_classes_and_the_package_need_inputs_that_fit(inputs) -> None:
+    layers = make_layers(9, [4, 3, 2])
+    with pytest.raises(InputError):
+        DeepLift(layers).all_classes(inputs)
+    with pytest.raises(InputError):
+        package_difference(layers, inputs)
 
 
 @pytest.mark.parametrize(
@@ -268,22 +289,19 @@ def test_says_which_input_does_not_fit(inputs, targets, words) -> None:
 def test_refuses_layers_that_are_damaged(layers, words) -> None:
     with pytest.raises(ArtefactError, match=words):
         DeepLift(layers)
-    with pytest.raises(ArtefactError, match=words):
-        closed_form(layers, np.ones((1, 4)), np.array([0]))
 
 
-def test_the_library_prints_nothing(capfd) -> None:
-    with DeepLift(make_layers(10, [4, 3, 2])) as explainer:
-        explainer.contributions(np.ones((3, 4), np.float32), np.array([0, 1, 0]))
+def test_the_package_prints_nothing(capfd) -> None:
+    assert package_difference(make_layers(10, [4, 3, 2]), np.ones((3, 4), np.float32)) < 1e-5
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_closed_form_needs_no_tensorflow() -> None:
+def test_explaining_needs_no_tensorflow() -> None:
     program = """
 import sys
 import numpy as np
-from annotator.explain.deep_lift import closed_form
-closed_form([(np.ones((3, 2)), np.zeros(2))], np.ones((1, 3)), np.array([0]))
+from annotator.explain.deep_lift import DeepLift
+DeepLift([(np.ones((3, 2)), np.zeros(2))]).contributions(np.ones((1, 3)), np.array([0]))
 assert not {"tensorflow", "keras", "deeplift"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

@@ -21,8 +21,8 @@ def settings_table() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for item in fields(Settings):
         default = item.default
-        shown = "" if default is None else f"`{default}`"
-        if isinstance(default, tuple):
+        shown = "" if default in (None, ()) else f"`{default}`"
+        if isinstance(default, tuple) and default:
             shown = f"`{','.join(f'{value:g}' for value in default)}`"
         rows.append(f"| `{item.name}` | {shown} | {item.metadata['meaning']} |")
     return "\n".join(rows)

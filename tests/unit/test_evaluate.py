@@ -14,7 +14,7 @@ from annotator.learn.evaluate import (
     cross_validate,
     one_dataset_out,
 )
-from annotator.learn.folds import FoldData, fit_part, fold_seed
+from annotator.learn.folds import FoldData, fit_part, fold_seed, take_cohort
 from annotator.learn.labels import LabelOptions
 from annotator.learn.metrics import metrics_of
 from annotator.learn.ontology import Ontology
@@ -211,6 +211,28 @@ def test_workers_change_nothing(cohort, validation):
     _assert_same(again.predictions, validation.predictions)
     _assert_same(again.raw, validation.raw)
     assert seen == [(done, 3) for done in range(4)]
+
+
+def _seen(model, profiles, labels):
+    """What an inspection is given, as plain data; of a module, so that workers find it."""
+    forest = model.predict_raw(profiles)["forest"]
+    return profiles.sample_ids.tolist(), labels.tolist(), model.classes, forest.tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_inspection_sees_each_folds_model_and_training_part(cohort, validation, workers):
+    found = _dataset_out(cohort, parallel=Parallelism(workers=workers), inspect=_seen)
+    _assert_same(found.predictions, validation.predictions)
+    assert validation.inspected == ()
+    data = _fold_data(cohort)
+    assert len(found.inspected) == 3
+    for fold, (samples, labels, classes, said) in enumerate(found.inspected):
+        training = np.flatnonzero(data.fold_of != fold)
+        assert samples == cohort.profiles.sample_ids[training].tolist()
+        assert labels == cohort.values[training].tolist()
+        assert classes == data.classes
+        own = fit_part(data, training, fold_seed(SEED, fold))
+        assert said == own.predict_raw(take_cohort(cohort, training).profiles)["forest"].tobytes()
 
 
 def test_datasets_can_be_grouped(cohort):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,15 @@ def test_variables_win_over_the_file(tmp_path):
     settings = load_settings({"ANNOTATOR_BATCH_SIZE": "7"}, file)
     assert (settings.batch_size, settings.folds, settings.preset) == (7, 3, "paper")
     assert settings.age_limits == (0, 45, 70, 110)
+
+
+def test_several_files_are_a_list_or_separated_by_commas(tmp_path):
+    file = tmp_path / "annotator.toml"
+    file.write_text('feature_sets = ["a.gmt", "sets/b.gmt"]\n')
+    expected = (Path("a.gmt"), Path("sets/b.gmt"))
+    assert load_settings({}, file).feature_sets == expected
+    found = load_settings({"ANNOTATOR_FEATURE_SETS": "a.gmt, sets/b.gmt"}).feature_sets
+    assert found == expected
 
 
 def test_a_secret_comes_from_a_file(tmp_path):
@@ -55,6 +65,10 @@ def test_an_empty_variable_is_no_setting(monkeypatch, tmp_path):
         ("AGE_LIMITS", "0"),
         ("AGE_LIMITS", "65,0,110"),
         ("HOME", "~nobody-of-this-name/x"),
+        ("FEATURE_SETS", "a.gmt,,b.gmt"),
+        ("MARKER_COUNT", "0"),
+        ("SIMILARITY_SAMPLES", "0"),
+        ("CROSS_VALIDATION_FOLDS", "1"),
     ],
 )
 def test_wrong_values_are_refused_by_name(name, value):
@@ -70,7 +84,9 @@ def test_wrong_files_are_refused(tmp_path, content):
         load_settings({}, file)
 
 
-@given(st.sampled_from(["BATCH_SIZE", "AGE_LIMITS", "GATE_MARGIN", "HOME"]), st.text())
+@given(
+    st.sampled_from(["BATCH_SIZE", "AGE_LIMITS", "GATE_MARGIN", "HOME", "FEATURE_SETS"]), st.text()
+)
 def test_whatever_stands_in_a_variable_only_a_settings_error_comes_out(name, text):
     with suppress(SettingsError):
         load_settings({f"ANNOTATOR_{name}": text})

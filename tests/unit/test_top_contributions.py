@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from annotator.domain import Contribution
 from annotator.errors import InputError
-from annotator.explain.top import leading_features, top_contributions
+from annotator.explain.top import leading_columns, leading_features, top_contributions
 
 
 def contribution(feature: str, score: float, kind: str = "network") -> Contribution:
@@ -119,3 +119,10 @@ def test_leading_features_are_counted_and_tie_by_name() -> None:
     assert leading_features({"network": network}) == ("a", "b", "c", "d", "e")
     assert leading_features({"network": network}, count=2) == ("a", "b")
     assert leading_features({"network": [], "forest": []}) == ()
+
+
+def test_columns_for_and_against_are_strongest_first_and_ties_by_name():
+    scores = np.array([0.5, -0.25, 0.0, 2.0, 0.5, -3.0])
+    assert leading_columns(scores, ["f", "e", "d", "c", "b", "a"], 2) == ((3, 4), (5, 1))
+    assert leading_columns(scores, ["f", "e", "d", "c", "b", "a"], 9) == ((3, 4, 0), (5, 1))
+    assert leading_columns(np.zeros(2), ["a", "b"], 1) == ((), ())

@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from annotator.errors import ArtefactError, InputError
 from annotator.explain import forest_shap, trees
 from annotator.explain.trees import (
+    BoostingExplainer,
     ForestExplainer,
     boosting_contributions,
     forest_contributions,
@@ -134,26 +135,19 @@ def test_boosting_equals_the_definition_of_shapley_values(classes) -> None:
         np.testing.assert_allclose(bias[number], expected[-1], atol=1e-5)
 
 
-def test_boosting_sums_to_the_margin_of_the_class(monkeypatch) -> None:
-    inputs, labels = make_data(3)
-    booster = fit_booster(inputs, labels)
-    targets = labels[::-1].copy()
-    whole = boosting_contributions(booster, inputs, targets, threads=1)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), classes=st.integers(2, 4), depth=st.integers(1, 7))
+def test_boosting_equals_what_xgboost_itself_says(seed, classes, depth) -> None:
+    inputs, labels = make_data(seed, classes=classes)
+    booster = fit_booster(inputs, labels, classes, max_depth=depth)
+    targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
+    values, bias = boosting_contributions(booster, inputs, targets)
     margins = booster.predict(xgboost.DMatrix(inputs), output_margin=True)
-    np.testing.assert_allclose(
-        whole[0].sum(axis=1) + whole[1], margins[np.arange(len(inputs)), targets], atol=1e-5
-    )
-    monkeypatch.setattr(trees, "VALUES_AT_ONCE", 7 * 3 * 6)
-    for one, other in zip(whole, boosting_contributions(booster, inputs, targets), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_threads_of_the_process_are_left_as_they_were() -> None:
-    inputs, labels = make_data(3)
-    booster = fit_booster(inputs, labels)
-    before = (xgboost.get_config(), booster.save_config())
-    boosting_contributions(booster, inputs, labels, threads=2)
-    assert (xgboost.get_config(), booster.save_config()) == before
+    rows = np.arange(len(inputs))
+    np.testing.assert_allclose(values.sum(axis=1) + bias, margins[rows, targets], atol=1e-5)
+    theirs = booster.predict(xgboost.DMatrix(inputs), pred_contribs=True, strict_shape=True)
+    np.testing.assert_allclose(values, theirs[rows, targets, :-1], atol=1e-5)
+    np.testing.assert_allclose(bias, theirs[rows, targets, -1], atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -282,13 +276,37 @@ def test_a_forest_of_single_leaves_explains_nothing() -> None:
     )
 
 
-def test_chunks_change_nothing(monkeypatch) -> None:
+@pytest.mark.parametrize("kind", ["forest", "boosting"])
+def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind) -> None:
     inputs, labels = make_data(8)
-    explainer = ForestExplainer(fit_forest(inputs, labels), np.arange(5))
-    whole = explainer.contributions(inputs, labels)
-    monkeypatch.setattr(forest_shap, "NODE_VALUES_AT_ONCE", 300)
-    for one, other in zip(whole, explainer.contributions(inputs, labels), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-14)
+
+    def explained():
+        if kind == "forest":
+            forest = fit_forest(inputs, labels, max_depth=None)
+            return ForestExplainer(forest, np.arange(5)).contributions(inputs, labels)
+        return boosting_contributions(fit_booster(inputs, labels), inputs, labels)
+
+    whole = explained()
+    monkeypatch.setattr(forest_shap, "VALUES_AT_ONCE", 300)
+    monkeypatch.setattr(trees, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(trees, "NODES_OF_A_GROUP", 1)
+    for bits in (2, 3, 8):
+        monkeypatch.setattr(forest_shap, "MOST_BITS", bits)
+        for one, other in zip(whole, explained(), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-14)
+
+
+def test_an_explainer_gives_the_same_again() -> None:
+    inputs, labels = make_data(8)
+    booster = fit_booster(inputs, labels)
+    for explainer in (
+        ForestExplainer(fit_forest(inputs, labels), np.arange(5)),
+        BoostingExplainer(booster),
+    ):
+        first = explainer.contributions(inputs, labels)
+        explainer.contributions(inputs, (labels + 1) % 3)
+        for one, other in zip(first, explainer.contributions(inputs, labels), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_no_samples_give_no_rows() -> None:

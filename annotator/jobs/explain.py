@@ -1,0 +1,253 @@
+"""Why the live release says what it says of one sample, for every class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain import FIELDS
+from annotator.errors import InputError, NeedsPersonError
+from annotator.explain.top import leading_columns
+from annotator.jobs.live_models import LiveModel, LiveModels
+from annotator.jobs.predict import decide, reasons_for, unusable_samples
+from annotator.learn.field_model import COMBINED
+from annotator.learn.folds import take_profiles
+from annotator.store.explanations import has_sample, training_classes
+from annotator.store.expression import read_profiles
+from annotator.store.predictions import add_contributions, current_prediction
+from annotator.store.registry import LiveRelease, live_release
+from annotator.store.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from annotator.domain import Contribution, Profiles
+    from annotator.learn.trust import Decision
+    from annotator.settings import Settings
+    from annotator.store.connection import Database
+    from annotator.store.expression import ReadExpression
+
+ROWS_AT_ONCE = 500  # of training samples whose expression is dense at a time
+
+
+@dataclass(frozen=True, eq=False)
+class KindExplanation:
+    """What one model kind made of the sample.
+
+    Attributes
+    ----------
+    method
+        How the scores were made.
+    scores
+        Signed, ``(classes, features)``, float64, classes as in
+        :attr:`SampleExplanation.classes`.
+    speak_for, speak_against
+        Columns of the features that speak most for and against the most probable
+        class, strongest first.
+    """
+
+    method: str
+    scores: NDArray[np.float64]
+    speak_for: tuple[int, ...]
+    speak_against: tuple[int, ...]
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Columns of the leading features: those for the class, then those against."""
+        return self.speak_for + self.speak_against
+
+
+@dataclass(frozen=True, eq=False)
+class SampleExplanation:
+    """Why a release says what it says of one sample.
+
+    Attributes
+    ----------
+    sample_id
+        The sample.
+    release
+        Which release.
+    decision
+        What it answers.
+    learned_as
+        The class that the release learned the sample as, ``None`` where it did not.
+    classes, probabilities
+        Most probable first; probabilities ``(classes,)``, float64.
+    features
+        Of the release's models.
+    expression
+        The sample's reads per million of them, ``(features,)``, float32.
+    kinds
+        Model kind to its explanation, kinds that have one.
+    percentiles
+        Column of a leading feature to where the sample's expression lies among the
+        training samples of each class, ``(classes,)`` in [0, 100]: 50 in their
+        middle, NaN where there are none. The sample itself is not among them.
+    stored
+        How many contributions were stored for the current prediction; ``None`` where
+        that was not asked for.
+    """
+
+    sample_id: str
+    release: LiveRelease
+    decision: Decision
+    learned_as: str | None
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    features: tuple[str, ...]
+    expression: NDArray[np.float32]
+    kinds: Mapping[str, KindExplanation]
+    percentiles: Mapping[int, NDArray[np.float64]]
+    stored: int | None = None
+
+
+def explain_sample(
+    database: Database,
+    settings: Settings,
+    sample_id: str,
+    field: str,
+    top: int,
+    *,
+    store: bool = False,
+) -> SampleExplanation:
+    """Explain what the live release of a field says of a sample, labelled or not.
+
+    Parameters
+    ----------
+    database, settings
+        Where, and what a sample must have to be predicted.
+    sample_id, field
+        The sample, and a key of :data:`annotator.domain.FIELDS`.
+    top
+        Leading features for, and as many against.
+    store
+        Also store the contributions to every class with the sample's current
+        prediction.
+
+    Raises
+    ------
+    InputError
+        There is no such field or sample, or the sample cannot be used.
+    NeedsPersonError
+        No release is live, or, with ``store``, the release has not said of the sample,
+        as it is now, what the contributions could belong to.
+    """
+    if field not in FIELDS:
+        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
+    with database.connect() as connection:
+        check_schema(connection)
+        if not has_sample(connection, sample_id):
+            raise InputError(f"there is no sample {sample_id!r} in the atlas")
+        release = live_release(connection, field)
+        if release is None:
+            raise NeedsPersonError(f"no release of {field} is live: run `annotator retrain` first")
+        live = LiveModels().load(connection, release)
+        read = read_profiles(connection, [sample_id])
+        _check_usable(live, read, sample_id, settings)
+        learned = training_classes(connection, release.release_id)
+        others = [name for name in learned if name != sample_id]
+        training = read_profiles(connection, others).profiles
+    found = _explained(live, read.profiles, sample_id, top, learned.get(sample_id))
+    columns = sorted({column for kind in found.kinds.values() for column in kind.leading})
+    of_class = np.array([learned[name] for name in training.sample_ids], dtype=object)
+    values = _expression_of(live, training, columns)
+    percentiles = {
+        column: _percentiles(found.expression[column], values[:, place], of_class, found.classes)
+        for place, column in enumerate(columns)
+    }
+    stored = _store(database, live, read, settings) if store else None
+    return replace(found, percentiles=percentiles, stored=stored)
+
+
+def _check_usable(
+    live: LiveModel, read: ReadExpression, sample_id: str, settings: Settings
+) -> None:
+    error = read.rejected.get(sample_id)
+    if error is None:
+        error, _ = unusable_samples(live, read.profiles, settings).get(sample_id, (None, False))
+    if error is not None:
+        raise InputError(f"{sample_id} cannot be explained, nor is it annotated: {error.reason}")
+
+
+def _explained(
+    live: LiveModel, profiles: Profiles, sample_id: str, top: int, learned_as: str | None
+) -> SampleExplanation:
+    model = live.model
+    inputs = model.inputs(profiles)
+    raw = model.predict_raw_inputs(inputs)
+    combined = model.calibrated(raw)[COMBINED]
+    order = _best_first(combined)
+    kinds = {}
+    for kind, (method, scores) in live.contributions(inputs, order).items():
+        of_classes = scores[:, 0]
+        leading = leading_columns(of_classes[0], model.features, top)
+        kinds[kind] = KindExplanation(method, of_classes, *leading)
+    return SampleExplanation(
+        sample_id=sample_id,
+        release=live.release,
+        decision=decide(model, combined, model.novelty_scores(profiles, raw))[0],
+        learned_as=learned_as,
+        classes=tuple(model.classes[place] for place in order[0]),
+        probabilities=combined[0, order[0]],
+        features=model.features,
+        expression=model.expression(profiles)[0],
+        kinds=kinds,
+        percentiles={},
+    )
+
+
+def _best_first(combined: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.argsort(-combined, axis=1, kind="stable")
+
+
+def _expression_of(
+    live: LiveModel, profiles: Profiles, columns: Sequence[int]
+) -> NDArray[np.float32]:
+    """Return some of the model's features in reads per million, ``(samples, columns)``."""
+    # All features of the model are aligned: which names are looked for decides what is found.
+    found = [np.zeros((0, len(columns)), np.float32)]
+    for start in range(0, len(profiles.sample_ids), ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, len(profiles.sample_ids)))
+        found.append(live.model.expression(take_profiles(profiles, rows))[:, columns])
+    return np.concatenate(found)
+
+
+def _percentiles(
+    own: np.float32,
+    values: NDArray[np.float32],
+    of_class: NDArray[np.object_],
+    classes: Iterable[str],
+) -> NDArray[np.float64]:
+    """Return the share of each class's samples below a value, ties half, in per cent."""
+    below = np.where(values < own, 1.0, np.where(values == own, 0.5, 0.0))
+    members = [below[of_class == name] for name in classes]
+    return np.array([100 * each.mean() if len(each) else np.nan for each in members])
+
+
+def _store(database: Database, live: LiveModel, read: ReadExpression, settings: Settings) -> int:
+    """Store the contributions to every class with what the release said; return how many."""
+    (sample_id,), release = read.profiles.sample_ids.tolist(), live.release
+    inputs = live.model.inputs(read.profiles)
+    expression = live.model.expression(read.profiles)
+    best_first = _best_first(live.model.predict_inputs(inputs)[COMBINED])
+    reasons = reasons_for(live, inputs, best_first, expression, settings.top_contributions)
+    contributions: list[Contribution] = [
+        one for of_class in reasons for of_kind in of_class[0].values() for one in of_kind
+    ]
+    with database.connect() as connection:
+        current = current_prediction(connection, sample_id, release.field)
+        if current is None:
+            raise NeedsPersonError(
+                f"{sample_id} has no prediction of {release.field} that contributions could be"
+                " stored with: only what is missing is annotated, by `annotator annotate`"
+            )
+        if (current.release_id, current.input_hash) != (release.release_id, read.hashes[0]):
+            raise NeedsPersonError(
+                f"the prediction of {release.field} for {sample_id} is of another release or of"
+                " expression that has changed: run `annotator annotate` first"
+            )
+        return add_contributions(connection, current.prediction_id, contributions)

@@ -1,0 +1,164 @@
+"""The explanation of a sample as text, and as the figure that the paper draws of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from annotator.explain.top import leading_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from annotator.jobs.explain import KindExplanation, SampleExplanation
+    from annotator.report.svg import Figure
+
+DRAWN = 15
+"""Features for, and as many against, that are drawn at least."""
+STRONGEST = 9  # a heat map's digit for the largest score
+UNITS = {
+    "network": "logits",
+    "linear": "logits",
+    "forest": "probability",
+    "boosting": "margin",
+}
+
+
+def explanation_text(found: SampleExplanation) -> str:
+    """Return an explanation as text for a terminal.
+
+    Classes are numbered in the order of their probability, and the columns of the
+    tables refer to these numbers.
+    """
+    parts = [_head(found), _classes(found)]
+    parts += [_leading(found, name, kind) for name, kind in found.kinds.items()]
+    if found.kinds:
+        parts.append(_heat_map(found))
+    else:
+        parts.append("no model of this release can be explained by features")
+    if found.stored is not None:
+        parts.append(f"{found.stored} contributions were stored with the current prediction")
+    return "\n\n".join(parts)
+
+
+def _head(found: SampleExplanation) -> str:
+    release, decision = found.release, found.decision
+    if decision.value is not None:
+        answer = f"answered {decision.value} ({decision.probability:.3f})"
+    else:
+        answer = f"not answered: {decision.reason}"
+    lines = [
+        f"{found.sample_id}, {release.field} by release {release.release_id} ({release.preset}):"
+        f" {answer}"
+    ]
+    if found.learned_as is not None:
+        lines.append(f"The release learned this sample as {found.learned_as}.")
+    return "\n".join(lines)
+
+
+def _classes(found: SampleExplanation) -> str:
+    rows = [
+        [str(place), name, f"{probability:.3f}"]
+        for place, (name, probability) in enumerate(
+            zip(found.classes, found.probabilities.tolist(), strict=True), start=1
+        )
+    ]
+    return (
+        f"{_columns(['', 'class', 'probability'], rows, left=(1,))}\n\n"
+        "Columns 1, 2, ... are these classes: how many per cent of their training samples have\n"
+        "less of the sRNA than this sample (50: it is in their middle)."
+    )
+
+
+def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
+    """Return the leading features of a kind, where their expression lies, for and against."""
+    headers = ["", "feature", "score", "RPM", *_numbers(found)]
+    rows = [
+        [
+            "for" if kind.scores[0, column] > 0 else "against",
+            found.features[column],
+            f"{kind.scores[0, column]:+#.3g}",
+            f"{found.expression[column]:.1f}",
+            *(_percentile(value) for value in found.percentiles[column].tolist()),
+        ]
+        for column in kind.leading
+    ]
+    unit = UNITS.get(name, "its own unit")
+    title = f"{name} ({kind.method}, {unit}): what speaks for and against {found.classes[0]}"
+    return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
+
+
+def _percentile(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.0f}"
+
+
+def _heat_map(found: SampleExplanation) -> str:
+    name, kind = _drawn_kind(found)
+    largest = max(abs(kind.scores[:, list(kind.leading)]).max(initial=0.0), 1e-300)
+    rows = [
+        [
+            found.features[column],
+            *(_digit(score / largest) for score in kind.scores[:, column].tolist()),
+        ]
+        for column in kind.leading
+    ]
+    title = (
+        f"{name}: scores for each class, from -{STRONGEST} to +{STRONGEST},"
+        f" {STRONGEST} being {largest:.3g}"
+    )
+    return f"{title}\n{_columns(['feature', *_numbers(found)], rows, left=(0,))}"
+
+
+def _digit(share: float) -> str:
+    digit = round(STRONGEST * share)
+    return f"{digit:+d}" if digit else "."
+
+
+def _numbers(found: SampleExplanation) -> list[str]:
+    return [str(place) for place in range(1, len(found.classes) + 1)]
+
+
+def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    from tabulate import tabulate
+
+    sides = ["left" if place in left else "right" for place in range(len(headers))]
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=sides)
+
+
+def _drawn_kind(found: SampleExplanation) -> tuple[str, KindExplanation]:
+    """Return the model kind whose scores are drawn: the network, as in the paper, or the first."""
+    name = "network" if "network" in found.kinds else next(iter(found.kinds))
+    return name, found.kinds[name]
+
+
+def explanation_figure(found: SampleExplanation) -> Figure | None:
+    """Draw the scores of the leading features for every class (paper, figure 8).
+
+    Returns
+    -------
+    Figure or None
+        ``None`` where no model has scores.
+    """
+    from annotator.report.figures_sample import heatmap_of_sample
+
+    if not found.kinds:
+        return None
+    name, kind = _drawn_kind(found)
+    count = max(DRAWN, len(kind.speak_for))
+    speak_for, against = leading_columns(kind.scores[0], found.features, count)
+    columns = [*speak_for, *against]
+    if not columns:
+        return None
+    return heatmap_of_sample(
+        kind.scores[:, columns],
+        found.classes,
+        [found.features[column] for column in columns],
+        found.expression[columns],
+        f"{found.sample_id}: {found.classes[0]} by the {name}",
+    )
+
+
+def figure_file_name(found: SampleExplanation) -> str:
+    """Return the name of a sample's figure; signs that file systems mind are replaced."""
+    return re.sub(r"[^\w.+-]", "_", f"{found.sample_id}-{found.release.field}.svg").lstrip(".-")

@@ -1,0 +1,219 @@
+"""Tables of validation figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from annotator.report.paper_figures import ONE_DATASET_OUT, paper_accuracies
+from annotator.report.tables import (
+    BASELINES,
+    Cell,
+    Table,
+    count,
+    kind_words,
+    number,
+    share,
+    table,
+    text,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from annotator.domain import Metric
+    from annotator.report.contents import ReportContents
+
+COMBINED = "combined"
+RANDOM = "cv"
+SCHEME_WORDS = {RANDOM: "samples split at random", ONE_DATASET_OUT: "unseen datasets"}
+FIGURES = (
+    ("accuracy", "Accuracy"),
+    ("mean_over_datasets", "Mean over datasets"),
+    ("mean_over_classes", "Mean over classes"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("auc", "Area under the ROC curve"),
+    ("expected_calibration_error", "Calibration error"),
+)
+TRUST_FIGURES = (
+    ("answered", "Samples that get an answer"),
+    ("answered_class", "Samples answered with a class, not a broader term"),
+    ("precision", "Answers that are right"),
+    ("always_class_precision", "Right if every sample were answered with its class"),
+    ("always_top_precision", "Right if every sample were answered with its broadest term"),
+    ("prediction_set_coverage", "Prediction sets that hold the true class"),
+    ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
+    ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
+)
+PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
+
+Found = dict[tuple[str, str, str | None], "Metric"]
+
+
+def held_out_metrics(contents: ReportContents) -> tuple[Metric, ...]:
+    """Return the figures on whole datasets held out, those that a release is judged by."""
+    return next((metrics for scheme, metrics in contents.metrics.items() if scheme != RANDOM), ())
+
+
+def random_metrics(contents: ReportContents) -> tuple[Metric, ...]:
+    """Return the figures of random cross-validation, empty where there was none."""
+    return tuple(contents.metrics.get(RANDOM, ()))
+
+
+def figure_of(
+    metrics: Iterable[Metric], name: str, kind: str = COMBINED, class_name: str | None = None
+) -> Metric | None:
+    """Return one figure, ``None`` where it is not there."""
+    return _by_name(metrics).get((kind, name, class_name or None))
+
+
+def kind_figures(contents: ReportContents) -> Table | None:
+    """Return a row for each model kind and baseline, on unseen datasets and at random."""
+    held_out, at_random = _by_name(held_out_metrics(contents)), _by_name(random_metrics(contents))
+    kinds = list(dict.fromkeys(kind for kind, _, name in (*held_out, *at_random) if name is None))
+    kinds = [kind for kind in kinds if _any_figure(held_out, at_random, kind)]
+    kinds.sort(key=lambda kind: (kind != COMBINED, kind in BASELINES, -_accuracy(held_out, kind)))
+    shown = [
+        (name, title)
+        for name, title in FIGURES
+        if any((kind, name, None) in held_out for kind in kinds)
+    ]
+    random_title = ["Accuracy, samples split at random"] if at_random else []
+    rows = []
+    for kind in kinds:
+        row = [text(kind_words(kind))]
+        row += [_cell(held_out.get((kind, name, None))) for name, _ in shown]
+        row += [_cell(at_random.get((kind, "accuracy", None))) for _ in random_title]
+        rows.append(row)
+    return table(
+        "model-kinds",
+        "Every kind of model on datasets that it had not seen, and what it has to beat",
+        [words("Model"), *(title for _, title in shown), *random_title],
+        rows,
+    )
+
+
+def paper_figures(contents: ReportContents) -> Table | None:
+    """Return the paper's accuracies for a field like this beside the release's."""
+    sizes: Counter[str] = Counter()
+    for part in contents.cohort:
+        sizes[part.class_name] += part.samples
+    del sizes[""]
+    schemes = {RANDOM: random_metrics(contents), ONE_DATASET_OUT: held_out_metrics(contents)}
+    rows = []
+    facts = paper_accuracies(contents.release.field, list(sizes.values()))
+    for (scheme, name, kind), fact in facts.items():
+        own = figure_of(schemes[scheme], name, kind)
+        combined = figure_of(schemes[scheme], name)
+        if own is None and combined is None:
+            continue
+        rows.append(
+            [
+                text(f"{kind_words(kind)}, {SCHEME_WORDS[scheme]}"),
+                text(dict(FIGURES)[name]),
+                share(fact.value),
+                share(own.value if own else None),
+                share(combined.value if combined else None),
+                text(fact.section),
+            ]
+        )
+    return table(
+        "paper",
+        "What the paper reports for its own atlas, beside this release",
+        [
+            words("Model and validation"),
+            words("Figure"),
+            "The paper",
+            "The same kind here",
+            "All combined here",
+            words("Section of the paper"),
+        ],
+        rows,
+    )
+
+
+def class_figures(contents: ReportContents) -> Table | None:
+    """Return a row for each class: accuracy over its unseen datasets, by model kind."""
+    held_out, at_random = _by_name(held_out_metrics(contents)), _by_name(random_metrics(contents))
+    found = {
+        (name, kind): metric
+        for (kind, figure, name), metric in held_out.items()
+        if figure == "class_accuracy" and name is not None and kind not in BASELINES
+    }
+    kinds = sorted(dict.fromkeys(kind for _, kind in found), key=lambda kind: kind != COMBINED)
+    by_chance = any(figure == "class_accuracy" for _, figure, _ in at_random)
+    rows = []
+    for name in dict.fromkeys(name for name, _ in found):
+        some = next(found[name, kind] for kind in kinds if (name, kind) in found)
+        row = [text(name), count(some.samples), count(some.datasets)]
+        row += [_cell(found.get((name, kind)), bar=kind == COMBINED) for kind in kinds]
+        if by_chance:
+            row.append(_cell(at_random.get((COMBINED, "class_accuracy", name))))
+        rows.append(row)
+    rows.sort(key=lambda row: (row[3].order is None, row[3].order))
+    return table(
+        "class-accuracy",
+        "Share of each class's samples that is recognised in unseen datasets: within each"
+        " dataset, then the mean over datasets",
+        [
+            words("Class"),
+            "Samples",
+            "Datasets",
+            *(kind_words(kind).capitalize() for kind in kinds),
+            *(["All combined, samples split at random"] if by_chance else []),
+        ],
+        rows,
+        (3, "ascending"),
+    )
+
+
+def trust_figures(contents: ReportContents) -> Table | None:
+    """Return a row for each figure on how answers turn out on unseen datasets."""
+    found = _by_name(held_out_metrics(contents))
+    rows = [
+        [text(title), made, count(metric.samples), count(metric.datasets)]
+        for figures, shown in ((TRUST_FIGURES, share), (PLAIN_TRUST_FIGURES, number))
+        for name, title in figures
+        for metric in (found.get((COMBINED, name, None)),)
+        if metric is not None
+        for made in (shown(metric.value),)
+    ]
+    return table(
+        "trust",
+        "What would have been answered on unseen datasets, and how much of it is right",
+        [words("Figure"), "Value", "Samples", "Datasets"],
+        rows,
+    )
+
+
+def _any_figure(held_out: Found, at_random: Found, kind: str) -> bool:
+    return any(
+        (kind, name, None) in found for name, _ in FIGURES for found in (held_out, at_random)
+    )
+
+
+def _accuracy(found: Found, kind: str) -> float:
+    metric = found.get((kind, "accuracy", None))
+    return -1.0 if metric is None else metric.value
+
+
+def _by_name(metrics: Iterable[Metric]) -> Found:
+    return {
+        (metric.model_kind, metric.name, metric.class_name or None): metric for metric in metrics
+    }
+
+
+def _cell(metric: Metric | None, *, bar: bool = False) -> Cell:
+    if metric is not None and metric.name in ("auc", "expected_calibration_error"):
+        return number(metric.value, 3)
+    return share(None if metric is None else metric.value, bar=bar)
+
+
+def figures_by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
+    """Return the figures of all models combined over all classes, by name."""
+    return {
+        name: metric
+        for (kind, name, class_name), metric in _by_name(metrics).items()
+        if kind == COMBINED and class_name is None
+    }

@@ -1,0 +1,97 @@
+"""What is taken for what when whole datasets are held out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from annotator.report.accuracy_tables import COMBINED
+from annotator.report.class_order import class_order, group_breaks
+from annotator.report.matrix import Matrix, matrix_figure
+from annotator.report.tables import kind_words
+from annotator.report.words import count, listed, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from annotator.domain import HeldOutPredictions
+    from annotator.report.contents import ReportContents
+    from annotator.report.svg import Figure
+
+KINDS: Final = (COMBINED, "network", "forest")
+BAR: Final = tuple((share**0.5, f"{100 * share:.0f}") for share in (0, 0.1, 0.4, 1))
+
+
+def confusions(contents: ReportContents) -> Iterable[Figure]:
+    """Yield a confusion matrix for each of the kinds that there are predictions of."""
+    if contents.held_out is None or len(contents.held_out.truth) == 0:
+        return
+    for kind in KINDS:
+        if kind in contents.held_out.probabilities:
+            yield _confusion(contents, contents.held_out, kind)
+
+
+def confusion_counts(
+    held_out: HeldOutPredictions, kind: str, classes: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Count samples by their class and the most probable class, ``(classes, classes)``."""
+    place = {name: number for number, name in enumerate(classes)}
+    said = held_out.probabilities[kind].argmax(axis=1)
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    rows = [place[name] for name in held_out.truth]
+    columns = np.array([place[name] for name in held_out.classes], dtype=np.int64)[said]
+    np.add.at(counts, (rows, columns), 1)
+    return counts
+
+
+def _confusion(contents: ReportContents, held_out: HeldOutPredictions, kind: str) -> Figure:
+    classes = class_order(contents, held_out.classes)
+    counts = confusion_counts(held_out, kind, classes)
+    sizes = counts.sum(axis=1)
+    shares = counts / np.maximum(sizes, 1)[:, None]
+    texts = np.array(
+        [[f"{100 * x:.0f}" if x >= 0.005 else "" for x in row] for row in shares], dtype=object
+    )
+    matrix = Matrix(
+        rows=classes,
+        columns=classes,
+        shares=np.where(sizes[:, None] > 0, np.sqrt(shares), np.nan),
+        texts=texts,
+        ramp="sequential",
+        row_title="curated",
+        column_title="predicted",
+        bar=BAR,
+        bar_title="per cent of the samples of the curated class",
+        notes=[f"{size:,}" for size in sizes],
+        notes_title="samples",
+        breaks=group_breaks(contents, classes),
+    )
+    return matrix_figure(
+        matrix,
+        f"confusion-{kind}",
+        f"Curated and predicted classes, {kind_words(kind)}",
+        _description(counts, classes),
+    )
+
+
+def _description(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    total, right = int(counts.sum()), int(np.trace(counts))
+    text = (
+        f"Of {count(total, 'sample')} in datasets held out, {percent(right / total)} are on the"
+        " diagonal: predicted as curated. Each row sums to 100 %."
+    )
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    worst = [
+        f"{classes[row]} taken for {classes[column]} ({wrong[row, column]:,} of"
+        f" {counts[row].sum():,})"
+        for row, column in (
+            np.unravel_index(place, wrong.shape)
+            for place in np.argsort(-wrong, axis=None, kind="stable")[:5]
+        )
+        if wrong[row, column] > 0
+    ]
+    return f"{text} Most frequent mistakes: {listed(worst)}." if worst else text

@@ -1,0 +1,112 @@
+"""Why a sample was predicted to be what it was: scores for every class (paper, Fig. 8 to 10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from annotator.report.matrix import Matrix, matrix_figure
+from annotator.report.sheet import drawing
+from annotator.report.words import count, listed, significant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from annotator.report.svg import Figure
+
+MOST_FEATURES: Final = 60
+
+
+def heatmap_of_sample(
+    scores: ArrayLike,
+    class_names: Sequence[str],
+    feature_names: Sequence[str],
+    expression_rpm: ArrayLike,
+    title: str,
+) -> Figure:
+    """Draw how much each feature of a sample speaks for and against each class.
+
+    Parameters
+    ----------
+    scores
+        Contributions in the models' unit, shape ``(classes, features)``.
+    class_names, feature_names
+        Of the rows and columns; they are drawn in this order, features downwards.
+    expression_rpm
+        The sample's expression of the features in reads per million, ``(features,)``.
+    title
+        What is written above, such as the sample and what it was predicted to be.
+
+    Returns
+    -------
+    Figure
+        Named ``sample-scores``. Of more than 60 features those with the largest scores.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit one another, or nothing is to be drawn.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    expression = np.asarray(expression_rpm, dtype=np.float64)
+    if values.shape != (len(class_names), len(feature_names)) or values.size == 0:
+        raise ValueError(
+            f"scores have the shape {values.shape}, for {len(class_names)} classes and"
+            f" {len(feature_names)} features"
+        )
+    if expression.shape != (len(feature_names),):
+        raise ValueError(f"expression has the shape {expression.shape}")
+    largest = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:MOST_FEATURES]
+    rows = np.sort(largest)
+    shown = values[:, rows].T
+    most = float(np.abs(shown).max()) or 1.0
+    features = [feature_names[row] for row in rows]
+    matrix = Matrix(
+        rows=features,
+        columns=class_names,
+        shares=0.5 + shown / (2 * most),
+        texts=np.array([[_score(x, most) for x in row] for row in shown], dtype=object),
+        ramp="diverging",
+        row_title="sRNA",
+        column_title="score for",
+        bar=[(0, _score(-most, most)), (0.5, "0"), (1, _score(most, most))],
+        bar_title="speaks against and for the class",
+        notes=[significant(float(value)) for value in expression[rows]],
+        notes_title="RPM",
+        square=False,
+    )
+    with drawing():
+        return matrix_figure(
+            matrix,
+            "sample-scores",
+            title,
+            _text(values, class_names, feature_names, len(features)),
+            heading=title,
+        )
+
+
+def _score(value: float, most: float) -> str:
+    """Return a score with as many digits as the largest needs, with a true minus sign."""
+    digits = max(0, 1 - int(np.floor(np.log10(most))))
+    text = f"{value:.{min(digits, 4)}f}"
+    return text.replace("-", "−") if float(text) else "0"
+
+
+def _text(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    class_names: Sequence[str],
+    feature_names: Sequence[str],
+    shown: int,
+) -> str:
+    text = f"Contributions of {count(shown, 'sRNA')} to {count(len(class_names), 'class')}."
+    if shown < len(feature_names):
+        text = f"{text[:-1]}, those with the largest of {len(feature_names):,}."
+    leading = []
+    for name, row in zip(class_names[:8], values[:8], strict=True):
+        best = int(np.argmax(row))
+        if row[best] > 0:
+            leading.append(f"{feature_names[best]} for {name} ({row[best]:+.3g})")
+    return f"{text} Most speaks {listed(leading)}." if leading else text

@@ -1,0 +1,198 @@
+"""The report of a release as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from annotator import __version__
+from annotator.report import (
+    accuracy_tables,
+    cohort_tables,
+    explanation_tables,
+    mistake_tables,
+    provenance,
+)
+from annotator.report.summary import tiles
+from annotator.report.tables import Table, per_cent, table, text, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from annotator.report.contents import ReportContents
+    from annotator.report.figures import Figure
+
+FURTHER = "further"
+WIDEST_BESIDE_ANOTHER = 560  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One section: its template is named like it, and its figures start with ``figures``."""
+
+    name: str
+    title: str
+    figures: tuple[str, ...] = ()
+
+
+SECTIONS = (
+    _Section("summary", "Summary"),
+    _Section("data", "What it was trained on", ("map-",)),
+    _Section("accuracy", "How accurate it is", ("accuracy-",)),
+    _Section("mistakes", "What goes wrong", ("confusion-",)),
+    _Section("trust", "How far its answers can be trusted", ("reliability", "risk-coverage")),
+    _Section("markers", "Class markers", ("markers", "marker-")),
+    _Section("similarity", "Similarity and stability of classes", ("similarity", "stability")),
+    _Section("enrichment", "Enrichment of known sets", ("enrichment",)),
+    _Section("suspects", "Suspect labels"),
+    _Section("provenance", "Provenance"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A section with what its template shows."""
+
+    name: str
+    title: str
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+def page(contents: ReportContents, figures: Sequence[Figure]) -> str:
+    """Return the report as HTML.
+
+    Nothing is loaded from elsewhere: styles, script and figures are in the file, and a
+    content security policy forbids the rest.
+
+    Parameters
+    ----------
+    contents
+        What is reported. Names and titles may hold any characters.
+    figures
+        Each is shown in the section that its name belongs to, and those of no
+        section in one of their own; their ``svg`` is taken as it is.
+
+    Returns
+    -------
+    str
+        A document in UTF-8.
+    """
+    environment = _environment()
+    script = _source("script.js").strip()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    release = contents.release
+    return environment.get_template("page.html").render(
+        title=f"{release.field.capitalize()}, release {release.release_id}",
+        version=__version__,
+        style=_source("style.css").strip(),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        release=release,
+        sections=_sections(contents, figures),
+    )
+
+
+def _sections(contents: ReportContents, figures: Sequence[Figure]) -> list[_Filled]:
+    shown = _shown(contents)
+    left = list(figures)
+    filled = []
+    for section in SECTIONS:
+        own = [each for each in left if section.figures and each.name.startswith(section.figures)]
+        left = [each for each in left if each not in own]
+        filled.append(_Filled(section.name, section.title, shown[section.name] | {"figures": own}))
+    if left:
+        filled.append(_Filled(FURTHER, "Further figures", {"figures": left}))
+    return filled
+
+
+def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
+    """Return what the template of each section names, besides its figures."""
+    release, explanations = contents.release, contents.explanations
+    target = dict(release.configuration).get("trust", {}).get("target_precision")
+    return {
+        "summary": {
+            "standing_word": provenance.STANDINGS.get(release.status, release.status),
+            "standing": provenance.standing(release),
+            "reasons": provenance.reasons(release),
+            "tiles": tiles(contents),
+        },
+        "data": {
+            "size": cohort_tables.cohort_size(contents.cohort),
+            "classes": cohort_tables.class_sizes(contents),
+            "datasets": cohort_tables.dataset_sizes(contents),
+        },
+        "accuracy": {
+            "kinds": accuracy_tables.kind_figures(contents),
+            "by_class": accuracy_tables.class_figures(contents),
+            "paper": accuracy_tables.paper_figures(contents),
+        },
+        "mistakes": {
+            "confusions": mistake_tables.confusions(contents),
+            "worst": mistake_tables.worst_datasets(contents),
+        },
+        "trust": {
+            "trust": accuracy_tables.trust_figures(contents),
+            "target_precision": None if target is None else per_cent(target),
+        },
+        "markers": {
+            "leading": explanation_tables.leading_markers(contents),
+            "markers": explanation_tables.markers(contents),
+            "marker_count": len(explanations.markers),
+        },
+        "similarity": {
+            "pairs": explanation_tables.similar_pairs(contents),
+            "stability": explanation_tables.stabilities(contents),
+        },
+        "enrichment": {
+            "tested": len(explanations.enrichments),
+            "sources": ", ".join(sorted({each.source for each in explanations.enrichments})),
+            "enrichments": explanation_tables.enrichments(contents),
+        },
+        "suspects": {"suspects": mistake_tables.suspects(contents)},
+        "provenance": {
+            "facts": provenance.facts(release),
+            "versions": _versions(release.versions),
+            "configuration": provenance.configuration_text(release),
+        },
+    }
+
+
+def _versions(versions: Mapping[str, str]) -> Table | None:
+    return table(
+        "versions",
+        "Versions that it was trained with",
+        [words("Library"), words("Version")],
+        [[text(name), text(versions[name])] for name in sorted(versions, key=str.casefold)],
+        (0, "ascending"),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("annotator.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.tests["wide"] = _is_wide
+    return made
+
+
+def _is_wide(figure: Figure) -> bool:
+    """Tell whether a figure needs a row of its own."""
+    found = re.search(r'<svg[^>]* width="(\d+)', figure.svg)
+    return found is None or int(found.group(1)) > WIDEST_BESIDE_ANOTHER
+
+
+def _source(name: str) -> str:
+    loader = _environment().loader
+    assert loader is not None
+    return loader.get_source(_environment(), name)[0]

@@ -1,0 +1,113 @@
+"""What the paper reports, for comparison with a release of the same field.
+
+Fiosina, Fiosins and Bonn: Explainable deep learning for augmentation of small RNA
+expression profiles (J. Comput. Biol. 2020): 4,243 samples of the atlas SEA. Its deep
+learning is the kind ``network``, its random forest ``forest``; where its abstract and
+its text differ in the last digit, the text's is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CROSS_VALIDATION: Final = "cv"
+ONE_DATASET_OUT: Final = "one-dataset-out"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperAccuracy:
+    """One accuracy of the paper.
+
+    Attributes
+    ----------
+    field
+        ``tissue``, ``sex`` or ``age``.
+    scheme
+        ``cv`` or ``one-dataset-out``.
+    model_kind
+        ``network`` or ``forest``.
+    metric
+        Our figure that it compares with: ``accuracy``, or ``mean_over_classes``
+        for an average over tissue groups.
+    value
+        The share that is right.
+    section
+        Where the paper says so.
+    classes
+        The number of classes it is for, where that was fixed.
+    smallest_class
+        The number of samples that every class had at least, where that was said.
+    """
+
+    field: str
+    scheme: str
+    model_kind: str
+    metric: str
+    value: float
+    section: str
+    classes: int | None = None
+    smallest_class: int | None = None
+
+
+PAPER_ACCURACIES: Final = (
+    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.965, "abstract"),
+    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.97, "3.1.1, Fig. 2", smallest_class=9),
+    PaperAccuracy("tissue", "cv", "forest", "accuracy", 0.85, "3.1.1, Fig. 2", smallest_class=9),
+    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.98, "3.1.1, Fig. 3", smallest_class=15),
+    PaperAccuracy("tissue", "cv", "forest", "accuracy", 0.92, "3.1.1, Fig. 3", smallest_class=15),
+    PaperAccuracy(
+        "tissue", "one-dataset-out", "network", "mean_over_classes", 0.831, "3.1.1, Fig. 4"
+    ),
+    PaperAccuracy(
+        "tissue", "one-dataset-out", "forest", "mean_over_classes", 0.807, "3.1.1, Fig. 4"
+    ),
+    PaperAccuracy("sex", "cv", "network", "accuracy", 0.77, "3.2, Fig. 6", classes=2),
+    PaperAccuracy("sex", "cv", "forest", "accuracy", 0.769, "3.2, Fig. 6", classes=2),
+    PaperAccuracy("age", "cv", "network", "accuracy", 0.771, "3.3", classes=2),
+    PaperAccuracy("age", "cv", "forest", "accuracy", 0.758, "3.3", classes=2),
+    PaperAccuracy("age", "cv", "network", "accuracy", 0.635, "3.3", classes=4),
+    PaperAccuracy("age", "cv", "forest", "accuracy", 0.575, "3.3", classes=4),
+)
+
+PAPER_STEPS: Final[Mapping[tuple[str, str, str], float]] = MappingProxyType(
+    {
+        ("sex", "female", "male"): 15.9,
+        ("sex", "male", "female"): 13.7,
+        ("age", "[0;65]", "(65;110]"): 8.6,
+        ("age", "(65;110]", "[0;65]"): 15.0,
+    }
+)
+"""Field, class and rival to the mean number of removed sRNAs (3.4.3, Table 5)."""
+
+
+def paper_accuracies(
+    field: str, class_sizes: Sequence[int]
+) -> Mapping[tuple[str, str, str], PaperAccuracy]:
+    """Return what the paper has for a field like this.
+
+    Parameters
+    ----------
+    field
+        Name of the field.
+    class_sizes
+        How many labelled samples each class has.
+
+    Returns
+    -------
+    mapping
+        Scheme, metric and model kind to the accuracy. Of those for different smallest
+        classes the strictest that the classes meet; of those for a number of classes
+        only the one for as many.
+    """
+    found: dict[tuple[str, str, str], PaperAccuracy] = {}
+    smallest = min(class_sizes, default=0)
+    for fact in PAPER_ACCURACIES:
+        same = fact.field == field and fact.classes in (None, len(class_sizes))
+        if same and (fact.smallest_class or 0) <= smallest:
+            found[fact.scheme, fact.metric, fact.model_kind] = fact
+    return MappingProxyType(found)

@@ -1,0 +1,86 @@
+"""Where a release comes from, and what became of it, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from annotator.report.contents import ReleaseSummary
+
+FAILED = re.compile(r"^Refused|, and is not\)|[0-9] is worse than ")
+"""What the gate's sentences say where a comparison went against the candidate."""
+
+STANDINGS = {
+    "live": "Live",
+    "retired": "Retired",
+    "rejected": "Refused",
+    "candidate": "Not decided on",
+}
+
+
+def standing(release: ReleaseSummary) -> str:
+    """Return in a sentence what became of a release."""
+    if release.status == "live":
+        return f"It answers for {release.field} since {day(release.promoted_at)}."
+    if release.status == "retired":
+        return (
+            f"It answered for {release.field} from {day(release.promoted_at)} to"
+            f" {day(release.retired_at)}, when a newer release replaced it."
+        )
+    if release.status == "rejected":
+        return "It never answered for a sample: the gate refused it."
+    return "The gate has not decided on it yet."
+
+
+def reasons(release: ReleaseSummary) -> tuple[tuple[str, bool], ...]:
+    """Return the gate's reasons and whether each went against the release, those first."""
+    judged = [(sentence, bool(FAILED.search(sentence))) for sentence in release.reasons]
+    return tuple(sorted(judged, key=lambda item: not item[1]))
+
+
+def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
+    """Return what has to be known to make the release again, as pairs of term and value."""
+    found = (
+        ("Release", f"{release.release_id} ({STANDINGS.get(release.status, release.status)})"),
+        ("Field", release.field),
+        ("Preset", release.preset),
+        ("Seed", str(release.seed)),
+        ("Features that the models see", f"{release.features:,}"),
+        ("Validation", release.folds or ""),
+        ("Cohort (SHA-256)", release.cohort_hash or ""),
+        ("Configuration (SHA-256)", release.configuration_hash or ""),
+        ("Trained on host", release.host),
+        ("Training took", duration(release.trained_for)),
+        ("Made", moment(release.created_at)),
+        ("Went live", moment(release.promoted_at)),
+        ("Was replaced", moment(release.retired_at)),
+    )
+    return tuple((term, value) for term, value in found if value)
+
+
+def configuration_text(release: ReleaseSummary) -> str:
+    """Return the configuration as JSON for people."""
+    return json.dumps(dict(release.configuration), indent=2, sort_keys=True, default=str)
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time to the minute, with its time zone."""
+    return "" if when is None else when.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def day(when: datetime | None) -> str:
+    """Return the day of a time."""
+    return "an unknown day" if when is None else when.strftime("%Y-%m-%d")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in the unit that fits."""
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,144 @@
+"""The statements that documents give to curators run, for a reader, and find something."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from annotator.domain import (
+    ClassEnrichment,
+    ClassMarker,
+    ClassSimilarity,
+    ReleaseExplanations,
+    SampleMap,
+)
+from annotator.store.explanations import copy_explanations
+
+DOCS = Path(__file__).parents[2] / "docs"
+CLASSES = ["blood", "brain"]
+NAMES = np.array(["S1"], dtype=object)
+EXPLANATIONS = ReleaseExplanations(
+    markers=(
+        ClassMarker("blood", 1, "hsa-miR-451a", 2.0, 2, 1.0, (800.0, 1.0)),
+        ClassMarker("brain", 1, "hsa-miR-124-3p", 1.5, None, None, (0.0, 512.0)),
+        ClassMarker("brain", 2, "hsa-miR-9-5p", 1.25, 7, 1.0, (2.0, 64.0)),
+    ),
+    similarities=(
+        ClassSimilarity("blood", "brain", 4, 0, None),
+        ClassSimilarity("brain", "blood", 5, 4, 2.5),
+        ClassSimilarity("blood", None, 4, 0, None),
+        ClassSimilarity("brain", None, 5, 4, 2.25),
+    ),
+    enrichments=(
+        ClassEnrichment("table4", "brain", "brain", 9, 2, 2, 2, 0.03, 0.04, ("hsa-miR-124-3p",)),
+        ClassEnrichment("table4", "skin", "brain", 9, 1, 2, 0, 1.0, 1.0, ()),
+    ),
+    sample_map=SampleMap(NAMES, NAMES, np.array(["blood"], dtype=object), np.zeros((1, 2), "f4")),
+)
+# Class, its rank, rank, feature, score.
+CONTRIBUTIONS = [
+    ("blood", 1, 1, "hsa-miR-451a", 2.5),
+    ("blood", 1, 2, "hsa-miR-205-5p", 0.5),
+    ("brain", 2, 1, "hsa-miR-124-3p", -1.5),
+    ("brain", 2, 2, "hsa-miR-205-5p", 0.75),
+]
+
+
+def statements(document: str) -> list[str]:
+    """The SQL statements of a document, without their comments."""
+    blocks = re.findall(r"```sql\n(.*?)```", (DOCS / document).read_text("utf-8"), flags=re.S)
+    text = re.sub(r"^--.*$", "", "\n".join(blocks), flags=re.M)
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def first(connection: psycopg.Connection, query: str, *values: Any) -> Any:
+    row = connection.execute(query, values).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.fixture
+def prediction_id(connection: psycopg.Connection) -> int:
+    """A sample taken for blood, rather than brain, by a release with explanations."""
+    connection.execute("insert into atlas.dataset (dataset_id) values ('D1')")
+    connection.execute("insert into atlas.sample (sample_id, dataset_id) values ('S1', 'D1')")
+    release_id = first(
+        connection,
+        "with t as (insert into annotator.training_run (field, preset, status, seed, host,"
+        " finished_at) values ('tissue', 'default', 'succeeded', 1, 'here', now())"
+        " returning run_id) insert into annotator.release (field, run_id, status, classes,"
+        " features, promoted_at) select 'tissue', run_id, 'live', %s, 9, now() from t"
+        " returning release_id",
+        CLASSES,
+    )
+    copy_explanations(connection, release_id, EXPLANATIONS)
+    found = first(
+        connection,
+        "insert into annotator.prediction (sample_id, dataset_id, field, release_id, input_hash,"
+        " sample_updated_at, value, lineage, confidence, status, models)"
+        " select 'S1', 'D1', 'tissue', %s, repeat('0', 64), updated_at, 'blood', '{blood}', 0.9,"
+        " 'suggested', '{}' from atlas.sample returning prediction_id",
+        release_id,
+    )
+    for class_name, class_rank, rank, feature, score in CONTRIBUTIONS:
+        connection.execute(
+            "insert into annotator.contribution (prediction_id, model_kind, method, class,"
+            " class_rank, rank, feature, score, expression)"
+            " values (%s, 'network', 'deeplift', %s, %s, %s, %s, %s, 10)",
+            (found, class_name, class_rank, rank, feature, score),
+        )
+    connection.commit()
+    return int(found)
+
+
+@pytest.fixture
+def reader(database: Any, prediction_id: int):
+    with database.connect(user="annotator_reader") as conn:
+        conn.execute("set search_path to annotator, atlas")
+        yield conn
+
+
+def answers(conn: psycopg.Connection, statement: str, prediction_id: int) -> list[tuple[Any, ...]]:
+    ready = statement.replace(":prediction_id", str(prediction_id))
+    return conn.execute(ready.encode()).fetchall()
+
+
+def test_every_statement_about_explanations_finds_something(reader, prediction_id) -> None:
+    queries = statements("explanations.md")
+    assert len(queries) == 9
+    for query in queries:
+        assert answers(reader, query, prediction_id), query
+
+
+def test_what_would_have_made_it_another_class(reader, prediction_id) -> None:
+    (query,) = [each for each in statements("explanations.md") if "for_runner_up" in each]
+    found = [(row[0], *row[2:]) for row in answers(reader, query, prediction_id)]
+    assert found == [
+        ("hsa-miR-205-5p", 0.5, 0.75),
+        ("hsa-miR-124-3p", None, -1.5),
+        ("hsa-miR-451a", 2.5, None),
+    ]
+
+
+def test_a_marker_in_all_classes(reader, prediction_id) -> None:
+    (query,) = [each for each in statements("explanations.md") if "with ordinality" in each]
+    assert answers(reader, query, prediction_id) == [("brain", 512.0), ("blood", 0.0)]
+
+
+def test_the_markers_of_a_class_and_the_median_class(reader, prediction_id) -> None:
+    (query,) = [each for each in statements("explanations.md") if "median" in each]
+    assert answers(reader, query, prediction_id)[0] == (
+        *(1, "hsa-miR-124-3p", 1.5, None, None, 512.0, 256.0),
+    )
+
+
+def test_statements_about_trust_run(reader, prediction_id) -> None:
+    queries = statements("trust.md")
+    assert queries
+    for query in queries:
+        answers(reader, query, prediction_id)

@@ -1,0 +1,226 @@
+"""What a report is made from, made up: any number of classes, some with names hard on a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from annotator.domain import (
+    ClassEnrichment,
+    ClassMarker,
+    ClassSimilarity,
+    Curve,
+    CurvePoint,
+    HeldOutPredictions,
+    Metric,
+    ReleaseExplanations,
+    SampleMap,
+)
+from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents, Suspect
+
+HOSTILE = '<script>alert("x")</script> & </svg>'
+KINDS = ("combined", "network", "forest", "linear")
+BASELINES = ("majority", "logistic_regression")
+FIGURES = ("accuracy", "mean_over_datasets", "mean_over_classes", "balanced_accuracy")
+
+
+def class_names(classes: int) -> tuple[str, ...]:
+    """Names of classes; the second is long and the third is not harmless."""
+    usual = [f"tissue {number:02}" for number in range(classes)]
+    usual[1] = "bone marrow mesenchymal stromal cell of the umbilical cord"
+    usual[2] = HOSTILE
+    return tuple(usual)
+
+
+def release_summary(classes: tuple[str, ...], status: str = "live") -> ReleaseSummary:
+    """A tissue release with everything recorded."""
+    made = datetime(2026, 11, 25, 2, 30, tzinfo=UTC)
+    return ReleaseSummary(
+        release_id=12,
+        field="tissue",
+        status=status,
+        preset="default",
+        classes=classes,
+        features=2346,
+        reasons=(
+            "Nothing is live yet, so there is no release to compare with.",
+            "On 600 held-out samples, balanced accuracy 0.1100 is not above the 0.1200 of always"
+            " naming the largest class (must be above by more than 0.0000, and is not).",
+        ),
+        created_at=made,
+        promoted_at=made if status in ("live", "retired") else None,
+        retired_at=made if status == "retired" else None,
+        seed=20200330,
+        folds="whole datasets held out, grouped into 10 folds",
+        host="atlas.example.org",
+        versions={"numpy": "2.4.0", "scikit-learn": "1.7.2"},
+        configuration={"trust": {"target_precision": 0.95}, "preset": {"name": "default"}},
+        configuration_hash="c" * 64,
+        cohort_hash="a" * 64,
+        trained_for=421.0,
+    )
+
+
+def held_out(classes: tuple[str, ...], samples: int, seed: int) -> HeldOutPredictions:
+    """Predictions that are right more often than not; the last dataset is all wrong."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, len(classes), samples)
+    datasets = np.array([f"SRP{number % 23:06}" for number in range(samples)], dtype=object)
+    probabilities = {}
+    for kind in KINDS:
+        score = generator.normal(size=(samples, len(classes)))
+        score[np.arange(samples), truth] += np.where(datasets == "SRP000022", -9.0, 2.5)
+        shares = np.exp(score)
+        probabilities[kind] = shares / shares.sum(axis=1, keepdims=True)
+    return HeldOutPredictions(
+        sample_ids=np.array([f"SRR{number:07}" for number in range(samples)], dtype=object),
+        dataset_ids=datasets,
+        truth=np.array(classes, dtype=object)[truth],
+        folds=np.arange(samples, dtype=np.int64) % 10,
+        classes=classes,
+        probabilities=probabilities,
+    )
+
+
+def metrics(classes: tuple[str, ...], level: float) -> tuple[Metric, ...]:
+    """Figures of every kind, baseline and class."""
+    found = [
+        Metric(kind, name, None, level - place / 50, 600, 23)
+        for place, kind in enumerate((*KINDS, *BASELINES))
+        for name in FIGURES
+    ]
+    found += [
+        Metric(kind, "class_accuracy", name, (level * 37 * (number + 3)) % 1.0, 20 + number, 4)
+        for number, name in enumerate(classes)
+        for kind in KINDS
+    ]
+    return (
+        *found,
+        Metric("combined", "answered", None, 0.7, 600, 23),
+        Metric("combined", "precision", None, 0.948, 420, 23),
+        Metric("combined", "expected_calibration_error", None, 0.031, 600, 23),
+        Metric("combined", "prediction_set_size", None, 1.9, 600, 23),
+    )
+
+
+def curves() -> tuple[Curve, ...]:
+    """One of each, for two kinds."""
+    at = np.linspace(0.1, 1.0, 10)
+    return tuple(
+        Curve(
+            name,
+            kind,
+            tuple(CurvePoint(float(x), float(y), 60) for x, y in zip(at, values, strict=True)),
+        )
+        for kind, bend in (("combined", 1.0), ("network", 1.3))
+        for name, values in (("reliability", at**bend), ("risk_coverage", 0.3 * at**bend))
+    )
+
+
+def explanations(classes: tuple[str, ...], samples: int, seed: int) -> ReleaseExplanations:
+    """Markers, similarities, enrichments and a map."""
+    generator = np.random.default_rng(seed)
+    features = [f"hsa-miR-{number}-{arm}p" for number in range(100, 160) for arm in (3, 5)]
+    markers = []
+    for number, name in enumerate(classes):
+        for rank in range(1, 31):
+            expression = generator.gamma(0.5, 40.0, len(classes))
+            expression[number] += 900 / rank
+            markers.append(
+                ClassMarker(
+                    name,
+                    rank,
+                    features[(7 * number + rank) % len(features)],
+                    2.0 / rank,
+                    int(rank * 1.5) if rank % 4 else None,
+                    1 - rank / 40 if rank % 5 else None,
+                    tuple(float(value) for value in expression),
+                )
+            )
+    similarities = [
+        ClassSimilarity(one, other, 40, 40 - (a * b) % 3, 5.0 + 7 * abs(a - b))
+        for a, one in enumerate(classes)
+        for b, other in enumerate(classes)
+        if a != b
+    ]
+    similarities += [
+        ClassSimilarity(name, None, 40, 40, 9.0 + number) for number, name in enumerate(classes)
+    ]
+    sets = [
+        ClassEnrichment(
+            "table4",
+            f"{name} (miRNAs)",
+            name,
+            2346,
+            6,
+            30,
+            min(5, number % 6),
+            float(10.0 ** -(number % 9)),
+            float(min(1.0, 3 * 10.0 ** -(number % 9))),
+            tuple(features[: min(5, number % 6)]),
+        )
+        for number, name in enumerate(classes)
+    ]
+    place = generator.normal(size=(samples, 2)).astype(np.float32) * 8
+    return ReleaseExplanations(
+        tuple(markers),
+        tuple(similarities),
+        tuple(sets),
+        SampleMap(
+            np.array([f"SRR{number:07}" for number in range(samples)], dtype=object),
+            np.array([f"SRP{number % 23:06}" for number in range(samples)], dtype=object),
+            np.array(classes, dtype=object)[generator.integers(0, len(classes), samples)],
+            place,
+        ),
+    )
+
+
+def made_contents(
+    classes: int = 12, samples: int = 600, seed: int = 1, status: str = "live"
+) -> ReportContents:
+    """Contents with nothing left out."""
+    named = class_names(classes)
+    generator = np.random.default_rng(seed)
+    cohort = [
+        CohortPart(
+            f"SRP{dataset:06}",
+            f"small RNAs of study {dataset} {HOSTILE if dataset == 3 else ''}",
+            named[int(place)],
+            int(generator.integers(1, 40)),
+        )
+        for dataset in range(23)
+        for place in generator.choice(classes, 3, replace=False)
+    ]
+    return ReportContents(
+        release=release_summary(named, status),
+        cohort=(*cohort, CohortPart("SRP000001", "small RNAs of study 1", "", 7)),
+        metrics={"one-dataset-out": metrics(named, 0.8), "cv": metrics(named, 0.95)},
+        held_out=held_out(named, samples, seed),
+        curves=curves(),
+        explanations=explanations(named, samples, seed),
+        groups={name: f"group {number % 4}" for number, name in enumerate(named)},
+        suspects=tuple(
+            Suspect(
+                rank,
+                f"SRR{rank:07}",
+                f"SRP{rank % 23:06}",
+                named[rank % classes],
+                named[(rank + 1) % classes],
+                0.9 / rank,
+                {"summary": "tissue 04 has probability 0.91; 3 of 4 model kinds contradict"},
+            )
+            for rank in range(1, 40)
+        ),
+    )
+
+
+def bare_contents(status: str = "retired") -> ReportContents:
+    """A release made before explanations were recorded, with as little as there can be."""
+    return ReportContents(
+        release=release_summary(class_names(3), status),
+        cohort=(),
+        metrics={},
+        held_out=None,
+        curves=(),
+    )
