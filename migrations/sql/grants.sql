@@ -10,7 +10,9 @@ revoke all on schema annotator
 
 grant usage on schema annotator to annotator_daemon, annotator_curator, annotator_reader;
 -- What the views compute with.
-grant execute on function annotator.lineage(text), annotator.vocabulary(text)
+grant execute on function
+    annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
+    annotator.in_interval(text, double precision), annotator.annotation_history(text)
 to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon: reads everything, writes provenance, decides nothing, changes no structure.
@@ -30,6 +32,10 @@ to annotator_daemon;
 grant update on annotator.training_run, annotator.release, annotator.annotation_run
 to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
+-- Keeping the order of the queue, and an eye on the mirror.
+grant execute on function
+    annotator.refresh_queue(integer), annotator.recheck_queue(integer), annotator.watch_mirror()
+to annotator_daemon;
 -- Models of releases that are long out of use.
 grant delete on annotator.artefact to annotator_daemon;
 
@@ -37,6 +43,9 @@ grant delete on annotator.artefact to annotator_daemon;
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
+    annotator.live_accuracy, annotator.judged_suggestion, annotator.queue_member,
+    annotator.queue_group, annotator.queue_change, annotator.mirror_change,
+    annotator.undone_review,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,
     annotator.metric, annotator.validation_prediction, annotator.validation_curve,
     annotator.label_suspicion, annotator.class_marker, annotator.class_similarity,
@@ -51,5 +60,6 @@ grant execute on function
     annotator.accept_suggestion(bigint, text),
     annotator.reject_suggestion(bigint, text),
     annotator.correct_suggestion(bigint, text, text),
-    annotator.accept_dataset(text, text, double precision, text)
+    annotator.accept_dataset(text, text, double precision, text),
+    annotator.undo_review(bigint, text)
 to annotator_curator;

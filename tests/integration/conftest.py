@@ -7,7 +7,7 @@ temporary folder, and the embedded server serves any number of users at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -143,10 +143,20 @@ join atlas.sample s using (sample_id);
 
 
 @pytest.fixture
-def reviewable(connection: psycopg.Connection) -> Reviewable:
+def make_reviewable() -> Callable[[psycopg.Connection], Reviewable]:
+    """Make them in any migrated database; committed."""
+
+    def make(connection: psycopg.Connection) -> Reviewable:
+        connection.execute(_REVIEWABLE)
+        query = "select sample_id, prediction_id, release_id from annotator.prediction"
+        found = connection.execute(query).fetchall()
+        connection.commit()
+        return Reviewable(found[0][2], {sample: prediction for sample, prediction, _ in found})
+
+    return make
+
+
+@pytest.fixture
+def reviewable(connection: psycopg.Connection, make_reviewable) -> Reviewable:
     """Four committed predictions in two datasets, one of them an abstention."""
-    connection.execute(_REVIEWABLE)
-    rows = connection.execute("select sample_id, prediction_id, release_id from prediction")
-    found = rows.fetchall()
-    connection.commit()
-    return Reviewable(found[0][2], {sample: prediction for sample, prediction, _ in found})
+    return make_reviewable(connection)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from annotator.store.connection import Database
+from annotator.store.schema import migrate, migrations_folder
 
 
 @pytest.fixture
@@ -126,22 +126,21 @@ def test_what_was_decided_outlives_its_sample(curator, connection, reviewable) -
     assert curator.execute(query).fetchall() == [("a", "D1"), ("c", "D2"), ("d", "D2")]
 
 
-def test_times_without_a_zone_are_the_same_for_every_reader(
-    curator, connection, reviewable
-) -> None:
-    column = "alter table atlas.sample alter column updated_at"
-    views = Path(__file__).parents[2] / "migrations" / "sql" / "0002_views.sql"
-    for view in ("suspect_annotation", "review_queue", "suggestion"):
-        connection.execute(f"drop view annotator.{view}")
-    connection.execute(f"{column} drop default")
-    connection.execute(f"{column} type timestamp")
-    connection.execute(views.read_bytes())
-    connection.execute("grant select on suggestion, review_queue to annotator_curator")
-    connection.commit()
-
-    curator.execute("set timezone = 'Asia/Tokyo'")
-    assert curator.execute("select count(*) from suggestion").fetchone() == (4,)
-    curator.execute("select accept_suggestion(%s)", (reviewable.ids["a"],))
+def test_times_without_a_zone_are_the_same_for_every_reader(empty_database, make_reviewable) -> None:
+    """As an atlas has them that brings its own tables."""
+    tables = migrations_folder() / "sql" / "0001_atlas.sql"
+    with empty_database.connect() as conn:
+        conn.execute("create schema atlas")
+        conn.execute(tables.read_text().replace("updated_at   timestamptz", "updated_at timestamp"))
+        conn.commit()
+    migrate(empty_database)
+    with empty_database.connect() as conn:
+        prediction = make_reviewable(conn).ids["a"]
+    with empty_database.connect(user="annotator_curator", autocommit=True) as curator:
+        curator.execute("set timezone = 'Asia/Tokyo'")
+        assert curator.execute("select count(*) from suggestion").fetchone() == (4,)
+        assert curator.execute("select count(*) from review_queue").fetchone() == (3,)
+        curator.execute("select accept_suggestion(%s)", (prediction,))
 
 
 def test_a_sample_is_shown_in_the_dataset_that_it_is_in_now(
