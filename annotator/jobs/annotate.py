@@ -12,6 +12,7 @@ from annotator.logs import silent
 from annotator.store.connection import lost
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
 from annotator.store.registry import LiveRelease, live_releases
+from annotator.store.review_queue import look_after_queue, refresh_queue
 from annotator.store.schema import check_schema
 from annotator.store.work import (
     claim,
@@ -83,6 +84,7 @@ def annotate(
     with database.connect() as connection:
         check_schema(connection)
         releases = live_releases(connection)
+        look_after_queue(connection)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})
@@ -195,6 +197,7 @@ def _annotate_batch(
     except LeaseLostError as error:
         logger.warning("a batch was given up: %s", error, extra={"release": release.release_id})
         return 0, 0
+    refresh_queue(connection)
     logger.debug(
         "wrote a batch",
         extra={

@@ -20,6 +20,7 @@ from annotator.learn.metrics import metrics_of
 from annotator.learn.prediction_sets import dataset_quantile
 from annotator.learn.trust import fit_trust
 from annotator.store import registry
+from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.validation import held_out_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from annotator.learn.options import Preset
     from annotator.settings import Settings
     from annotator.store.connection import Database
+    from annotator.store.live_accuracy import LiveAccuracy
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,7 @@ def make_candidate(
     with database.connect() as connection:
         live = registry.live_release(connection, cohort.field)
         live_held_out = held_out_of(connection, live.run_id) if live else None
+        became = live_accuracy_of(connection, live.release_id) if live else None
     verdict = judge(
         validation,
         validation.baselines,
@@ -115,7 +118,7 @@ def make_candidate(
     part = take_cohort(cohort, np.flatnonzero(labels != ""))
     return Candidate(
         validation=validation,
-        verdict=verdict,
+        verdict=with_live_accuracy(verdict, became),
         labels=labels,
         model=model,
         # That of held-out datasets first: curves belong to it.
@@ -179,6 +182,19 @@ def _validate(
         progress=lambda done, total: progress(held_out + done, held_out + total),
         trust=trust_options(settings, cohort.field),
     )
+
+
+def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> GateVerdict:
+    """Say how the live release did in use. That asks nothing of the candidate."""
+    if became is None:
+        return verdict
+    sentence = (
+        f"In use, {became.confirmed} of the {became.judged} suggestions of live release"
+        f" {became.release_id} that got a label later were right"
+        f" ({became.confirmed / became.judged:.4f}, 95 % interval {became.lowest:.4f} to"
+        f" {became.highest:.4f}; asks nothing of the candidate)."
+    )
+    return replace(verdict, reasons=(*verdict.reasons, sentence))
 
 
 def _fit_on_everything(

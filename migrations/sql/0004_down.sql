@@ -30,6 +30,10 @@ drop function annotator.queue_figure(text, text);
 drop function annotator.watch_mirror();
 drop function annotator.in_interval(text, double precision);
 drop view annotator.queue_member;
+alter table annotator.prediction
+    drop column best_value, drop column disagreement, drop column informativeness;
+drop function annotator.informativeness(double precision, jsonb, double precision);
+drop function annotator.disagreement(jsonb);
 drop table
     annotator.mirror_change, annotator.queue_change, annotator.queue_group,
     annotator.undone_review;

@@ -1,14 +1,19 @@
--- The order of the queue is kept by dataset and field, so that its first rows are found
--- without looking at all the others. What stands in queue_group decides about the order
--- alone: which samples are open, and every figure that is shown, is looked up when asked.
+-- What is said of a whole dataset is kept by dataset and field, so that the first rows of the
+-- queue are found without looking at all the others. Which samples are open is looked up when
+-- the queue is read, in the mirror as it is then.
 
 create table annotator.queue_group (
-    dataset_id text not null,
-    field      text not null,
-    section    smallint not null check (section in (0, 1)),
-    worth      double precision not null,
-    release_id bigint,
-    counted_at timestamptz not null default clock_timestamp(),
+    dataset_id        text not null,
+    field             text not null,
+    section           smallint not null check (section in (0, 1)),
+    worth             double precision not null,
+    open              bigint not null,
+    agrees            boolean,
+    lowest_confidence double precision,
+    best_value        text,
+    lineage           text[],
+    has_reviews       boolean not null,
+    counted_at        timestamptz not null,
     primary key (dataset_id, field)
 );
 create index queue_group_order on annotator.queue_group (section, worth desc, dataset_id, field);
@@ -18,9 +23,9 @@ comment on table annotator.queue_group is
 comment on column annotator.queue_group.section is
     '0: one click settles the whole dataset; 1: informative ones.';
 comment on column annotator.queue_group.worth is
-    'Section 0: open samples times the lowest confidence; section 1: mean informativeness. Higher comes first.';
-comment on column annotator.queue_group.release_id is
-    'The newest release that the open suggestions are of; null where none is open.';
+    'Section 0: open samples times the lowest confidence; section 1: mean informativeness of the open samples. Higher comes first.';
+comment on column annotator.queue_group.has_reviews is
+    'Whether anything was ever decided about its samples: where not, nobody need look for it.';
 
 -- Only ever added to by whoever changes something, so that nobody waits for anybody:
 -- a counter in queue_group would make daemons and curators queue up behind its row lock.
@@ -61,13 +66,17 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op in ('INSERT', 'UPDATE') then
         insert into annotator.queue_change (dataset_id, field)
-        select distinct p.dataset_id, p.field
-        from after_change a join annotator.prediction p using (prediction_id);
+        select distinct same.dataset_id, same.field
+        from after_change a
+        join annotator.prediction p using (prediction_id)
+        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
     end if;
     if tg_op in ('DELETE', 'UPDATE') then
         insert into annotator.queue_change (dataset_id, field)
-        select distinct p.dataset_id, p.field
-        from before_change b join annotator.prediction p using (prediction_id);
+        select distinct same.dataset_id, same.field
+        from before_change b
+        join annotator.prediction p using (prediction_id)
+        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
     end if;
     return null;
 end $$;
@@ -81,96 +90,155 @@ create trigger queue_delete after delete on annotator.review
     referencing old table as before_change
     for each statement execute function annotator.note_review_change();
 
+-- What a prediction says by itself is worked out when it is written.
+create function annotator.disagreement(models jsonb) returns double precision
+language sql immutable parallel safe
+begin atomic
+    select coalesce(1 - max(named.kinds) / sum(named.kinds), 0)::double precision
+    from (
+        select count(*) as kinds
+        from jsonb_each(disagreement.models) as kind
+        where kind.key <> 'combined' and kind.value ->> 'value' is not null
+        group by kind.value ->> 'value'
+    ) named;
+end;
+comment on function annotator.disagreement(jsonb) is
+    'Share of the model kinds that do not name what most of them name.';
+
+create function annotator.informativeness(
+    confidence double precision, models jsonb, novelty double precision
+)
+returns double precision
+language sql immutable parallel safe
+return (
+    (1 - coalesce(confidence, 0)) + annotator.disagreement(models)
+    + least(greatest(coalesce(novelty, 0), 0), 1)
+) / 3;
+
+alter table annotator.prediction
+    add column best_value text generated always as
+        (coalesce(value, models -> 'combined' ->> 'value')) stored,
+    add column disagreement double precision generated always as
+        (annotator.disagreement(models)) stored,
+    add column informativeness double precision generated always as
+        (annotator.informativeness(confidence, models, novelty)) stored;
+comment on column annotator.prediction.best_value is
+    'The value, or the best guess of an abstention.';
+comment on column annotator.prediction.informativeness is
+    'How much a look at it would tell, 0 to 1: mean of 1 - confidence, disagreement and novelty.';
+
 create view annotator.queue_member as
 select
-    m.*,
-    ((1 - coalesce(m.confidence, 0)) + m.disagreement + least(greatest(coalesce(m.novelty, 0), 0), 1))
-        / 3 as informativeness
-from (
+    p.prediction_id,
+    p.sample_id,
+    p.dataset_id,
+    p.field,
+    p.release_id,
+    p.status,
+    p.confidence,
+    p.disagreement,
+    p.informativeness,
+    coalesce(r.value, p.value) as value,
+    coalesce(r.value, p.best_value) as best_value,
+    case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
+    coalesce(r.decision in ('accepted', 'corrected'), false) as is_decided,
+    coalesce(r.decision = 'rejected', earlier.rejected, false) as is_rejected,
+    earlier.decided is not null as has_reviews,
+    r.review_id is null
+        and label.found is null
+        and earlier.decided is not true as is_unanswered
+from annotator.prediction p
+-- Looked up for each prediction, whatever the statistics say: LIMIT and the aggregate keep
+-- the planner from reading these tables whole.
+left join lateral (
+    select given.review_id, given.decision, given.value
+    from annotator.review given where given.prediction_id = p.prediction_id
+    limit 1
+) r on true
+left join lateral (
+    select same.updated_at, true as found
+    from atlas.sample same where same.sample_id = p.sample_id
+    limit 1
+) s on true
+left join lateral (
+    select true as found
+    from atlas.annotation a
+    where a.sample_id = p.sample_id and a.field = p.field
+      and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+    limit 1
+) label on true
+left join lateral (
     select
-        p.prediction_id,
-        p.sample_id,
-        p.dataset_id,
-        p.field,
-        p.release_id,
-        p.status,
-        p.confidence,
-        p.novelty,
-        coalesce(r.value, p.value) as value,
-        coalesce(r.value, p.value, p.models -> 'combined' ->> 'value') as best_value,
-        case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end
-            as lineage,
-        r.decision in ('accepted', 'corrected') as is_decided,
-        coalesce(r.decision = 'rejected', exists (
-            select from annotator.prediction old
-            join annotator.review earlier using (prediction_id)
-            where old.sample_id = p.sample_id and old.field = p.field
-              and old.prediction_id <> p.prediction_id
-              and earlier.decision = 'rejected' and old.value = p.value
-        )) as is_rejected,
-        (select coalesce(1 - max(named.kinds) / sum(named.kinds), 0)::double precision
-         from (
-             select count(*) as kinds
-             from jsonb_each(p.models) as kind
-             where kind.key <> 'combined' and kind.value ->> 'value' is not null
-             group by kind.value ->> 'value'
-         ) named) as disagreement,
-        r.review_id is null
-            -- The answer of a release that was replaced since can no longer be decided on.
-            and not exists (
-                select from annotator.release live
-                where live.field = p.field and live.status = 'live'
-                  and live.release_id <> p.release_id
-            )
-            and not exists (
-                select from atlas.annotation a
-                where a.sample_id = p.sample_id and a.field = p.field
-                  and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
-            )
-            and not exists (
-                select from annotator.prediction other
-                join annotator.review decided using (prediction_id)
-                where other.sample_id = p.sample_id and other.field = p.field
-                  and decided.decision in ('accepted', 'corrected')
-            ) as is_unanswered
-    from annotator.prediction p
-    left join annotator.review r using (prediction_id)
-    left join atlas.sample s on s.sample_id = p.sample_id
-    where p.is_current
-      and (
-          r.review_id is not null
-          or s.sample_id is not null
-          and extract(epoch from p.sample_updated_at)
-              is not distinct from extract(epoch from s.updated_at)
-      )
-) m;
+        bool_or(given.decision in ('accepted', 'corrected')) as decided,
+        bool_or(given.decision = 'rejected' and old.value = p.value) as rejected
+    from annotator.prediction old
+    join annotator.review given using (prediction_id)
+    where old.sample_id = p.sample_id and old.field = p.field
+) earlier on true
+where p.is_current
+  and (
+      r.review_id is not null
+      or s.found
+      and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
+  );
 comment on view annotator.queue_member is
-    'What the queue is made of: the current answers, whether they are open (is_unanswered and not is_rejected), and how much a look at them would tell.';
+    'What the queue is made of: the current answers, and whether they are open (is_unanswered and not is_rejected).';
 
 create function annotator.queue_figure(dataset_id text, field text)
-returns table (section smallint, worth double precision, release_id bigint, open bigint)
-language sql stable
-begin atomic
-    select
-        case when f.one_click then 0 else 1 end::smallint,
-        coalesce(case when f.one_click then f.open * f.lowest else f.informativeness end, 0),
-        f.release_id,
-        f.open
-    from (
-        select
-            count(*) filter (where m.is_unanswered) as open,
-            count(*) filter (where m.is_unanswered and m.status = 'suggested' and m.confidence >= 0.8)
-                = count(*) filter (where m.is_unanswered)
-                and min(m.best_value) filter (where m.is_unanswered or m.is_decided)
-                  = max(m.best_value) filter (where m.is_unanswered or m.is_decided) as one_click,
-            min(m.confidence) filter (where m.is_unanswered) as lowest,
-            avg(m.informativeness) filter (where m.is_unanswered) as informativeness,
-            max(m.release_id) filter (where m.is_unanswered) as release_id
-        from annotator.queue_member m
+returns setof annotator.queue_group
+language plpgsql stable rows 1 as $$
+begin
+    return query
+    with member as materialized (
+        select * from annotator.queue_member m
         where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
-          and not m.is_rejected
-    ) f;
-end;
+    ), prevailing as (
+        select
+            named.best_value,
+            (select m.lineage from member m
+             where m.best_value = named.best_value and not m.is_rejected
+             order by cardinality(m.lineage) desc limit 1) as lineage
+        from (
+            select m.best_value
+            from member m
+            where m.best_value is not null and not m.is_rejected
+            group by m.best_value
+            order by count(*) desc, sum(m.confidence) desc nulls last, m.best_value
+            limit 1
+        ) named
+    ), figure as (
+        select
+            count(*) as open,
+            min(m.value) = max(m.value) as agrees,
+            min(m.confidence) as lowest,
+            avg(m.informativeness) as informativeness,
+            bool_and(m.status = 'suggested' and m.confidence >= 0.8) as sure
+        from member m
+        where m.is_unanswered and not m.is_rejected
+    ), whole as (
+        select
+            min(m.best_value) filter (where m.is_decided or m.is_unanswered and not m.is_rejected)
+                = max(m.best_value) filter (where m.is_decided or m.is_unanswered and not m.is_rejected)
+                as one_value,
+            bool_or(m.has_reviews) as has_reviews
+        from member m
+    )
+    select
+        queue_figure.dataset_id,
+        queue_figure.field,
+        case when f.sure and w.one_value then 0 else 1 end::smallint,
+        coalesce(case when f.sure and w.one_value then f.open * f.lowest else f.informativeness end, 0),
+        f.open,
+        f.agrees,
+        f.lowest,
+        l.best_value,
+        l.lineage,
+        coalesce(w.has_reviews, false),
+        clock_timestamp()
+    from figure f
+    cross join whole w
+    left join prevailing l on true;
+end $$;
 comment on function annotator.queue_figure(text, text) is
     'The place of a dataset and field in review_queue as things are now.';
 
@@ -181,18 +249,20 @@ begin
     delete from annotator.queue_change c
     using unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     where c.dataset_id = given.dataset_id and c.field = given.field;
-    insert into annotator.queue_group (dataset_id, field, section, worth, release_id)
-    select given.dataset_id, given.field, f.section, f.worth, f.release_id
+    insert into annotator.queue_group
+    select f.*
     from unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     cross join lateral annotator.queue_figure(given.dataset_id, given.field) f
     on conflict (dataset_id, field) do update set
-        section = excluded.section, worth = excluded.worth, release_id = excluded.release_id,
-        counted_at = excluded.counted_at;
+        section = excluded.section, worth = excluded.worth, open = excluded.open,
+        agrees = excluded.agrees, lowest_confidence = excluded.lowest_confidence,
+        best_value = excluded.best_value, lineage = excluded.lineage,
+        has_reviews = excluded.has_reviews, counted_at = excluded.counted_at;
     -- What only the mirror settles at present stays: it may take its labels back.
     delete from annotator.queue_group g
     using unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     where g.dataset_id = given.dataset_id and g.field = given.field
-      and g.release_id is null
+      and g.open = 0
       and not exists (
           select from annotator.prediction p
           where p.dataset_id = g.dataset_id and p.field = g.field and p.is_current
@@ -302,24 +372,25 @@ with newest as (
       )
 ), places as (
     select
-        g.section, g.worth, g.dataset_id, g.field,
+        g.section, g.worth, g.dataset_id, g.field, g.open, g.agrees, g.lowest_confidence,
+        g.best_value, g.lineage, g.has_reviews,
         null::bigint as refused_id, null::text as refused_reason, null::timestamptz as refused_at
     from annotator.queue_group g
     where not exists (
         select from annotator.queue_change c
         where c.dataset_id = g.dataset_id and c.field = g.field
-    ) and not exists (
-        -- Nothing of the group can be decided on: it is being answered anew.
-        select from annotator.release live
-        where live.field = g.field and live.status = 'live' and live.release_id <> g.release_id
     )
     union all
-    select f.section, f.worth, c.dataset_id, c.field, null, null, null
+    select
+        f.section, f.worth, c.dataset_id, c.field, f.open, f.agrees, f.lowest_confidence,
+        f.best_value, f.lineage, f.has_reviews, null, null, null
     from (select distinct n.dataset_id, n.field from annotator.queue_change n) c
     cross join lateral annotator.queue_figure(c.dataset_id, c.field) f
     union all
     -- Fields that nothing answers for: their samples are open without a suggestion.
-    select 2, 0, d.dataset_id::text, r.field, r.release_id, r.reason, r.created_at
+    select
+        2, 0, d.dataset_id::text, r.field, null, null, null, null, null, false,
+        r.release_id, r.reason, r.created_at
     from refused r
     cross join atlas.dataset d
 )
@@ -328,88 +399,80 @@ select
     o.sample_id,
     g.dataset_id::text as dataset_id,
     g.field,
-    p.value,
-    coalesce(p.lineage, '{}') as lineage,
-    p.confidence,
-    coalesce(p.status::text, 'abstained') as status,
-    case when g.section = 2 then g.refused_reason else p.reason end as reason,
-    coalesce(p.top_features, '{}') as top_features,
-    coalesce(p.models, '{}') as models,
-    p.novelty,
-    coalesce(p.release_id, g.refused_id) as release_id,
-    coalesce(p.created_at, g.refused_at) as created_at,
-    o.dataset_open,
-    o.dataset_agrees,
-    o.dataset_lowest_confidence,
+    o.value,
+    o.lineage,
+    o.confidence,
+    o.status,
+    coalesce(g.refused_reason, o.reason) as reason,
+    o.top_features,
+    o.models,
+    o.novelty,
+    coalesce(o.release_id, g.refused_id) as release_id,
+    coalesce(o.created_at, g.refused_at) as created_at,
+    coalesce(g.open, o.refused_open) as dataset_open,
+    g.agrees as dataset_agrees,
+    g.lowest_confidence as dataset_lowest_confidence,
     o.disagreement > 0 as models_disagree,
-    coalesce(p.prediction_set, '{}') as prediction_set,
-    p.set_coverage,
-    p.known_features,
-    p.number,
-    p.number_low,
-    p.number_high,
+    o.prediction_set,
+    o.set_coverage,
+    o.known_features,
+    o.number,
+    o.number_low,
+    o.number_high,
     o.disagreement,
-    o.dataset_value,
-    o.differs_from_dataset,
-    o.one_click,
+    g.best_value as dataset_value,
+    -- A broader or narrower term of the same line does not contradict.
+    coalesce(
+        o.best_value <> g.best_value
+            and g.best_value <> all (o.lineage) and o.best_value <> all (g.lineage),
+        false
+    ) as differs_from_dataset,
+    g.section = 0 as one_click,
     o.informativeness
 from (
-    -- Sorted in here, so that the rows of only so many groups are looked up as are asked for.
+    -- Sorted in here, so that the rows of only so many datasets are looked up as are asked for.
     select * from places order by section, worth desc, dataset_id, field
 ) g
 cross join lateral (
-    with compared as (
-        select
-            v.*,
-            first_value(v.best_value) over ranked as dataset_value,
-            first_value(v.lineage) over ranked as dataset_lineage,
-            count(*) filter (where v.is_unanswered) over () as dataset_open,
-            min(v.value) filter (where v.is_unanswered) over ()
-                = max(v.value) filter (where v.is_unanswered) over () as dataset_agrees,
-            min(v.confidence) filter (where v.is_unanswered) over () as dataset_lowest_confidence,
-            count(*) filter (where v.is_unanswered and v.status = 'suggested' and v.confidence >= 0.8)
-                over () as sure,
-            min(v.best_value) filter (where v.is_unanswered or v.is_decided) over ()
-                = max(v.best_value) filter (where v.is_unanswered or v.is_decided) over ()
-                as one_value
-        from (
-            select
-                m.*,
-                count(m.best_value) over same_value as votes,
-                sum(m.confidence) over same_value as weight
-            from annotator.queue_member m
-            where m.dataset_id = g.dataset_id and m.field = g.field and g.section < 2
-              and not m.is_rejected
-            window same_value as (partition by m.best_value)
-        ) v
-        window ranked as (
-            order by v.votes desc, v.weight desc nulls last, v.best_value,
-                cardinality(v.lineage) desc
-        )
-    )
     select
-        c.prediction_id,
-        c.sample_id,
-        c.dataset_open,
-        c.dataset_agrees,
-        c.dataset_lowest_confidence,
-        c.disagreement,
-        c.dataset_value,
-        -- A broader or narrower term of the same line does not contradict.
-        coalesce(
-            c.best_value <> c.dataset_value
-                and c.dataset_value <> all (c.lineage) and c.best_value <> all (c.dataset_lineage),
-            false
-        ) as differs_from_dataset,
-        coalesce(c.sure = c.dataset_open and c.one_value, false) as one_click,
-        c.informativeness,
-        case when c.sure = c.dataset_open and c.one_value then c.confidence
-            else c.informativeness end as row_worth
-    from compared c
-    where c.is_unanswered
+        p.prediction_id, p.sample_id, p.value, p.lineage, p.confidence, p.status::text as status,
+        p.reason, p.top_features, p.models, p.novelty, p.release_id, p.created_at,
+        p.prediction_set, p.set_coverage, p.known_features, p.number, p.number_low, p.number_high,
+        p.best_value, p.disagreement, p.informativeness, null::bigint as refused_open
+    from annotator.prediction p
+    -- As in annotator.queue_member.
+    left join lateral (
+        select same.updated_at, true as found
+        from atlas.sample same where same.sample_id = p.sample_id
+        limit 1
+    ) s on true
+    left join lateral (
+        select true as found
+        from atlas.annotation a
+        where a.sample_id = p.sample_id and a.field = p.field
+          and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+        limit 1
+    ) label on true
+    left join lateral (
+        select bool_or(
+            given.prediction_id = p.prediction_id
+            or given.decision in ('accepted', 'corrected')
+            or given.decision = 'rejected' and old.value = p.value
+        ) as answered
+        from annotator.prediction old
+        join annotator.review given using (prediction_id)
+        where g.has_reviews and old.sample_id = p.sample_id and old.field = p.field
+    ) decided on true
+    where g.section < 2 and p.dataset_id = g.dataset_id and p.field = g.field and p.is_current
+      and s.found
+      and extract(epoch from p.sample_updated_at)
+          is not distinct from extract(epoch from s.updated_at)
+      and label.found is null
+      and decided.answered is not true
     union all
     select
-        null, s.sample_id::text, count(*) over (), null, null, 0, null, false, false, null, null
+        null, s.sample_id::text, null, '{}', null, 'abstained', null, '{}', '{}', null, null, null,
+        '{}', null, null, null, null, null, null, 0, null, count(*) over ()
     from atlas.sample s
     where g.section = 2 and s.dataset_id = g.dataset_id
       and not exists (
@@ -426,8 +489,9 @@ cross join lateral (
             and decided.decision in ('accepted', 'corrected')
       )
 ) o
-left join annotator.prediction p on p.prediction_id = o.prediction_id
-order by g.section, g.worth desc, g.dataset_id, g.field, o.row_worth desc nulls last, o.sample_id;
+order by
+    g.section, g.worth desc, g.dataset_id, g.field,
+    case when g.section = 0 then o.confidence else o.informativeness end desc nulls last, o.sample_id;
 comment on view annotator.review_queue is
     'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then what a look would tell most about (informativeness), by dataset and field; last, without a prediction_id, samples that no reliable model answers for.';
 comment on column annotator.review_queue.one_click is

@@ -34,7 +34,9 @@ to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
 -- Keeping the order of the queue, and an eye on the mirror.
 grant execute on function
-    annotator.refresh_queue(integer), annotator.recheck_queue(integer), annotator.watch_mirror()
+    annotator.refresh_queue(integer), annotator.recheck_queue(integer), annotator.watch_mirror(),
+    annotator.disagreement(jsonb),
+    annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;
 -- Models of releases that are long out of use.
 grant delete on annotator.artefact to annotator_daemon;

@@ -126,7 +126,9 @@ def test_what_was_decided_outlives_its_sample(curator, connection, reviewable) -
     assert curator.execute(query).fetchall() == [("a", "D1"), ("c", "D2"), ("d", "D2")]
 
 
-def test_times_without_a_zone_are_the_same_for_every_reader(empty_database, make_reviewable) -> None:
+def test_times_without_a_zone_are_the_same_for_every_reader(
+    empty_database, make_reviewable
+) -> None:
     """As an atlas has them that brings its own tables."""
     tables = migrations_folder() / "sql" / "0001_atlas.sql"
     with empty_database.connect() as conn:
