@@ -17,6 +17,7 @@ create table annotator.queue_group (
     primary key (dataset_id, field)
 );
 create index queue_group_order on annotator.queue_group (section, worth desc, dataset_id, field);
+create index queue_group_field on annotator.queue_group (field, section, worth desc, dataset_id);
 create index queue_group_age on annotator.queue_group (counted_at);
 comment on table annotator.queue_group is
     'Where each dataset and field stands in review_queue. There is a row, or one in queue_change, for everything that is not decided.';
@@ -371,25 +372,30 @@ with newest as (
           select from annotator.release live where live.field = n.field and live.status = 'live'
       )
 ), places as (
-    select
+    -- Read in the order of the index and no further than asked for: so the ORDER BY in here,
+    -- a subquery for each row instead of a join, and the same types in every branch.
+    (select
         g.section, g.worth, g.dataset_id, g.field, g.open, g.agrees, g.lowest_confidence,
         g.best_value, g.lineage, g.has_reviews,
         null::bigint as refused_id, null::text as refused_reason, null::timestamptz as refused_at
     from annotator.queue_group g
-    where not exists (
-        select from annotator.queue_change c
+    where coalesce((
+        select 1 from annotator.queue_change c
         where c.dataset_id = g.dataset_id and c.field = g.field
-    )
+        limit 1
+    ), 0) <> 1
+    order by g.section, g.worth desc, g.dataset_id, g.field)
     union all
     select
         f.section, f.worth, c.dataset_id, c.field, f.open, f.agrees, f.lowest_confidence,
-        f.best_value, f.lineage, f.has_reviews, null, null, null
+        f.best_value, f.lineage, f.has_reviews, null::bigint, null::text, null::timestamptz
     from (select distinct n.dataset_id, n.field from annotator.queue_change n) c
     cross join lateral annotator.queue_figure(c.dataset_id, c.field) f
     union all
     -- Fields that nothing answers for: their samples are open without a suggestion.
     select
-        2, 0, d.dataset_id::text, r.field, null, null, null, null, null, false,
+        2::smallint, 0::double precision, d.dataset_id::text, r.field, null::bigint, null::boolean,
+        null::double precision, null::text, null::text[], false,
         r.release_id, r.reason, r.created_at
     from refused r
     cross join atlas.dataset d

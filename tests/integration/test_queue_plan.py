@@ -1,0 +1,63 @@
+"""The queue is read by its order: what is asked for is looked up, and no more."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # as for a script of that folder
+
+import review_queue  # noqa: E402
+
+
+def nodes(plan: dict) -> list[dict]:
+    return [plan, *(node for below in plan.get("Plans", []) for node in nodes(below))]
+
+
+def plan_of(connection: psycopg.Connection, query: str) -> list[dict]:
+    row = connection.execute(f"explain (analyze, timing off, format json) {query}").fetchone()
+    assert row is not None
+    return nodes(row[0][0]["Plan"])
+
+
+def looked_up(plan: list[dict], relation: str) -> float:
+    """Rows of a relation that were touched."""
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in plan
+        if node.get("Relation Name") == relation
+    )
+
+
+@pytest.mark.parametrize("suggestions", [4_000, 20_000])
+def test_reading_the_first_rows_looks_at_the_first_datasets_only(
+    connection, suggestions, monkeypatch
+) -> None:
+    small = review_queue.FILL.replace(f"{review_queue.LARGEST} /", "60 /")
+    monkeypatch.setattr(review_queue, "FILL", small)
+    review_queue.fill(connection, suggestions)
+    connection.commit()
+    review_queue.keep_order(connection)
+
+    found = plan_of(connection, "select * from annotator.review_queue limit 50")
+    assert not [
+        node["Relation Name"]
+        for node in found
+        if node["Node Type"] == "Seq Scan"
+        and node["Relation Name"] in ("prediction", "sample")
+        and node["Actual Loops"]
+    ]
+    # 50 rows of datasets of up to 60 samples, whatever the size of the whole.
+    assert 50 <= looked_up(found, "prediction") <= 250
+    assert looked_up(found, "sample") <= 250
+
+    ((dataset,),) = connection.execute("select max(dataset_id) from annotator.queue_group")
+    found = plan_of(
+        connection, f"select * from annotator.review_queue where dataset_id = '{dataset}'"
+    )
+    assert looked_up(found, "prediction") <= 250
+    assert looked_up(found, "queue_group") <= 2

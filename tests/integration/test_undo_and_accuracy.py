@@ -1,0 +1,232 @@
+"""Taking decisions back, what suggestions turned out to be worth, and the story of a sample."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from annotator.store.live_accuracy import live_accuracy_of
+from annotator.store.review_queue import look_after_queue, refresh_queue
+
+
+@pytest.fixture
+def curator(database, reviewable):
+    with database.connect(user="annotator_curator", autocommit=True) as opened:
+        yield opened
+
+
+def one(conn: psycopg.Connection, query: str, *values: object):
+    row = conn.execute(query, values).fetchone()
+    return None if row is None else row[0] if len(row) == 1 else row
+
+
+def test_undoing_opens_the_sample_again_and_is_an_event(curator, reviewable) -> None:
+    review = one(curator, "select review_id from accept_suggestion(%s, 'x')", reviewable.ids["a"])
+    undone = "select review_id, decision::text, undone_by, undo_note from undo_review(%s, 'slip')"
+    expected = (review, "accepted", "annotator_curator", "slip")
+    assert one(curator, undone, review) == expected
+    assert one(curator, undone, review) == expected  # once is enough
+    assert one(curator, "select count(*) from event where kind = 'review undone'") == 1
+    assert one(curator, "select count(*) from review") == 0
+    assert one(curator, "select status from suggestion where sample_id = 'a'") == "suggested"
+    assert one(curator, "select count(*) from effective_annotation where sample_id = 'a'") == 0
+    rows = curator.execute("select sample_id from review_queue").fetchall()
+    assert ("a",) in rows
+    again = one(curator, "select review_id from reject_suggestion(%s)", reviewable.ids["a"])
+    assert again != review
+    with pytest.raises(psycopg.errors.NoDataFound, match="no review 98765"):
+        curator.execute("select undo_review(98765)")
+
+
+def test_the_origin_of_an_effective_value_is_told(curator, reviewable) -> None:
+    curator.execute("select accept_suggestion(%s, 'seen')", (reviewable.ids["a"],))
+    query = (
+        "select origin, source, reviewer, note, release_id from effective_annotation"
+        " where sample_id = %s"
+    )
+    expected = ("review", "accepted", "annotator_curator", "seen", reviewable.release_id)
+    assert one(curator, query, "a") == expected
+    assert one(curator, query, "d") == ("mirror", "curated", None, None, None)
+
+
+def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
+    curator, connection, reviewable
+) -> None:
+    assert live_accuracy_of(connection, reviewable.release_id) is None
+    curator.execute("select accept_suggestion(%s)", (reviewable.ids["a"],))
+    curator.execute("select reject_suggestion(%s)", (reviewable.ids["b"],))
+    curator.execute("select correct_suggestion(%s, 'cortex')", (reviewable.ids["c"],))
+    query = "select judged, confirmed, contradicted, undecided, by_mirror from live_accuracy"
+    assert one(curator, query) == (3, 1, 2, 0, 0)
+
+    # A label in the mirror wins; one below the suggestion confirms, one above says neither.
+    connection.execute(
+        "insert into atlas.term (term_id, name) values ('lobe', 'lobe');"
+        "insert into atlas.term_parent values ('lobe', 'liver');"
+        "insert into atlas.annotation (sample_id, field, value)"
+        " values ('a', 'tissue', 'organ'), ('b', 'tissue', 'lobe'), ('c', 'tissue', 'lung')"
+    )
+    connection.commit()
+    assert one(curator, query) == (2, 2, 0, 1, 2)
+    found = live_accuracy_of(connection, reviewable.release_id)
+    assert found is not None
+    assert (found.judged, found.confirmed) == (2, 2)
+    assert found.lowest == pytest.approx(0.3424, abs=1e-3)  # Wilson's interval of 2 of 2
+    assert found.highest == pytest.approx(1.0)
+    assert one(curator, "select live_judged, live_accuracy from model_card") == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "years", "inside"),
+    [
+        ("[0;65]", 0, True),
+        ("[0;65]", 65, True),
+        ("(65;110]", 65, False),
+        ("(65;110]", 65.5, True),
+        ("liver", 5, None),
+    ],
+)
+def test_an_interval_holds_a_number(connection, name, years, inside) -> None:
+    assert one(connection, "select in_interval(%s, %s)", name, years) is inside
+
+
+def test_the_story_of_a_sample(curator, connection, reviewable) -> None:
+    review = one(curator, "select review_id from accept_suggestion(%s, 'x')", reviewable.ids["a"])
+    curator.execute("select undo_review(%s, 'slip')", (review,))
+    connection.execute(
+        "insert into atlas.annotation (sample_id, field, value) values ('a', 'tissue', 'lung');"
+        "update atlas.sample set dataset_id = 'D2' where sample_id = 'a'"
+    )
+    connection.commit()
+    look_after_queue(connection)
+    assert look_after_queue(connection) == 0
+    connection.execute("delete from atlas.annotation where sample_id = 'a'")
+    connection.commit()
+    assert look_after_queue(connection) == 1
+    rows = curator.execute("select what, value, at is null from annotation_history('a')").fetchall()
+    assert rows[0] == ("suggested", "liver", False)
+    assert sorted(rows[1:]) == sorted(
+        [
+            ("accepted", "liver", False),
+            ("review undone", "liver", False),
+            ("moved to dataset", "D2", False),
+            ("labelled", "lung", False),
+            ("label removed", None, False),
+        ]
+    )
+    query = "select sample_id, dataset_id from review_queue where dataset_id = 'D2' order by 1"
+    assert curator.execute(query).fetchall() == [("a", "D2"), ("c", "D2")]
+    assert one(curator, "select what from annotation_history('d') where at is not null") == (
+        "abstained"
+    )
+
+
+def test_one_click_datasets_come_first_then_what_tells_most(connection, reviewable) -> None:
+    query = "select sample_id, one_click from review_queue"
+    assert connection.execute(query).fetchall() == [("a", True), ("b", True), ("c", False)]
+    connection.execute("update prediction set confidence = 0.5 where sample_id = 'b'")
+    live = connection.execute(query).fetchall()
+    assert live == [("c", False), ("b", False), ("a", False)]
+    connection.commit()
+    assert refresh_queue(connection) > 0
+    assert one(connection, "select count(*) from queue_change") == 0
+    assert connection.execute(query).fetchall() == live  # kept or worked out: the same
+
+
+def test_a_hundred_who_decide_at_once_lose_nothing(database, connection, reviewable) -> None:
+    connection.execute(
+        "insert into sample (sample_id, dataset_id) select 's' || i, 'D1'"
+        " from generate_series(1, 100) i;"
+        "insert into prediction (sample_id, dataset_id, field, release_id, input_hash,"
+        " sample_updated_at, value, confidence, status) select s.sample_id, 'D1', 'tissue',"
+        " (select release_id from release), repeat('0', 64), updated_at, 'liver', 0.9, 'suggested'"
+        " from sample s where s.sample_id like 's%'"
+    )
+    connection.commit()
+    ids = [
+        row[0]
+        for row in connection.execute(
+            "select prediction_id from prediction where sample_id like 's%' order by 1"
+        )
+    ]
+    connection.commit()
+
+    def decide(part: list[int]) -> int:
+        won = 0
+        with database.connect(user="annotator_curator", autocommit=True) as conn:
+            for prediction in part:
+                conn.execute("select accept_suggestion(%s)", (prediction,))
+                won += 1
+        return won
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(decide, [ids[place::4] for place in range(4)])) == 100
+    assert one(connection, "select count(*) from review") == 100
+    connection.commit()
+    refresh_queue(connection)
+    query = "select sample_id, dataset_open from review_queue where dataset_id = 'D1' order by 1"
+    assert connection.execute(query).fetchall() == [("a", 2), ("b", 2)]
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=200),
+    st.sampled_from(
+        [
+            "'",
+            "''; drop table annotator.review; --",
+            ";--",
+            '"',
+            "\\",
+            "$$",
+            "%s",
+            "liver\0",
+            "\U0001f9ec",
+        ]
+    ),
+    st.sampled_from(["x", "'", "é"]).map(
+        lambda letter: letter * (10_000_000 // len(letter.encode()))
+    ),
+)
+CALLS = [
+    "accept_suggestion({id}, %s)",
+    "reject_suggestion({id}, %s)",
+    "correct_suggestion({id}, %s)",
+    "correct_suggestion({id}, 'lung', %s)",
+    "accept_dataset(%s, 'tissue')",
+    "accept_dataset('D1', %s)",
+    "accept_dataset('D1', 'tissue', 0.9, %s)",
+    "undo_review(-1, %s)",
+    "annotation_history(%s)",
+    "vocabulary(%s)",
+    "lineage(%s)",
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_text_does_harm(database, reviewable, call: str) -> None:
+    with database.connect(user="annotator_curator") as conn:
+
+        @settings(
+            max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        )
+        @given(text=HOSTILE)
+        def try_it(text: str) -> None:
+            query = f"select * from {call.format(id=reviewable.ids['a'])}"
+            try:
+                conn.execute(query, (text,))
+                notes = conn.execute("select note from review where note is not null").fetchall()
+                assert notes in ([], [(text,)] * len(notes))
+            except psycopg.Error as error:
+                assert len(str(error)) < 2_000
+                assert not isinstance(
+                    error, psycopg.errors.SyntaxError | psycopg.errors.InternalError_
+                )
+            conn.rollback()
+            assert conn.execute("select count(*) from prediction").fetchone() == (4,)
+            assert conn.execute("select count(*) from review").fetchone() == (0,)
+
+        try_it()
