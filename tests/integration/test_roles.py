@@ -23,11 +23,20 @@ DECISIONS = [
     "select reject_suggestion(1)",
     "select correct_suggestion(1, 'lung')",
     "select accept_dataset('D1', 'tissue')",
+    "select undo_review(1)",
 ]
 INTERNAL = [
     "select annotator.open_prediction(1)",
     "select * from annotator.decide(1, 'accepted', 'x', null)",
     "select annotator.shared_trigrams('a', 'b')",
+    "select annotator.count_groups('{}', '{}')",
+    "select annotator.recount_group('D1', 'tissue')",
+    "select annotator.lock_group('D1', 'tissue')",
+]
+UPKEEP = [
+    "select annotator.refresh_queue()",
+    "select annotator.recheck_queue()",
+    "select annotator.watch_mirror()",
 ]
 STRUCTURE = [
     "create table annotator.mine (a int)",
@@ -138,6 +147,10 @@ def test_the_daemon_may_not(database, reviewable) -> None:
         "insert into annotator.review (prediction_id, decision) values (1, 'rejected')",
         "update annotator.review set note = ''",
         "delete from annotator.review",
+        "delete from annotator.undone_review",
+        "delete from annotator.mirror_change",
+        "update annotator.queue_group set worth = 1",
+        "delete from annotator.queue_change",
         "update annotator.alembic_version set version_num = '0'",
         "insert into annotator.made_object (kind, name) values ('table', 'x')",
         *[*EVENTS, *DECISIONS, *INTERNAL, *STRUCTURE],
@@ -160,6 +173,7 @@ def test_the_daemon_may(database, reviewable) -> None:
             "insert into artefact select release_id, 'm', 'x/y', encode(sha256('a'), 'hex'), 1, 'a'"
             " from release",
             "delete from artefact",
+            *UPKEEP,
         ]:
             conn.execute(statement)
 
@@ -168,12 +182,12 @@ MODELS = ["select content from annotator.artefact"]
 
 
 def test_a_reader_may_not(database, reviewable) -> None:
-    statements = [*DECISIONS, *INTERNAL, *STRUCTURE, *EVENTS, *MODELS]
+    statements = [*DECISIONS, *INTERNAL, *UPKEEP, *STRUCTURE, *EVENTS, *MODELS]
     assert not_refused(database, "annotator_reader", statements) == []
 
 
 def test_a_curator_may_not(database, reviewable) -> None:
-    statements = [*INTERNAL, *STRUCTURE, *EVENTS, *MODELS]
+    statements = [*INTERNAL, *UPKEEP, *STRUCTURE, *EVENTS, *MODELS]
     assert not_refused(database, "annotator_curator", statements) == []
 
 
