@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import GateVerdict
+from annotator.domain import GateVerdict, SamplePrediction
 from annotator.jobs.retrain import _with_live_accuracy
+from annotator.store import predictions, work
 from annotator.store.live_accuracy import LiveAccuracy, live_accuracy_of
 from annotator.store.review_queue import look_after_queue, refresh_queue
 
@@ -151,35 +152,89 @@ def test_one_click_datasets_come_first_then_what_tells_most(connection, reviewab
     assert connection.execute(query).fetchall() == live  # kept or worked out: the same
 
 
-def test_a_hundred_who_decide_at_once_lose_nothing(database, connection, reviewable) -> None:
-    connection.execute(
-        "insert into sample (sample_id, dataset_id) select 's' || i, 'D1'"
-        " from generate_series(1, 100) i;"
-        "insert into prediction (sample_id, dataset_id, field, release_id, input_hash,"
-        " sample_updated_at, value, confidence, status) select s.sample_id, 'D1', 'tissue',"
-        " (select release_id from release), repeat('0', 64), updated_at, 'liver', 0.9, 'suggested'"
-        " from sample s where s.sample_id like 's%'"
-    )
-    connection.commit()
-    ids = [
-        row[0]
-        for row in connection.execute(
-            "select prediction_id from prediction where sample_id like 's%' order by 1"
-        )
-    ]
+_HUNDRED = """
+insert into sample (sample_id, dataset_id) select 's' || i, 'D1' from generate_series(1, 100) i;
+insert into prediction (sample_id, dataset_id, field, release_id, input_hash, sample_updated_at,
+    value, confidence, status)
+select s.sample_id, 'D1', 'tissue', (select release_id from release), repeat('0', 64), updated_at,
+    'liver', 0.9, 'suggested'
+from sample s where s.sample_id like 's%';
+update release set status = 'retired', retired_at = now();
+with run as (
+    insert into training_run (field, preset, seed, host, status, finished_at)
+    values ('tissue', 'default', 2, 'here', 'succeeded', now()) returning run_id
+)
+insert into release (field, run_id, status, classes, features, promoted_at)
+select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from run;
+"""
+
+
+def answer_anew(database, release: int) -> None:
+    """Answer everything pending as a daemon does, in small batches."""
+    with database.connect(user="annotator_daemon") as conn:
+        work.queue_pending(conn, "tissue", release)
+        run_id = predictions.start_annotation_run(conn, "w", "here")
+        while claimed := work.claim(conn, "w", "tissue", release, 7, 60):
+            answers = [
+                SamplePrediction(
+                    sample_id=item.sample_id,
+                    dataset_id=item.dataset_id,
+                    field="tissue",
+                    input_hash="1" * 64,
+                    sample_updated_at=item.sample_updated_at,
+                    value="lung",
+                    lineage=("lung",),
+                    confidence=0.9,
+                    status="suggested",
+                    reason=None,
+                    novelty=0.1,
+                    models={},
+                    top_features=(),
+                )
+                for item in claimed
+            ]
+            predictions.write_batch(conn, "w", release, run_id, answers, [])
+            refresh_queue(conn)
+
+
+def test_a_hundred_decisions_while_all_is_answered_anew_lose_nothing(
+    database, connection, reviewable
+) -> None:
+    connection.execute(_HUNDRED)
+    release = one(connection, "select release_id from release where status = 'live'")
     connection.commit()
 
-    def decide(part: list[int]) -> int:
-        won = 0
+    def decide(samples: list[str]) -> list[str]:
+        told = []
         with database.connect(user="annotator_curator", autocommit=True) as conn:
-            for prediction in part:
-                conn.execute("select accept_suggestion(%s)", (prediction,))
-                won += 1
-        return won
+            for sample in samples:
+                while True:
+                    prediction = one(
+                        conn, "select prediction_id from suggestion where sample_id = %s", sample
+                    )
+                    try:
+                        conn.execute("select accept_suggestion(%s)", (prediction,))
+                        break
+                    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+                        told.append(str(error))
+        return told
 
-    with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(decide, [ids[place::4] for place in range(4)])) == 100
-    assert one(connection, "select count(*) from review") == 100
+    samples = [f"s{number}" for number in range(1, 101)]
+    with ThreadPoolExecutor(5) as pool:
+        daemon = pool.submit(answer_anew, database, release)
+        told = sum(pool.map(decide, [samples[place::4] for place in range(4)]), [])
+        daemon.result()
+    assert all("is stale" in message for message in told)
+    # Each decision stands, is of the answer that is current, and is in the log.
+    query = (
+        "select count(*), count(*) filter (where p.is_current and p.value = r.value)"
+        " from review r join prediction p using (prediction_id)"
+    )
+    assert one(connection, query) == (100, 100)
+    assert one(connection, "select count(*) from event where kind = 'review'") == 100
+    query = "select count(*) from effective_annotation where origin = 'review'"
+    assert one(connection, query) == 100
+    assert one(connection, "select count(*) from work") == 0
     connection.commit()
     refresh_queue(connection)
     query = "select sample_id, dataset_open from review_queue where dataset_id = 'D1' order by 1"
