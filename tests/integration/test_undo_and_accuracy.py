@@ -222,7 +222,8 @@ def test_a_hundred_decisions_while_all_is_answered_anew_lose_nothing(
     samples = [f"s{number}" for number in range(1, 101)]
     with ThreadPoolExecutor(5) as pool:
         daemon = pool.submit(answer_anew, database, release)
-        told = sum(pool.map(decide, [samples[place::4] for place in range(4)]), [])
+        parts = [samples[place::4] for place in range(4)]
+        told = [message for part in pool.map(decide, parts) for message in part]
         daemon.result()
     assert all("is stale" in message for message in told)
     # Each decision stands, is of the answer that is current, and is in the log.
