@@ -141,6 +141,7 @@ def test_the_story_of_a_sample(curator, connection, reviewable) -> None:
 
 
 def test_one_click_datasets_come_first_then_what_tells_most(connection, reviewable) -> None:
+    assert refresh_queue(connection) == 2
     query = "select sample_id, one_click from review_queue"
     assert connection.execute(query).fetchall() == [("a", True), ("b", True), ("c", False)]
     connection.execute("update prediction set confidence = 0.5 where sample_id = 'b'")
