@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator.domain import GateVerdict, SamplePrediction
-from annotator.jobs.retrain import _with_live_accuracy
+from annotator.jobs.candidate import with_live_accuracy
 from annotator.store import predictions, work
 from annotator.store.live_accuracy import LiveAccuracy, live_accuracy_of
 from annotator.store.review_queue import look_after_queue, refresh_queue
@@ -86,8 +86,8 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
 def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candidate() -> None:
     for promoted in (True, False):
         verdict = GateVerdict(promoted, ("One.",), {"accuracy": 0.5})
-        assert _with_live_accuracy(verdict, None) == verdict
-        told = _with_live_accuracy(verdict, LiveAccuracy(3, 50, 48, 0.865, 0.989))
+        assert with_live_accuracy(verdict, None) == verdict
+        told = with_live_accuracy(verdict, LiveAccuracy(3, 50, 48, 0.865, 0.989))
         assert (told.promoted, told.figures, told.reasons[0]) == (promoted, verdict.figures, "One.")
         assert told.reasons[1] == (
             "In use, 48 of the 50 suggestions of live release 3 that got a label later were right"
