@@ -23,6 +23,7 @@ from annotator.jobs.explain_text import explanation_figure, explanation_text, fi
 from annotator.jobs.explanations import explanation_options
 from annotator.jobs.live_models import LiveModels
 from annotator.jobs.retrain import RetrainOutcome, retrain
+from annotator.learn.folds import take_profiles
 from annotator.learn.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.connection import Database
@@ -352,6 +353,23 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
     assert figure.svg.startswith("<svg")
     assert found.classes[-1] in figure.svg
     assert figure_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
+
+
+def test_a_class_is_explained_by_its_most_probable_term(trained):
+    sample = missing("tissue")[2]
+    found = explain_sample(trained.database, trained.settings, sample, "tissue", 1)
+    with trained.database.connect() as connection:
+        live = LiveModels().load(connection, live_release(connection, "tissue"))
+    model, row = live.model, ATLAS.profiles.sample_ids.tolist().index(sample)
+    inputs = model.inputs(take_profiles(ATLAS.profiles, np.array([row])))
+    said = np.mean(
+        [model.models[kind].predict(inputs)[0] for kind in ("network", "linear")], axis=0
+    )
+    for place, name in enumerate(found.classes):
+        terms = np.flatnonzero(np.array(model.class_of_leaf) == model.classes.index(name))
+        best = terms[said[terms].argmax()]
+        expected = model.linear.contributions(inputs, np.array([best]))[0]
+        np.testing.assert_allclose(found.kinds["linear"].scores[place], expected, rtol=1e-6)
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(trained):
