@@ -302,7 +302,7 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     from annotator.jobs.status import read_status, status_lines
 
     with _database(settings) as database:
-        report = read_status(database, settings)
+        report = read_status(database, settings, with_figures=as_json)
     click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
     if not report.daemon_here if daemon else report.problems:
         raise SystemExit(1)

@@ -38,7 +38,7 @@ from annotator.learn.prediction_sets import dataset_quantile
 from annotator.learn.suspects import suspect_labels
 from annotator.learn.trust import curves, fit_trust
 from annotator.learn.versions import library_versions
-from annotator.logs import silent
+from annotator.logs import log_context, silent
 from annotator.store import registry, runs
 from annotator.store.service import advisory_lock, record_event
 from annotator.store.validation import held_out_of
@@ -163,6 +163,21 @@ def _retrain_alone(
             )
             runs.finish_run(connection, run, "skipped", reason)
             return RetrainOutcome(field, "skipped", (reason,))
+    with log_context(field=field, run=run):
+        return _run(database, settings, preset, run, read, ontology, progress)
+
+
+def _run(
+    database: Database,
+    settings: Settings,
+    preset: Preset,
+    run: int,
+    read: ReadCohort,
+    ontology: Ontology,
+    progress: Progress,
+) -> RetrainOutcome:
+    """Carry a training run through to its end, and write down how it ended."""
+    field = read.cohort.field
     try:
         candidate = _make_candidate(database, settings, preset, read, ontology, progress)
         return _save(database, settings, run, read, candidate)
@@ -348,6 +363,10 @@ def _save(
         registry.retire_artefacts(connection, settings.keep_releases)
     status = "promoted" if candidate.verdict.promoted else "rejected"
     logger.info(
-        "%s release %d of %s", status, release_id, cohort.field, extra={"reasons": list(reasons)}
+        "%s release %d of %s",
+        status,
+        release_id,
+        cohort.field,
+        extra={"release": release_id, "reasons": list(reasons)},
     )
     return RetrainOutcome(cohort.field, status, reasons, release_id, candidate.metrics)
