@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import LeaseLostError, RetryableError
+from annotator.jobs.sound_release import sound_release
 from annotator.logs import log_context, silent
 from annotator.store.connection import lost
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
@@ -93,9 +94,9 @@ def annotate(
     Raises
     ------
     ArtefactError
-        A live release is damaged; nothing is written for its field. This, and
-        whatever else goes wrong with one field, is raised when the other fields
-        are done.
+        A live release is damaged and no earlier one is sound; nothing is written for
+        its field. This, and whatever else goes wrong with one field, is raised when
+        the other fields are done.
     DatabaseUnavailableError
         The connection was lost. Claims run out by themselves.
     """
@@ -120,11 +121,7 @@ def annotate(
                 if not waiting[release.field]:
                     continue
                 try:
-                    with log_context(
-                        field=release.field,
-                        release=release.release_id,
-                        annotation_run=annotation_run,
-                    ):
+                    with log_context(field=release.field, annotation_run=annotation_run):
                         _annotate_field(work, release, stop, count)
                 except Exception as error:
                     if lost(error) or isinstance(error, RetryableError):
@@ -181,7 +178,10 @@ def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> d
 def _annotate_field(
     work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
 ) -> None:
-    work.models.load(work.connection, release)  # a damaged release claims nothing
+    sound = sound_release(work.connection, work.models, release)  # damaged ones claim nothing
+    if sound != release:
+        queue_pending(work.connection, sound.field, sound.release_id)
+        release = sound
     for number in itertools.count(1):
         if stop():
             return
@@ -197,7 +197,7 @@ def _annotate_field(
         if not claimed:
             return
         batch = f"{work.annotation_run}-{release.field}-{number}"
-        with log_context(batch=batch):
+        with log_context(release=release.release_id, batch=batch):
             predicted, quarantined = _annotate_batch(work, release, claimed, batch)
             count.add(release.field, predicted, quarantined)
             if predicted or quarantined:
