@@ -49,6 +49,8 @@ def test_the_clock_of_a_process_can_be_wrong(wrong_clock):
 
 
 def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(trained, wrong_clock):
+    # TensorFlow's threads wait by the wall clock, and would an hour: nothing is left for them.
+    trained.run("annotate")
     with (
         running_server(trained.home) as conninfo,  # whose clock is right
         psycopg.connect(conninfo, autocommit=True) as connection,
@@ -80,7 +82,11 @@ def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(trained, wrong
         finally:
             for one in daemons:
                 one.send_signal(signal.SIGTERM)
-            logs = [one.communicate(timeout=60)[1] for one in daemons]
+            try:
+                logs = [one.communicate(timeout=60)[1] for one in daemons]
+            finally:
+                for one in daemons:
+                    one.kill()
         assert ended == ("exit code 0",), logs
         ticks = connection.execute(
             "select due_at from annotator.tick where worker <> 'long gone'"
