@@ -322,7 +322,10 @@ def run_tampering(database: Database, settings: Settings, times: int = 1000) -> 
             outcomes.append(outcome)
         outcomes.append(
             Outcome(
-                "planted code that ran", len(code) * few, len(code) * few * (not canary.exists())
+                "planted code",
+                len(code) * few,
+                len(code) * few * (not canary.exists()),
+                "never ran",
             )
         )
     return outcomes
