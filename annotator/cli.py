@@ -362,9 +362,27 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     from annotator.jobs.status import read_status, status_lines
 
     with _database(settings) as database:
-        report = read_status(database, settings)
+        report = read_status(database, settings, with_figures=as_json)
     click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
     if not report.daemon_here if daemon else report.problems:
+        raise SystemExit(1)
+
+
+@command_line.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@click.option("--quick", is_flag=True, help="Check the digests of models without loading them.")
+@click.pass_obj
+def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
+    """Check the set-up, and say how to mend what is wrong."""
+    from dataclasses import asdict
+
+    from annotator.jobs.doctor.examine import examine, report_lines
+    from annotator.jobs.doctor.findings import WRONG
+
+    findings = examine(settings, quick=quick)
+    content = {"findings": [asdict(finding) for finding in findings]}
+    click.echo(json.dumps(content, default=str) if as_json else report_lines(findings))
+    if any(finding.level == WRONG for finding in findings):
         raise SystemExit(1)
 
 

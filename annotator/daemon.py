@@ -25,7 +25,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from annotator import __version__
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
-from annotator.jobs.annotate import annotate
+from annotator.jobs.annotate import BatchDone, annotate
 from annotator.jobs.status import NEEDS_A_PERSON
 from annotator.jobs.worker import worker_name
 from annotator.store import service
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from annotator.jobs.metrics import Metrics
     from annotator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Daemon:
         self.doing = "idle"
         self.troubles: dict[str, str] = {}
         self._models: object | None = None
+        self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
 
     def run(self) -> None:
@@ -94,11 +96,13 @@ class Daemon:
         Raises
         ------
         NeedsPersonError
-            The database is not at the schema that this version needs.
+            The database is not at the schema that this version needs, or figures
+            cannot be served where they should be.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._wait_for_database()
+        self._serve_figures()
         scheduler = BackgroundScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -127,6 +131,8 @@ class Daemon:
         self.stopping.wait()
         logger.info("stopping: the batch in hand is finished first")
         scheduler.shutdown(wait=True)
+        if self._metrics is not None:
+            self._metrics.stop()
         self._say_goodbye()
         logger.info("stopped")
 
@@ -170,6 +176,27 @@ class Daemon:
                 logger.warning("%s; trying again", error)
                 self.stopping.wait(min(5, self.settings.poll_seconds))
 
+    def _serve_figures(self) -> None:
+        if self.settings.metrics_port == 0:
+            return
+        from annotator.jobs.metrics import Metrics
+
+        self._metrics = Metrics(self.database, self.settings)
+        self._metrics.start()
+
+    def _batch_done(self, batch: BatchDone) -> None:
+        seconds = round(batch.seconds, 3)
+        logger.info(
+            "wrote a batch",
+            extra={
+                "predicted": batch.predicted,
+                "quarantined": batch.quarantined,
+                "seconds": seconds,
+            },
+        )
+        if self._metrics is not None:
+            self._metrics.batch_done(batch.field, batch.seconds)
+
     def poll(self) -> None:
         """Annotate what is pending."""
         from annotator.jobs.live_models import LiveModels
@@ -184,6 +211,7 @@ class Daemon:
             worker=self.worker,
             models=self._models,
             stop=self.stopping.is_set,
+            batch_done=self._batch_done,
         )
         self.doing = "idle"
         for field in sorted({*summary.predicted, *summary.quarantined}):

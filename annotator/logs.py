@@ -7,16 +7,43 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=_NOTHING)
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+
+
+@contextmanager
+def log_context(**keys: object) -> Iterator[None]:
+    """Have every log line of the block carry these keys, besides those of blocks around it.
+
+    Parameters
+    ----------
+    keys
+        ``run`` (of training), ``annotation_run``, ``release``, ``batch`` and ``field`` are
+        those by which lines are found again in the database. Keys of a line itself win.
+    """
+    token = _context.set({**_context.get(), **keys})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def _add_context(record: logging.LogRecord) -> bool:
+    for key, value in _context.get().items():
+        record.__dict__.setdefault(key, value)
+    return True
 
 
 class _TextFormatter(logging.Formatter):
@@ -55,6 +82,7 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
         Lowest level that is shown.
     """
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_add_context)
     if log_format == "json":
         handler.setFormatter(_JsonFormatter())
     else:

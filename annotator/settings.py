@@ -179,6 +179,16 @@ class Settings:
     poll_seconds: int = _setting(60, "how often the daemon looks for samples", _positive, "> 0")
     heartbeat_seconds: int = _setting(10, "how often the daemon says it lives", _positive, "> 0")
     retrain_cron: str = _setting("0 2 * * *", "when the daemon retrains, cron in UTC")
+    metrics_port: int = _setting(
+        0,
+        "port on which the daemon serves figures to Prometheus; 0 for none",
+        lambda v: 0 <= v <= 65535,
+        "between 0 and 65535",
+    )
+    metrics_host: str = _setting("127.0.0.1", "address that the figures are served on")
+    drift_days: int = _setting(
+        30, "days within which samples came or changed that drift is measured on", _positive, "> 0"
+    )
     log_format: str = _setting(
         "text", "log lines as text or json", lambda v: v in ("text", "json"), "text or json"
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import LeaseLostError, RetryableError
-from annotator.logs import silent
+from annotator.jobs.sound_release import sound_release
+from annotator.logs import log_context, silent
 from annotator.store.connection import lost
 from annotator.store.predictions import finish_annotation_run, start_annotation_run, write_batch
 from annotator.store.registry import LiveRelease, live_releases
@@ -44,6 +47,20 @@ class AnnotateSummary:
     quarantined: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch that was written, and the seconds from its claim to its commit."""
+
+    field: str
+    predicted: int
+    quarantined: int
+    seconds: float
+
+
+def _unheard(batch: BatchDone) -> None:
+    """Do nothing with it."""
+
+
 def annotate(
     database: Database,
     settings: Settings,
@@ -52,6 +69,7 @@ def annotate(
     models: LiveModels | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = silent,
+    batch_done: Callable[[BatchDone], None] = _unheard,
 ) -> AnnotateSummary:
     """Annotate every pending sample of every field that has a live release.
 
@@ -71,13 +89,15 @@ def annotate(
         Asked between batches; true ends the pass early.
     progress
         Told how many samples are done and how many were waiting.
+    batch_done
+        Told of every batch that was written, within the log context of the batch.
 
     Raises
     ------
     ArtefactError
-        A live release is damaged; nothing is written for its field. This, and
-        whatever else goes wrong with one field, is raised when the other fields
-        are done.
+        A live release is damaged and no earlier one is sound; nothing is written for
+        its field. This, and whatever else goes wrong with one field, is raised when
+        the other fields are done.
     DatabaseUnavailableError
         The connection was lost. Claims run out by themselves.
     """
@@ -95,7 +115,7 @@ def annotate(
         models = LiveModels() if models is None else models
         models.keep_only(releases)
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())
-        work = _Pass(connection, settings, models, worker, annotation_run)
+        work = _Pass(connection, settings, models, worker, annotation_run, batch_done)
         count = _Count(sum(waiting.values()), progress)
         failed: list[Exception] = []
         try:
@@ -103,7 +123,8 @@ def annotate(
                 if not waiting[release.field]:
                     continue
                 try:
-                    _annotate_field(work, release, stop, count)
+                    with log_context(field=release.field, annotation_run=annotation_run):
+                        _annotate_field(work, release, stop, count)
                 except Exception as error:
                     if lost(error) or isinstance(error, RetryableError):
                         raise
@@ -129,6 +150,7 @@ class _Pass:
     models: LiveModels
     worker: str
     annotation_run: int
+    batch_done: Callable[[BatchDone], None]
 
 
 class _Count:
@@ -158,8 +180,14 @@ def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> d
 def _annotate_field(
     work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
 ) -> None:
-    work.models.load(work.connection, release)  # a damaged release claims nothing
-    while not stop():
+    sound = sound_release(work.connection, work.models, release)  # damaged ones claim nothing
+    if sound != release:
+        queue_pending(work.connection, sound.field, sound.release_id)
+        release = sound
+    for number in itertools.count(1):
+        if stop():
+            return
+        started = time.perf_counter()
         claimed = claim(
             work.connection,
             work.worker,
@@ -170,11 +198,17 @@ def _annotate_field(
         )
         if not claimed:
             return
-        count.add(release.field, *_annotate_batch(work, release, claimed))
+        batch = f"{work.annotation_run}-{release.field}-{number}"
+        with log_context(release=release.release_id, batch=batch):
+            predicted, quarantined = _annotate_batch(work, release, claimed, batch)
+            count.add(release.field, predicted, quarantined)
+            if predicted or quarantined:
+                seconds = time.perf_counter() - started
+                work.batch_done(BatchDone(release.field, predicted, quarantined, seconds))
 
 
 def _annotate_batch(
-    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample]
+    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], batch: str
 ) -> tuple[int, int]:
     """Predict and write one batch; return how many were predicted and quarantined."""
     from annotator.jobs.predict import predict_samples
@@ -193,19 +227,10 @@ def _annotate_batch(
             work.annotation_run,
             predictions,
             quarantined,
+            batch=batch,
         )
     except LeaseLostError as error:
-        logger.warning("a batch was given up: %s", error, extra={"release": release.release_id})
+        logger.warning("a batch was given up: %s", error)
         return 0, 0
     refresh_queue(connection)
-    logger.debug(
-        "wrote a batch",
-        extra={
-            "field": release.field,
-            "release": release.release_id,
-            "annotation_run": work.annotation_run,
-            "predicted": len(predictions),
-            "quarantined": len(quarantined),
-        },
-    )
     return len(predictions), len(quarantined)

@@ -18,7 +18,7 @@ from annotator.learn.options import Preset, configuration
 from annotator.learn.suspects import suspect_labels
 from annotator.learn.trust import curves
 from annotator.learn.versions import library_versions
-from annotator.logs import silent
+from annotator.logs import log_context, silent
 from annotator.store import registry, runs
 from annotator.store.service import advisory_lock, record_event
 
@@ -130,6 +130,22 @@ def _retrain_alone(
             )
             runs.finish_run(connection, run, "skipped", reason)
             return RetrainOutcome(field, "skipped", (reason,))
+    with log_context(field=field, run=run):
+        return _run(database, settings, preset, run, read, ontology, explained, progress)
+
+
+def _run(
+    database: Database,
+    settings: Settings,
+    preset: Preset,
+    run: int,
+    read: ReadCohort,
+    ontology: Ontology,
+    explained: ExplanationOptions,
+    progress: Progress,
+) -> RetrainOutcome:
+    """Carry a training run through to its end, and write down how it ended."""
+    field = read.cohort.field
     try:
         candidate = make_candidate(
             database, settings, preset, read.cohort, ontology, explained, progress
@@ -233,7 +249,11 @@ def _save(
         registry.retire_artefacts(connection, settings.keep_releases)
     status = "promoted" if candidate.verdict.promoted else "rejected"
     logger.info(
-        "%s release %d of %s", status, release_id, cohort.field, extra={"reasons": list(reasons)}
+        "%s release %d of %s",
+        status,
+        release_id,
+        cohort.field,
+        extra={"release": release_id, "reasons": list(reasons)},
     )
     shown = candidate.metrics[candidate.validation.scheme]
     return RetrainOutcome(cohort.field, status, reasons, release_id, shown)

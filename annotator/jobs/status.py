@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.store.figures import Figures, read_figures
 from annotator.store.schema import check_schema
 from annotator.store.service import StatusSnapshot, snapshot
 
@@ -34,12 +35,15 @@ class StatusReport:
         Whether a daemon of this host is alive and not in need of a person.
     retrain_cron
         When daemons with these settings retrain.
+    figures
+        What Prometheus is shown, where it was asked for.
     """
 
     snapshot: StatusSnapshot
     problems: tuple[str, ...]
     daemon_here: bool
     retrain_cron: str
+    figures: Figures | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -47,11 +51,21 @@ class StatusReport:
             "problems": list(self.problems),
             "daemon_here": self.daemon_here,
             "retrain_cron": self.retrain_cron,
+            "figures": None if self.figures is None else asdict(self.figures),
         }
 
 
-def read_status(database: Database, settings: Settings) -> StatusReport:
+def read_status(
+    database: Database, settings: Settings, *, with_figures: bool = False
+) -> StatusReport:
     """Read the state.
+
+    Parameters
+    ----------
+    database, settings
+        Where, and how often daemons there beat.
+    with_figures
+        Whether to read what Prometheus is shown, too.
 
     Raises
     ------
@@ -62,7 +76,13 @@ def read_status(database: Database, settings: Settings) -> StatusReport:
     """
     with database.connect() as connection:
         check_schema(connection)
-        found = snapshot(connection, MISSED_BEATS * settings.heartbeat_seconds)
+        alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
+        found = snapshot(connection, alive_seconds)
+        figures = (
+            read_figures(connection, drift_days=settings.drift_days, alive_seconds=alive_seconds)
+            if with_figures
+            else None
+        )
     problems = [
         f"the last retraining of {field.field} failed: {field.last_run_reason}"
         for field in found.fields
@@ -77,7 +97,7 @@ def read_status(database: Database, settings: Settings) -> StatusReport:
         daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
         for daemon in found.daemons
     )
-    return StatusReport(found, tuple(problems), here, settings.retrain_cron)
+    return StatusReport(found, tuple(problems), here, settings.retrain_cron, figures)
 
 
 def _when(moment: datetime | None) -> str:

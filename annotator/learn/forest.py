@@ -14,6 +14,7 @@ trees are grown one by one and put together to a ``RandomForestClassifier``.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # The only type beyond skops' own list that a stored forest may hold.
 TRUSTED = ("sklearn.tree._tree.Tree",)
 LARGEST_UNPACKED = 4 * 1024**3
+# Nothing is ever unpacked to a disk; a name that would lead elsewhere is refused all the same.
+_PLAIN_NAME = re.compile(r"\w+\.(json|npy|npz|bin)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,11 @@ def _read(content: bytes) -> dict[str, Any]:
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        unpacked = sum(entry.file_size for entry in entries)
+        odd = [entry.filename for entry in entries if not _PLAIN_NAME.fullmatch(entry.filename)]
+        if odd:
+            raise ArtefactError(f"forest: has an entry {odd[0]!r}, which no forest has")
         if unpacked > LARGEST_UNPACKED:
             raise ArtefactError(f"forest: {unpacked} bytes unpacked, more than allowed")
         untrusted = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED)

@@ -12,7 +12,7 @@ from annotator.store.plain_json import dumps
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -114,6 +114,8 @@ def write_batch(
     annotation_run_id: int,
     predictions: Sequence[SamplePrediction],
     quarantined: Sequence[QuarantinedSample],
+    *,
+    batch: str | None = None,
 ) -> None:
     """Write the results of claimed samples and end the claim, in one transaction.
 
@@ -134,6 +136,8 @@ def write_batch(
         From :func:`start_annotation_run`.
     predictions, quarantined
         Results, all of the field of the release, no sample twice.
+    batch
+        What log lines call the batch; its event says so, too.
 
     Raises
     ------
@@ -163,7 +167,8 @@ def write_batch(
             "delete from annotator.work where field = %(field)s and sample_id = any (%(samples)s)",
             names,
         )
-        _count(conn, worker, release_id, annotation_run_id, field, predictions, quarantined)
+        named = {"worker": worker} if batch is None else {"worker": worker, "batch": batch}
+        _count(conn, named, release_id, annotation_run_id, field, predictions, quarantined)
 
 
 def _live_field(conn: psycopg.Connection, release_id: int) -> str:
@@ -303,7 +308,7 @@ def _write_quarantine(
 
 def _count(
     conn: psycopg.Connection,
-    worker: str,
+    named: Mapping[str, str],
     release_id: int,
     annotation_run_id: int,
     field: str,
@@ -318,7 +323,7 @@ def _count(
         (len(predictions), len(quarantined), annotation_run_id),
     )
     detail = {
-        "worker": worker,
+        **named,
         "release_id": release_id,
         "annotation_run_id": annotation_run_id,
         "suggested": sum(p.status == "suggested" for p in predictions),

@@ -16,6 +16,7 @@ from annotator.domain import Artefact, Curve, HeldOutPredictions, LabelSuspicion
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
 from annotator.store.explanations import copy_explanations
+from annotator.store.release_files import check_written_down, write_down_files
 from annotator.store.runs import insert_metrics, require_running
 from annotator.store.transactions import committed
 from annotator.store.validation import copy_held_out, copy_suspicions, insert_curves
@@ -34,7 +35,7 @@ MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class LiveRelease:
-    """The release that answers for a field."""
+    """A release that answers for a field, or did."""
 
     release_id: int
     field: str
@@ -47,14 +48,14 @@ class LiveRelease:
     promoted_at: datetime
 
 
-_LIVE = """
+_RELEASE = """
 select r.release_id, r.field, r.run_id, t.preset, r.classes, r.features,
        c.hash, t.configuration_hash, r.promoted_at
 from annotator.release r
 join annotator.training_run t using (run_id)
 left join annotator.cohort c using (cohort_id)
-where r.status = 'live'
 """
+_LIVE = f"{_RELEASE} where r.status = 'live'"
 
 
 def save_candidate(
@@ -144,6 +145,7 @@ def save_candidate(
                     artefact.content,
                 ),
             )
+        write_down_files(conn, release_id, field, artefacts)
         copy_held_out(conn, run_id, held_out)
         for scheme, figures in metrics.items():
             insert_metrics(conn, run_id, scheme, figures)
@@ -280,8 +282,23 @@ def live_releases(conn: psycopg.Connection) -> tuple[LiveRelease, ...]:
     return tuple(_live(row) for row in rows)
 
 
+def earlier_releases(conn: psycopg.Connection, field: str) -> tuple[LiveRelease, ...]:
+    """Return what was live of a field before and still has its files, the last one first."""
+    with conn.transaction():
+        rows = conn.execute(
+            f"{_RELEASE} where r.field = %s and r.status = 'retired'"
+            " and exists (select from annotator.artefact a where a.release_id = r.release_id)"
+            " order by r.retired_at desc, r.release_id desc",
+            (field,),
+        ).fetchall()
+    return tuple(_live(row) for row in rows)
+
+
 def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact, ...]:
     """Read the files of a release, none before all are what they were when stored.
+
+    The digest beside a file tells of damage; the event log, which nobody can change,
+    tells of files that were put in another's place together with their digests.
 
     Parameters
     ----------
@@ -298,8 +315,8 @@ def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact,
     Raises
     ------
     ArtefactError
-        The release has no files, or one has another size or SHA-256 than it
-        was stored with. Nothing was parsed.
+        The release has no files, one has another size or SHA-256 than it was stored
+        with, or they are not those that the event log names. Nothing was parsed.
     """
     with conn.transaction(), conn.cursor(binary=True) as cursor:
         rows = cursor.execute(
@@ -317,6 +334,7 @@ def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact,
                 f" ({len(content)} of {size} bytes, SHA-256 checked); restore it or retrain"
             )
         found.append(Artefact(name, media_type, bytes(content)))
+    check_written_down(conn, release_id, {row[0]: row[2] for row in rows})
     return tuple(found)
 
 

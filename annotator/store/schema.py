@@ -223,6 +223,17 @@ def _check_server(connection: psycopg.Connection) -> None:
         raise NeedsPersonError(f"the database is encoded in {row[0]}; make one with encoding UTF8")
 
 
+def check_mirror(connection: psycopg.Connection) -> None:
+    """Make sure that every relation and column of schema ``atlas`` is there and fits.
+
+    Raises
+    ------
+    SchemaError
+        One is missing, or of another type; the message names them.
+    """
+    _check_mirror(connection, complete=True)
+
+
 def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
     """Refuse an atlas of which only parts are there.
 

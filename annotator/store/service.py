@@ -330,6 +330,12 @@ limit 5
 """
 
 
+def living_daemons(conn: psycopg.Connection, alive_seconds: float) -> tuple[DaemonStatus, ...]:
+    """Return the daemons that were heard of so recently, by the database's clock."""
+    rows = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
+    return tuple(DaemonStatus(*row) for row in rows)
+
+
 def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
     """Add how many samples wait to a row of the statement."""
     field, release_id, leased = row[0], row[1], row[8]
@@ -359,7 +365,7 @@ def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSna
         ).fetchone()
         assert totals is not None
         rows = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
-        daemons = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
+        daemons = living_daemons(conn, alive_seconds)
         run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
         failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
         fields = tuple(_field_status(conn, row) for row in rows)
@@ -367,7 +373,7 @@ def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSna
         samples=totals[0],
         datasets=totals[1],
         fields=fields,
-        daemons=tuple(DaemonStatus(*row) for row in daemons),
+        daemons=daemons,
         last_annotation_run=None if run is None else AnnotationRunStatus(*run),
         failures=tuple(EventRecord(*row) for row in failures),
     )

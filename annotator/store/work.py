@@ -61,6 +61,19 @@ _COMPARE_BY_HASH = "set local enable_nestloop = off"
 
 _COUNT_PENDING = f"with {_PENDING} select count(*) from pending"  # noqa: S608 constant text
 
+# A sample that is not queued yet waits since it came or since the release is live.
+_PENDING_AND_OLDEST = f"""
+with {_PENDING}
+select
+    count(*),
+    extract(epoch from clock_timestamp() - min(
+        coalesce(w.queued_at, greatest(s.updated_at, live.promoted_at))
+    ))::float8
+from pending s
+join annotator.release live on live.release_id = %(release_id)s
+left join annotator.work w on w.sample_id = s.sample_id and w.field = %(field)s
+"""  # noqa: S608 constant text
+
 _REMOVE = f"""
 with {_PENDING}, settled as (
     select w.sample_id
@@ -205,6 +218,27 @@ def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
         row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def pending_and_oldest(
+    conn: psycopg.Connection, field: str, release_id: int
+) -> tuple[int, float | None]:
+    """Count what :func:`count_pending` counts, and say how long the first has waited.
+
+    Returns
+    -------
+    tuple
+        Samples, and seconds by the database's clock since the first of them was queued;
+        one that is not queued yet counts since it came or since the release is live.
+        ``None`` where none waits.
+    """
+    with conn.transaction():
+        conn.execute(_COMPARE_BY_HASH)
+        row = conn.execute(
+            _PENDING_AND_OLDEST, {"field": field, "release_id": release_id}
+        ).fetchone()
+    assert row is not None
+    return int(row[0]), None if row[1] is None else max(0.0, float(row[1]))
 
 
 def claim(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -150,3 +152,12 @@ def test_a_tree_that_points_outside_of_itself_is_refused(part, value) -> None:
     tree.__setstate__(state)
     with pytest.raises(ArtefactError, match="tree is damaged"):
         ForestModel.from_bytes(model.to_bytes(), 20, 3, TINY)
+
+
+@pytest.mark.parametrize("name", ["../escaped.json", "/etc/x.json", "a/b.npy", "..\\x.npy", "x.py"])
+def test_an_archive_whose_entries_lead_elsewhere_is_refused(name) -> None:
+    content = io.BytesIO(fit().to_bytes())
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr(name, b"{}")
+    with pytest.raises(ArtefactError, match="which no forest has"):
+        ForestModel.from_bytes(content.getvalue(), 20, 3, TINY)

@@ -1,0 +1,255 @@
+"""Figures for Prometheus, over HTTP.
+
+What a scrape shows of the work comes from the database, so any daemon answers
+alike; only the time that batches take and the process's own memory, processor
+time and files are those of the daemon that is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from annotator import __version__
+from annotator.errors import AnnotatorError, NeedsPersonError
+from annotator.jobs.status import MISSED_BEATS
+from annotator.store.connection import translating
+from annotator.store.figures import Figures, read_figures
+from annotator.store.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.simple_server import WSGIServer
+
+    from annotator.settings import Settings
+    from annotator.store.connection import Database
+    from annotator.store.figures import FieldFigures
+
+logger = logging.getLogger(__name__)
+
+KEEP_SECONDS = 5.0
+"""How long figures are shown again before the database is asked anew."""
+
+STATEMENT_SECONDS = 20
+"""After which a scrape gives up on a statement."""
+
+BATCH_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    """A figure of each field: its metric, and where to find it."""
+
+    name: str
+    meaning: str
+    value: Callable[[FieldFigures], float | None]
+
+
+_OF_FIELDS = (
+    _Gauge("annotator_pending_samples", "Samples that wait for an answer.", lambda f: f.pending),
+    _Gauge(
+        "annotator_oldest_pending_seconds",
+        "How long the first of the waiting samples has waited; 0 where none waits.",
+        lambda f: f.oldest_pending_seconds or 0,
+    ),
+    _Gauge("annotator_annotated_samples", "Samples with a suggestion.", lambda f: f.annotated),
+    _Gauge("annotator_abstained_samples", "Samples that were left open.", lambda f: f.abstained),
+    _Gauge(
+        "annotator_quarantined_samples",
+        "Samples that cannot be used as they are.",
+        lambda f: f.quarantined,
+    ),
+    _Gauge("annotator_live_release", "Number of the live release.", lambda f: f.release_id),
+    _Gauge(
+        "annotator_live_release_age_seconds",
+        "How long the live release has been live.",
+        lambda f: f.release_age_seconds,
+    ),
+    _Gauge(
+        "annotator_live_release_accuracy",
+        "Accuracy of the live release on held-out datasets.",
+        lambda f: f.release_accuracy,
+    ),
+    _Gauge(
+        "annotator_retrained_age_seconds",
+        "Since the last retraining that did not fail.",
+        lambda f: f.retrained_seconds_ago,
+    ),
+    _Gauge(
+        "annotator_recent_predictions",
+        "Predictions for samples that came or changed lately; drift is measured on them.",
+        lambda f: f.recent,
+    ),
+    _Gauge(
+        "annotator_novelty_drift",
+        "How much less like training recent samples are than held-out ones were, 0 to 1.",
+        lambda f: f.novelty_drift,
+    ),
+    _Gauge(
+        "annotator_label_drift",
+        "How far the predicted shares of classes are from those in training, 0 to 1.",
+        lambda f: f.label_drift,
+    ),
+)
+
+
+def families(figures: Figures | None) -> Iterator[Metric]:
+    """Turn figures into what Prometheus reads.
+
+    Parameters
+    ----------
+    figures
+        ``None`` where the database did not answer: then that alone is said.
+    """
+    up = GaugeMetricFamily("annotator_database_up", "Whether the database answers.")
+    up.add_metric([], 0 if figures is None else 1)
+    yield up
+    build = GaugeMetricFamily("annotator_build", "The version that runs.", labels=["version"])
+    build.add_metric([__version__], 1)
+    yield build
+    fields = () if figures is None else figures.fields
+    for gauge in _OF_FIELDS:
+        family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["field"])
+        for one in fields:
+            value = gauge.value(one)
+            if value is not None:
+                family.add_metric([one.field], value)
+        yield family
+    retrainings = CounterMetricFamily(
+        "annotator_retrainings", "Retrainings by how they ended.", labels=["field", "outcome"]
+    )
+    for one in fields:
+        for outcome, count in one.retrainings.items():
+            retrainings.add_metric([one.field, outcome], count)
+    yield retrainings
+    daemons = GaugeMetricFamily(
+        "annotator_daemons", "Living daemons by what they do.", labels=["state"]
+    )
+    failures = GaugeMetricFamily(
+        "annotator_recent_failures", "Failures in the event log of the last 24 hours."
+    )
+    if figures is not None:
+        for state, count in figures.daemons.items():
+            daemons.add_metric([state], count)
+        failures.add_metric([], figures.recent_failures)
+    yield daemons
+    yield failures
+
+
+class FiguresCollector(Collector):
+    """Reads the figures when asked, at most once in :data:`KEEP_SECONDS`.
+
+    Parameters
+    ----------
+    database, settings
+        Where the figures are read.
+    clock
+        Seconds that only go up.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = replace(database, statement_timeout=STATEMENT_SECONDS)
+        self._settings, self._clock = settings, clock
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._figures: Figures | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        """Name what :meth:`collect` gives, without asking the database."""
+        return families(None)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return every figure of the database, or that it does not answer."""
+        with self._lock:  # scrapes at once share one answer
+            now = self._clock()
+            if self._read_at is None or now - self._read_at >= KEEP_SECONDS:
+                self._figures, self._read_at = self._read(), now
+            return list(families(self._figures))
+
+    def _read(self) -> Figures | None:
+        import psycopg
+
+        try:
+            with translating(), self._database.connect() as connection:
+                check_schema(connection)
+                return read_figures(
+                    connection,
+                    drift_days=self._settings.drift_days,
+                    alive_seconds=MISSED_BEATS * self._settings.heartbeat_seconds,
+                )
+        except (AnnotatorError, psycopg.Error) as error:
+            logger.warning("no figures for Prometheus: %s", error)
+            return None
+
+
+class Metrics:
+    """The figures of one daemon, served while it runs.
+
+    Parameters
+    ----------
+    database, settings
+        Where figures are read; ``metrics_host`` and ``metrics_port``.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._settings = settings
+        self._server: WSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(FiguresCollector(database, settings))
+        self._batch_seconds = Histogram(
+            "annotator_batch_seconds",
+            "Time from a batch's claim to its commit, in this daemon.",
+            ["field"],
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def batch_done(self, field: str, seconds: float) -> None:
+        """Count a batch that was written."""
+        self._batch_seconds.labels(field).observe(seconds)
+
+    def start(self) -> None:
+        """Serve from a thread of its own.
+
+        Raises
+        ------
+        NeedsPersonError
+            The address cannot be had.
+        """
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        try:
+            self._server, self._thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise NeedsPersonError(
+                f"figures cannot be served on {host}, port {port}: {error.strerror or error};"
+                " change metrics_host or metrics_port, or set metrics_port to 0"
+            ) from error
+        logger.info("figures are served", extra={"host": host, "port": port})
+
+    def stop(self) -> None:
+        """Stop serving."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()

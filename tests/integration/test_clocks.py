@@ -1,0 +1,65 @@
+"""Daemons agree through the database's clock, whatever their hosts' say."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
+
+import fault_clocks
+
+from annotator.daemon import RETRAIN, Daemon, last_due
+from annotator.store import service
+
+
+def test_after_any_outage_exactly_one_daemon_retrains_exactly_once(database, settings):
+    outcomes = fault_clocks.run_clocks(database, settings, rounds=12, years=1)
+    assert [outcome.tried for outcome in outcomes[:4]] == [3] * 4
+    nights = outcomes[4:]
+    assert {outcome.tried for outcome in nights} == {365}
+    # The first night of the first day belongs to the day before.
+    assert [outcome for outcome in outcomes if outcome.withstood < outcome.tried] == []
+
+
+def test_a_first_start_does_not_retrain_for_what_was_due_before(database, settings):
+    log = []
+    one = fault_clocks._Counting(database, settings, log)
+    one.catch_up()
+    one.retrain_when_due()
+    assert log == []
+    with database.connect() as connection:
+        due = last_due(one.trigger, service.database_time(connection))
+        ticks = connection.execute("select due_at, outcome from annotator.tick").fetchall()
+    assert ticks == [(due, "before the first start")]
+
+
+def test_a_retraining_that_found_no_database_is_tried_again(database, settings, monkeypatch):
+    """What ended with "try again" leaves its due time open, and others wait their turn."""
+    with database.connect(autocommit=True) as connection:
+        now = service.database_time(connection)
+        service.take_tick(connection, RETRAIN, now - timedelta(days=3), "long gone")
+        service.finish_tick(connection, RETRAIN, now - timedelta(days=3), "exit code 0")
+    codes = iter([4, 0])
+    tried = []
+
+    def retrain(self, due):
+        tried.append(due)
+        return next(codes)
+
+    monkeypatch.setattr(Daemon, "_retrain", retrain)
+    one = Daemon(database, settings)
+    one.catch_up()
+    one.retrain_when_due()  # too soon
+    assert len(tried) == 1
+    with database.connect(autocommit=True) as connection:
+        connection.execute(
+            "update annotator.tick set taken_at = taken_at - make_interval(secs => %s)"
+            " where outcome is null",
+            (2 * service.ABANDONED_AFTER_SECONDS,),
+        )
+    one.retrain_when_due()
+    one.retrain_when_due()
+    assert len(tried) == 2
+    assert len(set(tried)) == 1

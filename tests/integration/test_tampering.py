@@ -1,0 +1,89 @@
+"""Stored models that somebody changed are refused unparsed, and the release before serves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
+
+import fault_tampering
+from fault_atlas import fault_settings, load_atlas, make_releases
+
+from annotator.errors import ArtefactError
+from annotator.jobs.annotate import annotate
+from annotator.jobs.status import read_status, status_lines
+
+
+@pytest.fixture
+def quick(settings):
+    return fault_settings(settings)
+
+
+def test_no_tampering_is_parsed_and_the_release_before_serves(database, quick):
+    outcomes = fault_tampering.run_tampering(database, quick, times=30)
+    assert {outcome.fault for outcome in outcomes} >= {
+        "a flipped bit",
+        "all files of another release",
+        "a pickle",
+        "a Keras Lambda",
+        "a zip that leaves its folder",
+        "a file removed",
+        "planted code",
+    }
+    assert [outcome for outcome in outcomes if outcome.withstood != outcome.tried] == []
+
+
+def test_annotating_goes_on_with_the_release_before_and_the_next_retraining_is_not_skipped(
+    database, quick
+):
+    load_atlas(database)
+    before, live = make_releases(database, quick, "sex", [1, 2])
+    with database.connect() as connection:
+        files = fault_tampering.stored(connection, live)
+        damaged = files | {"model.json": files["model.json"].replace(b"female", b"f3male")}
+        fault_tampering.put(connection, live, damaged, with_digests=False)
+        connection.commit()
+    summary = annotate(database, quick, worker="one")
+    assert summary.predicted["sex"] > 0
+    with database.connect() as connection:
+        answered = connection.execute("select distinct release_id from annotator.prediction")
+        assert answered.fetchall() == [(before,)]
+        statuses = dict(
+            connection.execute("select release_id, status::text from annotator.release").fetchall()
+        )
+        work = connection.execute("select count(*) from annotator.work").fetchone()
+    assert statuses == {before: "live", live: "rejected"}
+    assert work == (0,)
+    report = read_status(database, quick)
+    assert any("damaged" in problem for problem in report.problems)
+    assert f"release {before} serves again" in status_lines(report)
+
+    again = make_releases(database, quick, "sex", [2])  # not "nothing changed"
+    assert again[0] > live
+    with database.connect() as connection:
+        assert fault_tampering.refused(connection, live)
+        assert not fault_tampering.refused(connection, again[0])
+
+
+def test_without_a_sound_release_nothing_is_answered_and_it_is_said_once(database, quick):
+    load_atlas(database)
+    (live,) = make_releases(database, quick, "sex", [1])
+    with database.connect() as connection:
+        files = fault_tampering.stored(connection, live)
+        broken = files | {"model.json": files["model.json"] + b" "}
+        fault_tampering.put(connection, live, broken, with_digests=True)
+        connection.commit()
+    for worker in ("one", "two"):
+        with pytest.raises(ArtefactError, match="event log"):
+            annotate(database, quick, worker=worker)
+    with database.connect() as connection:
+        counts = connection.execute(
+            "select (select count(*) from annotator.prediction),"
+            " (select count(*) from annotator.event where kind = 'failure'),"
+            " (select count(*) from annotator.release where status = 'live'),"
+            " (select count(*) from annotator.work where leased_by is not null)"
+        ).fetchone()
+    assert counts == (0, 1, 1, 0)

@@ -1,0 +1,64 @@
+"""Log lines carry the ids under which the database knows what they are about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+
+import pytest
+
+from annotator.logs import configure_logging, log_context
+
+
+@pytest.fixture
+def logger():
+    logger = logging.getLogger("annotator")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield logger
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+def lines(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_json_lines_carry_the_ids_of_every_block_around_them(logger, capsys):
+    configure_logging("json")
+    with log_context(run=7, field="sex"):
+        with log_context(batch="3-sex-1", field="tissue"):
+            logger.info("inside", extra={"samples": 2})
+        logger.warning("between", extra={"run": 8})
+    logger.info("outside")
+    inside, between, outside = (json.loads(line) for line in lines(capsys))
+    keys = ("run", "field", "batch", "samples")
+    assert [inside[key] for key in keys] == [7, "tissue", "3-sex-1", 2]
+    assert (between["run"], between["field"]) == (8, "sex")  # what a line says itself wins
+    assert "batch" not in between
+    assert not {"run", "field", "batch"} & outside.keys()
+
+
+def test_text_lines_carry_them_too(logger, capsys):
+    configure_logging("text")
+    with log_context(run=7, release=3):
+        logger.info("promoted")
+    (line,) = lines(capsys)
+    assert line.endswith("INFO promoted run=7 release=3")
+
+
+def test_a_failure_leaves_no_ids_behind(logger, capsys):
+    configure_logging("text")
+    with pytest.raises(ZeroDivisionError), log_context(run=7):
+        raise ZeroDivisionError
+    logger.info("after")
+    assert lines(capsys)[0].endswith("INFO after")
+
+
+def test_threads_have_their_own(logger, capsys):
+    configure_logging("text")
+    with log_context(run=7):
+        thread = threading.Thread(target=logger.info, args=("elsewhere",))
+        thread.start()
+        thread.join()
+    assert lines(capsys)[0].endswith("INFO elsewhere")

@@ -1,0 +1,111 @@
+"""The monitoring guide and the example alerts speak of figures that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from annotator.domain import FIELDS
+from annotator.jobs.metrics import Metrics, families
+from annotator.jobs.status import NEEDS_A_PERSON
+from annotator.settings import Settings
+from annotator.store.connection import Database
+from annotator.store.figures import FieldFigures, Figures
+
+DOCS = Path(__file__).parents[2] / "docs"
+OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
+EXAMPLE = Figures(
+    tuple(
+        FieldFigures(
+            field, 3, 60.0, 5, 2, 1, 4, 3600.0, 0.9, dict.fromkeys(OUTCOMES, 1), 60.0, 40, 0.1, 0.2
+        )
+        for field in FIELDS
+    ),
+    {"idle": 1, NEEDS_A_PERSON: 1},
+    2,
+)
+NAME = re.compile(r"\b(?:annotator|process)_\w+|\bup\b")
+SELECTOR = re.compile(r"(\w+)\{([^}]*)\}")
+
+
+def rules():
+    content = yaml.safe_load((DOCS / "alerts.yml").read_text())
+    return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def labels_of_metrics():
+    """Every name that can stand in an expression, and the values of its labels."""
+    away = Database("host=127.0.0.1 port=1 user=nobody")
+    metrics = Metrics(away, Settings())
+    metrics.batch_done("sex", 1.0)
+    found = {"up": {"job": {"srna-annotator"}}}
+    collected = [*families(EXAMPLE), *metrics.registry.collect()]
+    for family in collected:
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, {"job": {"srna-annotator"}})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return found
+
+
+def test_every_alert_names_figures_labels_and_values_that_exist():
+    known = labels_of_metrics()
+    for rule in rules():
+        expression = rule["expr"]
+        names = NAME.findall(expression)
+        assert names, rule["alert"]
+        assert set(names) <= known.keys(), rule["alert"]
+        for name, inside in SELECTOR.findall(expression):
+            for pair in filter(None, inside.split(",")):
+                label, value = re.fullmatch(r'\s*(\w+)="(.*)"', pair).groups()
+                assert value in known[name].get(label, ()), (rule["alert"], pair)
+        for label in re.findall(r"by \(([^)]*)\)", expression):
+            for one in label.split(", "):
+                assert any(one in known[name] for name in names), (rule["alert"], one)
+
+
+def test_every_alert_says_what_happened_and_what_to_do():
+    found = rules()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    for rule in found:
+        assert rule["annotations"].keys() == {"summary", "action"}
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        for opening, closing in ("()", "{}", "[]"):
+            assert rule["expr"].count(opening) == rule["expr"].count(closing)
+        if "$labels.field" in rule["annotations"]["summary"]:
+            assert re.search(r"by \((le, )?field\)", rule["expr"]), rule["alert"]
+
+
+def metrics_table():
+    """The table of figures, as it has to stand in the guide."""
+    lines = ["| metric | labels | what it says |", "|---|---|---|"]
+    for family in families(EXAMPLE):
+        labels = ", ".join(family.samples[0].labels)
+        lines.append(f"| `{family.samples[0].name}` | {labels} | {family.documentation} |")
+    return "\n".join(lines)
+
+
+def test_every_figure_is_documented():
+    text = (DOCS / "monitoring.md").read_text()
+    found = re.search(r"<!-- metrics -->\n(.*?)\n<!-- /metrics -->", text, re.S)
+    assert found is not None
+    assert found.group(1) == metrics_table()
+
+
+@pytest.mark.parametrize("family", list(families(EXAMPLE)), ids=lambda family: family.name)
+def test_every_figure_has_its_unit_in_its_name_and_a_meaning(family):
+    assert family.name.startswith("annotator_")
+    assert family.documentation.endswith(".")
+    assert re.fullmatch(r"[a-z_]+", family.name)
+
+
+def test_figures_that_nobody_knows_are_left_out():
+    blank = FieldFigures("age", 0, None, 0, 0, 0, None, None, None, {}, None, 0, None, None)
+    names = {
+        sample.name for family in families(Figures((blank,), {}, 0)) for sample in family.samples
+    }
+    assert "annotator_oldest_pending_seconds" in names  # 0: nothing waits
+    assert not {"annotator_live_release", "annotator_novelty_drift"} & names
