@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from annotator.jobs.explain import KindExplanation, SampleExplanation
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 DRAWN = 15
 """Features for, and as many against, that are drawn at least."""
@@ -140,7 +140,7 @@ def explanation_figure(found: SampleExplanation) -> Figure | None:
     Figure or None
         ``None`` where no model has scores.
     """
-    from annotator.report.figures_sample import heatmap_of_sample
+    from annotator.report.figures.sample import heatmap_of_sample
 
     if not found.kinds:
         return None

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotator import __version__
-from annotator.report import (
-    accuracy_tables,
-    cohort_tables,
-    explanation_tables,
-    mistake_tables,
+from annotator.report.tables import (
+    accuracy,
+    cohort,
+    explanations,
+    mistakes,
     provenance,
 )
-from annotator.report.summary import tiles
-from annotator.report.tables import Table, per_cent, table, text, words
+from annotator.report.tables.cells import Table, per_cent, table, text, words
+from annotator.report.tables.summary import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,7 +113,7 @@ def _sections(contents: ReportContents, figures: Sequence[Figure]) -> list[_Fill
 
 def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
     """Return what the template of each section names, besides its figures."""
-    release, explanations = contents.release, contents.explanations
+    release, explained = contents.release, contents.explanations
     target = dict(release.configuration).get("trust", {}).get("target_precision")
     return {
         "summary": {
@@ -123,38 +123,38 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
             "tiles": tiles(contents),
         },
         "data": {
-            "size": cohort_tables.cohort_size(contents.cohort),
-            "classes": cohort_tables.class_sizes(contents),
-            "datasets": cohort_tables.dataset_sizes(contents),
+            "size": cohort.cohort_size(contents.cohort),
+            "classes": cohort.class_sizes(contents),
+            "datasets": cohort.dataset_sizes(contents),
         },
         "accuracy": {
-            "kinds": accuracy_tables.kind_figures(contents),
-            "by_class": accuracy_tables.class_figures(contents),
-            "paper": accuracy_tables.paper_figures(contents),
+            "kinds": accuracy.kind_figures(contents),
+            "by_class": accuracy.class_figures(contents),
+            "paper": accuracy.paper_figures(contents),
         },
         "mistakes": {
-            "confusions": mistake_tables.confusions(contents),
-            "worst": mistake_tables.worst_datasets(contents),
+            "confusions": mistakes.confusions(contents),
+            "worst": mistakes.worst_datasets(contents),
         },
         "trust": {
-            "trust": accuracy_tables.trust_figures(contents),
+            "trust": accuracy.trust_figures(contents),
             "target_precision": None if target is None else per_cent(target),
         },
         "markers": {
-            "leading": explanation_tables.leading_markers(contents),
-            "markers": explanation_tables.markers(contents),
-            "marker_count": len(explanations.markers),
+            "leading": explanations.leading_markers(contents),
+            "markers": explanations.markers(contents),
+            "marker_count": len(explained.markers),
         },
         "similarity": {
-            "pairs": explanation_tables.similar_pairs(contents),
-            "stability": explanation_tables.stabilities(contents),
+            "pairs": explanations.similar_pairs(contents),
+            "stability": explanations.stabilities(contents),
         },
         "enrichment": {
-            "tested": len(explanations.enrichments),
-            "sources": ", ".join(sorted({each.source for each in explanations.enrichments})),
-            "enrichments": explanation_tables.enrichments(contents),
+            "tested": len(explained.enrichments),
+            "sources": ", ".join(sorted({each.source for each in explained.enrichments})),
+            "enrichments": explanations.enrichments(contents),
         },
-        "suspects": {"suspects": mistake_tables.suspects(contents)},
+        "suspects": {"suspects": mistakes.suspects(contents)},
         "provenance": {
             "facts": provenance.facts(release),
             "versions": _versions(release.versions),

@@ -22,18 +22,18 @@ from annotator.domain import (
 )
 from annotator.learn.metrics import metrics_of
 from annotator.learn.trust import curves
-from annotator.report.class_order import class_order, group_breaks
 from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents
-from annotator.report.figure_parts import Scale, ticks
 from annotator.report.figures import figures, heatmap_of_sample
-from annotator.report.figures_confusion import confusion_counts
-from annotator.report.figures_markers import relative_expression
-from annotator.report.figures_trust import NEXT_LABEL, _end_labels
-from annotator.report.intervals import intervals
+from annotator.report.figures.class_order import class_order, group_breaks
+from annotator.report.figures.confusion import confusion_counts
+from annotator.report.figures.intervals import intervals
+from annotator.report.figures.markers import relative_expression
+from annotator.report.figures.parts import Scale, ticks
+from annotator.report.figures.sheet import NARROW, plain, text_width, wrapped
+from annotator.report.figures.svg import indexed_png
+from annotator.report.figures.theme import INKS, LEVELS, contrast, diverging, luminance, sequential
+from annotator.report.figures.trust import NEXT_LABEL, _end_labels
 from annotator.report.paper_figures import paper_accuracies
-from annotator.report.sheet import NARROW, plain, text_width, wrapped
-from annotator.report.svg import indexed_png
-from annotator.report.theme import INKS, LEVELS, contrast, diverging, luminance, sequential
 from annotator.report.words import count, listed, percent, significant
 
 NAMES = (

@@ -14,16 +14,16 @@ import pytest
 
 from annotator.domain import ClassMarker, HeldOutPredictions, Metric, ReleaseExplanations
 from annotator.learn.gate import GateOptions, judge
-from annotator.report import (
-    accuracy_tables,
-    cohort_tables,
-    explanation_tables,
-    mistake_tables,
+from annotator.report.html import page
+from annotator.report.tables import (
+    accuracy,
+    cohort,
+    explanations,
+    mistakes,
     provenance,
     summary,
 )
-from annotator.report.html import page
-from annotator.report.tables import Cell, Column, Table, number, per_cent, share, small_number
+from annotator.report.tables.cells import Cell, Column, Table, number, per_cent, share, small_number
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -176,13 +176,13 @@ def test_what_became_of_a_release(status, words):
 
 
 def test_classes_and_datasets_are_counted():
-    size = cohort_tables.cohort_size(CONTENTS.cohort)
+    size = cohort.cohort_size(CONTENTS.cohort)
     assert size.left_out == 7
     assert size.samples == sum(part.samples for part in CONTENTS.cohort) - 7
     assert size.datasets == 23
-    classes = cohort_tables.class_sizes(CONTENTS)
+    classes = cohort.class_sizes(CONTENTS)
     assert sum(row[2].order for row in classes.rows) == size.samples
-    datasets = cohort_tables.dataset_sizes(CONTENTS)
+    datasets = cohort.dataset_sizes(CONTENTS)
     assert len(datasets.rows) == 23
     first = next(row for row in datasets.rows if row[0].text == "SRP000001")
     assert first[3].text == "7"
@@ -192,7 +192,7 @@ def test_classes_and_datasets_are_counted():
 
 
 def test_kinds_stand_combined_first_baselines_last():
-    table = accuracy_tables.kind_figures(CONTENTS)
+    table = accuracy.kind_figures(CONTENTS)
     assert [row[0] for row in rows(table)] == [
         *("all models combined", "neural network", "random forest", "linear model"),
         *("always the largest class", "plain logistic regression"),
@@ -202,16 +202,16 @@ def test_kinds_stand_combined_first_baselines_last():
 
 
 def test_the_papers_figures_stand_beside_ours():
-    found = rows(accuracy_tables.paper_figures(CONTENTS))
+    found = rows(accuracy.paper_figures(CONTENTS))
     assert any("neural network, unseen datasets" in row[0] for row in found)
     assert all(row[2] != "–" for row in found)
     other = replace(CONTENTS, release=replace(CONTENTS.release, field="mood"))
-    assert accuracy_tables.paper_figures(other) is None
-    assert accuracy_tables.paper_figures(made_report.bare_contents()) is None
+    assert accuracy.paper_figures(other) is None
+    assert accuracy.paper_figures(made_report.bare_contents()) is None
 
 
 def test_classes_are_worst_first():
-    table = accuracy_tables.class_figures(CONTENTS)
+    table = accuracy.class_figures(CONTENTS)
     shown = [row[3].order for row in table.rows]
     assert shown == sorted(shown)
     assert len(shown) == 12
@@ -220,11 +220,11 @@ def test_classes_are_worst_first():
 def test_figures_of_baselines_by_class_only():
     metrics = (Metric("majority", "class_accuracy", "blood", 1.0, 3, 2),)
     contents = replace(CONTENTS, metrics={"one-dataset-out": metrics})
-    assert accuracy_tables.class_figures(contents) is None
+    assert accuracy.class_figures(contents) is None
 
 
 def test_confusions_add_up_to_the_mistakes():
-    table = mistake_tables.confusions(CONTENTS)
+    table = mistakes.confusions(CONTENTS)
     held = CONTENTS.held_out
     best = [held.classes[place] for place in held.probabilities["combined"].argmax(axis=1)]
     pairs = list(zip(held.truth, best, strict=True))
@@ -236,7 +236,7 @@ def test_confusions_add_up_to_the_mistakes():
 
 
 def test_the_worst_dataset_is_the_one_that_is_all_wrong():
-    table = mistake_tables.worst_datasets(CONTENTS)
+    table = mistakes.worst_datasets(CONTENTS)
     assert rows(table)[0][0] == "SRP000022"
     assert rows(table)[0][3:5] == ["0", "0\xa0%"]
 
@@ -250,7 +250,7 @@ def test_a_dataset_of_one_wrong_sample_does_not_come_first():
     elsewhere = int((wrong & (held.dataset_ids != "SRP000022")).nonzero()[0][0])
     lone[elsewhere] = "A lone one"
     contents = replace(CONTENTS, held_out=replace(held, dataset_ids=lone))
-    ordered = [row[0] for row in rows(mistake_tables.worst_datasets(contents))]
+    ordered = [row[0] for row in rows(mistakes.worst_datasets(contents))]
     assert ordered.index("SRP000022") < ordered.index("A lone one")
 
 
@@ -261,26 +261,26 @@ def test_markers_name_where_else_they_are_high():
         release=replace(CONTENTS.release, classes=("a", "b", "c")),
         explanations=ReleaseExplanations(markers=(marker,)),
     )
-    assert rows(explanation_tables.markers(contents)) == [
+    assert rows(explanations.markers(contents)) == [
         ["miR-1", "b", "1", "0.500", "10.0", "7.0", "c", "–", "–"]
     ]
-    assert rows(explanation_tables.leading_markers(contents)) == [["b", "miR-1", "–", "–", "1"]]
+    assert rows(explanations.leading_markers(contents)) == [["b", "miR-1", "–", "–", "1"]]
 
 
 def test_similar_classes_come_nearest_first():
-    table = explanation_tables.similar_pairs(CONTENTS)
+    table = explanations.similar_pairs(CONTENTS)
     assert "the first 30 of 132" in table.caption
     steps = [row[2].order for row in table.rows]
     assert steps == sorted(steps)
-    assert len(explanation_tables.stabilities(CONTENTS).rows) == 12
+    assert len(explanations.stabilities(CONTENTS).rows) == 12
 
 
 def test_only_what_is_more_than_chance_counts_as_enriched():
-    table = explanation_tables.enrichments(CONTENTS)
+    table = explanations.enrichments(CONTENTS)
     assert {row[7].order <= 0.05 for row in table.rows} == {True}
     assert 0 < len(table.rows) < len(CONTENTS.explanations.enrichments)
     none = replace(CONTENTS.explanations, enrichments=())
-    assert explanation_tables.enrichments(replace(CONTENTS, explanations=none)) is None
+    assert explanations.enrichments(replace(CONTENTS, explanations=none)) is None
 
 
 def test_tiles_say_what_is_recorded():

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from annotator.report.paper_figures import ONE_DATASET_OUT, paper_accuracies
-from annotator.report.tables import (
+from annotator.report.tables.cells import (
     BASELINES,
     Cell,
     Table,

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D
 
-from annotator.report.svg import PICTURE_LEVELS, STAND_INS, Figure, Picture, svg_element
+from annotator.report.figures.svg import PICTURE_LEVELS, STAND_INS, Figure, Picture, svg_element
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def wrapped(text: str, letters: int = 30) -> list[str]:
 class Sheet:
     """An empty figure of a width and height in pixels, x to the right and y downwards.
 
-    Colours are names of :data:`annotator.report.theme.INKS`.
+    Colours are names of :data:`annotator.report.figures.theme.INKS`.
     """
 
     width: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from annotator.report.tables import (
+from annotator.report.tables.cells import (
     Cell,
     Table,
     count,

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.report.tables import Table, count, names, table, text, words
+from annotator.report.tables.cells import Table, count, names, table, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

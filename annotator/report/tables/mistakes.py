@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from annotator.report.tables import Table, count, names, number, share, table, text, words
+from annotator.report.tables.cells import Table, count, names, number, share, table, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sized

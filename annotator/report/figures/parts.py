@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.sheet import SMALL_TEXT, Sheet, text_width, wrapped
+from annotator.report.figures.sheet import SMALL_TEXT, Sheet, text_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

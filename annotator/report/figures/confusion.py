@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.accuracy_tables import COMBINED
-from annotator.report.class_order import class_order, group_breaks
-from annotator.report.matrix import Matrix, matrix_figure
-from annotator.report.tables import kind_words
+from annotator.report.figures.class_order import class_order, group_breaks
+from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.tables.accuracy import COMBINED
+from annotator.report.tables.cells import kind_words
 from annotator.report.words import count, listed, percent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import HeldOutPredictions
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 KINDS: Final = (COMBINED, "network", "forest")
 BAR: Final = tuple((share**0.5, f"{100 * share:.0f}") for share in (0, 0.1, 0.4, 1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.report.accuracy_tables import figures_by_name, held_out_metrics, random_metrics
-from annotator.report.cohort_tables import cohort_size
-from annotator.report.tables import per_cent
+from annotator.report.tables.accuracy import figures_by_name, held_out_metrics, random_metrics
+from annotator.report.tables.cells import per_cent
+from annotator.report.tables.cohort import cohort_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from annotator.report.accuracy_tables import COMBINED, held_out_metrics
-from annotator.report.figure_parts import (
+from annotator.report.figures.parts import (
     KIND_COLOURS,
     Key,
     Scale,
@@ -18,8 +17,9 @@ from annotator.report.figure_parts import (
     ticks,
     upright_grid,
 )
-from annotator.report.sheet import NARROW, SMALL_TEXT, Sheet, text_width
-from annotator.report.tables import kind_words
+from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width
+from annotator.report.tables.accuracy import COMBINED, held_out_metrics
+from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import Curve
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 RELIABILITY: Final = "reliability"
 RISK_COVERAGE: Final = "risk_coverage"

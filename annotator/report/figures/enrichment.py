@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.class_order import class_order
-from annotator.report.matrix import Matrix, matrix_figure
-from annotator.report.tables import small_number
+from annotator.report.figures.class_order import class_order
+from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.tables.cells import small_number
 from annotator.report.words import count, listed
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import ClassEnrichment
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 SIGNIFICANT: Final = 0.05
 MOST_SETS: Final = 24

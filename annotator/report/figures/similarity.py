@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.class_order import class_order, group_breaks, has_order
-from annotator.report.figure_parts import (
+from annotator.report.figures.class_order import class_order, group_breaks, has_order
+from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.figures.parts import (
     LINE_HEIGHT,
     Key,
     Scale,
@@ -21,9 +22,8 @@ from annotator.report.figure_parts import (
     ticks,
     upright_grid,
 )
-from annotator.report.matrix import Matrix, matrix_figure
+from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet
 from annotator.report.paper_figures import PAPER_STEPS
-from annotator.report.sheet import NARROW, SMALL_TEXT, Sheet
 from annotator.report.words import listed, significant
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import ClassSimilarity
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 RELEASE_KEY: Final = Key("this release", "category-0")
 PAPER_KEY: Final = Key("paper, Table 5", "category-0", "diamond", hollow=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.theme import FONT, INKS, diverging, sequential, styles
+from annotator.report.figures.theme import FONT, INKS, diverging, sequential, styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

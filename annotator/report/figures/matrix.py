@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.figure_parts import LINE_HEIGHT, label_lines, label_width, row_label
-from annotator.report.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
-from annotator.report.theme import LEVELS, level_of, on
+from annotator.report.figures.parts import LINE_HEIGHT, label_lines, label_width, row_label
+from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
+from annotator.report.figures.theme import LEVELS, level_of, on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 LETTERS: Final = 24
 MANY: Final = 15  # from here on columns are narrow, and names are broken late

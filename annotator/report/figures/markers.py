@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.class_order import class_order
-from annotator.report.figure_parts import LINE_HEIGHT, label_lines, label_width, row_label
-from annotator.report.matrix import colour_bar
-from annotator.report.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
+from annotator.report.figures.class_order import class_order
+from annotator.report.figures.matrix import colour_bar
+from annotator.report.figures.parts import LINE_HEIGHT, label_lines, label_width, row_label
+from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
 from annotator.report.words import count, listed, percent, significant
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import ClassMarker
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 Markers = dict[str, list["ClassMarker"]]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.spatial import cKDTree
 
-from annotator.report.sheet import NARROW, SHAPES, SMALL_TEXT, TEXT_SIZE, Sheet, text_width
-from annotator.report.theme import CATEGORIES, category
+from annotator.report.figures.sheet import NARROW, SHAPES, SMALL_TEXT, TEXT_SIZE, Sheet, text_width
+from annotator.report.figures.theme import CATEGORIES, category
 from annotator.report.words import count, listed, percent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import SampleMap
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 WIDTH: Final = NARROW
 MARGIN: Final = 10.0

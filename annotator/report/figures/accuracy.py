@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.accuracy_tables import COMBINED, held_out_metrics, random_metrics
-from annotator.report.class_order import has_order
-from annotator.report.figure_parts import (
+from annotator.report.figures.class_order import has_order
+from annotator.report.figures.intervals import Interval, intervals
+from annotator.report.figures.parts import (
     KIND_COLOURS,
     LINE_HEIGHT,
     Key,
@@ -26,15 +26,15 @@ from annotator.report.figure_parts import (
     ticks,
     upright_grid,
 )
-from annotator.report.intervals import Interval, intervals
+from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet
 from annotator.report.paper_figures import (
     CROSS_VALIDATION,
     ONE_DATASET_OUT,
     PaperAccuracy,
     paper_accuracies,
 )
-from annotator.report.sheet import NARROW, SMALL_TEXT, Sheet
-from annotator.report.tables import BASELINES, kind_words
+from annotator.report.tables.accuracy import COMBINED, held_out_metrics, random_metrics
+from annotator.report.tables.cells import BASELINES, kind_words
 from annotator.report.words import count, listed, percent
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from annotator.domain import Metric
     from annotator.report.contents import ReportContents
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 PANELS: Final = (
     ("accuracy", "Accuracy: every sample counts the same"),

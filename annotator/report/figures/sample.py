@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.report.matrix import Matrix, matrix_figure
-from annotator.report.sheet import drawing
+from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.figures.sheet import drawing
 from annotator.report.words import count, listed, significant
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from annotator.report.svg import Figure
+    from annotator.report.figures.svg import Figure
 
 MOST_FEATURES: Final = 60
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.report.figures_accuracy import accuracy
-from annotator.report.figures_confusion import confusions
-from annotator.report.figures_enrichment import enrichment
-from annotator.report.figures_maps import maps
-from annotator.report.figures_markers import markers
-from annotator.report.figures_sample import heatmap_of_sample
-from annotator.report.figures_similarity import similarity
-from annotator.report.figures_trust import trust
-from annotator.report.sheet import drawing
-from annotator.report.svg import Figure
+from annotator.report.figures.accuracy import accuracy
+from annotator.report.figures.confusion import confusions
+from annotator.report.figures.enrichment import enrichment
+from annotator.report.figures.maps import maps
+from annotator.report.figures.markers import markers
+from annotator.report.figures.sample import heatmap_of_sample
+from annotator.report.figures.sheet import drawing
+from annotator.report.figures.similarity import similarity
+from annotator.report.figures.svg import Figure
+from annotator.report.figures.trust import trust
 
 if TYPE_CHECKING:
     from annotator.report.contents import ReportContents
