@@ -486,6 +486,27 @@ class GateVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveAccuracy:
+    """What became of the suggestions of one release.
+
+    Attributes
+    ----------
+    judged, confirmed
+        Suggestions whose sample got a label later, in the mirror or by a review, and
+        those of them that were right: the label itself or a broader term of it.
+    lowest, highest
+        95 % interval of the share that is right (Wilson 1927), samples taken as
+        independent.
+    """
+
+    release_id: int
+    judged: int
+    confirmed: int
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
 class SampleRecord:
     """One sample as a SAMPLES file or a simulation describes it.
 

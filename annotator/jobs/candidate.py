@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Cohort,
         GateVerdict,
         HeldOutPredictions,
+        LiveAccuracy,
         Metric,
         ReleaseExplanations,
     )
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from annotator.learn.options import Preset
     from annotator.settings import Settings
     from annotator.store.connection import Database
-    from annotator.store.live_accuracy import LiveAccuracy
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,6 +84,16 @@ _OF_FIELDS = (
         lambda f: f.release_accuracy,
     ),
     _Gauge(
+        "annotator_judged_suggestions",
+        "Suggestions of the live release whose sample got a label later.",
+        lambda f: f.judged,
+    ),
+    _Gauge(
+        "annotator_accuracy_in_use",
+        "Share of the judged suggestions that were right.",
+        lambda f: f.accuracy_in_use,
+    ),
+    _Gauge(
         "annotator_retrained_age_seconds",
         "Since the last retraining that did not fail.",
         lambda f: f.retrained_seconds_ago,

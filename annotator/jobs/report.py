@@ -17,6 +17,7 @@ from annotator.errors import AnnotatorError, InputError, RetryableError
 from annotator.store import registry, reports
 from annotator.store.cohorts import read_term_parents
 from annotator.store.explanations import read_explanations
+from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.schema import check_schema
 from annotator.store.service import record_event
 from annotator.store.validation import held_out_of
@@ -186,6 +187,7 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
         explanations=read_explanations(connection, release_id),
         groups=_groups(connection, release.field, release.classes),
         suspects=tuple(Suspect(*row) for row in reports.read_suspects(connection, run_id)),
+        live_accuracy=live_accuracy_of(connection, release_id),
     )
 
 

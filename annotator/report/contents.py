@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from annotator.domain import Curve, HeldOutPredictions, Metric
+    from annotator.domain import Curve, HeldOutPredictions, LiveAccuracy, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class ReportContents:
         Class to the top term of the ontology above it (itself where there is none).
     suspects
         Labels that probably are wrong, worst first.
+    live_accuracy
+        What became of its suggestions; ``None`` while none of them was judged.
     """
 
     release: ReleaseSummary
@@ -97,3 +99,4 @@ class ReportContents:
     explanations: ReleaseExplanations = field(default_factory=ReleaseExplanations)
     groups: Mapping[str, str] = field(default_factory=dict)
     suspects: tuple[Suspect, ...] = ()
+    live_accuracy: LiveAccuracy | None = None

@@ -51,6 +51,9 @@ class FieldFigures:
     release_id, release_age_seconds, release_accuracy
         Of the live release: its number, since when it is live, and the accuracy of
         the combined models on held-out datasets. ``None`` where none is live.
+    judged, accuracy_in_use
+        Suggestions of the live release whose sample got a label later, and the share of
+        them that were right; ``None`` where there are none.
     retrainings
         How many retrainings ended in each way: ``promoted``, ``rejected``,
         ``skipped`` (nothing was new), ``failed``, ``interrupted``.
@@ -71,6 +74,8 @@ class FieldFigures:
     release_id: int | None
     release_age_seconds: float | None
     release_accuracy: float | None
+    judged: int
+    accuracy_in_use: float | None
     retrainings: Mapping[str, int]
     retrained_seconds_ago: float | None
     recent: int
@@ -106,9 +111,11 @@ with live as (
          where m.run_id = r.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
            and m.class = ''
          order by m.scheme desc  -- one-dataset-out before cv
-         limit 1) as accuracy
+         limit 1) as accuracy,
+        became.judged, became.accuracy as accuracy_in_use
     from annotator.release r
     join annotator.training_run t using (run_id)
+    left join annotator.live_accuracy became using (release_id)
     where r.status = 'live'
 ), answer as (
     select p.field,
@@ -175,7 +182,7 @@ select
     named.field,
     coalesce(answer.annotated, 0), coalesce(answer.abstained, 0),
     coalesce(unusable.quarantined, 0),
-    live.release_id, live.age, live.accuracy,
+    live.release_id, live.age, live.accuracy, coalesce(live.judged, 0), live.accuracy_in_use,
     coalesce(retraining.promoted, 0), coalesce(retraining.rejected, 0),
     coalesce(retraining.skipped, 0), coalesce(retraining.failed, 0),
     coalesce(retraining.interrupted, 0), retraining.seconds_ago,
@@ -237,8 +244,8 @@ def read_figures(
             pending, oldest = (
                 (0, None) if release_id is None else pending_and_oldest(conn, field, release_id)
             )
-            outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))
-            values: list[Any] = [field, pending, oldest, *row[1:7], outcomes, *row[12:]]
+            outcomes = dict(zip(_OUTCOMES, row[9:14], strict=True))
+            values: list[Any] = [field, pending, oldest, *row[1:9], outcomes, *row[14:]]
             fields.append(FieldFigures(*values))
         daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
         failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()

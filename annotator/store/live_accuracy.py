@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from annotator.domain import LiveAccuracy
 
 if TYPE_CHECKING:
     import psycopg
-
-
-@dataclass(frozen=True, slots=True)
-class LiveAccuracy:
-    """What became of the suggestions of one release.
-
-    Attributes
-    ----------
-    judged, confirmed
-        Suggestions whose sample got a label later, in the mirror or by a review, and
-        those of them that were right: the label itself or a broader term of it.
-    lowest, highest
-        95 % interval of the share that is right (Wilson 1927), samples taken as
-        independent.
-    """
-
-    release_id: int
-    judged: int
-    confirmed: int
-    lowest: float
-    highest: float
 
 
 def live_accuracy_of(conn: psycopg.Connection, release_id: int) -> LiveAccuracy | None:

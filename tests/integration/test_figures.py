@@ -136,6 +136,30 @@ def test_drift_needs_enough_recent_predictions(connection: psycopg.Connection, l
     assert tissue(connection, drift_days=50).label_drift == pytest.approx(1)
 
 
+def test_what_became_of_the_live_release_s_suggestions(
+    connection: psycopg.Connection, live: int
+) -> None:
+    answer(connection, live, [0.5] * 5, ["blood"] * 5)
+    found = tissue(connection)
+    assert (found.judged, found.accuracy_in_use) == (0, None)
+    # Every suggestion of answer() says 'x'.
+    execute(
+        connection,
+        "insert into atlas.annotation (sample_id, field, value)"
+        " values ('s0', 'tissue', 'x'), ('s1', 'tissue', 'liver'), ('s2', 'tissue', 'X')",
+    )
+    found = tissue(connection)
+    assert (found.judged, found.accuracy_in_use) == (3, pytest.approx(2 / 3))
+    shown = {
+        sample.name: sample.value
+        for family in families(read_figures(connection))
+        for sample in family.samples
+        if sample.labels.get("field") == "tissue"
+    }
+    assert shown["annotator_judged_suggestions"] == 3
+    assert shown["annotator_accuracy_in_use"] == pytest.approx(2 / 3)
+
+
 def test_the_oldest_pending_sample(connection: psycopg.Connection, live: int) -> None:
     assert (tissue(connection).pending, tissue(connection).oldest_pending_seconds) == (0, None)
     execute(

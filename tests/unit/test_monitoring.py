@@ -20,7 +20,22 @@ OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
 EXAMPLE = Figures(
     tuple(
         FieldFigures(
-            field, 3, 60.0, 5, 2, 1, 4, 3600.0, 0.9, dict.fromkeys(OUTCOMES, 1), 60.0, 40, 0.1, 0.2
+            field=field,
+            pending=3,
+            oldest_pending_seconds=60.0,
+            annotated=5,
+            abstained=2,
+            quarantined=1,
+            release_id=4,
+            release_age_seconds=3600.0,
+            release_accuracy=0.9,
+            judged=10,
+            accuracy_in_use=0.8,
+            retrainings=dict.fromkeys(OUTCOMES, 1),
+            retrained_seconds_ago=60.0,
+            recent=40,
+            novelty_drift=0.1,
+            label_drift=0.2,
         )
         for field in FIELDS
     ),
@@ -103,7 +118,9 @@ def test_every_figure_has_its_unit_in_its_name_and_a_meaning(family):
 
 
 def test_figures_that_nobody_knows_are_left_out():
-    blank = FieldFigures("age", 0, None, 0, 0, 0, None, None, None, {}, None, 0, None, None)
+    blank = FieldFigures(
+        "age", 0, None, 0, 0, 0, None, None, None, 0, None, {}, None, 0, None, None
+    )
     names = {
         sample.name for family in families(Figures((blank,), {}, 0)) for sample in family.samples
     }

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from annotator.domain import ClassMarker, HeldOutPredictions, Metric, ReleaseExplanations
+from annotator.domain import (
+    ClassMarker,
+    HeldOutPredictions,
+    LiveAccuracy,
+    Metric,
+    ReleaseExplanations,
+)
 from annotator.learn.gate import GateOptions, judge
 from annotator.report.html import page
 from annotator.report.tables import (
@@ -233,6 +239,18 @@ def test_confusions_add_up_to_the_mistakes():
     assert first[3] == per_cent(int(first[2]) / list(held.truth).count(first[0]))
     counts = [row[2].order for row in table.rows]
     assert counts == sorted(counts, reverse=True)
+
+
+def test_suggestions_that_got_a_label_later_are_told():
+    became = LiveAccuracy(12, judged=40, confirmed=38, lowest=0.835, highest=0.986)
+    tile = next(
+        tile
+        for tile in summary.tiles(replace(CONTENTS, live_accuracy=became))
+        if tile.title == "Right in use"
+    )
+    assert tile.value == per_cent(0.95)
+    assert "40 suggestions" in tile.behind
+    assert per_cent(0.835) in tile.behind
 
 
 def test_the_worst_dataset_is_the_one_that_is_all_wrong():

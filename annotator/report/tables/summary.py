@@ -12,7 +12,7 @@ from annotator.report.tables.cohort import cohort_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from annotator.domain import Metric
+    from annotator.domain import LiveAccuracy, Metric
     from annotator.report.contents import ReportContents
 
 
@@ -43,6 +43,8 @@ def tiles(contents: ReportContents) -> tuple[Tile, ...]:
             lambda _: "too good to be expected of a new dataset",
         ),
     ]
+    if contents.live_accuracy is not None:
+        found.append(_in_use(contents.live_accuracy))
     size = cohort_size(contents.cohort)
     if size.samples:
         found.append(
@@ -57,6 +59,15 @@ def tiles(contents: ReportContents) -> tuple[Tile, ...]:
 
 def _tile(title: str, metric: Metric | None, behind: Callable[[Metric], str]) -> Tile | None:
     return None if metric is None else Tile(title, per_cent(metric.value), behind(metric))
+
+
+def _in_use(became: LiveAccuracy) -> Tile:
+    return Tile(
+        "Right in use",
+        per_cent(became.confirmed / became.judged),
+        f"of {became.judged:,} suggestions that got a label later"
+        f" (95 % interval {per_cent(became.lowest)} to {per_cent(became.highest)})",
+    )
 
 
 def _behind(metric: Metric) -> str:
