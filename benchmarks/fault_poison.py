@@ -145,17 +145,17 @@ def run_poison(
     """
     load_atlas(database)
     make_releases(database, settings, FIELD, [1])
-    with LiveModels() as models:
-        annotate(database, settings, worker="before", models=models)  # loads the models
-        peak_before = peak_megabytes()
-        expected = poison(database, samples)
-        held = []
-        for number in range(passes):
-            with database.connect() as connection:
-                connection.execute("update atlas.sample set updated_at = clock_timestamp()")
-                connection.commit()
-            annotate(database, settings, worker=f"pass {number}", models=models)
-            held.append(held_megabytes())
+    models = LiveModels()
+    annotate(database, settings, worker="before", models=models)  # loads the models
+    peak_before = peak_megabytes()
+    expected = poison(database, samples)
+    held = []
+    for number in range(passes):
+        with database.connect() as connection:
+            connection.execute("update atlas.sample set updated_at = clock_timestamp()")
+            connection.commit()
+        annotate(database, settings, worker=f"pass {number}", models=models)
+        held.append(held_megabytes())
     outcomes = _compare(database, samples, expected)
     growth = held[-1] - held[len(held) // 2]
     outcomes.append(

@@ -228,7 +228,8 @@ def served_instead(
     """See that the release before serves when the live one was tampered with."""
     live = live_release(connection, field)
     assert live is not None
-    with undone(connection), LiveModels() as models:
+    with undone(connection):
+        models = LiveModels()
         changed = tampering.change(stored(connection, live.release_id), np.random.default_rng(seed))
         put(connection, live.release_id, changed, with_digests=True)
         now = sound_release(connection, models, live)

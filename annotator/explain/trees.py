@@ -285,28 +285,3 @@ def _boosted_tree(tree: dict[str, Any]) -> Tree:
         threshold=np.nextafter(threshold, np.float32(-np.inf)).astype(np.float64),
         weight=np.array(tree["sum_hessian"], np.float64),
     )
-
-
-def boosting_contributions(
-    booster: xgboost.Booster, inputs: NDArray[Any], target_class: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return tree SHAP contributions of boosted trees once; see :class:`BoostingExplainer`.
-
-    Parameters
-    ----------
-    booster
-        As for :class:`BoostingExplainer`.
-    inputs, target_class
-        As for :meth:`BoostingExplainer.contributions`.
-
-    Returns
-    -------
-    values, bias
-        As from :meth:`BoostingExplainer.contributions`.
-
-    Raises
-    ------
-    InputError
-        As there.
-    """
-    return BoostingExplainer(booster).contributions(inputs, target_class)

@@ -21,7 +21,6 @@ from annotator.explain import forest_shap, trees
 from annotator.explain.trees import (
     BoostingExplainer,
     ForestExplainer,
-    boosting_contributions,
     forest_contributions,
 )
 
@@ -128,7 +127,7 @@ def test_boosting_equals_the_definition_of_shapley_values(classes) -> None:
     inputs, labels = make_data(2, classes=classes)
     booster = fit_booster(inputs, labels, classes)
     rows, targets = inputs[:6], np.arange(6) % classes
-    values, bias = boosting_contributions(booster, rows, targets)
+    values, bias = BoostingExplainer(booster).contributions(rows, targets)
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         expected = shapley(booster_expectation(booster, row, int(target)), 5)
         np.testing.assert_allclose(values[number], expected[:-1], atol=1e-5)
@@ -141,7 +140,7 @@ def test_boosting_equals_what_xgboost_itself_says(seed, classes, depth) -> None:
     inputs, labels = make_data(seed, classes=classes)
     booster = fit_booster(inputs, labels, classes, max_depth=depth)
     targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
-    values, bias = boosting_contributions(booster, inputs, targets)
+    values, bias = BoostingExplainer(booster).contributions(inputs, targets)
     margins = booster.predict(xgboost.DMatrix(inputs), output_margin=True)
     rows = np.arange(len(inputs))
     np.testing.assert_allclose(values.sum(axis=1) + bias, margins[rows, targets], atol=1e-5)
@@ -284,7 +283,7 @@ def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind
         if kind == "forest":
             forest = fit_forest(inputs, labels, max_depth=None)
             return ForestExplainer(forest, np.arange(5)).contributions(inputs, labels)
-        return boosting_contributions(fit_booster(inputs, labels), inputs, labels)
+        return BoostingExplainer(fit_booster(inputs, labels)).contributions(inputs, labels)
 
     whole = explained()
     monkeypatch.setattr(forest_shap, "VALUES_AT_ONCE", 300)
@@ -314,7 +313,7 @@ def test_no_samples_give_no_rows() -> None:
     none = np.empty((0, 5), np.float32), np.empty(0, np.int64)
     for values, bias in (
         forest_contributions(fit_forest(inputs, labels), np.arange(5), *none),
-        boosting_contributions(fit_booster(inputs, labels), *none),
+        BoostingExplainer(fit_booster(inputs, labels)).contributions(*none),
     ):
         assert values.shape == (0, 5)
         assert bias.shape == (0,)
@@ -338,7 +337,7 @@ def test_says_which_input_does_not_fit(change, words) -> None:
     with pytest.raises(InputError, match=words):
         forest_contributions(estimator, np.arange(5), *change(inputs, labels))
     with pytest.raises(InputError, match=words):
-        boosting_contributions(booster, *change(inputs, labels))
+        BoostingExplainer(booster).contributions(*change(inputs, labels))
 
 
 @pytest.mark.parametrize("columns", [[0, 1, 2], [0, 1, 2, 3, 3], [-1, 0, 1, 2, 3]])
