@@ -368,7 +368,8 @@ class ClassEnrichment:
     background
         Features that the models could use.
     set_size, markers
-        How many of these the set has, and how many markers the class.
+        How many of these the set has, and how many markers the class: those that it
+        expresses above the median of the classes.
     overlap
         How many features are in both.
     p_value, q_value

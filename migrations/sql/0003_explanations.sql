@@ -72,7 +72,7 @@ create table annotator.class_enrichment (
     primary key (release_id, source, set_name, class)
 );
 comment on table annotator.class_enrichment is
-    'Over-representation of given sets of features among the markers of each class: hypergeometric, Benjamini-Hochberg over the release and source.';
+    'Over-representation of given sets of features among the markers of each class that it expresses above the median of the classes: hypergeometric, Benjamini-Hochberg over the release and source.';
 
 create table annotator.sample_map (
     release_id bigint not null references annotator.release on delete cascade,
