@@ -366,10 +366,9 @@ class ClassEnrichment:
     set_name, class_name
         The set and the class.
     background
-        Features that the models could use.
+        Features of the models that the class expresses above the median of the classes.
     set_size, markers
-        How many of these the set has, and how many markers the class: those that it
-        expresses above the median of the classes.
+        How many of these the set has, and how many of them are markers of the class.
     overlap
         How many features are in both.
     p_value, q_value

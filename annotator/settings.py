@@ -256,6 +256,21 @@ def _convert(annotation: str, value: object) -> Any:
     return value
 
 
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple[float": "numbers separated by commas",
+    "tuple[Path": "paths separated by commas",
+    "Path": "a path",
+}
+
+
+def _in_words(annotation: str) -> str:
+    """Say what a value must be, from the type of its setting."""
+    return next((words for start, words in _WORDS.items() if annotation.startswith(start)), "text")
+
+
 def _from_file(path: Path, names: set[str]) -> dict[str, tuple[object, str]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -322,7 +337,8 @@ def load_settings(
         try:
             converted = _convert(str(item.type), value)
         except (ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
-            raise SettingsError(f"{source}: {value!r} is not {item.type}") from error
+            wanted = _in_words(str(item.type))
+            raise SettingsError(f"{source}: {value!r} is not {wanted}") from error
         check = item.metadata["check"]
         if check is not None and not check(converted):
             raise SettingsError(f"{source}: {value!r} must be {item.metadata['must']}")

@@ -36,7 +36,7 @@ from annotator.atlas.importers import read_counts, read_ontology, read_samples
 from annotator.atlas.names import table4
 from annotator.domain import Cohort, FeatureKind, Profiles
 from annotator.explain.class_scores import mean_differences
-from annotator.explain.enrichment import expressed_markers
+from annotator.explain.enrichment import expressed_features
 from annotator.explain.markers import class_markers
 from annotator.jobs.enrichment import named_features, reference_sets, release_enrichments
 from annotator.learn.fitting import fit_field_model
@@ -162,7 +162,10 @@ def fitted(cohort: Cohort, ontology: Ontology, level: str) -> tuple[FieldModel, 
 
 
 def all_markers(
-    model: FieldModel, profiles: Profiles, class_index: NDArray[np.int64]
+    model: FieldModel,
+    profiles: Profiles,
+    class_index: NDArray[np.int64],
+    means: NDArray[np.floating],
 ) -> tuple[ClassMarker, ...]:
     """Return every feature with a positive D1, by class."""
     network = model.network
@@ -174,8 +177,6 @@ def all_markers(
         model.class_of_leaf if model.learns_leaves("network") else range(len(model.classes)),
         len(model.classes),
     )
-    rpm = model.expression(profiles)
-    means = np.stack([rpm[class_index == each].mean(axis=0) for each in range(len(model.classes))])
     return class_markers(
         scores, None, (), means, model.features, model.classes, len(model.features)
     )
@@ -201,11 +202,12 @@ def recovered(
 def places(
     markers: Sequence[ClassMarker],
     classes: Sequence[str],
-    background: Sequence[str],
+    features: Sequence[str],
+    means: NDArray[np.floating],
     expected: Mapping[str, tuple[str, ...]],
 ) -> list[dict[str, Any]]:
     """Say where each miRNA of Table 4 stands in the class that is taken for its tissue."""
-    has = expressed_markers(markers, classes)
+    has = expressed_features(means, classes, features)
     rank = {
         (marker.class_name, marker.feature): marker.rank
         for marker in markers
@@ -214,7 +216,7 @@ def places(
     rows = []
     for category, mirnas in table4().items():
         for mirna in mirnas:
-            for feature in named_features([mirna], background):
+            for feature in named_features([mirna], features):
                 found = {name: rank[name, feature] for name in classes if (name, feature) in rank}
                 best = min(found, key=lambda name, found=found: (found[name], name), default=None)
                 rows.append(
@@ -235,10 +237,14 @@ def run(task: Task, data: Path, few: int) -> dict[str, Any]:
     started = time.monotonic()
     cohort, ontology = read_atlas(data / task.atlas)
     model, profiles, class_index = fitted(cohort, ontology, task.level)
-    markers = all_markers(model, profiles, class_index)
+    rpm = model.expression(profiles)
+    means = np.stack([rpm[class_index == each].mean(axis=0) for each in range(len(model.classes))])
+    markers = all_markers(model, profiles, class_index, means)
     sources = reference_sets([])
     tests = {
-        count: release_enrichments(sources, first(markers, count), model.classes, model.features)
+        count: release_enrichments(
+            sources, first(markers, count), model.classes, model.features, means
+        )
         for count in (PAPER_MARKERS, few)
     }
     return {
@@ -252,7 +258,7 @@ def run(task: Task, data: Path, few: int) -> dict[str, Any]:
             for count, found in tests.items()
         },
         "all": {str(count): [asdict(one) for one in found] for count, found in tests.items()},
-        "places": places(markers, model.classes, model.features, task.expected),
+        "places": places(markers, model.classes, model.features, means, task.expected),
     }
 
 

@@ -7,13 +7,14 @@ Hochberg (1995, J. R. Stat. Soc. B 57:289-300).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import false_discovery_control, hypergeom
 
-from annotator.domain import ClassEnrichment, ClassMarker
+from annotator.domain import ClassEnrichment
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from annotator.explain.feature_sets import FeatureSet
 
 FindMembers = Callable[[Sequence[str], Sequence[str]], Collection[str]]
-"""From the names of a set and the background to those of the background that are meant."""
+"""From the names of a set and known features to those of the features that are meant."""
 
 
 def equal_names(names: Sequence[str], background: Sequence[str]) -> Collection[str]:
@@ -32,49 +33,48 @@ def equal_names(names: Sequence[str], background: Sequence[str]) -> Collection[s
     return set(background).intersection(names)
 
 
-def expressed_markers(
-    markers: Iterable[ClassMarker], classes: Sequence[str]
+def expressed_features(
+    expression: NDArray[np.floating], classes: Sequence[str], features: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the markers that a class has rather than lacks.
+    """Return the features that a class has rather than lacks.
 
     A network whose reference input is an average profile lets absence speak as well:
     a red cell is told by the miRNAs of skin that it does not have. These are markers,
-    but no evidence that sets of skin belong to red cells. So a marker is kept where
-    its mean expression in the class is above the median of the classes.
+    but no evidence that sets of skin belong to red cells. So a class is tested with the
+    features whose mean expression in it is above the median of the classes: both its
+    markers and what they are drawn from, since a class's own features are more often
+    in well-known sets whatever the network made of them.
 
     Parameters
     ----------
-    markers
-        Of all classes, with the mean expression in each class.
-    classes
-        In the order of that expression.
+    expression
+        Mean expression, shape ``(classes, features)``.
+    classes, features
+        Names of its rows and columns.
 
     Returns
     -------
     dict
-        Every class to its markers, best first.
+        Every class to its features, in their order.
     """
-    place = {name: number for number, name in enumerate(classes)}
-    kept: dict[str, list[str]] = {name: [] for name in classes}
-    for marker in sorted(markers, key=lambda marker: marker.rank):
-        if marker.expression[place[marker.class_name]] > np.median(marker.expression):
-            kept[marker.class_name].append(marker.feature)
-    return {name: tuple(features) for name, features in kept.items()}
+    above = expression > np.median(expression, axis=0)
+    names = np.asarray(features, dtype=object)
+    return {name: tuple(names[row]) for name, row in zip(classes, above, strict=True)}
 
 
 def enrichments(
     source: str,
     sets: Sequence[FeatureSet],
     markers_by_class: Mapping[str, Sequence[str]],
-    background: Sequence[str],
+    backgrounds: Mapping[str, Sequence[str]],
     members: FindMembers = equal_names,
 ) -> tuple[ClassEnrichment, ...]:
     """Test every set against the markers of every class.
 
     The p-value is the probability that as many of the class's markers, or more,
-    would be in the set if the markers had been drawn from the background blindly.
-    A set counts with those of its features that are in the background: what the
-    models could not use could not become a marker.
+    would be in the set if the markers had been drawn from the class's background blindly.
+    A set counts with those of its features that are in that background: what could not
+    become a marker of the class says nothing.
 
     A set without a feature in the background, and a class without markers, cannot
     be tested: they have ``p_value`` and ``q_value`` 1 and do not count among the
@@ -87,11 +87,11 @@ def enrichments(
     sets
         Names unique within the source.
     markers_by_class
-        Class to its markers, best first, all of them in the background.
-    background
-        Features that the models could use, unique.
+        Class to its markers, best first, all of them in the class's background.
+    backgrounds
+        Class to the features that its markers come from, unique.
     members
-        Says which features of the background a set has, whatever namespace its names
+        Says which features of all backgrounds a set has, whatever namespace its names
         are of; called once a set. By default names have to be equal. The names of
         miRNAs are known to :mod:`annotator.learn.feature_names`, which this package
         does not import, so :mod:`annotator.jobs.enrichment` passes them in.
@@ -104,30 +104,36 @@ def enrichments(
     Raises
     ------
     InputError
-        The background is empty or names a feature twice, or a marker is not in it.
+        A class has no background or one that names a feature twice, or a marker is not
+        in it.
     """
-    _check(markers_by_class, background)
-    found = [frozenset(members(each.features, background)) for each in sets]
+    for class_name, markers in markers_by_class.items():
+        _check(class_name, markers, backgrounds.get(class_name, ()))
+    everything = tuple(dict.fromkeys(chain.from_iterable(backgrounds.values())))
+    found = [frozenset(members(each.features, everything)) for each in sets]
     shared = [
         [tuple(feature for feature in markers if feature in members_) for members_ in found]
         for markers in markers_by_class.values()
     ]
-    set_sizes = np.array([len(each) for each in found], dtype=np.int64)
-    marker_counts = np.array([len(each) for each in markers_by_class.values()], dtype=np.int64)
+    table = (len(markers_by_class), len(sets))
+    set_sizes = np.array(
+        [
+            [len(members_.intersection(backgrounds[name])) for members_ in found]
+            for name in markers_by_class
+        ],
+        dtype=np.int64,
+    ).reshape(table)
     overlaps = np.array([[len(each) for each in row] for row in shared], dtype=np.int64)
-    p_values, q_values = _tested(
-        overlaps.reshape(len(marker_counts), len(set_sizes)),
-        set_sizes,
-        marker_counts,
-        len(background),
-    )
+    marker_counts = np.array([len(each) for each in markers_by_class.values()], dtype=np.int64)
+    sizes = np.array([len(backgrounds[name]) for name in markers_by_class], dtype=np.int64)
+    p_values, q_values = _tested(overlaps.reshape(table), set_sizes, marker_counts, sizes)
     return tuple(
         ClassEnrichment(
             source=source,
             set_name=each.name,
             class_name=class_name,
-            background=len(background),
-            set_size=len(found[column]),
+            background=len(backgrounds[class_name]),
+            set_size=int(set_sizes[row, column]),
             markers=len(markers),
             overlap=len(shared[row][column]),
             p_value=float(p_values[row, column]),
@@ -139,32 +145,36 @@ def enrichments(
     )
 
 
-def _check(markers_by_class: Mapping[str, Sequence[str]], background: Sequence[str]) -> None:
+def _check(class_name: str, markers: Sequence[str], background: Sequence[str]) -> None:
     known = set(background)
     if not known:
-        raise InputError("the background is empty: give the features that the models could use")
+        raise InputError(
+            f"the background of {class_name!r} is empty: give the features that its markers"
+            " could come from"
+        )
     if len(known) < len(background):
-        raise InputError("the background names a feature twice: give each feature once")
-    for class_name, markers in markers_by_class.items():
-        unknown = [feature for feature in markers if feature not in known]
-        if unknown:
-            raise InputError(
-                f"marker {unknown[0]!r} of {class_name!r} is not in the background"
-                f" ({len(unknown)} such markers): give all features that the models could use"
-            )
+        raise InputError(
+            f"the background of {class_name!r} names a feature twice: give each feature once"
+        )
+    unknown = [feature for feature in markers if feature not in known]
+    if unknown:
+        raise InputError(
+            f"marker {unknown[0]!r} of {class_name!r} is not in its background"
+            f" ({len(unknown)} such markers): give all features that could become markers"
+        )
 
 
 def _tested(
     overlaps: NDArray[np.int64],
     set_sizes: NDArray[np.int64],
     marker_counts: NDArray[np.int64],
-    background: int,
+    backgrounds: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return p-values and q-values, ``(classes, sets)``."""
-    upper_tail = hypergeom.sf(overlaps - 1, background, set_sizes[None, :], marker_counts[:, None])
+    upper_tail = hypergeom.sf(overlaps - 1, backgrounds[:, None], set_sizes, marker_counts[:, None])
     p_values = np.clip(np.asarray(upper_tail, np.float64), 0.0, 1.0)
     q_values = np.ones_like(p_values)
-    testable = (set_sizes > 0)[None, :] & (marker_counts > 0)[:, None]
+    testable = (set_sizes > 0) & (marker_counts > 0)[:, None]
     if testable.any():
         q_values[testable] = false_discovery_control(p_values[testable], method="bh")
     return p_values, q_values

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from annotator.atlas.names import table4
 from annotator.errors import SettingsError
-from annotator.explain.enrichment import enrichments, expressed_markers
+from annotator.explain.enrichment import enrichments, expressed_features
 from annotator.explain.feature_sets import read_gmt, sets_of
 from annotator.learn.feature_names import match_features
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from annotator.domain import ClassEnrichment, ClassMarker
     from annotator.explain.feature_sets import FeatureSet
@@ -61,7 +64,8 @@ def release_enrichments(
     sources: Mapping[str, Sequence[FeatureSet]],
     markers: Iterable[ClassMarker],
     classes: Sequence[str],
-    background: Sequence[str],
+    features: Sequence[str],
+    expression: NDArray[np.floating],
 ) -> tuple[ClassEnrichment, ...]:
     """Look for sets among the markers of a release.
 
@@ -70,20 +74,40 @@ def release_enrichments(
     sources
         What :func:`reference_sets` returned.
     markers
-        Of all classes; those count that a class expresses more than the median class.
+        Of all classes; those count that a class expresses more than the median class
+        (:func:`annotator.explain.enrichment.expressed_features`).
     classes
-        The release's classes; one without markers is listed too.
-    background
-        The features of the release's models.
+        The release's classes; one that expresses nothing above the median is left out.
+    features
+        Of the release's models.
+    expression
+        Mean expression in each class, shape ``(classes, features)``.
 
     Returns
     -------
     tuple of ClassEnrichment
         By source, class and set; q-values hold for one source.
     """
-    by_class = expressed_markers(markers, classes)
+    backgrounds = {
+        name: expressed
+        for name, expressed in expressed_features(expression, classes, features).items()
+        if expressed
+    }
+    by_class = _within(markers, backgrounds)
     return tuple(
         found
         for source, sets in sources.items()
-        for found in enrichments(source, sets, by_class, background, named_features)
+        for found in enrichments(source, sets, by_class, backgrounds, named_features)
     )
+
+
+def _within(
+    markers: Iterable[ClassMarker], backgrounds: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the markers of each class that are in its background, best first."""
+    known = {name: set(background) for name, background in backgrounds.items()}
+    kept: dict[str, list[str]] = {name: [] for name in backgrounds}
+    for marker in sorted(markers, key=lambda marker: marker.rank):
+        if marker.feature in known.get(marker.class_name, ()):
+            kept[marker.class_name].append(marker.feature)
+    return kept

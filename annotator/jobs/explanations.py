@@ -152,12 +152,13 @@ def explain_release(
         if model.network is None:
             return ReleaseExplanations(sample_map=mapped)
         inputs, class_index = model.inputs(profiles), _class_index(model, labels)
+        expression = _mean_expression(model, profiles, class_index)
         _check_deep_lift(model, inputs)
         markers = class_markers(
             _network_scores(model, inputs, class_index),
             _forest_scores(model, inputs, class_index, seed),
             [scores for scores in held_out if scores is not None],
-            _mean_expression(model, profiles, class_index),
+            expression,
             model.features,
             model.classes,
             options.marker_count,
@@ -174,7 +175,7 @@ def explain_release(
                 seed,
             ),
             enrichments=release_enrichments(
-                options.feature_sets, markers, model.classes, model.features
+                options.feature_sets, markers, model.classes, model.features, expression
             ),
             sample_map=mapped,
         )

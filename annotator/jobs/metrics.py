@@ -24,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from annotator import __version__
-from annotator.errors import AnnotatorError, NeedsPersonError
+from annotator.errors import AnnotatorError, NeedsPersonError, RetryableError
 from annotator.jobs.status import MISSED_BEATS
 from annotator.store.connection import translating
 from annotator.store.figures import Figures, read_figures
@@ -116,17 +116,19 @@ _OF_FIELDS = (
 )
 
 
-def families(figures: Figures | None) -> Iterator[Metric]:
+def families(figures: Figures | None, up: bool = True) -> Iterator[Metric]:
     """Turn figures into what Prometheus reads.
 
     Parameters
     ----------
     figures
-        ``None`` where the database did not answer: then that alone is said.
+        ``None`` where they could not be read.
+    up
+        Whether the database answered at all.
     """
-    up = GaugeMetricFamily("annotator_database_up", "Whether the database answers.")
-    up.add_metric([], 0 if figures is None else 1)
-    yield up
+    answers = GaugeMetricFamily("annotator_database_up", "Whether the database answers.")
+    answers.add_metric([], 1 if up else 0)
+    yield answers
     build = GaugeMetricFamily("annotator_build", "The version that runs.", labels=["version"])
     build.add_metric([__version__], 1)
     yield build
@@ -181,33 +183,37 @@ class FiguresCollector(Collector):
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._figures: Figures | None = None
+        self._up = False
 
     def describe(self) -> Iterable[Metric]:
         """Name what :meth:`collect` gives, without asking the database."""
-        return families(None)
+        return families(None, up=False)
 
     def collect(self) -> Iterable[Metric]:
         """Return every figure of the database, or that it does not answer."""
         with self._lock:  # scrapes at once share one answer
             now = self._clock()
             if self._read_at is None or now - self._read_at >= KEEP_SECONDS:
-                self._figures, self._read_at = self._read(), now
-            return list(families(self._figures))
+                self._figures, self._up = self._read()
+                self._read_at = now
+            return list(families(self._figures, self._up))
 
-    def _read(self) -> Figures | None:
+    def _read(self) -> tuple[Figures | None, bool]:
+        """Return the figures and whether the database answered, if only with an error."""
         import psycopg
 
         try:
             with translating(), self._database.connect() as connection:
                 check_schema(connection)
-                return read_figures(
+                figures = read_figures(
                     connection,
                     drift_days=self._settings.drift_days,
                     alive_seconds=MISSED_BEATS * self._settings.heartbeat_seconds,
                 )
+            return figures, True
         except (AnnotatorError, psycopg.Error) as error:
             logger.warning("no figures for Prometheus: %s", error)
-            return None
+            return None, not isinstance(error, RetryableError)
 
 
 class Metrics:

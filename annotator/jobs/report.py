@@ -96,7 +96,8 @@ def bring_up_to_date(database: Database, settings: Settings) -> tuple[WrittenRep
     """Write the reports that are due and remove those that are too old.
 
     Due are those of live releases and of the newest ``keep_reports`` of each field that
-    were decided on, where they are missing or no longer say what became of the release.
+    were decided on, where they are missing or no longer say what became of the release;
+    those of live releases always, since how right these are in use changes.
     What goes wrong with a report is logged and becomes an event of kind ``failure``,
     which the status shows; it stops nothing.
 
@@ -129,9 +130,16 @@ def _written_and_recorded(
     connection: psycopg.Connection, row: ReportRow, folder: Path, host: str
 ) -> WrittenReport | None:
     try:
-        made = write_report(read_contents(connection, row.release_id), folder)
+        contents = read_contents(connection, row.release_id)
+        made = write_report(contents, folder)
         reports.record_report(
-            connection, row.release_id, str(made.path), made.sha256, made.size, host
+            connection,
+            row.release_id,
+            contents.release.status,
+            str(made.path),
+            made.sha256,
+            made.size,
+            host,
         )
     except RetryableError:
         raise
@@ -223,7 +231,10 @@ def write_report(contents: ReportContents, folder: Path) -> WrittenReport:
     name = _name(contents.release.release_id, contents.release.field)
     drawn = figures(contents)
     content = page(contents, drawn).encode()
-    folder = folder.expanduser().absolute()
+    try:
+        folder = folder.expanduser().absolute()
+    except RuntimeError as error:  # ~nobody has no home
+        raise InputError("its home folder cannot be found", source=str(folder)) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as unfinished:

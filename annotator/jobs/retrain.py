@@ -20,10 +20,12 @@ from annotator.learn.trust import curves
 from annotator.learn.versions import library_versions
 from annotator.logs import log_context, silent
 from annotator.store import registry, runs
-from annotator.store.service import advisory_lock, record_event
+from annotator.store.service import advisory_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import psycopg
 
     from annotator.domain import Cohort, Metric
     from annotator.jobs.training import Progress
@@ -104,22 +106,14 @@ def _retrain_alone(
         if isinstance(error, CohortError):
             return RetrainOutcome(field, UNLABELLED, (str(error),))
         with database.connect() as connection:
-            record_event(connection, "failure", field, {"reason": str(error)})
+            run = _start(connection, settings, field, {}, None)
+            runs.finish_run(connection, run, "failed", str(error))
         return RetrainOutcome(field, "failed", (str(error),))
     described = _configuration(preset, ontology, read.cohort, settings, explained)
     configuration_hash = _hash(described)
     with database.connect() as connection:
         last = runs.last_attempt(connection, field)
-        run = runs.start_run(
-            connection,
-            field=field,
-            preset=preset.name,
-            seed=settings.seed,
-            configuration=described,
-            configuration_hash=configuration_hash,
-            versions=library_versions(),
-            host=socket.gethostname(),
-        )
+        run = _start(connection, settings, field, described, configuration_hash)
         if last is not None and (last.cohort_hash, last.configuration_hash) == (
             read.hash,
             configuration_hash,
@@ -132,6 +126,25 @@ def _retrain_alone(
             return RetrainOutcome(field, "skipped", (reason,))
     with log_context(field=field, run=run):
         return _run(database, settings, preset, run, read, ontology, explained, progress)
+
+
+def _start(
+    connection: psycopg.Connection,
+    settings: Settings,
+    field: str,
+    described: Mapping[str, Any],
+    configuration_hash: str | None,
+) -> int:
+    return runs.start_run(
+        connection,
+        field=field,
+        preset=settings.preset,
+        seed=settings.seed,
+        configuration=described,
+        configuration_hash=configuration_hash,
+        versions=library_versions(),
+        host=socket.gethostname(),
+    )
 
 
 def _run(

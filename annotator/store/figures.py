@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain import FIELDS
+from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.work import pending_and_oldest
 
 if TYPE_CHECKING:
@@ -111,11 +112,9 @@ with live as (
          where m.run_id = r.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
            and m.class = ''
          order by m.scheme desc  -- one-dataset-out before cv
-         limit 1) as accuracy,
-        became.judged, became.accuracy as accuracy_in_use
+         limit 1) as accuracy
     from annotator.release r
     join annotator.training_run t using (run_id)
-    left join annotator.live_accuracy became using (release_id)
     where r.status = 'live'
 ), answer as (
     select p.field,
@@ -182,7 +181,7 @@ select
     named.field,
     coalesce(answer.annotated, 0), coalesce(answer.abstained, 0),
     coalesce(unusable.quarantined, 0),
-    live.release_id, live.age, live.accuracy, coalesce(live.judged, 0), live.accuracy_in_use,
+    live.release_id, live.age, live.accuracy,
     coalesce(retraining.promoted, 0), coalesce(retraining.rejected, 0),
     coalesce(retraining.skipped, 0), coalesce(retraining.failed, 0),
     coalesce(retraining.interrupted, 0), retraining.seconds_ago,
@@ -211,6 +210,7 @@ _FAILURES = """
 select count(*)
 from annotator.event
 where kind = 'failure' and at > statement_timestamp() - make_interval(hours => %s)
+  and detail ->> 'reason' is distinct from 'interrupted'  -- somebody wanted that
 """
 
 _OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
@@ -244,8 +244,11 @@ def read_figures(
             pending, oldest = (
                 (0, None) if release_id is None else pending_and_oldest(conn, field, release_id)
             )
-            outcomes = dict(zip(_OUTCOMES, row[9:14], strict=True))
-            values: list[Any] = [field, pending, oldest, *row[1:9], outcomes, *row[14:]]
+            # One release at a time: the view need not look at those that are retired.
+            became = live_accuracy_of(conn, release_id) if release_id is not None else None
+            in_use = (became.judged, became.confirmed / became.judged) if became else (0, None)
+            outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))
+            values: list[Any] = [field, pending, oldest, *row[1:7], *in_use, outcomes, *row[12:]]
             fields.append(FieldFigures(*values))
         daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
         failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()

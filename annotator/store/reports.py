@@ -148,7 +148,13 @@ def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ..
 
 
 def record_report(
-    conn: psycopg.Connection, release_id: int, path: str, sha256: str, size: int, host: str
+    conn: psycopg.Connection,
+    release_id: int,
+    status: str,
+    path: str,
+    sha256: str,
+    size: int,
+    host: str,
 ) -> None:
     """Write down where the report of a release lies; committed.
 
@@ -158,6 +164,8 @@ def record_report(
         Connection.
     release_id
         The release; what was recorded of it before is replaced.
+    status
+        Of the release, as the report has it.
     path
         Absolute, on the host.
     sha256, size
@@ -167,26 +175,26 @@ def record_report(
     """
     with committed(conn):
         conn.execute(
-            "insert into annotator.release_report (release_id, path, sha256, size, host)"
-            " values (%s, %s, %s, %s, %s)"
-            " on conflict (release_id) do update set path = excluded.path,"
+            "insert into annotator.release_report (release_id, status, path, sha256, size, host)"
+            " values (%s, %s, %s, %s, %s, %s)"
+            " on conflict (release_id) do update set status = excluded.status,"
+            " path = excluded.path,"
             " sha256 = excluded.sha256, size = excluded.size, host = excluded.host,"
             " written_at = clock_timestamp()",
-            (release_id, path, sha256, size, host),
+            (release_id, status, path, sha256, size, host),
         )
 
 
 # The newest of each field that were decided on, and what is live however old.
 _KEPT = """
 with decided as (
-    select release_id, field, status, promoted_at, retired_at,
+    select release_id, field, status,
         row_number() over (partition by field order by release_id desc) as place
     from annotator.release
     where status <> 'candidate'
 )
 select d.release_id, d.field, p.path, p.host,
-    p.release_id is null
-        or p.written_at < greatest(d.promoted_at, d.retired_at) as is_due
+    p.release_id is null or p.status <> d.status or d.status = 'live' as is_due
 from decided d
 left join annotator.release_report p using (release_id)
 where (d.place <= %(keep)s or d.status = 'live') = %(kept)s
@@ -209,8 +217,8 @@ def kept_reports(
     Returns
     -------
     tuple
-        Those whose report is missing or was written before the release went live or was
-        replaced, and those whose report says what is so.
+        Those that are live, or whose report is missing or says another status; and those
+        whose report says what is so.
     """
     with conn.transaction():
         rows = conn.execute(_KEPT, {"keep": keep, "kept": True}).fetchall()

@@ -37,7 +37,7 @@ def start_run(
     preset: str,
     seed: int,
     configuration: Mapping[str, Any],
-    configuration_hash: str,
+    configuration_hash: str | None,
     versions: Mapping[str, str],
     host: str,
 ) -> int:

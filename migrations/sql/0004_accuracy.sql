@@ -195,9 +195,16 @@ select distinct on (c.release_id, c.field, c.sample_id)
     c.prediction_id, c.release_id, c.field, c.sample_id, c.value, c.confidence, c.label,
     c.origin, c.is_right
 from compared c
+-- What a release has learned from is no test of it, as after undo_review.
+where not exists (
+    select from annotator.release r
+    join annotator.training_run t using (run_id)
+    join annotator.cohort_sample learned using (cohort_id)
+    where r.release_id = c.release_id and learned.sample_id = c.sample_id
+)
 order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
 comment on view annotator.judged_suggestion is
-    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and says neither. The newest of each release and sample.';
+    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and says neither. The newest of each release and sample; none of samples that the release has learned from.';
 
 create view annotator.live_accuracy as
 select

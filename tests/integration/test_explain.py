@@ -220,6 +220,11 @@ def test_sets_and_settings_of_explanations_are_part_of_the_configuration(trained
     refused = retrain(database, settings, "tissue")
     assert refused.failed
     assert "sets.gmt, line 1" in refused.reasons[0]
+    with database.connect() as connection:
+        run = connection.execute(
+            "select status::text, reason from annotator.training_run order by run_id desc limit 1"
+        ).fetchone()
+    assert run == ("failed", refused.reasons[0])  # so that the status shows it
     trained.sets.write_text(GMT.format(markers=PLANTED[0]))
     assert described() != {name: configured[name] for name in described()}
     trained.sets.write_text(content)

@@ -214,6 +214,7 @@ def test_retrainings_are_counted_by_how_they_ended(
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_may_look(database: Any, connection: Any, live: int, role: str) -> None:
     service.record_event(connection, "failure", "tissue", {})
+    service.record_event(connection, "failure", "tissue", {"reason": "interrupted"})
     service.beat(connection, "w1", "here", 1, "0", "idle")
     with database.connect(user=role) as conn:
         found = read_figures(conn)
@@ -297,6 +298,18 @@ def test_a_database_that_is_away_is_a_figure(settings: Settings, database: Any) 
     }
     assert values.pop("annotator_build") == 1
     assert values == {"annotator_database_up": 0}
+
+
+def test_a_database_that_answers_with_an_error_is_not_away(
+    settings: Settings, empty_database: Any
+) -> None:
+    values = {
+        sample.name: sample.value
+        for family in FiguresCollector(empty_database, settings).collect()
+        for sample in family.samples
+    }
+    assert values.pop("annotator_build") == 1
+    assert values == {"annotator_database_up": 1}  # it was never migrated
 
 
 def test_scrapes_at_once_ask_the_database_once(

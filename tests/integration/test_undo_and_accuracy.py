@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import GateVerdict, SamplePrediction
+from annotator.domain import GateVerdict, LiveAccuracy, SamplePrediction
 from annotator.jobs.candidate import with_live_accuracy
 from annotator.store import predictions, work
-from annotator.store.live_accuracy import LiveAccuracy, live_accuracy_of
+from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.review_queue import look_after_queue, refresh_queue
 
 
@@ -81,6 +81,27 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
     assert found.lowest == pytest.approx(0.3424, abs=1e-3)  # Wilson's interval of 2 of 2
     assert found.highest == pytest.approx(1.0)
     assert one(curator, "select live_judged, live_accuracy from model_card") == (2, 1.0)
+
+
+def test_what_a_release_has_learned_from_is_no_test_of_it(curator, connection, reviewable) -> None:
+    curator.execute("select accept_suggestion(%s)", (reviewable.ids["a"],))
+    curator.execute("select reject_suggestion(%s)", (reviewable.ids["b"],))
+    found = live_accuracy_of(connection, reviewable.release_id)
+    assert found is not None
+    assert (found.judged, found.confirmed) == (2, 1)
+    connection.execute(
+        "with c as (insert into annotator.cohort (field, hash, samples, datasets)"
+        " values ('tissue', repeat('c', 64), 1, 1) returning cohort_id),"
+        " t as (update annotator.training_run set cohort_id = c.cohort_id from c"
+        " where run_id = (select run_id from annotator.release where release_id = %s))"
+        " insert into annotator.cohort_sample (cohort_id, sample_id, dataset_id, value, class)"
+        " select cohort_id, 'a', 'D1', 'liver', 'liver' from c",
+        (reviewable.release_id,),
+    )
+    connection.commit()
+    found = live_accuracy_of(connection, reviewable.release_id)
+    assert found is not None
+    assert (found.judged, found.confirmed) == (1, 0)
 
 
 def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candidate() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from annotator.domain import ClassMarker
 from annotator.errors import InputError, SettingsError
-from annotator.explain.enrichment import enrichments, expressed_markers
+from annotator.explain.enrichment import enrichments, expressed_features
 from annotator.explain.feature_sets import FeatureSet
 from annotator.jobs.enrichment import named_features, reference_sets, release_enrichments
 
@@ -34,7 +34,10 @@ def drawn(overlap, background, set_size, markers):
 
 def test_a_set_among_the_markers():
     (found,) = enrichments(
-        "mine", [a_set("s", ["f03", "f01", "f30", "unknown"])], {"c": BACKGROUND[:5]}, BACKGROUND
+        "mine",
+        [a_set("s", ["f03", "f01", "f30", "unknown"])],
+        {"c": BACKGROUND[:5]},
+        {"c": BACKGROUND},
     )
     assert (found.source, found.set_name, found.class_name) == ("mine", "s", "c")
     assert (found.background, found.set_size, found.markers, found.overlap) == (40, 3, 5, 2)
@@ -52,7 +55,7 @@ def test_every_p_value_is_counted_out(sets, markers):
         "mine",
         [a_set(f"s{number}", sorted(each)) for number, each in enumerate(sets)],
         {f"c{number}": each for number, each in enumerate(markers)},
-        BACKGROUND,
+        {f"c{number}": BACKGROUND for number in range(len(markers))},
     )
     assert [(one.class_name, one.set_name) for one in found] == [
         (f"c{c}", f"s{s}") for c in range(len(markers)) for s in range(len(sets))
@@ -66,7 +69,9 @@ def test_every_p_value_is_counted_out(sets, markers):
 
 def test_q_values_count_every_test_but_no_impossible_one():
     sets = [a_set("in", BACKGROUND[:4]), a_set("half", BACKGROUND[2:6]), a_set("absent", ["x"])]
-    found = enrichments("mine", sets, {"c": BACKGROUND[:4], "empty": []}, BACKGROUND)
+    found = enrichments(
+        "mine", sets, {"c": BACKGROUND[:4], "empty": []}, {"c": BACKGROUND, "empty": BACKGROUND}
+    )
     p_in, p_half = found[0].p_value, found[1].p_value
     assert p_in < p_half
     assert found[0].q_value == pytest.approx(2 * p_in)  # two tests, and it is the first
@@ -84,7 +89,9 @@ def test_p_values_of_blind_draws_are_not_small():
     markers = {
         f"c{number}": random.choice(background, 60, replace=False).tolist() for number in range(400)
     }
-    found = enrichments("mine", [a_set("s", background[:25])], markers, background)
+    found = enrichments(
+        "mine", [a_set("s", background[:25])], markers, dict.fromkeys(markers, background)
+    )
     share = np.mean([one.p_value <= 0.05 for one in found])
     assert 0.01 < share <= 0.065
     assert min(one.q_value for one in found) > 0.05
@@ -93,19 +100,19 @@ def test_p_values_of_blind_draws_are_not_small():
 @pytest.mark.parametrize(
     ("markers", "background", "said"),
     [
-        ({"c": ["f01"]}, [], "background is empty"),
+        ({"c": ["f01"]}, [], "background of 'c' is empty"),
         ({"c": ["f01"]}, ["f01", "f01"], "names a feature twice"),
-        ({"c": ["f01", "odd", "other"]}, ["f01"], "marker 'odd' of 'c' is not in the background"),
+        ({"c": ["f01", "odd", "other"]}, ["f01"], "marker 'odd' of 'c' is not in its background"),
     ],
 )
 def test_what_cannot_be_tested(markers, background, said):
     with pytest.raises(InputError, match=said):
-        enrichments("mine", [], markers, background)
+        enrichments("mine", [], markers, {"c": background})
 
 
 def test_no_sets_and_no_classes():
-    assert enrichments("mine", [], {"c": ["f01"]}, BACKGROUND) == ()
-    assert enrichments("mine", [a_set("s", ["f01"])], {}, BACKGROUND) == ()
+    assert enrichments("mine", [], {"c": ["f01"]}, {"c": BACKGROUND}) == ()
+    assert enrichments("mine", [a_set("s", ["f01"])], {}, {}) == ()
 
 
 def test_names_of_other_namespaces_are_found():
@@ -122,36 +129,61 @@ def test_copies_of_a_stem_loop_are_one_finding():
     assert named_features(["hsa-miR-205-5p", "hsa-miR-205-3p"], stem_loops) == {"hsa-mir-205"}
 
 
-def marker(class_name, rank, feature, expression=(1.0, 2.0)):
-    return ClassMarker(class_name, rank, feature, 1.0, None, None, expression)
+def marker(class_name, rank, feature):
+    return ClassMarker(class_name, rank, feature, 1.0, None, None, (1.0, 2.0))
 
 
-def test_what_a_class_lacks_is_no_evidence_for_a_set():
-    classes = ["blood", "brain", "skin"]
-    markers = [
-        marker("skin", 2, "present", (0.0, 5.0, 900.0)),
-        marker("skin", 1, "also present", (1.0, 0.0, 2.0)),
-        marker("blood", 1, "absent", (0.0, 5.0, 900.0)),
-        marker("blood", 2, "usual", (5.0, 5.0, 5.0)),
-        marker("brain", 1, "in between", (0.0, 5.0, 900.0)),
-    ]
-    assert expressed_markers(markers, classes) == {
-        "blood": (),
-        "brain": (),
-        "skin": ("also present", "present"),
-    }
+def test_a_class_is_tested_with_what_it_has():
+    expression = np.array([[0.0, 5.0, 1.0], [5.0, 5.0, 0.0], [900.0, 5.0, 2.0]])
+    found = expressed_features(expression, ["blood", "brain", "skin"], ["a", "same", "c"])
+    assert found == {"blood": (), "brain": (), "skin": ("a", "c")}
+
+
+def test_each_class_has_its_own_background():
+    backgrounds = {"c": BACKGROUND[:20], "d": BACKGROUND[10:]}
+    first, second = enrichments(
+        "mine",
+        [a_set("s", BACKGROUND[8:14])],
+        {"c": BACKGROUND[5:12], "d": BACKGROUND[12:14]},
+        backgrounds,
+    )
+    assert (first.background, first.set_size, first.markers, first.overlap) == (20, 6, 7, 4)
+    assert first.p_value == pytest.approx(drawn(4, 20, 6, 7), rel=1e-9)
+    assert (second.background, second.set_size, second.markers, second.overlap) == (30, 4, 2, 2)
+    assert second.p_value == pytest.approx(drawn(2, 30, 4, 2), rel=1e-9)
+
+
+def test_markers_that_only_follow_expression_are_no_enrichment():
+    """A set of what a class expresses, and markers drawn blindly among that."""
+    random = np.random.default_rng(8)
+    classes = [f"c{number}" for number in range(6)]
+    features = [f"f{number}" for number in range(300)]
+    small = []
+    for _ in range(100):
+        expression = random.gamma(1.0, size=(6, 300))
+        has = np.flatnonzero(expression[0] > np.median(expression, axis=0))
+        chosen = random.choice(has, 40, replace=False)
+        markers = [marker("c0", rank, features[each]) for rank, each in enumerate(chosen, 1)]
+        of_class = [features[each] for each in random.choice(has, 20, replace=False)]
+        found = release_enrichments(
+            {"mine": (a_set("s", of_class),)}, markers, classes, features, expression
+        )
+        small.append(found[0].p_value <= 0.05)
+    assert np.mean(small) <= 0.12  # 5 in 100, within what 100 draws can give
 
 
 def test_the_markers_of_a_release_against_table_4_and_a_file(tmp_path):
     (tmp_path / "own.gmt").write_text("nerve\t\thsa-miR-9-5p\n")
     background = ["hsa-miR-124-3p", "hsa-miR-9-5p", "hsa-miR-205-5p", "hsa-miR-1", "SNORD44"]
     markers = [marker("brain", 2, background[1]), marker("brain", 1, background[0])]
+    # Brain has all but the last, which is skin's.
+    expression = np.array([[0.0, 0.0, 0.0, 0.0, 9.0], [5.0, 5.0, 5.0, 5.0, 0.0]])
     found = release_enrichments(
-        reference_sets([tmp_path / "own.gmt"]), markers, ["skin", "brain"], background
+        reference_sets([tmp_path / "own.gmt"]), markers, ["skin", "brain"], background, expression
     )
     of = {(one.source, one.set_name, one.class_name): one for one in found}
     assert of["table4", "brain", "brain"].features == ("hsa-miR-124-3p", "hsa-miR-9-5p")
-    assert of["table4", "brain", "brain"].p_value == pytest.approx(0.1)
+    assert of["table4", "brain", "brain"].p_value == pytest.approx(1 / 6)  # two of two among four
     assert of["own.gmt", "nerve", "brain"].overlap == 1
     assert of["table4", "skin", "skin"].markers == 0
     assert len(found) == 2 * 6 + 2

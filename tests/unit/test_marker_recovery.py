@@ -6,6 +6,7 @@ import gzip
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from annotator.atlas.names import table4
@@ -25,6 +26,9 @@ MARKERS = (
     ClassMarker("liver", 1, "hsa-miR-9-5p", 1.0, None, None, (0.0, 2.0, 1.0)),
     ClassMarker("skin", 1, "SNORD44", 1.0, None, None, (0.0, 0.0, 5.0)),
 )
+MEANS = np.array(
+    [[90.0, 0.0, 0.0, 0.0, 0.0], [0.0, 2.0, 3.0, 0.0, 0.0], [0.0, 1.0, 90.0, 0.0, 5.0]]
+)
 
 
 @pytest.mark.parametrize("task", marker_recovery.TASKS.values(), ids=marker_recovery.TASKS)
@@ -34,7 +38,7 @@ def test_every_category_is_expected_somewhere(task):
 
 
 def test_only_the_expected_classes_are_reported():
-    tests = release_enrichments(reference_sets([]), MARKERS, CLASSES, BACKGROUND)
+    tests = release_enrichments(reference_sets([]), MARKERS, CLASSES, BACKGROUND, MEANS)
     found = marker_recovery.recovered(tests, EXPECTED)
     assert [(one.set_name, one.class_name, one.overlap) for one in found] == [
         ("skin", "skin", 0),
@@ -45,7 +49,7 @@ def test_only_the_expected_classes_are_reported():
 def test_places_are_of_what_a_class_has():
     found = {
         place["mirna"]: place
-        for place in marker_recovery.places(MARKERS, CLASSES, BACKGROUND, EXPECTED)
+        for place in marker_recovery.places(MARKERS, CLASSES, BACKGROUND, MEANS, EXPECTED)
     }
     assert found.keys() == {"hsa-miR-205-5p", "hsa-miR-9-5p", "hsa-miR-124-3p"}
     assert found["hsa-miR-124-3p"]["ranks"] == {"brain": 1}

@@ -241,6 +241,14 @@ def test_confusions_add_up_to_the_mistakes():
     assert counts == sorted(counts, reverse=True)
 
 
+def test_a_damaged_release_did_answer():
+    refused = replace(CONTENTS.release, status="rejected", promoted_at=None)
+    assert "never answered" in provenance.standing(refused)
+    damaged = provenance.standing(replace(refused, promoted_at=refused.created_at))
+    assert "never" not in damaged
+    assert "damaged" in damaged
+
+
 def test_suggestions_that_got_a_label_later_are_told():
     became = LiveAccuracy(12, judged=40, confirmed=38, lowest=0.835, highest=0.986)
     tile = next(

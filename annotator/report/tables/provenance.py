@@ -31,6 +31,11 @@ def standing(release: ReleaseSummary) -> str:
             f"It answered for {release.field} from {day(release.promoted_at)} to"
             f" {day(release.retired_at)}, when a newer release replaced it."
         )
+    if release.status == "rejected" and release.promoted_at is not None:
+        return (
+            f"It answered for {release.field} from {day(release.promoted_at)} until its files"
+            " were found damaged and the release before it took over."
+        )
     if release.status == "rejected":
         return "It never answered for a sample: the gate refused it."
     return "The gate has not decided on it yet."
