@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 CURATOR = "annotator_curator"
 READER = "annotator_reader"
+_COPY = re.compile(
+    r"(\s|--[^\n]*(\n|$))*copy\b.*\b(to\s+stdout|from\s+stdin)\b", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ def run_query(database: Database, query: str) -> QueryResult:
     """
     if "\0" in query:  # libpq would silently end the statement there
         raise InputError("the SQL statement has a NUL character in it")
+    if _COPY.match(query):  # its rows come by another protocol
+        raise InputError("COPY is for psql; here select the rows, with --format csv for a file")
     with _curator(database) as connection, _one_line_errors():
         # Preparing it uses the extended protocol, which takes one statement only.
         cursor = connection.execute(query.encode(), prepare=True)
