@@ -20,6 +20,7 @@ from annotator.learn.trust import curves
 from annotator.learn.versions import library_versions
 from annotator.logs import log_context, silent
 from annotator.store import registry, runs
+from annotator.store.connection import translating
 from annotator.store.service import advisory_lock, record_event
 
 if TYPE_CHECKING:
@@ -147,15 +148,16 @@ def _run(
     """Carry a training run through to its end, and write down how it ended."""
     field = read.cohort.field
     try:
-        candidate = make_candidate(
-            database, settings, preset, read.cohort, ontology, explained, progress
-        )
-        return _save(database, settings, run, read, candidate)
+        with translating():
+            candidate = make_candidate(
+                database, settings, preset, read.cohort, ontology, explained, progress
+            )
+            return _save(database, settings, run, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             reason = INTERRUPTED
-        with database.connect() as connection:
+        with translating(), database.connect() as connection:
             runs.finish_run(connection, run, "failed", reason)
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise
