@@ -21,6 +21,7 @@ from annotator.learn.versions import library_versions
 from annotator.logs import log_context, silent
 from annotator.store import registry, runs
 from annotator.store.connection import translating
+from annotator.store.schema import check_schema
 from annotator.store.service import advisory_lock, record_event
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def retrain(
     RetrainOutcome
         ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
         (another process is at it) or ``failed``.
+
+    Raises
+    ------
+    SchemaError
+        The database is not at the schema that this version works with.
+    RetryableError
+        The database was lost, or a statement took too long.
     """
     with (
         database.connect(autocommit=True) as lock_connection,
@@ -87,6 +95,7 @@ def retrain(
     ):
         if not is_ours:
             return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
+        check_schema(lock_connection)  # a daemon of another version may have asked
         runs.fail_orphaned_runs(lock_connection, field)
         registry.sweep_orphans(lock_connection)
         return _retrain_alone(database, settings, field, progress)

@@ -216,8 +216,14 @@ def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
 
 
-def _hindered(error: psycopg.Error) -> AnnotatorError | None:
-    """Make the error that says what keeps the server from working, if that is known."""
+def hindered(error: psycopg.Error) -> AnnotatorError | None:
+    """Make the error that says what keeps the server from working, if that is known.
+
+    Parameters
+    ----------
+    error
+        Any; a file that the server may not write to looks like a right that a role lacks.
+    """
     message = " ".join((error.diag.message_primary or str(error)).split())
     state = error.sqlstate
     if state in _DISK_STATES or _NO_FILE.search(message):
@@ -256,9 +262,9 @@ def translating() -> Iterator[None]:
     except psycopg.Error as error:
         if lost(error):
             raise unavailable(error) from error
-        hindered = _hindered(error)
-        if hindered is not None:
-            raise hindered from error
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
         if not isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise
         message = error.diag.message_primary or str(error)

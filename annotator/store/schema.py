@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from annotator.errors import NeedsPersonError, SchemaError
-from annotator.store.connection import Database, lost, translating, unavailable
+from annotator.store.connection import Database, hindered, lost, translating, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -100,6 +100,9 @@ def current_revision(connection: psycopg.Connection) -> str | None:
     try:
         row = connection.execute("select version_num from annotator.alembic_version").fetchone()
     except psycopg.errors.InsufficientPrivilege as error:
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
         raise NeedsPersonError(
             f"role {connection.info.user!r} may not read schema annotator; grant it one of"
             f" {', '.join(ROLES)}"

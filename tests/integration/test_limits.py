@@ -18,7 +18,7 @@ from annotator.store.embedded import running_server
 def test_the_live_release_outlives_every_limit_and_work_resumes(tmp_path):
     with own_database(tmp_path) as (database, settings):  # others use the server of the run
         outcomes = fault_limits.run_limits(database, settings, times=1, disks=False)
-    assert len({outcome.fault for outcome in outcomes}) == 4
+    assert len({outcome.fault for outcome in outcomes}) == 5
     assert [outcome for outcome in outcomes if outcome.withstood != outcome.tried] == []
 
 
