@@ -119,10 +119,10 @@ def bring_to(database: Database, revision: str) -> None:
 
 
 def dump(database: Database, *, rights: bool) -> list[str]:
-    """Return everything in the two schemas, schema and rows, as text that can be compared."""
+    """Return everything in a database, schema and rows, as text that can be compared."""
     command = [
         binaries.folder() / "pg_dump",
-        *("--no-owner", "--schema=annotator", "--schema=atlas"),
+        "--no-owner",
         *(() if rights else ("--no-privileges",)),
         database.conninfo,
     ]
@@ -169,6 +169,7 @@ def kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str
 def up_and_down(database: Database, revision: str) -> list[Outcome]:
     """Bring a database of an earlier revision up, and back."""
     with another(database) as one:
+        empty = dump(one, rights=True)
         bring_to(one, revision)
         before, was = rows(one), dump(one, rights=False)
         migrate(one)
@@ -178,7 +179,7 @@ def up_and_down(database: Database, revision: str) -> list[Outcome]:
         migrate(one)
         again = kept(before, rows(one)) and _views_answer(one)
         downgrade(one)
-        gone = dump(one, rights=True) == []
+        gone = dump(one, rights=True) == empty
     return [
         Outcome(f"from {revision} up, twice", 2, up + again, "every row kept, every view answers"),
         Outcome(f"back to {revision}", 1, int(down), "schema and rows as they were"),
@@ -347,14 +348,19 @@ def old_daemon(database: Database, settings: Settings, samples_first: int = 5) -
 
         def call(*arguments: str) -> None:
             command = [sys.executable, "-c", _CHEAP, *arguments]
-            subprocess.run(command, env=environment, check=True, capture_output=True)
+            subprocess.run(
+                command, cwd=checkout, env=environment, check=True, capture_output=True
+            )
 
         call("migrate")
         load_atlas(one)
         call("retrain", "--field", "tissue")
         with tempfile.TemporaryFile("w+") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-c", _CHEAP, "serve"], env=environment, stderr=log
+                [sys.executable, "-c", _CHEAP, "serve"],
+                cwd=checkout,  # the first place that modules are looked for
+                env=environment,
+                stderr=log,
             )
             try:
                 _wait(lambda: _answers(one) >= samples_first, "the old daemon annotates")
