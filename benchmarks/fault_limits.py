@@ -307,9 +307,7 @@ def try_fault(
         kept += now is not None and (now == before) == ("promoted" not in ends)
         again = _retrained(database, settings, int(random.integers(2**31)))
         resumed += again == "promoted" and _serving(database) not in (None, now)
-        annotated += (
-            _annotated(database, settings, models) == "done" and _left_over(database) == 0
-        )
+        annotated += _annotated(database, settings, models) == "done" and _left_over(database) == 0
     how = f"a clear error{f', not {odd[0]}' if odd else ''}"
     if fault.may_miss:
         how += f", or room enough ({unhurt})"

@@ -16,19 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psycopg
 from fault_atlas import Outcome, load_atlas
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from annotator.store import binaries, schema
-from annotator.store.connection import Database
 from annotator.store.schema import REQUIRED_REVISION, downgrade, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from annotator.settings import Settings
+    from annotator.store.connection import Database
 
 ROOT = Path(__file__).parents[1]
 EARLIER = tuple(f"{number:04}" for number in range(1, int(REQUIRED_REVISION)))
@@ -81,7 +80,6 @@ insert into annotator.tick (job, due_at, worker, outcome) values ('retrain', now
 _MIGRATE = """
 import sys
 import alembic.command, sqlalchemy.dialects.postgresql.psycopg
-from annotator.store.connection import Database
 from annotator.store.schema import migrate
 print("ready", flush=True)
 sys.stdin.readline()
@@ -95,17 +93,21 @@ migrate(Database(sys.argv[1], embedded=True))
 @contextmanager
 def another(database: Database, template: Database | None = None) -> Iterator[Database]:
     """A database of its own on the same server, empty or a copy of one that nobody uses."""
-    name = sql.Identifier(f"migrated_{os.getpid()}_{next(_numbers)}")
+    name = f"migrated_{os.getpid()}_{next(_numbers)}"
     of = "template0" if template is None else str(conninfo_to_dict(template.conninfo)["dbname"])
     with database.connect(autocommit=True) as connection:
         connection.execute(
-            sql.SQL("create database {} template {}").format(name, sql.Identifier(of))
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(of)
+            )
         )
     try:
-        yield replace(database, conninfo=make_conninfo(database.conninfo, dbname=name.as_string()[1:-1]))
+        yield replace(database, conninfo=make_conninfo(database.conninfo, dbname=name))
     finally:
         with database.connect(autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database {} with (force)").format(name))
+            connection.execute(
+                sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            )
 
 
 def bring_to(database: Database, revision: str) -> None:
@@ -142,7 +144,7 @@ def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
             name: [
                 row[0]
                 for row in connection.execute(
-                    f"select to_jsonb(t) from {name} t order by to_jsonb(t)::text"  # noqa: S608
+                    f"select to_jsonb(t) from {name} t order by to_jsonb(t)::text"
                 )
             ]
             for (name,) in names
@@ -195,7 +197,7 @@ def _views_answer(database: Database) -> bool:
             " and has_table_privilege(format('%I.%I', schemaname, viewname), 'select')"
         ).fetchall()
         for (view,) in views:
-            connection.execute(f"select * from {view}").fetchall()  # noqa: S608
+            connection.execute(f"select * from {view}").fetchall()
         decided = connection.execute("select count(*) from annotator.effective_annotation")
         return len(views) >= 5 and decided.fetchone() == (32,)  # 30 known, 1 accepted, 1 corrected
 
@@ -341,16 +343,17 @@ def old_daemon(database: Database, settings: Settings, samples_first: int = 5) -
             "PYTHONPATH": str(checkout),
             "ANNOTATOR_DATABASE_URL": _url(one),
             "ANNOTATOR_HOME": str(settings.home_folder().parent / "old"),
-            **{"ANNOTATOR_BATCH_SIZE": "1", "ANNOTATOR_POLL_SECONDS": "1"},
-            **{"ANNOTATOR_FOLDS": "2", "ANNOTATOR_WORKERS": "1"},
-            **{"ANNOTATOR_BASELINE_MARGIN": "-1", "ANNOTATOR_GATE_MARGIN": "1"},
+            "ANNOTATOR_BATCH_SIZE": "1",
+            "ANNOTATOR_POLL_SECONDS": "1",
+            "ANNOTATOR_FOLDS": "2",
+            "ANNOTATOR_WORKERS": "1",
+            "ANNOTATOR_BASELINE_MARGIN": "-1",
+            "ANNOTATOR_GATE_MARGIN": "1",
         }
 
         def call(*arguments: str) -> None:
             command = [sys.executable, "-c", _CHEAP, *arguments]
-            subprocess.run(
-                command, cwd=checkout, env=environment, check=True, capture_output=True
-            )
+            subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True)
 
         call("migrate")
         load_atlas(one)
