@@ -80,6 +80,7 @@ insert into annotator.tick (job, due_at, worker, outcome) values ('retrain', now
 _MIGRATE = """
 import sys
 import alembic.command, sqlalchemy.dialects.postgresql.psycopg
+from annotator.store.connection import Database
 from annotator.store.schema import migrate
 print("ready", flush=True)
 sys.stdin.readline()
@@ -264,7 +265,8 @@ def killed(database: Database, revision: str, times: int) -> list[Outcome]:
             process = _start(undisturbed)
             started = time.perf_counter()
             _begin(process)
-            process.wait(PATIENCE)
+            if process.wait(PATIENCE) != 0:
+                raise RuntimeError(process.communicate()[1])
             process.communicate()
             took = time.perf_counter() - started
             wanted = dump(undisturbed, rights=True)
