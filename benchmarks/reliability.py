@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from fault_atlas import Outcome, own_database
 from fault_clocks import run_clocks
+from fault_limits import run_limits
+from fault_migrations import run_migrations
 from fault_poison import run_poison
 from fault_tampering import run_tampering
 from tabulate import tabulate
@@ -59,8 +61,10 @@ EXPERIMENTS = {
     "poison": Experiment("Broken samples among 2,000", run_poison, 2000),
     "tampering": Experiment("Tampered releases", run_tampering, 1000),
     "clocks": Experiment("Clocks and outages", run_clocks, 200),
+    "limits": Experiment("Full disks and other limits", run_limits, 20),
+    "migrations": Experiment("Migrations", run_migrations, 60),
 }
-LEAST = {"poison": 400, "tampering": 10, "clocks": 4}
+LEAST = {"poison": 400, "tampering": 10, "clocks": 4, "limits": 1, "migrations": 3}
 
 
 def table(outcomes: list[Outcome]) -> str:

@@ -20,6 +20,8 @@ from annotator.learn.trust import curves
 from annotator.learn.versions import library_versions
 from annotator.logs import log_context, silent
 from annotator.store import registry, runs
+from annotator.store.connection import translating
+from annotator.store.schema import check_schema
 from annotator.store.service import advisory_lock
 
 if TYPE_CHECKING:
@@ -81,6 +83,13 @@ def retrain(
     RetrainOutcome
         ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
         (another process is at it) or ``failed``.
+
+    Raises
+    ------
+    SchemaError
+        The database is not at the schema that this version works with.
+    RetryableError
+        The database was lost, or a statement took too long.
     """
     with (
         database.connect(autocommit=True) as lock_connection,
@@ -88,6 +97,7 @@ def retrain(
     ):
         if not is_ours:
             return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
+        check_schema(lock_connection)  # a daemon of another version may have asked
         runs.fail_orphaned_runs(lock_connection, field)
         registry.sweep_orphans(lock_connection)
         return _retrain_alone(database, settings, field, progress)
@@ -160,15 +170,16 @@ def _run(
     """Carry a training run through to its end, and write down how it ended."""
     field = read.cohort.field
     try:
-        candidate = make_candidate(
-            database, settings, preset, read.cohort, ontology, explained, progress
-        )
-        return _save(database, settings, run, read, candidate)
+        with translating():
+            candidate = make_candidate(
+                database, settings, preset, read.cohort, ontology, explained, progress
+            )
+            return _save(database, settings, run, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             reason = INTERRUPTED
-        with database.connect() as connection:
+        with translating(), database.connect() as connection:
             runs.finish_run(connection, run, "failed", reason)
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise

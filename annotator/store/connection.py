@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import conninfo as libpq
 
-from annotator.errors import DatabaseUnavailableError, NeedsPersonError, SettingsError
+from annotator.errors import (
+    AnnotatorError,
+    DatabaseUnavailableError,
+    NeedsPersonError,
+    RetryableError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +40,10 @@ _REFUSALS = re.compile(
     r'|role ".*" is not permitted to log in|permission denied for database'
     r"|no password supplied|no pg_hba\.conf entry"
 )
+# Only ENOSPC has an SQLSTATE of its own; a file that may not be written to is "insufficient
+# privilege" like a table, one that is as large as the system allows is "internal error".
+_DISK_STATES = ("53100", "58030")
+_NO_FILE = re.compile(r"could not (open|extend|write|create|access|fsync|flush|truncate)\b.*\"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,24 +216,57 @@ def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
 
 
+def hindered(error: psycopg.Error) -> AnnotatorError | None:
+    """Make the error that says what keeps the server from working, if that is known.
+
+    Parameters
+    ----------
+    error
+        Any; a file that the server may not write to looks like a right that a role lacks.
+    """
+    message = " ".join((error.diag.message_primary or str(error)).split())
+    state = error.sqlstate
+    if state in _DISK_STATES or _NO_FILE.search(message):
+        return NeedsPersonError(
+            f"the database server cannot write: {message}; see to the space and the permissions of"
+            " its disk. Nothing was half-written, and what is live stays live"
+        )
+    if state == "57014":
+        return RetryableError(
+            f"a statement was ended: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that happens"
+            " again, or see in pg_stat_activity what it waited for"
+        )
+    if state == "25006":
+        return RetryableError(
+            f"the database takes no changes: {message}; is it a standby, or set to read only?"
+        )
+    return None
+
+
 @contextmanager
 def translating() -> Iterator[None]:
-    """Turn a connection lost within the block into :class:`DatabaseUnavailableError`.
+    """Turn what keeps the server from working within the block into an error for a person.
 
     Raises
     ------
     DatabaseUnavailableError
         The connection was lost; whatever was not committed is gone.
+    RetryableError
+        A statement took too long, or the database takes no changes at present.
     NeedsPersonError
-        The role may not do what was asked of it.
+        The role may not do what was asked of it, or the server's disk is full or
+        may not be written to.
     """
     try:
         yield
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         if lost(error):
             raise unavailable(error) from error
-        raise
-    except psycopg.errors.InsufficientPrivilege as error:
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
+        if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise
         message = error.diag.message_primary or str(error)
         raise NeedsPersonError(
             f"the database role lacks a right: {message}; connect as the role that"

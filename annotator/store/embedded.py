@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -47,6 +48,7 @@ _PORT = 5432
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 _PATIENCE = 120.0  # seconds to wait for a crash recovery or another process
 _TRIES = 10.0  # seconds to go on trying: sessions of a killed server need a moment to end
+_FULL = re.compile("too many clients already|remaining connection slots are reserved")
 _OURS = {"cluster", "cluster.new", "socket", "socket.path", "start.lock", "users.lock"} | {
     *("demo", "initdb.log", "pg_ctl.log", "logs", "annotator.toml"),
 }
@@ -106,13 +108,14 @@ def running_server(home: Path) -> Iterator[str]:
         PostgreSQL is not installed, the folder is not writable, or the server
         does not start.
     DatabaseUnavailableError
-        Another process has been starting or stopping it for too long.
+        Another process has been starting or stopping it for too long, or it has no
+        connection left.
     """
     home = home.expanduser().absolute()
     bin_folder = binaries.folder()
     _prepare_home(home)
     with _opened(home / "users.lock") as users:
-        with _starting(home):
+        with _starting(home), _writing(home):
             server = _ensure_running(home, bin_folder)
             _lock(users, exclusive=False)
         try:
@@ -182,6 +185,18 @@ def _opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[None]:
+    """Say in one line why files of the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise NeedsPersonError(
+            f"{error.filename or home}: the embedded database cannot be started"
+            f" ({error.strerror}); see to the space and the permissions of its disk"
+        ) from error
 
 
 def _lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
@@ -324,7 +339,12 @@ def _configure(server: _Server) -> None:
 def _alive(server: _Server) -> bool:
     try:
         psycopg.connect(server.conninfo("postgres"), connect_timeout=10).close()
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as error:
+        if _FULL.search(str(error)):
+            raise DatabaseUnavailableError(
+                f"{server.home}: the embedded database has no connection left; end some of the"
+                " programs that use it, or try again later"
+            ) from None
         return False
     return True
 

@@ -6,6 +6,7 @@ Checking needs neither Alembic nor SQLAlchemy: both are imported only to migrate
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,10 @@ import psycopg
 from psycopg import sql
 
 from annotator.errors import NeedsPersonError, SchemaError
-from annotator.store.connection import Database, lost, translating, unavailable
+from annotator.store.connection import Database, hindered, lost, translating, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from alembic.config import Config
 
@@ -99,6 +100,9 @@ def current_revision(connection: psycopg.Connection) -> str | None:
     try:
         row = connection.execute("select version_num from annotator.alembic_version").fetchone()
     except psycopg.errors.InsufficientPrivilege as error:
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
         raise NeedsPersonError(
             f"role {connection.info.user!r} may not read schema annotator; grant it one of"
             f" {', '.join(ROLES)}"
@@ -165,13 +169,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
         _check_server(connection)
         _check_mirror(connection, complete=before is not None)
         _ensure_roles(connection)
-        _run_alembic(database, "upgrade", "head")
-        _check_mirror(connection, complete=True)
-        with connection.transaction():
-            _run_file(connection, "grants.sql")
-            _grant_mirror(connection)
-            if database.embedded:
-                _let_log_in(connection)
+        _run_alembic(database, "upgrade", "head", afterwards=partial(_grant, database.embedded))
         after = current_revision(connection)
         assert after is not None
         return before, after
@@ -288,6 +286,15 @@ def _ensure_roles(connection: psycopg.Connection) -> None:
         ) from error
 
 
+def _grant(embedded: bool, connection: psycopg.Connection) -> None:
+    """Give the roles their rights, in the transaction that made what the rights are on."""
+    _check_mirror(connection, complete=True)
+    _run_file(connection, "grants.sql")
+    _grant_mirror(connection)
+    if embedded:
+        _let_log_in(connection)
+
+
 def _grant_mirror(connection: psycopg.Connection) -> None:
     """Let our roles read the mirror, unless its owner has done that already."""
     try:
@@ -332,8 +339,13 @@ def _configuration() -> Config:
     return configuration
 
 
-def _run_alembic(database: Database, direction: str, revision: str) -> None:
-    """Run Alembic on a connection of its own, all in one transaction."""
+def _run_alembic(
+    database: Database,
+    direction: str,
+    revision: str,
+    afterwards: Callable[[psycopg.Connection], None] | None = None,
+) -> None:
+    """Run Alembic and what comes after on a connection of its own, all in one transaction."""
     from alembic import command
     from alembic.util import CommandError
     from sqlalchemy import create_engine, exc
@@ -348,10 +360,13 @@ def _run_alembic(database: Database, direction: str, revision: str) -> None:
     )
     configuration = _configuration()
     try:
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             configuration.attributes["connection"] = connection
             getattr(command, direction)(configuration, revision)
-            connection.commit()
+            if afterwards is not None:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, psycopg.Connection)
+                afterwards(driver)
     except exc.DBAPIError as error:
         _explain(error.orig)
         raise

@@ -11,9 +11,11 @@ down_revision = "0002"
 
 SQL = Path(__file__).parent.parent / "sql"
 VIEW = "create or replace view annotator.model_card as"
-# It comes back without the rights that grants.sql of its time gave.
+# It comes back without its comment and the rights that grants.sql of its time gave.
 GRANTS = """
 grant select on annotator.model_card to annotator_daemon, annotator_reader, annotator_curator;
+comment on view annotator.model_card is
+    'A row a release: what it was made from and how it did on datasets it had not seen.';
 """
 
 

@@ -10,8 +10,8 @@ revision = "0004"
 down_revision = "0003"
 
 SQL = Path(__file__).parent.parent / "sql"
-# What was changed comes back from the file that made it, without the rights that grants.sql
-# of its time gave.
+# What was changed comes back from the file that made it, without the comment on model_card and the
+# rights that grants.sql of its time gave.
 GRANTS = """
 grant select on annotator.effective_annotation, annotator.review_queue, annotator.model_card,
     annotator.suggestion, annotator.suspect_annotation
@@ -24,6 +24,8 @@ grant execute on function
     annotator.correct_suggestion(bigint, text, text),
     annotator.accept_dataset(text, text, double precision, text)
 to annotator_curator;
+comment on view annotator.model_card is
+    'A row a release: what it was made from and how it did on datasets it had not seen.';
 """
 
 
