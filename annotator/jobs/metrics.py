@@ -24,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from annotator import __version__
-from annotator.errors import AnnotatorError, NeedsPersonError, RetryableError
+from annotator.errors import AnnotatorError, DatabaseUnavailableError, NeedsPersonError
 from annotator.jobs.status import MISSED_BEATS
 from annotator.store.connection import translating
 from annotator.store.figures import Figures, read_figures
@@ -213,7 +213,7 @@ class FiguresCollector(Collector):
             return figures, True
         except (AnnotatorError, psycopg.Error) as error:
             logger.warning("no figures for Prometheus: %s", error)
-            return None, not isinstance(error, RetryableError)
+            return None, not isinstance(error, DatabaseUnavailableError)
 
 
 class Metrics:
