@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from fault_atlas import Outcome
 from fault_processes import wait_for
-from fault_rows import one_number, ready
+from fault_rows import BATCH, one_number, ready
 
 if TYPE_CHECKING:
     from fault_processes import Process
@@ -69,8 +69,9 @@ def run_kills(database: Database, _settings: Settings, kills: int = 200) -> list
         at_work.forget()
         killed = whole = in_middle = 0
         while killed < kills and (left := at_work.left()):
-            # As many samples for each life that is left, in the mean.
-            longest = 2 * pace * left / (kills - killed)
+            # As many samples for each life that is left, in the mean; and no life so short that
+            # one sample is in hand each time, for that one is taken for what kills.
+            longest = 2 * pace * max(BATCH, left / (kills - killed))
             in_hand, is_whole = _one_life(at_work, random.uniform(0, longest))
             killed, whole, in_middle = killed + 1, whole + is_whole, in_middle + (in_hand > 0)
         last = at_work.start.start("serve")

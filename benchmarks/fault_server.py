@@ -123,8 +123,10 @@ def _again_and_again(
     return seconds
 
 
-def run_server(database: Database, settings: Settings, restarts: int = 20) -> list[Outcome]:
-    """Restart the server, and end connections five times as often, at random moments.
+def run_server(
+    database: Database, settings: Settings, restarts: int = 20, cuts: int | None = None
+) -> list[Outcome]:
+    """Restart the server, and end connections, at random moments.
 
     Parameters
     ----------
@@ -132,6 +134,8 @@ def run_server(database: Database, settings: Settings, restarts: int = 20) -> li
         A migrated embedded database of its own.
     restarts
         How often the server is restarted.
+    cuts
+        How often a connection is ended; five times as often by default.
     """
     random = np.random.default_rng(10)
     outcomes = []
@@ -145,7 +149,7 @@ def run_server(database: Database, settings: Settings, restarts: int = 20) -> li
         for what, fault, times in (
             ("server restarted in order", _restart_in_order, restarts - restarts // 2),
             ("server fell over", _fall_over, restarts // 2),
-            ("connection cut", _cut, 5 * restarts),
+            ("connection cut", _cut, 5 * restarts if cuts is None else cuts),
         ):
             waits = random.uniform(0, 0.5, times).tolist()
             seconds = _again_and_again(database, settings, daemon, fault, waits)

@@ -27,16 +27,24 @@ def own():
         yield database_and_settings
 
 
-@pytest.mark.parametrize(
-    ("experiment", "count"),
-    [
-        pytest.param(run_kills, 6, id="killed while annotating"),
-        pytest.param(run_server, 1, id="server away"),
-        pytest.param(run_crowd, 1, id="daemons side by side"),
-        pytest.param(run_retraining, 3, id="killed while retraining"),
-    ],
-)
-def test_is_withstood(own, experiment, count):
-    outcomes = experiment(*own, count)
-    assert [outcome for outcome in outcomes if outcome.withstood != outcome.tried] == []
-    assert all(outcome.tried > 0 for outcome in outcomes[:1])
+def failed(outcomes):
+    assert outcomes
+    return [outcome for outcome in outcomes if outcome.withstood != outcome.tried]
+
+
+def test_a_daemon_killed_while_annotating_leaves_whole_batches(own):
+    assert failed(run_kills(*own, 4)) == []
+
+
+def test_a_daemon_outlives_its_server_and_its_connections(own):
+    assert failed(run_server(*own, 1, cuts=1)) == []
+
+
+def test_daemons_share_the_work_and_a_stale_batch_is_refused(own):
+    assert failed(run_crowd(*own, 1, samples=80)) == []
+
+
+def test_a_retraining_killed_at_any_moment_leaves_one_whole_release_live(own):
+    outcomes = run_retraining(*own, 3)
+    assert failed(outcomes) == []
+    assert {outcome.fault for outcome in outcomes} >= {"candidates without a run"}
