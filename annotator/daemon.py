@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 RETRAIN = "retrain"
 LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
 SHUTDOWN_GRACE_SECONDS = 20
+RETRY_SECONDS = 2
 
 
 def retrain_trigger(cron: str) -> CronTrigger:
@@ -89,6 +90,7 @@ class Daemon:
         self._models: object | None = None
         self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
+        self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish the batch in hand and return.
@@ -107,6 +109,7 @@ class Daemon:
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
+        self._scheduler = scheduler
         now = datetime.now(UTC)
         scheduler.add_job(
             self._guarded("poll", self.poll),
@@ -150,6 +153,7 @@ class Daemon:
             except RetryableError as error:
                 self.troubles[name] = "waiting for the database"
                 logger.warning("%s; trying again", error)
+                self._poll_soon()
             except AnnotatorError as error:
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.error("%s", error)
@@ -158,6 +162,12 @@ class Daemon:
                 logger.exception("job %r failed", name)
 
         return run
+
+    def _poll_soon(self) -> None:
+        """Look again before the next poll is due: a database that comes back is not waited for."""
+        if self._scheduler is not None and not self.stopping.is_set():
+            wait = timedelta(seconds=min(RETRY_SECONDS, self.settings.poll_seconds))
+            self._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + wait)
 
     def _state(self) -> str:
         """Return what the heartbeat says: trouble before work."""

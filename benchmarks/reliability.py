@@ -1,4 +1,4 @@
-"""What the program withstands: broken samples, tampered models, wrong clocks.
+"""What the program withstands: broken samples, tampered models, wrong clocks, lost processes.
 
 Every experiment has an embedded database of its own in a temporary folder, with a
 small simulated atlas and real releases.
@@ -25,9 +25,13 @@ from typing import TYPE_CHECKING
 
 from fault_atlas import Outcome, own_database
 from fault_clocks import run_clocks
+from fault_crowd import run_crowd
+from fault_kills import run_kills
 from fault_limits import run_limits
 from fault_migrations import run_migrations
 from fault_poison import run_poison
+from fault_retraining import run_retraining
+from fault_server import run_server
 from fault_tampering import run_tampering
 from tabulate import tabulate
 
@@ -61,10 +65,24 @@ EXPERIMENTS = {
     "poison": Experiment("Broken samples among 2,000", run_poison, 2000),
     "tampering": Experiment("Tampered releases", run_tampering, 1000),
     "clocks": Experiment("Clocks and outages", run_clocks, 200),
+    "kills": Experiment("Killed while annotating", run_kills, 200),
+    "server": Experiment("Servers that go away", run_server, 20),
+    "crowd": Experiment("Daemons side by side", run_crowd, 20),
+    "retraining": Experiment("Killed while retraining", run_retraining, 50),
     "limits": Experiment("Full disks and other limits", run_limits, 20),
     "migrations": Experiment("Migrations", run_migrations, 60),
 }
-LEAST = {"poison": 400, "tampering": 10, "clocks": 4, "limits": 1, "migrations": 3}
+LEAST = {
+    "poison": 400,
+    "tampering": 10,
+    "clocks": 4,
+    "kills": 10,
+    "server": 2,
+    "crowd": 1,
+    "retraining": 4,
+    "limits": 1,
+    "migrations": 3,
+}
 
 
 def table(outcomes: list[Outcome]) -> str:

@@ -82,7 +82,7 @@ def annotate(
     database, settings
         Where, and how large the batches are.
     worker
-        Unique name of this worker; leases carry it.
+        Unique name of this worker; leases carry it. It makes one pass at a time.
     models
         Models loaded by an earlier pass, to be used again.
     stop
@@ -105,6 +105,8 @@ def annotate(
         check_schema(connection)
         releases = live_releases(connection)
         look_after_queue(connection)
+        # What a pass of this worker had in hand when it lost its connection.
+        release_claims(connection, worker)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})

@@ -239,7 +239,7 @@ def reject(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) ->
 
 
 def sweep_orphans(conn: psycopg.Connection) -> int:
-    """Reject the candidates that nobody will decide on any more.
+    """Reject the candidates that nobody will decide on any more; their files go.
 
     Those are candidates whose run has ended. Decide on a candidate before its
     run is finished.
@@ -260,6 +260,10 @@ def sweep_orphans(conn: psycopg.Connection) -> int:
         ).fetchall()
         for release_id, field in rows:
             add_event(conn, "rejected", field, {"release_id": release_id, "reasons": [reason]})
+        conn.execute(
+            "delete from annotator.artefact where release_id = any (%s)",
+            ([row[0] for row in rows],),
+        )
     return len(rows)
 
 
@@ -347,7 +351,8 @@ def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
         Connection; the transaction is committed.
     keep
         How many retired or rejected releases of each field keep their files,
-        newest first. Live releases and candidates always do.
+        newest first; those that have none any more take no place. Live releases
+        and candidates always do.
 
     Returns
     -------
@@ -359,7 +364,8 @@ def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
             "delete from annotator.artefact a using ("
             "    select release_id,"
             "        row_number() over (partition by field order by release_id desc) as place"
-            "    from annotator.release where status in ('retired', 'rejected')"
+            "    from annotator.release r where status in ('retired', 'rejected') and exists ("
+            "        select from annotator.artefact f where f.release_id = r.release_id)"
             ") old where a.release_id = old.release_id and old.place > %s",
             (keep,),
         ).rowcount

@@ -536,6 +536,20 @@ def test_old_artefacts_go_and_those_of_the_live_release_stay(
     assert len(statuses(connection)) == 6
 
 
+def test_releases_without_files_take_no_place_of_those_that_have_some(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    before, live, orphan = candidate(daemon), candidate(daemon), candidate(daemon)
+    registry.promote(daemon, before, [])
+    registry.promote(daemon, live, [])
+    finish(daemon, orphan)
+    assert registry.sweep_orphans(daemon) == 1
+    assert registry.retire_artefacts(daemon, keep=1) == 0
+    assert [release.release_id for release in registry.earlier_releases(daemon, "tissue")] == [
+        before
+    ]
+
+
 def test_candidates_that_nobody_decides_on_are_rejected(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
@@ -550,4 +564,6 @@ def test_candidates_that_nobody_decides_on_are_rejected(
         connection, "select reasons from annotator.release where release_id = %s", orphan
     )
     assert reasons == ["its training run ended before it was decided on"]
+    kept = run(connection, "select distinct release_id from annotator.artefact order by 1")
+    assert [row[0] for row in kept] == [live, being_made]  # nobody wants the files either
     registry.promote(daemon, being_made, [])
