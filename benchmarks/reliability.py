@@ -54,34 +54,26 @@ class Experiment:
         Given a database, settings and a count.
     count
         What ``run`` is given at full scale.
+    least
+        What it is given at least, at any scale.
     """
 
     title: str
     run: Callable[[Database, Settings, int], list[Outcome]]
     count: int
+    least: int
 
 
 EXPERIMENTS = {
-    "poison": Experiment("Broken samples among 2,000", run_poison, 2000),
-    "tampering": Experiment("Tampered releases", run_tampering, 1000),
-    "clocks": Experiment("Clocks and outages", run_clocks, 200),
-    "kills": Experiment("Killed while annotating", run_kills, 200),
-    "server": Experiment("Servers that go away", run_server, 20),
-    "crowd": Experiment("Daemons side by side", run_crowd, 20),
-    "retraining": Experiment("Killed while retraining", run_retraining, 50),
-    "limits": Experiment("Full disks and other limits", run_limits, 20),
-    "migrations": Experiment("Migrations", run_migrations, 60),
-}
-LEAST = {
-    "poison": 400,
-    "tampering": 10,
-    "clocks": 4,
-    "kills": 10,
-    "server": 2,
-    "crowd": 1,
-    "retraining": 4,
-    "limits": 1,
-    "migrations": 3,
+    "poison": Experiment("Broken samples among 2,000", run_poison, 2000, 400),
+    "tampering": Experiment("Tampered releases", run_tampering, 1000, 10),
+    "clocks": Experiment("Clocks and outages", run_clocks, 200, 4),
+    "kills": Experiment("Killed while annotating", run_kills, 200, 10),
+    "server": Experiment("Servers that go away", run_server, 20, 2),
+    "crowd": Experiment("Daemons side by side", run_crowd, 20, 1),
+    "retraining": Experiment("Killed while retraining", run_retraining, 50, 4),
+    "limits": Experiment("Full disks and other limits", run_limits, 20, 1),
+    "migrations": Experiment("Migrations", run_migrations, 60, 3),
 }
 
 
@@ -105,7 +97,7 @@ def written(text: str, name: str, content: str) -> str:
 def experiment(name: str, scale: float) -> list[Outcome]:
     """Run one experiment in a folder of its own."""
     chosen = EXPERIMENTS[name]
-    count = max(LEAST[name], round(scale * chosen.count))
+    count = max(chosen.least, round(scale * chosen.count))
     with (
         tempfile.TemporaryDirectory(prefix="reliability-") as folder,
         own_database(Path(folder)) as (database, settings),
