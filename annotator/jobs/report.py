@@ -96,8 +96,8 @@ def bring_up_to_date(database: Database, settings: Settings) -> tuple[WrittenRep
     """Write the reports that are due and remove those that are too old.
 
     Due are those of live releases and of the newest ``keep_reports`` of each field that
-    were decided on, where they are missing or no longer say what became of the release;
-    those of live releases always, since how right these are in use changes.
+    were decided on, where they are missing or no longer say what became of the release,
+    or how right a live one is in use.
     What goes wrong with a report is logged and becomes an event of kind ``failure``,
     which the status shows; it stops nothing.
 
@@ -136,6 +136,7 @@ def _written_and_recorded(
             connection,
             row.release_id,
             contents.release.status,
+            contents.live_accuracy,
             str(made.path),
             made.sha256,
             made.size,

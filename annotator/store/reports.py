@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from annotator.domain import LiveAccuracy
+
 
 class ReleaseRow(NamedTuple):
     """A release and the run that made it; ``trained_for`` in seconds."""
@@ -151,6 +153,7 @@ def record_report(
     conn: psycopg.Connection,
     release_id: int,
     status: str,
+    became: LiveAccuracy | None,
     path: str,
     sha256: str,
     size: int,
@@ -166,6 +169,8 @@ def record_report(
         The release; what was recorded of it before is replaced.
     status
         Of the release, as the report has it.
+    became
+        Of its suggestions, as the report has it.
     path
         Absolute, on the host.
     sha256, size
@@ -175,13 +180,23 @@ def record_report(
     """
     with committed(conn):
         conn.execute(
-            "insert into annotator.release_report (release_id, status, path, sha256, size, host)"
-            " values (%s, %s, %s, %s, %s, %s)"
+            "insert into annotator.release_report"
+            " (release_id, status, judged, confirmed, path, sha256, size, host)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s)"
             " on conflict (release_id) do update set status = excluded.status,"
-            " path = excluded.path,"
+            " judged = excluded.judged, confirmed = excluded.confirmed, path = excluded.path,"
             " sha256 = excluded.sha256, size = excluded.size, host = excluded.host,"
             " written_at = clock_timestamp()",
-            (release_id, status, path, sha256, size, host),
+            (
+                release_id,
+                status,
+                became.judged if became else 0,
+                became.confirmed if became else 0,
+                path,
+                sha256,
+                size,
+                host,
+            ),
         )
 
 
@@ -194,7 +209,11 @@ with decided as (
     where status <> 'candidate'
 )
 select d.release_id, d.field, p.path, p.host,
-    p.release_id is null or p.status <> d.status or d.status = 'live' as is_due
+    p.release_id is null or p.status <> d.status or d.status = 'live' and exists (
+        select from annotator.live_accuracy became
+        where became.release_id = d.release_id
+          and (became.judged, became.confirmed) is distinct from (p.judged, p.confirmed)
+    ) as is_due
 from decided d
 left join annotator.release_report p using (release_id)
 where (d.place <= %(keep)s or d.status = 'live') = %(kept)s
@@ -217,8 +236,8 @@ def kept_reports(
     Returns
     -------
     tuple
-        Those that are live, or whose report is missing or says another status; and those
-        whose report says what is so.
+        Those whose report is missing or says another status, or of a live one another
+        accuracy in use; and those whose report says what is so.
     """
     with conn.transaction():
         rows = conn.execute(_KEPT, {"keep": keep, "kept": True}).fetchall()

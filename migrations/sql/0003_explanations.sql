@@ -89,6 +89,8 @@ comment on table annotator.sample_map is
 create table annotator.release_report (
     release_id bigint primary key references annotator.release on delete cascade,
     status     annotator.release_status not null,
+    judged     bigint not null default 0,
+    confirmed  bigint not null default 0,
     path       text not null,
     sha256     text not null check (sha256 ~ '^[0-9a-f]{64}$'),
     size       bigint not null check (size > 0),
@@ -96,7 +98,7 @@ create table annotator.release_report (
     written_at timestamptz not null default now()
 );
 comment on table annotator.release_report is
-    'Where the report of a release lies, on the host that wrote it; status is what it says of the release.';
+    'Where the report of a release lies, on the host that wrote it; status, judged and confirmed are what it says of the release and its suggestions.';
 
 -- Figures of random cross-validation stand beside those of held-out datasets from now on;
 -- a model card shows the latter.

@@ -190,9 +190,28 @@ def test_a_retraining_leaves_reports_of_what_it_decided(connection, database, jo
     cards = connection.execute("select report from annotator.model_card order by release_id")
     assert [row[0] for row in cards] == [str(each.path) for each in written]
     connection.commit()
-    again = job.bring_up_to_date(database, job_settings)
-    assert [each.release_id for each in again] == [live]  # its accuracy in use may have changed
+    assert job.bring_up_to_date(database, job_settings) == ()
     assert len(names(folder)) == 4
+
+
+def test_a_live_release_is_reported_anew_when_its_suggestions_were_judged(
+    connection, database, job_settings
+):
+    live = new_release(connection)
+    job.bring_up_to_date(database, job_settings)
+    connection.execute(
+        "insert into atlas.dataset (dataset_id) values ('new');"
+        "insert into atlas.sample (sample_id, dataset_id) values ('new', 'new');"
+        "insert into annotator.prediction (sample_id, dataset_id, field, release_id, input_hash,"
+        f" value, confidence, status) values ('new', 'new', 'tissue', {live}, repeat('0', 64),"
+        " 'liver', 0.9, 'suggested');"
+        "insert into atlas.annotation (sample_id, field, value) values ('new', 'tissue', 'liver')"
+    )
+    connection.commit()
+    (again,) = job.bring_up_to_date(database, job_settings)
+    assert again.release_id == live
+    assert "Right in use" in again.path.read_text(encoding="utf-8")
+    assert job.bring_up_to_date(database, job_settings) == ()
 
 
 def test_a_replaced_release_is_reported_anew_and_old_ones_go(connection, database, job_settings):
@@ -266,7 +285,7 @@ def test_a_report_that_fails_is_an_event_and_stops_nothing(
     assert f"report of release {broken}" in events[0][1]["reason"]
     assert "no samples" in events[0][1]["reason"]
     due, _ = kept_reports(connection, 2)
-    assert [row.release_id for row in due] == [broken, sound]  # of a live one always
+    assert [row.release_id for row in due] == [broken]
 
 
 def test_a_folder_that_cannot_be_written_is_an_event_too(connection, database, job_settings):
