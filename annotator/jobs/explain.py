@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Contribution, Profiles
+    from annotator.domain import Profiles
     from annotator.learn.trust import Decision
     from annotator.settings import Settings
     from annotator.store.connection import Database
@@ -235,9 +235,7 @@ def _store(database: Database, live: LiveModel, read: ReadExpression, settings: 
     expression = live.model.expression(read.profiles)
     best_first = _best_first(live.model.predict_inputs(inputs)[COMBINED])
     reasons = reasons_for(live, inputs, best_first, expression, settings.top_contributions)
-    contributions: list[Contribution] = [
-        one for of_class in reasons for of_kind in of_class[0].values() for one in of_kind
-    ]
+    contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
     with database.connect() as connection:
         current = current_prediction(connection, sample_id, release.field)
         if current is None:
