@@ -78,7 +78,12 @@ values (%s, %s, %s, %s, %s, %s)
 on conflict do nothing
 """
 
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_COPY_CONTRIBUTIONS = """
+copy annotator.class_contribution
+    (prediction_id, model_kind, method, class, class_rank, features, scores, expression)
+from stdin (format binary)
+"""
+_CONTRIBUTION_TYPES = ("int8", "text", "text", "text", "int4", "text[]", "float8[]", "float8[]")
 
 
 def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> int:
@@ -267,29 +272,20 @@ def _write_predictions(
 def _copy_contributions(
     cursor: psycopg.Cursor, items: Iterable[tuple[int | None, ClassContributions]]
 ) -> int:
-    """Store one row a feature; return how many."""
+    """Store what was said of classes; return of how many features."""
     stored = 0
-    with cursor.copy(
-        "copy annotator.contribution"
-        " (prediction_id, model_kind, method, class, class_rank, rank, feature, score,"
-        " expression) from stdin"
-    ) as copy:
+    with cursor.copy(_COPY_CONTRIBUTIONS) as copy:
+        copy.set_types(_CONTRIBUTION_TYPES)
         for prediction_id, item in items:
-            copy.write(_copy_lines(prediction_id, item))
+            copy.write_row(
+                (
+                    *(prediction_id, item.model_kind, item.method),
+                    *(item.class_name, int(item.class_rank)),
+                    *(list(item.features), list(item.scores), list(item.expression)),
+                )
+            )
             stored += len(item.features)
     return stored
-
-
-def _copy_lines(prediction_id: int | None, item: ClassContributions) -> str:
-    """Return rows in COPY's text format: a row at a time would take most of a batch's time."""
-    names = (item.model_kind, item.method, item.class_name)
-    start = "\t".join([str(prediction_id), *(name.translate(_ESCAPES) for name in names)])
-    start += f"\t{item.class_rank}\t"
-    rows = zip(item.features, item.scores, item.expression, strict=True)
-    return "".join(
-        f"{start}{rank}\t{feature.translate(_ESCAPES)}\t{float(score)!r}\t{float(expression)!r}\n"
-        for rank, (feature, score, expression) in enumerate(rows, start=1)
-    )
 
 
 def _write_quarantine(
@@ -387,8 +383,7 @@ def add_contributions(
             (prediction_id,),
         )
         cursor.execute(
-            "select distinct model_kind, class from annotator.contribution"
-            " where prediction_id = %s",
+            "select model_kind, class from annotator.class_contribution where prediction_id = %s",
             (prediction_id,),
         )
         there = set(cursor.fetchall())

@@ -396,7 +396,9 @@ def writing(
     return thread, errors
 
 
-@pytest.mark.parametrize("step", ["insert on annotator.contribution", "delete on annotator.work"])
+@pytest.mark.parametrize(
+    "step", ["insert on annotator.class_contribution", "delete on annotator.work"]
+)
 def test_a_writer_that_is_killed_leaves_nothing_and_the_next_one_finishes(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection, step: str
 ) -> None:
