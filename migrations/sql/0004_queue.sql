@@ -39,6 +39,25 @@ create index queue_change_group on annotator.queue_change (dataset_id, field);
 comment on table annotator.queue_change is
     'Datasets and fields whose place has to be worked out anew; until then review_queue does that itself.';
 
+-- Whether anything was decided about a sample is asked of every row of the queue.
+alter table annotator.review add column sample_id text, add column field text;
+update annotator.review r set sample_id = p.sample_id, field = p.field
+from annotator.prediction p where p.prediction_id = r.prediction_id;
+alter table annotator.review
+    alter column sample_id set not null, alter column field set not null;
+create index review_sample on annotator.review (sample_id, field);
+comment on column annotator.review.sample_id is 'Of its prediction, as is field: written by the database.';
+
+create function annotator.name_reviewed_sample() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    select p.sample_id, p.field into new.sample_id, new.field
+    from annotator.prediction p where p.prediction_id = new.prediction_id;
+    return new;
+end $$;
+create trigger name_sample before insert or update on annotator.review
+    for each row execute function annotator.name_reviewed_sample();
+
 create function annotator.note_prediction_change() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -69,15 +88,13 @@ begin
         insert into annotator.queue_change (dataset_id, field)
         select distinct same.dataset_id, same.field
         from after_change a
-        join annotator.prediction p using (prediction_id)
-        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
+        join annotator.prediction same on same.sample_id = a.sample_id and same.field = a.field;
     end if;
     if tg_op in ('DELETE', 'UPDATE') then
         insert into annotator.queue_change (dataset_id, field)
         select distinct same.dataset_id, same.field
         from before_change b
-        join annotator.prediction p using (prediction_id)
-        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
+        join annotator.prediction same on same.sample_id = b.sample_id and same.field = b.field;
     end if;
     return null;
 end $$;
@@ -143,18 +160,27 @@ select
     coalesce(r.value, p.best_value) as best_value,
     case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
     coalesce(r.decision in ('accepted', 'corrected'), false) as is_decided,
-    coalesce(r.decision = 'rejected', earlier.rejected, false) as is_rejected,
-    earlier.decided is not null as has_reviews,
-    r.review_id is null
+    coalesce(r.decision = 'rejected', r.rejected, false) as is_rejected,
+    r.decided is not null as has_reviews,
+    r.decision is null
         and label.found is null
-        and earlier.decided is not true as is_unanswered
+        and r.decided is not true as is_unanswered
 from annotator.prediction p
 -- Looked up for each prediction, whatever the statistics say: LIMIT and the aggregate keep
 -- the planner from reading these tables whole.
 left join lateral (
-    select given.review_id, given.decision, given.value
-    from annotator.review given where given.prediction_id = p.prediction_id
-    limit 1
+    select
+        max(given.decision) filter (where given.prediction_id = p.prediction_id) as decision,
+        max(given.value) filter (where given.prediction_id = p.prediction_id) as value,
+        -- Of this and earlier answers.
+        bool_or(given.decision in ('accepted', 'corrected')) as decided,
+        bool_or(
+            given.decision = 'rejected'
+            and (select old.value from annotator.prediction old
+                 where old.prediction_id = given.prediction_id) = p.value
+        ) as rejected
+    from annotator.review given
+    where given.sample_id = p.sample_id and given.field = p.field
 ) r on true
 left join lateral (
     select same.updated_at, true as found
@@ -168,26 +194,27 @@ left join lateral (
       and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
     limit 1
 ) label on true
-left join lateral (
-    select
-        bool_or(given.decision in ('accepted', 'corrected')) as decided,
-        bool_or(given.decision = 'rejected' and old.value = p.value) as rejected
-    from annotator.prediction old
-    join annotator.review given using (prediction_id)
-    where old.sample_id = p.sample_id and old.field = p.field
-) earlier on true
 where p.is_current
   and (
-      r.review_id is not null
+      r.decision is not null
       or s.found
       and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
   );
 comment on view annotator.queue_member is
     'What the queue is made of: the current answers, and whether they are open (is_unanswered and not is_rejected).';
 
+create view annotator.learned_sample as
+select r.release_id, c.sample_id
+from annotator.release r
+join annotator.training_run t using (run_id)
+join annotator.cohort_sample c using (cohort_id);
+comment on view annotator.learned_sample is
+    'What each release has learned from: what it says of these samples is no test of it, and its confidence tells nothing. Such a suggestion is open after undo_review, for one.';
+
 create function annotator.queue_figure(dataset_id text, field text)
 returns setof annotator.queue_group
-language plpgsql stable rows 1 as $$
+-- Planning takes longer than working out the place of most datasets.
+language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
 begin
     return query
     with member as materialized (
@@ -223,12 +250,24 @@ begin
                 as one_value,
             bool_or(m.has_reviews) as has_reviews
         from member m
+    ), click as (
+        select
+            f.sure and w.one_value and not exists (
+                select from member m
+                cross join lateral (
+                    select from annotator.learned_sample l
+                    where l.release_id = m.release_id and l.sample_id = m.sample_id
+                    limit 1
+                ) learned
+                where m.is_unanswered and not m.is_rejected
+            ) as settles
+        from figure f cross join whole w
     )
     select
         queue_figure.dataset_id,
         queue_figure.field,
-        case when f.sure and w.one_value then 0 else 1 end::smallint,
-        coalesce(case when f.sure and w.one_value then f.open * f.lowest else f.informativeness end, 0),
+        case when c.settles then 0 else 1 end::smallint,
+        coalesce(case when c.settles then f.open * f.lowest else f.informativeness end, 0),
         f.open,
         f.agrees,
         f.lowest,
@@ -238,6 +277,7 @@ begin
         clock_timestamp()
     from figure f
     cross join whole w
+    cross join click c
     left join prevailing l on true;
 end $$;
 comment on function annotator.queue_figure(text, text) is
@@ -292,6 +332,30 @@ begin
     end if;
 end $$;
 
+create function annotator.recount_samples(samples text[], field text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    datasets text[];
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;
+    end if;
+    select array_agg(of_batch.dataset_id) into datasets
+    from (
+        select distinct p.dataset_id
+        from annotator.prediction p
+        where p.sample_id = any (recount_samples.samples) and p.field = recount_samples.field
+        order by 1
+    ) of_batch
+    where annotator.lock_group(of_batch.dataset_id, recount_samples.field);
+    if datasets is not null then
+        perform annotator.count_groups(
+            datasets, array_fill(recount_samples.field, array[cardinality(datasets)]));
+    end if;
+end $$;
+comment on function annotator.recount_samples(text[], text) is
+    'Work out the places of the datasets of these samples, in the transaction that changed their predictions: no reader has to.';
+
 create function annotator.refresh_queue(groups integer default 200) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -335,9 +399,11 @@ end $$;
 comment on function annotator.recheck_queue(integer) is
     'Work out the places that are oldest anew: the mirror changes without telling.';
 
--- What is there already takes its place.
-insert into annotator.queue_change (dataset_id, field)
-select distinct p.dataset_id, p.field from annotator.prediction p where p.is_current;
+-- What is there already takes its place; nobody else is at the predictions now.
+select annotator.count_groups(array_agg(g.dataset_id), array_agg(g.field))
+from (select distinct p.dataset_id, p.field from annotator.prediction p where p.is_current) g;
+-- Rechecked first, since nobody watched; and the same however often a migration is begun.
+update annotator.queue_group set counted_at = 'epoch';
 
 create or replace view annotator.review_queue as
 with newest as (
@@ -463,11 +529,11 @@ cross join lateral (
         select bool_or(
             given.prediction_id = p.prediction_id
             or given.decision in ('accepted', 'corrected')
-            or given.decision = 'rejected' and old.value = p.value
+            or (select old.value from annotator.prediction old
+                where old.prediction_id = given.prediction_id) = p.value
         ) as answered
-        from annotator.prediction old
-        join annotator.review given using (prediction_id)
-        where g.has_reviews and old.sample_id = p.sample_id and old.field = p.field
+        from annotator.review given
+        where g.has_reviews and given.sample_id = p.sample_id and given.field = p.field
     ) decided on true
     where g.section < 2 and p.dataset_id = g.dataset_id and p.field = g.field and p.is_current
       and s.found
@@ -489,9 +555,8 @@ cross join lateral (
           where a.sample_id = s.sample_id and a.field = g.field
             and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
       ) and not exists (
-          select from annotator.prediction other
-          join annotator.review decided using (prediction_id)
-          where other.sample_id = s.sample_id and other.field = g.field
+          select from annotator.review decided
+          where decided.sample_id = s.sample_id and decided.field = g.field
             and decided.decision in ('accepted', 'corrected')
       )
 ) o
@@ -501,6 +566,6 @@ order by
 comment on view annotator.review_queue is
     'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then what a look would tell most about (informativeness), by dataset and field; last, without a prediction_id, samples that no reliable model answers for.';
 comment on column annotator.review_queue.one_click is
-    'Whether every open sample of the dataset has a suggestion of at least 0.8, all of them of one value, which is also what was accepted there before.';
+    'Whether every open sample of the dataset has a suggestion of at least 0.8, all of them of one value, which is also what was accepted there before, and none by a release that has learned from the sample.';
 comment on column annotator.review_queue.informativeness is
     'Mean of how unsure (1 - confidence), how divided (disagreement) and how unlike the training samples (novelty) the answer is; 0 to 1.';

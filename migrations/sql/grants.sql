@@ -34,7 +34,8 @@ to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
 -- Keeping the order of the queue, and an eye on the mirror.
 grant execute on function
-    annotator.refresh_queue(integer), annotator.recheck_queue(integer), annotator.watch_mirror(),
+    annotator.refresh_queue(integer), annotator.recheck_queue(integer),
+    annotator.recount_samples(text[], text), annotator.watch_mirror(),
     annotator.disagreement(jsonb),
     annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;
@@ -45,7 +46,8 @@ grant delete on annotator.artefact to annotator_daemon;
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
-    annotator.live_accuracy, annotator.judged_suggestion, annotator.queue_member,
+    annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
+    annotator.queue_member,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,

@@ -104,6 +104,50 @@ def test_what_a_release_has_learned_from_is_no_test_of_it(curator, connection, r
     assert (found.judged, found.confirmed) == (1, 0)
 
 
+_LEARNED = """
+update release set status = 'retired', retired_at = now();
+with c as (
+    insert into cohort (field, hash, samples, datasets)
+    values ('tissue', repeat('c', 64), 1, 1) returning cohort_id
+), s as (
+    insert into cohort_sample (cohort_id, sample_id, dataset_id, value, class)
+    select cohort_id, 'a', 'D1', 'liver', 'liver' from c
+), run as (
+    insert into training_run (field, preset, seed, host, status, finished_at, cohort_id)
+    select 'tissue', 'default', 2, 'here', 'succeeded', now(), cohort_id from c returning run_id
+)
+insert into release (field, run_id, status, classes, features, promoted_at)
+select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from run;
+"""
+
+
+def test_what_a_release_has_learned_from_is_never_one_click(
+    database, connection, curator, reviewable
+) -> None:
+    """It was accepted, learned from, taken back, and is answered by what learned from it."""
+    review = one(curator, "select review_id from accept_suggestion(%s)", reviewable.ids["a"])
+    connection.execute(_LEARNED)
+    release = one(connection, "select release_id from release where status = 'live'")
+    connection.commit()
+    curator.execute("select undo_review(%s, 'it never was')", (review,))
+    answer_anew(database, release, "liver")
+
+    query = "select sample_id, one_click from review_queue where dataset_id = 'D1' order by 1"
+    expected = [("a", False), ("b", False)]
+    assert one(connection, "select count(*) from queue_change") == 0
+    assert connection.execute(query).fetchall() == expected  # kept
+    connection.execute("update prediction set reason = 'x'")
+    assert connection.execute(query).fetchall() == expected  # worked out
+    # Decided by itself, it is in nobody's way any more.
+    connection.commit()
+    prediction = one(
+        curator, "select prediction_id from suggestion where sample_id = 'a' and release_id = %s",
+        release,
+    )  # fmt: skip
+    curator.execute("select accept_suggestion(%s)", (prediction,))
+    assert connection.execute(query).fetchall() == [("b", True)]
+
+
 def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candidate() -> None:
     for promoted in (True, False):
         verdict = GateVerdict(promoted, ("One.",), {"accuracy": 0.5})
@@ -191,7 +235,7 @@ select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from run;
 """
 
 
-def answer_anew(database, release: int) -> None:
+def answer_anew(database, release: int, value: str = "lung") -> None:
     """Answer everything pending as a daemon does, in small batches."""
     with database.connect(user="annotator_daemon") as conn:
         work.queue_pending(conn, "tissue", release)
@@ -204,8 +248,8 @@ def answer_anew(database, release: int) -> None:
                     field="tissue",
                     input_hash="1" * 64,
                     sample_updated_at=item.sample_updated_at,
-                    value="lung",
-                    lineage=("lung",),
+                    value=value,
+                    lineage=(value,),
                     confidence=0.9,
                     status="suggested",
                     reason=None,
