@@ -211,6 +211,15 @@ order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
 comment on view annotator.judged_suggestion is
     'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and says neither. The newest of each release and sample; none of samples that the release has learned from.';
 
+create function annotator.likely_share(part bigint, whole bigint, z double precision)
+returns double precision
+language sql immutable
+return (
+    part + z * z / 2 + z * sqrt(part * (whole - part)::double precision / nullif(whole, 0) + z * z / 4)
+) / (whole + z * z);
+comment on function annotator.likely_share(bigint, bigint, double precision) is
+    'The end of Wilson''s interval (1927) of a share at z standard deviations.';
+
 create view annotator.live_accuracy as
 select
     r.release_id,
@@ -220,12 +229,8 @@ select
     f.confirmed,
     f.contradicted,
     f.confirmed::double precision / nullif(f.judged, 0) as accuracy,
-    (f.confirmed + 1.9208 - 1.96 * sqrt(
-        f.confirmed * f.contradicted::double precision / nullif(f.judged, 0) + 0.9604
-    )) / (f.judged + 3.8416) as lowest,
-    (f.confirmed + 1.9208 + 1.96 * sqrt(
-        f.confirmed * f.contradicted::double precision / nullif(f.judged, 0) + 0.9604
-    )) / (f.judged + 3.8416) as highest,
+    annotator.likely_share(f.confirmed, f.judged, -1.96) as lowest,
+    annotator.likely_share(f.confirmed, f.judged, 1.96) as highest,
     f.undecided,
     f.by_mirror,
     f.by_review

@@ -33,6 +33,7 @@ drop function annotator.queue_figure(text, text);
 drop view annotator.learned_sample;
 drop function annotator.watch_mirror();
 drop function annotator.in_interval(text, double precision);
+drop function annotator.likely_share(bigint, bigint, double precision);
 drop view annotator.queue_member;
 alter table annotator.review drop column sample_id, drop column field;
 drop index annotator.prediction_recent, annotator.one_current_prediction;

@@ -12,7 +12,8 @@ grant usage on schema annotator to annotator_daemon, annotator_curator, annotato
 -- What the views compute with.
 grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
-    annotator.in_interval(text, double precision), annotator.annotation_history(text)
+    annotator.in_interval(text, double precision), annotator.annotation_history(text),
+    annotator.likely_share(bigint, bigint, double precision)
 to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon: reads everything, writes provenance, decides nothing, changes no structure.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from annotator.domain import GateVerdict, LiveAccuracy, SamplePrediction
 from annotator.jobs.candidate import with_live_accuracy
+from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store import predictions, work
 from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.review_queue import look_after_queue, refresh_queue
@@ -81,6 +82,18 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
     assert found.lowest == pytest.approx(0.3424, abs=1e-3)  # Wilson's interval of 2 of 2
     assert found.highest == pytest.approx(1.0)
     assert one(curator, "select live_judged, live_accuracy from model_card") == (2, 1.0)
+
+
+@pytest.mark.parametrize(("right", "whole"), [(0, 1), (2, 2), (7, 9), (48, 50), (1, 1000)])
+def test_the_database_and_the_report_mean_the_same_interval(connection, right, whole) -> None:
+    assert one(connection, "select likely_share(%s, %s, 1.96)", right, whole) == pytest.approx(
+        _wilson_upper(right, whole)
+    )
+    # What is not right is wrong: the lowest share of one is the highest of the other.
+    assert one(connection, "select likely_share(%s, %s, -1.96)", right, whole) == pytest.approx(
+        1 - _wilson_upper(whole - right, whole)
+    )
+    assert one(connection, "select likely_share(0, 0, 1.96)") is None
 
 
 def test_what_a_release_has_learned_from_is_no_test_of_it(curator, connection, reviewable) -> None:
