@@ -201,9 +201,7 @@ def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
         ("before a daemon has worked out 50 places", milliseconds(connection, f"{queue} limit 50"))
     )
     connection.execute("select annotator.refresh_queue(1000)")
-    counted.append(
-        ("every figure for Prometheus", usual_time(lambda: read_figures(connection), 5))
-    )
+    counted.append(("every figure for Prometheus", usual_time(lambda: read_figures(connection), 5)))
     return counted
 
 
