@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEEP_SECONDS = 5.0
-"""How long figures are shown again before the database is asked anew."""
+"""How long figures are shown again at least before the database is asked anew."""
+
+READING_SHARE = 0.05
+"""The share of the time that reading figures may take: what takes a second is kept for 20."""
+
+KEEP_AT_MOST_SECONDS = 300.0
+"""How old figures may get, however long reading them takes."""
 
 STATEMENT_SECONDS = 20
 """After which a scrape gives up on a statement."""
@@ -116,7 +122,9 @@ _OF_FIELDS = (
 )
 
 
-def families(figures: Figures | None, up: bool = True) -> Iterator[Metric]:
+def families(
+    figures: Figures | None, up: bool = True, age_seconds: float = 0.0
+) -> Iterator[Metric]:
     """Turn figures into what Prometheus reads.
 
     Parameters
@@ -125,6 +133,8 @@ def families(figures: Figures | None, up: bool = True) -> Iterator[Metric]:
         ``None`` where they could not be read.
     up
         Whether the database answered at all.
+    age_seconds
+        How long ago they were read.
     """
     answers = GaugeMetricFamily("annotator_database_up", "Whether the database answers.")
     answers.add_metric([], 1 if up else 0)
@@ -147,6 +157,9 @@ def families(figures: Figures | None, up: bool = True) -> Iterator[Metric]:
         for outcome, count in one.retrainings.items():
             retrainings.add_metric([one.field, outcome], count)
     yield retrainings
+    age = GaugeMetricFamily(
+        "annotator_figures_age_seconds", "How long ago the figures of the database were read."
+    )
     daemons = GaugeMetricFamily(
         "annotator_daemons", "Living daemons by what they do.", labels=["state"]
     )
@@ -154,15 +167,20 @@ def families(figures: Figures | None, up: bool = True) -> Iterator[Metric]:
         "annotator_recent_failures", "Failures in the event log of the last 24 hours."
     )
     if figures is not None:
+        age.add_metric([], age_seconds)
         for state, count in figures.daemons.items():
             daemons.add_metric([state], count)
         failures.add_metric([], figures.recent_failures)
     yield daemons
     yield failures
+    yield age
 
 
 class FiguresCollector(Collector):
-    """Reads the figures when asked, at most once in :data:`KEEP_SECONDS`.
+    """Reads the figures when asked, however often that is at a bounded cost to the database.
+
+    What was read is shown again for :data:`KEEP_SECONDS`, or longer where reading took so
+    long that more than :data:`READING_SHARE` of the time would go into it.
 
     Parameters
     ----------
@@ -181,7 +199,8 @@ class FiguresCollector(Collector):
         self._database = replace(database, statement_timeout=STATEMENT_SECONDS)
         self._settings, self._clock = settings, clock
         self._lock = threading.Lock()
-        self._read_at: float | None = None
+        self._read_at = 0.0
+        self._keep_until: float | None = None
         self._figures: Figures | None = None
         self._up = False
 
@@ -192,11 +211,16 @@ class FiguresCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return every figure of the database, or that it does not answer."""
         with self._lock:  # scrapes at once share one answer
-            now = self._clock()
-            if self._read_at is None or now - self._read_at >= KEEP_SECONDS:
+            started = self._clock()
+            if self._keep_until is None or started >= self._keep_until:
                 self._figures, self._up = self._read()
-                self._read_at = now
-            return list(families(self._figures, self._up))
+                self._read_at = self._clock()
+                # Asking a database that is away costs it nothing.
+                took = self._read_at - started if self._up else 0.0
+                keep = min(max(KEEP_SECONDS, took / READING_SHARE), KEEP_AT_MOST_SECONDS)
+                self._keep_until = self._read_at + keep
+            age = self._clock() - self._read_at
+            return list(families(self._figures, self._up, age))
 
     def _read(self) -> tuple[Figures | None, bool]:
         """Return the figures and whether the database answered, if only with an error."""

@@ -45,7 +45,8 @@ def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, r
     conn
         Connection; the transaction is committed.
     damaged
-        The live release; it is rejected for good, and its training run counts as failed.
+        The live release; it is rejected for good, ``retired_at`` says since when, and its
+        training run counts as failed.
     earlier_id
         A retired release of the same field whose files were found to be sound.
     reason
@@ -73,8 +74,8 @@ def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, r
         if fit is None:
             return False
         conn.execute(
-            "update annotator.release set status = 'rejected', reasons = reasons || %s::text"
-            " where release_id = %s",
+            "update annotator.release set status = 'rejected', retired_at = clock_timestamp(),"
+            " reasons = reasons || %s::text where release_id = %s",
             (f"damaged while live: {reason}", damaged.release_id),
         )
         conn.execute(

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 FEWEST_RECENT = 30
 """Recent predictions of a field below which drift is not told from chance."""
 
+MOST_RECENT = 10_000
+"""Recent predictions of a field that drift is measured on, the newest: more tell no more."""
+
 FAILURE_HOURS = 24
 
 
@@ -61,7 +64,8 @@ class FieldFigures:
     retrained_seconds_ago
         Since the last retraining that was promoted, rejected or skipped.
     recent
-        Predictions of the live release for samples that came or changed lately.
+        Predictions of the live release for samples that came or changed lately, the
+        newest :data:`MOST_RECENT` at most.
     novelty_drift, label_drift
         See the module; ``None`` below :data:`FEWEST_RECENT` recent predictions.
     """
@@ -145,12 +149,17 @@ with live as (
     left join annotator.release r using (run_id)
     group by t.field
 ), recent as (
-    select p.field, p.novelty, p.models -> 'combined' ->> 'value' as class
-    from annotator.prediction p
-    join live on live.field = p.field and live.release_id = p.release_id
-    where p.is_current
-      and coalesce(p.sample_updated_at, p.created_at)
-          > statement_timestamp() - make_interval(days => %(days)s)
+    select live.field, newest.novelty, newest.class
+    from live
+    cross join lateral (
+        select p.novelty, p.models -> 'combined' ->> 'value' as class
+        from annotator.prediction p
+        where p.release_id = live.release_id and p.is_current
+          and coalesce(p.sample_updated_at, p.created_at)
+              > statement_timestamp() - make_interval(days => %(days)s)
+        order by coalesce(p.sample_updated_at, p.created_at) desc
+        limit %(most)s
+    ) newest
 ), counted as (
     select field, count(*) as samples, count(novelty) as measured from recent group by field
 ), placed as (
@@ -234,7 +243,8 @@ def read_figures(
     -------
     Figures
     """
-    names = {"fields": list(FIELDS), "days": drift_days, "fewest": FEWEST_RECENT}
+    names = {"fields": list(FIELDS), "days": drift_days}
+    names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT}
     with conn.transaction():
         rows = conn.execute(_FIELDS, names).fetchall()
         fields = []

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 def live_accuracy_of(conn: psycopg.Connection, release_id: int) -> LiveAccuracy | None:
     """Read what became of the suggestions of a release; ``None`` while none was judged."""
     with conn.transaction():
+        field = conn.execute(
+            "select field from annotator.release where release_id = %s", (release_id,)
+        ).fetchone()
+        if field is None:
+            return None
+        # By its field, too, so that no label of another field is looked at.
         row = conn.execute(
             "select release_id, judged, confirmed, lowest, highest from annotator.live_accuracy"
-            " where release_id = %s and judged > 0",
-            (release_id,),
+            " where release_id = %s and field = %s and judged > 0",
+            (release_id, *field),
         ).fetchone()
     return None if row is None else LiveAccuracy(*row)

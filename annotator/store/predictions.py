@@ -37,10 +37,9 @@ for update
 """
 
 _DECIDED = """
-select distinct p.sample_id
-from annotator.prediction p
-join annotator.review r using (prediction_id)
-where p.field = %(field)s and p.sample_id = any (%(samples)s)
+select distinct r.sample_id
+from annotator.review r
+where r.field = %(field)s and r.sample_id = any (%(samples)s)
   and r.decision in ('accepted', 'corrected')
 """
 
@@ -174,6 +173,7 @@ def write_batch(
             "delete from annotator.work where field = %(field)s and sample_id = any (%(samples)s)",
             names,
         )
+        conn.execute("select annotator.recount_samples(%(samples)s, %(field)s)", names)
         named = {"worker": worker} if batch is None else {"worker": worker, "batch": batch}
         _count(conn, named, release_id, annotation_run_id, field, predictions, quarantined)
 

@@ -211,7 +211,7 @@ with decided as (
 select d.release_id, d.field, p.path, p.host,
     p.release_id is null or p.status <> d.status or d.status = 'live' and exists (
         select from annotator.live_accuracy became
-        where became.release_id = d.release_id
+        where became.release_id = d.release_id and became.field = d.field
           and (became.judged, became.confirmed) is distinct from (p.judged, p.confirmed)
     ) as is_due
 from decided d

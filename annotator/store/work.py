@@ -43,8 +43,7 @@ pending as (
           and p.sample_updated_at is not distinct from s.updated_at
     ) and not exists (
         select from annotator.review r
-        join annotator.prediction decided using (prediction_id)
-        where decided.sample_id = s.sample_id and decided.field = %(field)s
+        where r.sample_id = s.sample_id and r.field = %(field)s
           and r.decision in ('accepted', 'corrected')
     ) and not exists (
         select from annotator.quarantine q
@@ -58,6 +57,7 @@ pending as (
 # A new release has answered no sample in the eyes of the last ANALYZE. Believing that,
 # the planner would compare every sample with every prediction.
 _COMPARE_BY_HASH = "set local enable_nestloop = off"
+_COMPARE_AS_USUAL = "set local enable_nestloop to default"
 
 _COUNT_PENDING = f"with {_PENDING} select count(*) from pending"  # noqa: S608 constant text
 
@@ -216,6 +216,7 @@ def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     with conn.transaction():
         conn.execute(_COMPARE_BY_HASH)
         row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
+        conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
     assert row is not None
     return int(row[0])
 
@@ -237,6 +238,7 @@ def pending_and_oldest(
         row = conn.execute(
             _PENDING_AND_OLDEST, {"field": field, "release_id": release_id}
         ).fetchone()
+        conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
     assert row is not None
     return int(row[0]), None if row[1] is None else max(0.0, float(row[1]))
 

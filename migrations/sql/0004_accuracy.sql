@@ -1,5 +1,13 @@
 -- What became of suggestions: labels that the mirror or a curator gave later, and the story
--- of every sample.
+-- of every sample; and what is watched, without reading whole tables.
+
+-- What is pending or answered is counted from the index alone.
+drop index annotator.one_current_prediction;
+create unique index one_current_prediction on annotator.prediction (sample_id, field)
+    include (release_id, sample_updated_at, status) where is_current;
+-- The newest answers of a release, by when their samples came or changed.
+create index prediction_recent
+    on annotator.prediction (release_id, (coalesce(sample_updated_at, created_at))) where is_current;
 
 create table annotator.mirror_change (
     change_id bigint generated always as identity primary key,
@@ -132,7 +140,8 @@ comment on function annotator.in_interval(text, double precision) is
     'Whether an interval such as (45;70] holds a number; null where it is no interval.';
 
 create view annotator.judged_suggestion as
-with label as (
+-- Not materialized: of one release and field, only its labels are looked at.
+with label as not materialized (
     select
         a.sample_id::text as sample_id, a.field::text as field,
         coalesce(nullif(btrim(a.value), ''), a.numeric_value::text) as value,
@@ -144,18 +153,17 @@ with label as (
     from atlas.annotation a
     where btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN'
     union all
-    select p.sample_id, p.field, r.value, null, 'review'
+    select r.sample_id, r.field, r.value, null, 'review'
     from annotator.review r
-    join annotator.prediction p using (prediction_id)
     where r.decision in ('accepted', 'corrected')
       and not exists (
           select from atlas.annotation a
-          where a.sample_id = p.sample_id and a.field = p.field
+          where a.sample_id = r.sample_id and a.field = r.field
             and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
       )
-), line as (
-    select given.value, annotator.lineage(given.value) as lineage
-    from (select distinct l.value from label l where l.number is null) given
+), line as not materialized (
+    select given.field, given.value, annotator.lineage(given.value) as lineage
+    from (select distinct l.field, l.value from label l where l.number is null) given
 ), compared as (
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
@@ -174,7 +182,7 @@ with label as (
         end as is_right
     from label l
     join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
-    left join line on line.value = l.value
+    left join line on line.field = l.field and line.value = l.value
     where p.status = 'suggested'
     union all
     -- A value that was rejected is wrong, whichever release said it.
@@ -184,8 +192,7 @@ with label as (
     from annotator.review r
     join annotator.prediction rejected using (prediction_id)
     join annotator.prediction p
-        on p.sample_id = rejected.sample_id and p.field = rejected.field
-        and p.value = rejected.value
+        on p.sample_id = r.sample_id and p.field = r.field and p.value = rejected.value
     where r.decision = 'rejected' and p.status = 'suggested'
       and not exists (
           select from label l where l.sample_id = p.sample_id and l.field = p.field
@@ -197,14 +204,21 @@ select distinct on (c.release_id, c.field, c.sample_id)
 from compared c
 -- What a release has learned from is no test of it, as after undo_review.
 where not exists (
-    select from annotator.release r
-    join annotator.training_run t using (run_id)
-    join annotator.cohort_sample learned using (cohort_id)
-    where r.release_id = c.release_id and learned.sample_id = c.sample_id
+    select from annotator.learned_sample learned
+    where learned.release_id = c.release_id and learned.sample_id = c.sample_id
 )
 order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
 comment on view annotator.judged_suggestion is
     'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and says neither. The newest of each release and sample; none of samples that the release has learned from.';
+
+create function annotator.likely_share(part bigint, whole bigint, z double precision)
+returns double precision
+language sql immutable
+return (
+    part + z * z / 2 + z * sqrt(part * (whole - part)::double precision / nullif(whole, 0) + z * z / 4)
+) / (whole + z * z);
+comment on function annotator.likely_share(bigint, bigint, double precision) is
+    'The end of Wilson''s interval (1927) of a share at z standard deviations.';
 
 create view annotator.live_accuracy as
 select
@@ -215,12 +229,8 @@ select
     f.confirmed,
     f.contradicted,
     f.confirmed::double precision / nullif(f.judged, 0) as accuracy,
-    (f.confirmed + 1.9208 - 1.96 * sqrt(
-        f.confirmed * f.contradicted::double precision / nullif(f.judged, 0) + 0.9604
-    )) / (f.judged + 3.8416) as lowest,
-    (f.confirmed + 1.9208 + 1.96 * sqrt(
-        f.confirmed * f.contradicted::double precision / nullif(f.judged, 0) + 0.9604
-    )) / (f.judged + 3.8416) as highest,
+    annotator.likely_share(f.confirmed, f.judged, -1.96) as lowest,
+    annotator.likely_share(f.confirmed, f.judged, 1.96) as highest,
     f.undecided,
     f.by_mirror,
     f.by_review
@@ -228,6 +238,7 @@ from annotator.release r
 join (
     select
         j.release_id,
+        j.field,
         count(j.is_right) as judged,
         count(*) filter (where j.is_right) as confirmed,
         count(*) filter (where not j.is_right) as contradicted,
@@ -235,8 +246,8 @@ join (
         count(j.is_right) filter (where j.origin = 'mirror') as by_mirror,
         count(j.is_right) filter (where j.origin = 'review') as by_review
     from annotator.judged_suggestion j
-    group by j.release_id
-) f using (release_id)
+    group by j.release_id, j.field
+) f using (release_id, field)
 order by r.field, r.release_id desc;
 comment on view annotator.live_accuracy is
     'How often the suggestions of each release were right, by labels that came later. A suggestion is right if it is the label or a broader term of it.';

@@ -39,6 +39,25 @@ create index queue_change_group on annotator.queue_change (dataset_id, field);
 comment on table annotator.queue_change is
     'Datasets and fields whose place has to be worked out anew; until then review_queue does that itself.';
 
+-- Whether anything was decided about a sample is asked of every row of the queue.
+alter table annotator.review add column sample_id text, add column field text;
+update annotator.review r set sample_id = p.sample_id, field = p.field
+from annotator.prediction p where p.prediction_id = r.prediction_id;
+alter table annotator.review
+    alter column sample_id set not null, alter column field set not null;
+create index review_sample on annotator.review (sample_id, field);
+comment on column annotator.review.sample_id is 'Of its prediction, as is field: written by the database.';
+
+create function annotator.name_reviewed_sample() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    select p.sample_id, p.field into new.sample_id, new.field
+    from annotator.prediction p where p.prediction_id = new.prediction_id;
+    return new;
+end $$;
+create trigger name_sample before insert or update on annotator.review
+    for each row execute function annotator.name_reviewed_sample();
+
 create function annotator.note_prediction_change() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -69,15 +88,13 @@ begin
         insert into annotator.queue_change (dataset_id, field)
         select distinct same.dataset_id, same.field
         from after_change a
-        join annotator.prediction p using (prediction_id)
-        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
+        join annotator.prediction same on same.sample_id = a.sample_id and same.field = a.field;
     end if;
     if tg_op in ('DELETE', 'UPDATE') then
         insert into annotator.queue_change (dataset_id, field)
         select distinct same.dataset_id, same.field
         from before_change b
-        join annotator.prediction p using (prediction_id)
-        join annotator.prediction same on same.sample_id = p.sample_id and same.field = p.field;
+        join annotator.prediction same on same.sample_id = b.sample_id and same.field = b.field;
     end if;
     return null;
 end $$;
@@ -143,18 +160,27 @@ select
     coalesce(r.value, p.best_value) as best_value,
     case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
     coalesce(r.decision in ('accepted', 'corrected'), false) as is_decided,
-    coalesce(r.decision = 'rejected', earlier.rejected, false) as is_rejected,
-    earlier.decided is not null as has_reviews,
-    r.review_id is null
+    coalesce(r.decision = 'rejected', r.rejected, false) as is_rejected,
+    r.decided is not null as has_reviews,
+    r.decision is null
         and label.found is null
-        and earlier.decided is not true as is_unanswered
+        and r.decided is not true as is_unanswered
 from annotator.prediction p
 -- Looked up for each prediction, whatever the statistics say: LIMIT and the aggregate keep
 -- the planner from reading these tables whole.
 left join lateral (
-    select given.review_id, given.decision, given.value
-    from annotator.review given where given.prediction_id = p.prediction_id
-    limit 1
+    select
+        max(given.decision) filter (where given.prediction_id = p.prediction_id) as decision,
+        max(given.value) filter (where given.prediction_id = p.prediction_id) as value,
+        -- Of this and earlier answers.
+        bool_or(given.decision in ('accepted', 'corrected')) as decided,
+        bool_or(
+            given.decision = 'rejected'
+            and (select old.value from annotator.prediction old
+                 where old.prediction_id = given.prediction_id) = p.value
+        ) as rejected
+    from annotator.review given
+    where given.sample_id = p.sample_id and given.field = p.field
 ) r on true
 left join lateral (
     select same.updated_at, true as found
@@ -168,76 +194,110 @@ left join lateral (
       and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
     limit 1
 ) label on true
-left join lateral (
-    select
-        bool_or(given.decision in ('accepted', 'corrected')) as decided,
-        bool_or(given.decision = 'rejected' and old.value = p.value) as rejected
-    from annotator.prediction old
-    join annotator.review given using (prediction_id)
-    where old.sample_id = p.sample_id and old.field = p.field
-) earlier on true
 where p.is_current
   and (
-      r.review_id is not null
+      r.decision is not null
       or s.found
       and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
   );
 comment on view annotator.queue_member is
     'What the queue is made of: the current answers, and whether they are open (is_unanswered and not is_rejected).';
 
+create view annotator.learned_sample as
+select r.release_id, c.sample_id
+from annotator.release r
+join annotator.training_run t using (run_id)
+join annotator.cohort_sample c using (cohort_id);
+comment on view annotator.learned_sample is
+    'What each release has learned from: what it says of these samples is no test of it, and its confidence tells nothing. Such a suggestion is open after undo_review, for one.';
+
 create function annotator.queue_figure(dataset_id text, field text)
 returns setof annotator.queue_group
-language plpgsql stable rows 1 as $$
+-- Planning takes longer than working out the place of most datasets.
+language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-    with member as materialized (
-        select * from annotator.queue_member m
-        where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
+    -- One row a value: what is counted of hundreds of samples is put together from few.
+    with named as materialized (
+        select
+            m.best_value,
+            m.lineage,
+            count(*) filter (where m.is_named) as named,
+            sum(m.confidence) filter (where m.is_named) as confidence,
+            bool_or(m.is_decided or m.is_open) as counts,
+            bool_or(m.has_reviews) as has_reviews,
+            count(*) filter (where m.is_open) as open,
+            min(m.value) filter (where m.is_open) as first_value,
+            max(m.value) filter (where m.is_open) as last_value,
+            min(m.confidence) filter (where m.is_open) as lowest,
+            sum(m.informativeness) filter (where m.is_open) as informativeness,
+            bool_and(m.status = 'suggested' and m.confidence >= 0.8) filter (where m.is_open) as sure
+        from (
+            select
+                m.best_value, m.lineage, m.value, m.confidence, m.informativeness, m.status,
+                m.is_decided, m.has_reviews, not m.is_rejected as is_named,
+                m.is_unanswered and not m.is_rejected as is_open
+            from annotator.queue_member m
+            where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
+            offset 0  -- what is said of a sample is worked out once
+        ) m
+        group by m.best_value, m.lineage
     ), prevailing as (
         select
-            named.best_value,
-            (select m.lineage from member m
-             where m.best_value = named.best_value and not m.is_rejected
-             order by cardinality(m.lineage) desc limit 1) as lineage
+            most.best_value,
+            (select n.lineage from named n
+             where n.best_value = most.best_value and n.named > 0
+             order by cardinality(n.lineage) desc limit 1) as lineage
         from (
-            select m.best_value
-            from member m
-            where m.best_value is not null and not m.is_rejected
-            group by m.best_value
-            order by count(*) desc, sum(m.confidence) desc nulls last, m.best_value
+            select n.best_value
+            from named n
+            where n.best_value is not null and n.named > 0
+            group by n.best_value
+            order by sum(n.named) desc, sum(n.confidence) desc nulls last, n.best_value
             limit 1
-        ) named
-    ), figure as (
-        select
-            count(*) as open,
-            min(m.value) = max(m.value) as agrees,
-            min(m.confidence) as lowest,
-            avg(m.informativeness) as informativeness,
-            bool_and(m.status = 'suggested' and m.confidence >= 0.8) as sure
-        from member m
-        where m.is_unanswered and not m.is_rejected
+        ) most
     ), whole as (
         select
-            min(m.best_value) filter (where m.is_decided or m.is_unanswered and not m.is_rejected)
-                = max(m.best_value) filter (where m.is_decided or m.is_unanswered and not m.is_rejected)
-                as one_value,
-            bool_or(m.has_reviews) as has_reviews
-        from member m
+            coalesce(sum(n.open), 0)::bigint as open,
+            min(n.first_value) = max(n.last_value) as agrees,
+            min(n.lowest) as lowest,
+            sum(n.informativeness) / sum(n.open)::double precision as informativeness,
+            bool_and(n.sure)
+                and min(n.best_value) filter (where n.counts)
+                    = max(n.best_value) filter (where n.counts) as of_one_value,
+            coalesce(bool_or(n.has_reviews), false) as has_reviews
+        from named n
+    ), figure as (
+        select
+            w.*,
+            w.of_one_value is true and not exists (
+                select
+                from (
+                    select p.prediction_id
+                    from annotator.prediction p
+                    join annotator.learned_sample l using (release_id, sample_id)
+                    where p.dataset_id = queue_figure.dataset_id and p.field = queue_figure.field
+                      and p.is_current
+                    offset 0  -- these first: hardly ever there are any
+                ) learned
+                join annotator.queue_member m using (prediction_id)
+                where m.is_unanswered and not m.is_rejected
+            ) as one_click
+        from whole w
     )
     select
         queue_figure.dataset_id,
         queue_figure.field,
-        case when f.sure and w.one_value then 0 else 1 end::smallint,
-        coalesce(case when f.sure and w.one_value then f.open * f.lowest else f.informativeness end, 0),
+        case when f.one_click then 0 else 1 end::smallint,
+        coalesce(case when f.one_click then f.open * f.lowest else f.informativeness end, 0),
         f.open,
         f.agrees,
         f.lowest,
         l.best_value,
         l.lineage,
-        coalesce(w.has_reviews, false),
+        f.has_reviews,
         clock_timestamp()
     from figure f
-    cross join whole w
     left join prevailing l on true;
 end $$;
 comment on function annotator.queue_figure(text, text) is
@@ -292,6 +352,30 @@ begin
     end if;
 end $$;
 
+create function annotator.recount_samples(samples text[], field text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    datasets text[];
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;
+    end if;
+    select array_agg(of_batch.dataset_id) into datasets
+    from (
+        select distinct p.dataset_id
+        from annotator.prediction p
+        where p.sample_id = any (recount_samples.samples) and p.field = recount_samples.field
+        order by 1
+    ) of_batch
+    where annotator.lock_group(of_batch.dataset_id, recount_samples.field);
+    if datasets is not null then
+        perform annotator.count_groups(
+            datasets, array_fill(recount_samples.field, array[cardinality(datasets)]));
+    end if;
+end $$;
+comment on function annotator.recount_samples(text[], text) is
+    'Work out the places of the datasets of these samples, in the transaction that changed their predictions: no reader has to.';
+
 create function annotator.refresh_queue(groups integer default 200) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -335,9 +419,11 @@ end $$;
 comment on function annotator.recheck_queue(integer) is
     'Work out the places that are oldest anew: the mirror changes without telling.';
 
--- What is there already takes its place.
-insert into annotator.queue_change (dataset_id, field)
-select distinct p.dataset_id, p.field from annotator.prediction p where p.is_current;
+-- What is there already takes its place; nobody else is at the predictions now.
+select annotator.count_groups(array_agg(g.dataset_id), array_agg(g.field))
+from (select distinct p.dataset_id, p.field from annotator.prediction p where p.is_current) g;
+-- Rechecked first, since nobody watched; and the same however often a migration is begun.
+update annotator.queue_group set counted_at = 'epoch';
 
 create or replace view annotator.review_queue as
 with newest as (
@@ -355,7 +441,7 @@ with newest as (
         -- The gate gives a sentence for every comparison; those it failed say so.
         select
             string_agg(brief.words, '; ' order by brief.place)
-                filter (where brief.sentence ~ '^Refused|, and is not\)') as failed,
+                filter (where brief.sentence ~ '^Refused|, and is not\)|[0-9] is worse than ') as failed,
             string_agg(brief.words, '; ' order by brief.place) as everything
         from (
             select
@@ -463,11 +549,11 @@ cross join lateral (
         select bool_or(
             given.prediction_id = p.prediction_id
             or given.decision in ('accepted', 'corrected')
-            or given.decision = 'rejected' and old.value = p.value
+            or (select old.value from annotator.prediction old
+                where old.prediction_id = given.prediction_id) = p.value
         ) as answered
-        from annotator.prediction old
-        join annotator.review given using (prediction_id)
-        where g.has_reviews and old.sample_id = p.sample_id and old.field = p.field
+        from annotator.review given
+        where g.has_reviews and given.sample_id = p.sample_id and given.field = p.field
     ) decided on true
     where g.section < 2 and p.dataset_id = g.dataset_id and p.field = g.field and p.is_current
       and s.found
@@ -489,9 +575,8 @@ cross join lateral (
           where a.sample_id = s.sample_id and a.field = g.field
             and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
       ) and not exists (
-          select from annotator.prediction other
-          join annotator.review decided using (prediction_id)
-          where other.sample_id = s.sample_id and other.field = g.field
+          select from annotator.review decided
+          where decided.sample_id = s.sample_id and decided.field = g.field
             and decided.decision in ('accepted', 'corrected')
       )
 ) o
@@ -501,6 +586,6 @@ order by
 comment on view annotator.review_queue is
     'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then what a look would tell most about (informativeness), by dataset and field; last, without a prediction_id, samples that no reliable model answers for.';
 comment on column annotator.review_queue.one_click is
-    'Whether every open sample of the dataset has a suggestion of at least 0.8, all of them of one value, which is also what was accepted there before.';
+    'Whether every open sample of the dataset has a suggestion of at least 0.8, all of them of one value, which is also what was accepted there before, and none by a release that has learned from the sample.';
 comment on column annotator.review_queue.informativeness is
     'Mean of how unsure (1 - confidence), how divided (disagreement) and how unlike the training samples (novelty) the answer is; 0 to 1.';

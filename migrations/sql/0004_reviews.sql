@@ -1,4 +1,4 @@
--- What was undone, and review functions that know it.
+-- What was undone, and review functions that know it; when a damaged release stopped serving.
 
 create table annotator.undone_review (
     review_id     bigint primary key,
@@ -54,6 +54,15 @@ begin
     perform annotator.recount_group(target.dataset_id, target.field);
     return next standing;
 end $$;
+
+-- Anew, since a review has its sample and field now.
+create or replace function annotator.reject_suggestion(prediction_id bigint, note text default null)
+returns setof annotator.review
+language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from annotator.decide(
+        reject_suggestion.prediction_id, 'rejected', null, reject_suggestion.note);
+end;
 
 create or replace function annotator.accept_dataset(
     dataset_id text, field text, min_confidence double precision default 0, note text default null
@@ -157,3 +166,21 @@ begin
 end $$;
 comment on function annotator.undo_review(bigint, text) is
     'Take a decision back: its sample is open again. Undoing twice changes nothing.';
+
+alter table annotator.release
+    drop constraint release_check1,
+    add constraint retired_has_time check (status <> 'retired' or retired_at is not null),
+    add constraint retired_was_live check (
+        retired_at is null or status = 'retired' or status = 'rejected' and promoted_at is not null
+    );
+comment on column annotator.release.retired_at is
+    'When a release that was live stopped serving: replaced by a newer one (retired), or damaged and replaced by the one before it (rejected).';
+-- The event log knows of those that were found damaged so far.
+update annotator.release r set retired_at = damaged.at
+from (
+    select (e.detail ->> 'release_id')::bigint as release_id, max(e.at) as at
+    from annotator.event e
+    where e.kind = 'failure' and e.detail ? 'reinstated'
+    group by 1
+) damaged
+where damaged.release_id = r.release_id and r.status = 'rejected' and r.retired_at is null;

@@ -12,7 +12,8 @@ grant usage on schema annotator to annotator_daemon, annotator_curator, annotato
 -- What the views compute with.
 grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
-    annotator.in_interval(text, double precision), annotator.annotation_history(text)
+    annotator.in_interval(text, double precision), annotator.annotation_history(text),
+    annotator.likely_share(bigint, bigint, double precision)
 to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon: reads everything, writes provenance, decides nothing, changes no structure.
@@ -34,7 +35,8 @@ to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
 -- Keeping the order of the queue, and an eye on the mirror.
 grant execute on function
-    annotator.refresh_queue(integer), annotator.recheck_queue(integer), annotator.watch_mirror(),
+    annotator.refresh_queue(integer), annotator.recheck_queue(integer),
+    annotator.recount_samples(text[], text), annotator.watch_mirror(),
     annotator.disagreement(jsonb),
     annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;
@@ -46,7 +48,8 @@ grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
     annotator.class_contribution,
-    annotator.live_accuracy, annotator.judged_suggestion, annotator.queue_member,
+    annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
+    annotator.queue_member,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,

@@ -338,6 +338,66 @@ def test_scrapes_at_once_ask_the_database_once(
     assert len(asked) == 2
 
 
+def test_what_takes_long_to_read_is_read_seldom_and_its_age_is_told(
+    database: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = 100.0, []
+
+    def read(_connection: Any, **_options: Any) -> Figures:
+        nonlocal now
+        asked.append(now)
+        now += seconds
+        return Figures((), {}, 0)
+
+    def age() -> float:
+        (found,) = (
+            sample.value
+            for family in collector.collect()
+            for sample in family.samples
+            if sample.name == "annotator_figures_age_seconds"
+        )
+        return found
+
+    monkeypatch.setattr("annotator.jobs.metrics.read_figures", read)
+    collector = FiguresCollector(database, settings, clock=lambda: now)
+    seconds = 2.0
+    assert age() == 0
+    # 2 of 42 seconds are 5 %.
+    for later in range(39):
+        now = 103.0 + later
+        assert age() == pytest.approx(1 + later)
+    assert asked == [100.0]
+    now, seconds = 142.0, 60.0
+    assert age() == 0
+    assert asked == [100.0, 142.0]
+    now = 202.0 + 299.9  # never older than five minutes
+    assert age() == pytest.approx(299.9)
+    now = 202.0 + 300.1
+    assert age() == 0
+    assert len(asked) == 3
+
+
+def test_pending_is_compared_by_hash_and_nothing_else(
+    connection: psycopg.Connection, live: int
+) -> None:
+    """In the transaction that reads all figures, what follows is planned as usual."""
+    with connection.transaction():
+        work.pending_and_oldest(connection, "tissue", live)
+        work.count_pending(connection, "tissue", live)
+        assert connection.execute("show enable_nestloop").fetchone() == ("on",)
+
+
+def test_drift_is_measured_on_the_newest(
+    connection: psycopg.Connection, live: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotator.store.figures.MOST_RECENT", 40)
+    answer(connection, live, [0.5] * 50, ["blood"] * 50, age="3 days", prefix="old")
+    answer(connection, live, [1.0] * 40, ["liver"] * 40)
+    found = tissue(connection)
+    assert (found.recent, found.annotated) == (40, 90)
+    assert (found.novelty_drift, found.label_drift) == (pytest.approx(1), pytest.approx(0.8))
+
+
 def test_a_port_that_is_taken_is_said_at_once(database: Any, serving: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", serving.metrics_port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -13,13 +14,20 @@ sys.path.append(str(BENCHMARKS))  # as for a script of that folder
 
 import review_queue  # noqa: E402
 
+from annotator.domain import FIELDS  # noqa: E402
+from annotator.store import figures, work  # noqa: E402
+
 
 def nodes(plan: dict) -> list[dict]:
     return [plan, *(node for below in plan.get("Plans", []) for node in nodes(below))]
 
 
-def plan_of(connection: psycopg.Connection, query: str) -> list[dict]:
-    row = connection.execute(f"explain (analyze, timing off, format json) {query}").fetchone()
+def plan_of(
+    connection: psycopg.Connection, query: str, names: Mapping[str, object] | None = None
+) -> list[dict]:
+    row = connection.execute(
+        f"explain (analyze, timing off, format json) {query}", names
+    ).fetchone()
     assert row is not None
     return nodes(row[0][0]["Plan"])
 
@@ -61,3 +69,19 @@ def test_reading_the_first_rows_looks_at_the_first_datasets_only(
     )
     assert looked_up(found, "prediction") <= 250
     assert looked_up(found, "queue_group") <= 2
+
+    # What is watched is counted from indexes; only the newest answers are looked at themselves.
+    most = 100
+    names = {"fields": list(FIELDS), "days": 30, "fewest": 30, "most": most}
+    found = plan_of(connection, figures._FIELDS, names)
+    rows = [node for node in found if node["Node Type"] != "Index Only Scan"]
+    assert 0 < looked_up(rows, "prediction") <= 2 * most
+    ((release,),) = connection.execute(
+        "select release_id from release where field = 'tissue' limit 1"
+    )
+    connection.execute("set enable_nestloop = off")
+    names = {"field": "tissue", "release_id": release}
+    found = plan_of(connection, work._PENDING_AND_OLDEST, names)
+    assert {node["Node Type"] for node in found if node.get("Relation Name") == "prediction"} == {
+        "Index Only Scan"
+    }

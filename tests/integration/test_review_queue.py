@@ -13,6 +13,7 @@ import pytest
 
 from annotator.domain import HeldOutPredictions
 from annotator.learn.gate import GateOptions, judge
+from annotator.report.tables.provenance import FAILED
 
 
 def models(*values: str, combined: str | None = None) -> str:
@@ -239,6 +240,11 @@ def test_the_reason_names_what_the_gate_refused_and_nothing_else(connection, rel
         " fields by themselves (must be above by more than 0.0000); AUC 0.8750 is not above the"
         " 1.0000 of the already known fields by themselves (must be above by more than 0.0000)"
     )
+
+
+def test_the_queue_and_the_report_agree_on_what_the_gate_refused(connection) -> None:
+    ((view,),) = connection.execute("select pg_get_viewdef('review_queue'::regclass)")
+    assert f"~ '{FAILED.pattern}'" in view
 
 
 @pytest.mark.parametrize("status", ["live", "candidate"])

@@ -55,8 +55,16 @@ def test_annotating_goes_on_with_the_release_before_and_the_next_retraining_is_n
             connection.execute("select release_id, status::text from annotator.release").fetchall()
         )
         work = connection.execute("select count(*) from annotator.work").fetchone()
+        periods = connection.execute(
+            "select r.promoted_at < r.retired_at, e.promoted_at >= r.retired_at,"
+            " e.retired_at is null, card.retired_at = r.retired_at"
+            " from annotator.release r join annotator.model_card card using (release_id),"
+            " annotator.release e where r.release_id = %s and e.release_id = %s",
+            (live, before),
+        ).fetchone()
     assert statuses == {before: "live", live: "rejected"}
     assert work == (0,)
+    assert periods == (True, True, True, True)
     report = read_status(database, quick)
     assert any("damaged" in problem for problem in report.problems)
     assert f"release {before} serves again" in status_lines(report)

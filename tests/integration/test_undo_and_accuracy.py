@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from annotator.domain import GateVerdict, LiveAccuracy, SamplePrediction
 from annotator.jobs.candidate import with_live_accuracy
+from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store import predictions, work
 from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.review_queue import look_after_queue, refresh_queue
@@ -83,6 +84,18 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
     assert one(curator, "select live_judged, live_accuracy from model_card") == (2, 1.0)
 
 
+@pytest.mark.parametrize(("right", "whole"), [(0, 1), (2, 2), (7, 9), (48, 50), (1, 1000)])
+def test_the_database_and_the_report_mean_the_same_interval(connection, right, whole) -> None:
+    assert one(connection, "select likely_share(%s, %s, 1.96)", right, whole) == pytest.approx(
+        _wilson_upper(right, whole)
+    )
+    # What is not right is wrong: the lowest share of one is the highest of the other.
+    assert one(connection, "select likely_share(%s, %s, -1.96)", right, whole) == pytest.approx(
+        1 - _wilson_upper(whole - right, whole)
+    )
+    assert one(connection, "select likely_share(0, 0, 1.96)") is None
+
+
 def test_what_a_release_has_learned_from_is_no_test_of_it(curator, connection, reviewable) -> None:
     curator.execute("select accept_suggestion(%s)", (reviewable.ids["a"],))
     curator.execute("select reject_suggestion(%s)", (reviewable.ids["b"],))
@@ -102,6 +115,50 @@ def test_what_a_release_has_learned_from_is_no_test_of_it(curator, connection, r
     found = live_accuracy_of(connection, reviewable.release_id)
     assert found is not None
     assert (found.judged, found.confirmed) == (1, 0)
+
+
+_LEARNED = """
+update release set status = 'retired', retired_at = now();
+with c as (
+    insert into cohort (field, hash, samples, datasets)
+    values ('tissue', repeat('c', 64), 1, 1) returning cohort_id
+), s as (
+    insert into cohort_sample (cohort_id, sample_id, dataset_id, value, class)
+    select cohort_id, 'a', 'D1', 'liver', 'liver' from c
+), run as (
+    insert into training_run (field, preset, seed, host, status, finished_at, cohort_id)
+    select 'tissue', 'default', 2, 'here', 'succeeded', now(), cohort_id from c returning run_id
+)
+insert into release (field, run_id, status, classes, features, promoted_at)
+select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from run;
+"""
+
+
+def test_what_a_release_has_learned_from_is_never_one_click(
+    database, connection, curator, reviewable
+) -> None:
+    """It was accepted, learned from, taken back, and is answered by what learned from it."""
+    review = one(curator, "select review_id from accept_suggestion(%s)", reviewable.ids["a"])
+    connection.execute(_LEARNED)
+    release = one(connection, "select release_id from release where status = 'live'")
+    connection.commit()
+    curator.execute("select undo_review(%s, 'it never was')", (review,))
+    answer_anew(database, release, "liver")
+
+    query = "select sample_id, one_click from review_queue where dataset_id = 'D1' order by 1"
+    expected = [("a", False), ("b", False)]
+    assert one(connection, "select count(*) from queue_change") == 0
+    assert connection.execute(query).fetchall() == expected  # kept
+    connection.execute("update prediction set reason = 'x'")
+    assert connection.execute(query).fetchall() == expected  # worked out
+    # Decided by itself, it is in nobody's way any more.
+    connection.commit()
+    prediction = one(
+        curator, "select prediction_id from suggestion where sample_id = 'a' and release_id = %s",
+        release,
+    )  # fmt: skip
+    curator.execute("select accept_suggestion(%s)", (prediction,))
+    assert connection.execute(query).fetchall() == [("b", True)]
 
 
 def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candidate() -> None:
@@ -191,7 +248,7 @@ select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from run;
 """
 
 
-def answer_anew(database, release: int) -> None:
+def answer_anew(database, release: int, value: str = "lung") -> None:
     """Answer everything pending as a daemon does, in small batches."""
     with database.connect(user="annotator_daemon") as conn:
         work.queue_pending(conn, "tissue", release)
@@ -204,8 +261,8 @@ def answer_anew(database, release: int) -> None:
                     field="tissue",
                     input_hash="1" * 64,
                     sample_updated_at=item.sample_updated_at,
-                    value="lung",
-                    lineage=("lung",),
+                    value=value,
+                    lineage=(value,),
                     confidence=0.9,
                     status="suggested",
                     reason=None,

@@ -43,6 +43,15 @@ EXAMPLE = Figures(
     2,
 )
 NAME = re.compile(r"\b(?:annotator|process)_\w+|\bup\b")
+TOKEN = re.compile(
+    r"""\s+ | "(?:[^"\\]|\\.)*" | \[\d+[smhd]\] | \d+(?:\.\d+)?(?:e\d+)? | [A-Za-z_]\w*
+    | == | != | >= | <= | =~ | !~ | [-+*/%^<>=(){},]""",
+    re.X,
+)
+KEYWORDS = {"by", "and", "or", "unless"}
+AGGREGATIONS = {"sum", "min", "max", "avg", "count"}
+FUNCTIONS = {"absent", "deriv", "histogram_quantile", "increase", "rate"}
+OVER_A_RANGE = {"deriv", "increase", "rate"}
 SELECTOR = re.compile(r"(\w+)\{([^}]*)\}")
 
 
@@ -80,6 +89,76 @@ def test_every_alert_names_figures_labels_and_values_that_exist():
         for label in re.findall(r"by \(([^)]*)\)", expression):
             for one in label.split(", "):
                 assert any(one in known[name] for name in names), (rule["alert"], one)
+
+
+def tokens(expression):
+    """Split an expression of Prometheus; every character belongs to a token."""
+    found, position = [], 0
+    while position < len(expression):
+        match = TOKEN.match(expression, position)
+        assert match, f"no token: {expression[position:]!r}"
+        found.append(match.group())
+        position = match.end()
+    return [token for token in found if token.strip()]
+
+
+def check_expression(expression, known):
+    """Hold what Prometheus would refuse: brackets, unknown names, operators without operands."""
+    open_brackets, found = [], tokens(expression)
+    for place, token in enumerate(found):
+        before, after = [None, *found][place], [*found, None][place + 1]
+        if token in "({":
+            owner = before if before and re.match(r"\w", before) else None
+            open_brackets.append((token, owner))
+        elif token in ")}":
+            assert open_brackets, f"{token} without its opening"
+            opening, owner = open_brackets.pop()
+            assert opening + token in ("()", "{}")
+            if owner in OVER_A_RANGE:
+                assert before.startswith("["), f"{owner} needs a range"
+        elif token.startswith("["):
+            assert before == "}" or before in known
+            assert open_brackets[-1][1] in OVER_A_RANGE
+        elif re.match(r"[A-Za-z_]", token):
+            inside, owner = open_brackets[-1] if open_brackets else (None, None)
+            if inside == "{":
+                assert after in ("=", "!=", "=~", "!~"), f"label {token} without a value"
+            elif owner != "by":
+                calls = after == "(" or after == "by"
+                assert token in KEYWORDS | AGGREGATIONS | FUNCTIONS or token in known, token
+                assert (token in AGGREGATIONS | FUNCTIONS) <= calls, token
+        elif re.fullmatch(r"[-+*/%^<>]|==|!=|>=|<=", token):
+            assert before not in (None, "(", ",")
+            assert after not in (None, ")", ",")
+            assert not re.fullmatch(r"[-+*/%^<>]|==|!=|>=|<=", after)
+    assert not open_brackets, "a bracket is left open"
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_expression_can_be_read(rule):
+    check_expression(rule["expr"], labels_of_metrics())
+    assert re.fullmatch(r"\d+[smhd]", rule.get("for", "1m"))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum by (field) (increase(annotator_retrainings_total[1d]) > 0",
+        "sum(up)) > 0",
+        "max(annotator_pending_samples}",
+        "incrase(annotator_retrainings_total[1d]) > 0",
+        "rate(annotator_retrainings_total) > 0",
+        "max(annotator_pending_samples[5m]) > 0",
+        "max(annotator_waiting_samples) > 0",
+        "max(up) > ",
+        "max(up) > * 3",
+        'max(up{job}) > "3',
+        "max by (field) annotator_pending_samples;",
+    ],
+)
+def test_expressions_that_cannot_be_read_are_found(expression):
+    with pytest.raises(AssertionError):
+        check_expression(expression, labels_of_metrics())
 
 
 def test_every_alert_says_what_happened_and_what_to_do():

@@ -7,6 +7,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -179,6 +180,17 @@ def test_what_became_of_a_release(status, words):
     contents = made_report.made_contents(status=status)
     assert words in provenance.standing(contents.release)
     assert words in page(contents, [])
+
+
+def test_a_damaged_release_tells_when_it_stopped_serving():
+    made = CONTENTS.release.created_at
+    release = replace(
+        CONTENTS.release, status="rejected", promoted_at=made, retired_at=made + timedelta(days=3)
+    )
+    assert "from 2026-11-25 to 2026-11-28, when its files were found damaged" in (
+        provenance.standing(release)
+    )
+    assert ("Stopped serving", "2026-11-28 02:30 UTC") in provenance.facts(release)
 
 
 def test_classes_and_datasets_are_counted():

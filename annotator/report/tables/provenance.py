@@ -33,8 +33,9 @@ def standing(release: ReleaseSummary) -> str:
         )
     if release.status == "rejected" and release.promoted_at is not None:
         return (
-            f"It answered for {release.field} from {day(release.promoted_at)} until its files"
-            " were found damaged and the release before it took over."
+            f"It answered for {release.field} from {day(release.promoted_at)} to"
+            f" {day(release.retired_at)}, when its files were found damaged and the release"
+            " before it took over."
         )
     if release.status == "rejected":
         return "It never answered for a sample: the gate refused it."
@@ -62,7 +63,7 @@ def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
         ("Training took", duration(release.trained_for)),
         ("Made", moment(release.created_at)),
         ("Went live", moment(release.promoted_at)),
-        ("Was replaced", moment(release.retired_at)),
+        ("Stopped serving", moment(release.retired_at)),
     )
     return tuple((term, value) for term, value in found if value)
 
