@@ -142,6 +142,6 @@ def outcome_of(
     else:
         most = float(np.nanmax(values, initial=0))
         flat = judged.measurements > 0 and most <= figure.ceiling
-        remark = f"{most:,.4g}{unit} at most (set to {figure.ceiling:,.4g})"
+        remark = f"{most:,.4g}{unit} at most ({figure.ceiling:,.4g} allowed)"
     withstood = judged.measurements if flat else 0
     return Outcome(figure.name, max(1, judged.measurements), withstood, remark)

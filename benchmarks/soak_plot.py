@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from soak_judge import Figure
 
 COLOURS = ("#0b5394", "#b45f06", "#38761d", "#741b47")
-MOST_POINTS = 160
+MOST_POINTS = 120
+ROOM_FOR_LEGEND = 1.45
+FURTHER_DIGITS = re.compile(r"(\d\.\d\d)\d+")
+OWNERS = ("PostgreSQL, ", "the daemon's ", "tables whose rows come and go, ")
 COLUMNS = 2
 
 
@@ -33,6 +37,13 @@ def _thinned(
     for part in np.array_split(np.arange(len(values)), MOST_POINTS // 2):
         chosen += sorted({int(part[values[part].argmin()]), int(part[values[part].argmax()])})
     return minutes[chosen], values[chosen]
+
+
+def _short(name: str) -> str:
+    """Leave out what the title of the panel says."""
+    for owner in OWNERS:
+        name = name.removeprefix(owner)
+    return name
 
 
 def draw(
@@ -56,7 +67,7 @@ def draw(
     settings = {"svg.fonttype": "none", "svg.hashsalt": "soak", "font.size": 9}
     with mpl.rc_context(settings):
         drawing = Drawing(figsize=(10, 2.1 * rows + 0.5), layout="constrained", facecolor="white")
-        axes = drawing.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat
+        axes = list(drawing.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat)
         for title, axis in zip(panels, axes, strict=False):
             for place, figure in enumerate(panels[title]):
                 at, measured = _thinned(seconds / 60, values[figure.key])
@@ -65,25 +76,22 @@ def draw(
                     measured,
                     color=COLOURS[place % len(COLOURS)],
                     linewidth=1.1,
-                    label=figure.name,
+                    label=_short(figure.name),
                 )
             axis.axvspan(0, WARM_UP * seconds[-1] / 60, color="#eeeeee", zorder=0, linewidth=0)
             axis.set_title(title, loc="left", fontsize=9.5)
-            axis.set_ylim(0, None)
             axis.margins(x=0)
             axis.grid(axis="y", color="#dddddd", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
-            _raise(axis)
-            if len(panels[title]) > 1:
-                axis.legend(fontsize=8, frameon=False, ncols=2, loc="lower right")
-        for axis in list(axes)[len(panels) :]:
+            several = len(panels[title]) > 1
+            highest = max(float(np.nanmax(values[figure.key])) for figure in panels[title])
+            axis.set_ylim(0, (ROOM_FOR_LEGEND if several else 1.08) * highest or 1)
+            if several:
+                axis.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
+        for axis in axes[len(panels) :]:
             axis.set_visible(False)
         for axis in drawing.axes[-COLUMNS:]:
             axis.set_xlabel("minutes (grey: warm-up, not judged)")
         drawing.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def _raise(axis: object) -> None:
-    """Leave room above the highest value."""
-    low, high = axis.get_ylim()  # type: ignore[attr-defined]
-    axis.set_ylim(low, 1.08 * high if high > 0 else 1)  # type: ignore[attr-defined]
+    if path.suffix == ".svg":  # a hundredth of a point is enough, and half as large
+        path.write_text(FURTHER_DIGITS.sub(r"\1", path.read_text(encoding="utf-8")), "utf-8")
