@@ -30,7 +30,7 @@ from soak_plot import draw
 MEMORY = "Memory of the daemon, MB"
 SERVER = "Memory of PostgreSQL, MB"
 PROCESS = "The daemon's handles, threads and temporary files"
-SESSIONS = "The program's connections"
+SESSIONS = "Connections, and the processes that serve them"
 PASSING = "Tables whose rows come and go, MB"
 DEAD = "Dead rows in tables whose rows come and go"
 ROWS = "Bytes for each row that is kept, with indexes"
@@ -46,8 +46,9 @@ FIGURES = (
     Figure("the daemon's open file handles", "", "daemon_handles", 0, 0.9, PROCESS),
     Figure("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
     Figure("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
-    Figure("connections", "", "connections", 0, 0, SESSIONS, ceiling=10),
-    Figure("connections between retrainings", "", "connections_between", 0, 0.9, ""),
+    Figure("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
+    # One for each connection, those of the experiment and the server's own nine included.
+    Figure("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
     Figure("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
     Figure("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
     Figure("stored models among them", "MB", "models_mb", 0.1, 0, PASSING),
@@ -68,8 +69,6 @@ def series(measurements: list[dict[str, float]]) -> dict[str, np.ndarray[Any, np
     keys = sorted({key for one in measurements for key in one})
     nan = float("nan")
     found = {key: np.array([one.get(key, nan) for one in measurements]) for key in keys}
-    # A retraining holds connections of its own for as long as it takes.
-    found["connections_between"] = np.where(found["daemon_children"], nan, found["connections"])
     found["models_mb"] = found["annotator.artefact/bytes"] / 1024**2
     found["kept_thousands"] = found["kept_rows"] / 1000
     return found

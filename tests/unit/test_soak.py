@@ -92,7 +92,7 @@ def measured(number, leak):
     tables = ("prediction", "contribution", "event", "artefact")
     sizes = {f"annotator.{name}/{what}": 1e4 for name in tables for what in ("rows", "bytes")}
     flat_ones = {figure.key: 10.0 for figure in soak.FIGURES}
-    flat_ones |= {"daemon_children": number % 4 == 0, "connections": 1 + 2 * (number % 4 == 0)}
+    flat_ones |= {"connections": 1 + 2 * (number % 4 == 0), "server_processes": 11 + number % 4}
     growing = {"daemon_mb": 300 + leak * number, "kept_rows": 1000.0 * number}
     return {**flat_ones, **sizes, **growing, "seconds": 5.0 * number}
 
