@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -332,23 +331,3 @@ def test_programs_out_of_reach_are_copied_once(tmp_path: Path, monkeypatch) -> N
     assert binaries.reachable(programs) == copied
     assert copied.stat().st_ino == made
     assert [entry.name[:10] for entry in (tmp_path / "cache").iterdir()] == ["postgresql"]
-
-
-@needs_root
-def test_another_user_has_a_server_of_their_own() -> None:
-    if not (binaries.can_reach(ROOT) and binaries.can_reach(Path(sys.executable).resolve().parent)):
-        pytest.skip("the checkout or the environment is closed to other users")
-    nobody = pwd.getpwnam("nobody")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        home = Path(folder) / "home"
-        identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        with holder(home, **identity):
-            assert home.stat().st_uid == nobody.pw_uid
-            assert (home / "socket").is_dir()
-            pid = server_pid(home)
-            # Root may join, and must not take the folder over.
-            with running_server(home) as conninfo, psycopg.connect(conninfo):
-                assert server_pid(home) == pid
-        assert server_pid(home) is None
-        assert (home / "cluster").stat().st_uid == nobody.pw_uid
