@@ -198,7 +198,7 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
             with another(database, template) as one:
                 way = ways[number % len(ways)]
                 process = start_migration(start, one)
-                time.sleep(random.uniform(0, min(lasted)))
+                time.sleep(random.uniform(0, sorted(lasted)[1]))
                 process.send(signal.SIGSTOP)
                 written += _has_written(one)
                 clear = way(one, process)

@@ -83,8 +83,10 @@ class Process:
         return wait_for(self.code, seconds, f"the end of process {self.pid}")
 
     def said(self) -> str:
-        """Return what it wrote on standard output and error."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """Return what it wrote on standard output and error so far."""
+        with suppress(FileNotFoundError):  # it has only just begun
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        return ""
 
 
 class Launcher:
