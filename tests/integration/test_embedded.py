@@ -267,6 +267,32 @@ def test_a_server_that_cannot_start_says_why(home: Path, monkeypatch) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["cluster/postgresql.conf", "cluster/pg_hba.conf", "socket.path"])
+def test_a_file_that_cannot_be_written_at_the_start_is_named(home: Path, name: str) -> None:
+    path = home / name
+    path.unlink(missing_ok=True)
+    path.mkdir()  # so that not even root can write it
+    with (
+        pytest.raises(NeedsPersonError, match=rf"{path.name}: .*cannot be started \(Is a dir"),
+        running_server(home),
+    ):
+        pass
+    run = subprocess.run(
+        [sys.executable, "-m", "annotator", "serve"],
+        cwd=ROOT,
+        env=os.environ | {"ANNOTATOR_HOME": str(home), "ANNOTATOR_DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout) == (3, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert str(path) in run.stderr
+    path.rmdir()
+    with running_server(home) as conninfo:  # as soon as it can be written
+        assert answer(conninfo) == 42
+
+
 def test_a_missing_wheel_names_the_extra(home: Path, monkeypatch) -> None:
     monkeypatch.setattr(binaries, "_PACKAGE", "no_such_package")
     with (
