@@ -183,6 +183,7 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
     ways = (_kill, _kill, _end, _cut)
     count: dict[str, list[int]] = {way.__name__: [] for way in ways}
     written = before = finished = 0
+    unclear: list[str] = []
     with another(database) as template:
         bring_to(template, revision)
         was = dump(template, rights=True)
@@ -201,11 +202,12 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
                 time.sleep(random.uniform(0, sorted(lasted)[1]))
                 process.send(signal.SIGSTOP)
                 written += _has_written(one)
-                clear = way(one, process)
+                if not way(one, process):
+                    unclear.append(f"{way.__name__}: {process.code()}, {process.said()}")
                 _nobody_migrates(one)
                 found = dump(one, rights=True)
                 before += found == was
-                count[way.__name__].append(int(clear and found in (was, wanted)))
+                count[way.__name__].append(int(found in (was, wanted)))
                 finished += _again(start, one) and dump(one, rights=True) == wanted
     split = f"{before} as before ({written} had written), {times - before} through with it"
     names = {"_kill": "SIGKILL", "_end": "SIGTERM", "_cut": "connection cut"}
@@ -219,6 +221,13 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
             )
             for way, withstood in count.items()
             if withstood
+        ),
+        Outcome(
+            f"interrupted, from {revision}",
+            times,
+            times - len(unclear),
+            "; ".join(" ".join(text.split())[:200] for text in unclear)
+            or "the right exit code, one line or none",
         ),
         Outcome(f"the next one, from {revision}", times, finished, f"succeeds; {split}"),
     ]

@@ -247,7 +247,12 @@ def old_daemon(database: Database, settings: Settings, samples_first: int = 5) -
     late = f"{before - written} answers of the pass in hand, each of them whole, then nothing"
     return [
         Outcome(name, 1, int(quiet and whole), late),
-        Outcome(name, 1, int(alive and code == 0 and "Traceback" not in said), "says what to do"),
+        Outcome(
+            name,
+            1,
+            int(alive and code == 0 and "Traceback" not in said),
+            "says what to do" + ("" if "Traceback" not in said else ", after a traceback"),
+        ),
         Outcome("its release", 1, int(waiting == 0), "answers for the version after it"),
     ]
 
