@@ -46,6 +46,16 @@ _folds = click.option(
 )
 
 
+def _utf8(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse what the database cannot be told; it is not repeated, for no terminal can show it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        name = parameter.human_readable_name
+        raise InputError(f"{name}: not UTF-8 at character {error.start + 1}") from error
+    return value
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="annotator")
 @click.option("--config", type=_file, help="Settings file; ./annotator.toml by default.")
@@ -220,7 +230,7 @@ def annotate(settings: Settings) -> None:
 
 
 @command_line.command()
-@click.argument("sample")
+@click.argument("sample", callback=_utf8)
 @click.option("--field", type=_field, required=True, help="The field whose answer is explained.")
 @click.option(
     "--top",
@@ -387,7 +397,7 @@ def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
 
 
 @command_line.command()
-@click.argument("query")
+@click.argument("query", callback=_utf8)
 @click.option(
     "--format",
     "output",

@@ -104,6 +104,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._wait_for_database()
+        if self.stopping.is_set():
+            logger.info("stopped before the database was there")
+            return
         self._serve_figures()
         scheduler = BackgroundScheduler(
             timezone=UTC,

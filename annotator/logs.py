@@ -89,7 +89,9 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
         handler.setFormatter(
             _TextFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
-    for name, lowest in (("annotator", level), ("apscheduler", logging.WARNING)):
+    # SQLAlchemy shows a traceback of its own where a migration that is told to stop ends.
+    others = (("apscheduler", logging.WARNING), ("sqlalchemy", logging.CRITICAL))
+    for name, lowest in (("annotator", level), *others):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(lowest)

@@ -33,10 +33,19 @@ def _default_home() -> Path:
 
 
 def _setting(
-    default: Any, meaning: str, check: Callable[[Any], bool] | None = None, must: str = ""
+    default: Any,
+    meaning: str,
+    check: Callable[[Any], bool] | None = None,
+    must: str = "",
+    *,
+    secret: bool = False,
 ) -> Any:
-    """Declare a setting: its default, its meaning and what a value must be."""
-    return field(default=default, metadata={"meaning": meaning, "check": check, "must": must})
+    """Declare a setting: its default, its meaning, what a value must be, if it is never shown."""
+    return field(
+        default=default,
+        repr=not secret,
+        metadata={"meaning": meaning, "check": check, "must": must},
+    )
 
 
 def _positive(value: float) -> bool:
@@ -57,7 +66,7 @@ class Settings:
 
     home: Path | None = _setting(None, "folder of the embedded database and its logs")
     database_url: str | None = _setting(
-        None, "libpq URL of the database; without it the embedded PostgreSQL is used"
+        None, "libpq URL of the database; without it the embedded PostgreSQL is used", secret=True
     )
     statement_timeout: int = _setting(
         0, "seconds after which PostgreSQL ends a statement; 0 for never", _not_negative, ">= 0"
@@ -295,6 +304,11 @@ def _from_environment(
             try:
                 found[name] = (Path(path).read_text(encoding="utf-8").strip(), f"{variable}_FILE")
             except (OSError, UnicodeDecodeError) as error:
+                if "://" in path or "=" in path:  # the secret itself, given for its file
+                    raise SettingsError(
+                        f"{variable}_FILE: must name a file that holds the setting; what it"
+                        " names is none"
+                    ) from None
                 raise SettingsError(f"{variable}_FILE: {path} cannot be read: {error}") from error
     return found
 
@@ -334,13 +348,14 @@ def load_settings(
     values: dict[str, Any] = {}
     for name, (value, source) in raw.items():
         item = declared[name]
+        shown = repr(value) if item.repr else "what is given"
         try:
             converted = _convert(str(item.type), value)
         except (ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
             wanted = _in_words(str(item.type))
-            raise SettingsError(f"{source}: {value!r} is not {wanted}") from error
+            raise SettingsError(f"{source}: {shown} is not {wanted}") from error
         check = item.metadata["check"]
         if check is not None and not check(converted):
-            raise SettingsError(f"{source}: {value!r} must be {item.metadata['must']}")
+            raise SettingsError(f"{source}: {shown} must be {item.metadata['must']}")
         values[name] = converted
     return Settings(**values)

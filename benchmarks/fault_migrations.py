@@ -1,193 +1,92 @@
-"""Migrations: from every earlier revision and back, five at once, killed, beside an old daemon."""
+"""Migrations: from every earlier revision and back, five at once, interrupted, beside daemons."""
 
 from __future__ import annotations
 
-import os
+import json
 import signal
-import subprocess
-import sys
-import tarfile
 import tempfile
 import time
-from contextlib import contextmanager
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from fault_atlas import Outcome, load_atlas
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from earlier_schemas import EARLIER, another, bring_to, dump, lost_rows, rows
+from fault_atlas import Outcome
+from fault_overtaken import old_daemon, overtaken
+from fault_processes import launcher, url_of, wait_for
 
-from annotator.store import binaries, schema
-from annotator.store.schema import REQUIRED_REVISION, downgrade, migrate
+from annotator.store.schema import REQUIRED_REVISION, downgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from earlier_schemas import Rows
+    from fault_processes import Launcher, Process
 
     from annotator.settings import Settings
     from annotator.store.connection import Database
 
-ROOT = Path(__file__).parents[1]
-EARLIER = tuple(f"{number:04}" for number in range(1, int(REQUIRED_REVISION)))
 AT_ONCE = 5
-PATIENCE = 120.0  # seconds
-_numbers = count(1)
-
-# What the first revision can hold; every later one has brought it along.
-ROWS = """
-insert into atlas.dataset (dataset_id) values ('D1');
-insert into atlas.sample (sample_id, dataset_id)
-select 's' || i, 'D1' from generate_series(1, 60) as i;
-insert into atlas.feature (name, kind) values ('hsa-miR-21-5p', 'srna');
-insert into atlas.annotation (sample_id, field, value)
-select 's' || i, 'tissue', case when i % 2 = 0 then 'blood' else 'lung' end
-from generate_series(31, 60) as i;
-insert into annotator.cohort (field, hash, samples, datasets)
-values ('tissue', repeat('0', 64), 30, 1);
-insert into annotator.cohort_sample
-select cohort_id, sample_id, 'D1', value, value from annotator.cohort, atlas.annotation;
-insert into annotator.training_run (field, preset, seed, host, status, finished_at, cohort_id)
-select 'tissue', 'default', 1, 'here', 'succeeded', now(), cohort_id from annotator.cohort;
-insert into annotator.release (field, run_id, status, classes, features, promoted_at)
-select 'tissue', run_id, 'live', '{blood,lung}', 10, now() from annotator.training_run;
-insert into annotator.artefact (release_id, name, media_type, sha256, size, content)
-select release_id, 'model.json', 'application/json', encode(sha256('{}'), 'hex'), 2, '{}'
-from annotator.release;
-insert into annotator.validation_prediction
-    (run_id, sample_id, dataset_id, model_kind, fold, truth, value, probability, probabilities)
-select run_id, sample_id, 'D1', 'combined', 0, value, 'lung', 0.75, '{0.25,0.75}'
-from annotator.training_run, atlas.annotation;
-insert into annotator.prediction (
-    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
-    confidence, status, models
+_MIGRATES = (
+    "from pg_stat_activity where datname = current_database()"
+    " and application_name = 'annotator migrate'"
 )
-select s.sample_id, 'D1', 'tissue', release_id, repeat('0', 64), updated_at, 'lung',
-    '{lung,organ}', 0.9, 'suggested', '{"network": {"value": "lung", "probability": 0.9}}'
-from annotator.release, atlas.sample s
-where not exists (select from atlas.annotation a where a.sample_id = s.sample_id);
-select annotator.accept_suggestion(prediction_id, 'fits') from annotator.prediction
-where sample_id = 's1';
-select annotator.reject_suggestion(prediction_id, 'does not') from annotator.prediction
-where sample_id = 's2';
-select annotator.correct_suggestion(prediction_id, 'blood', 'is blood') from annotator.prediction
-where sample_id = 's3';
-insert into annotator.event (kind, subject, detail) values ('failure', 'tissue', '{"reason": "x"}');
-insert into annotator.tick (job, due_at, worker, outcome) values ('retrain', now(), 'w', 'done');
-"""
-
-_MIGRATE = """
-import sys
-import alembic.command, sqlalchemy.dialects.postgresql.psycopg
-from annotator.store.connection import Database
-from annotator.store.schema import migrate
-print("ready", flush=True)
-sys.stdin.readline()
-migrate(Database(sys.argv[1], embedded=True))
-"""
 
 
-# -- databases -----------------------------------------------------------------------------
+def start_migration(start: Launcher, database: Database) -> Process:
+    """Start ``annotator migrate`` for a database; return at once."""
+    return start.start("migrate", ANNOTATOR_DATABASE_URL=url_of(database))
 
 
-@contextmanager
-def another(database: Database, template: Database | None = None) -> Iterator[Database]:
-    """A database of its own on the same server, empty or a copy of one that nobody uses."""
-    name = f"migrated_{os.getpid()}_{next(_numbers)}"
-    of = "template0" if template is None else str(conninfo_to_dict(template.conninfo)["dbname"])
-    with database.connect(autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(of)
-            )
-        )
-    try:
-        yield replace(database, conninfo=make_conninfo(database.conninfo, dbname=name))
-    finally:
-        with database.connect(autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
-            )
+def _migrated(start: Launcher, database: Database) -> bool:
+    process = start_migration(start, database)
+    return process.wait() == 0 and f"is now at schema {REQUIRED_REVISION}" in process.said()
 
 
-def bring_to(database: Database, revision: str) -> None:
-    """Make a database as the version of a revision left it, with rows in it."""
-    with schema._only_one(database) as connection:
-        schema._ensure_roles(connection)
-    schema._run_alembic(database, "upgrade", "0001")
-    with database.connect(autocommit=True) as connection:
-        connection.execute(ROWS)
-    schema._run_alembic(database, "upgrade", revision)
+# -- up and down ---------------------------------------------------------------------------
 
 
-def dump(database: Database, *, rights: bool) -> list[str]:
-    """Return everything in a database, schema and rows, as text that can be compared."""
-    command = [
-        binaries.folder() / "pg_dump",
-        "--no-owner",
-        *(() if rights else ("--no-privileges",)),
-        database.conninfo,
-    ]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = (line.rstrip(",") for line in text.splitlines())  # a column may be the last one now
-    return sorted(line for line in lines if line and not line.startswith(("--", "\\")))
-
-
-def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Return every row of every table of both schemas."""
-    with database.connect() as connection:
-        names = connection.execute(
-            "select format('%I.%I', schemaname, tablename) from pg_tables"
-            " where schemaname in ('annotator', 'atlas') and tablename <> 'alembic_version'"
-        ).fetchall()
-        return {
-            name: [
-                row[0]
-                for row in connection.execute(
-                    f"select to_jsonb(t) from {name} t order by to_jsonb(t)::text"
-                )
-            ]
-            for (name,) in names
-        }
-
-
-def kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> bool:
-    """Tell whether every row is there, in the columns that it had."""
-
-    def of_then(name: str) -> list[str]:
-        columns = set(before[name][0]) if before[name] else set()
-        found = [{key: row.get(key) for key in columns} for row in after.get(name, [])]
-        return sorted(str(sorted(row.items())) for row in found)
-
-    return all(
-        not found or of_then(name) == sorted(str(sorted(row.items())) for row in found)
-        for name, found in before.items()
-    )
-
-
-# -- up, down, at once ---------------------------------------------------------------------
-
-
-def up_and_down(database: Database, revision: str) -> list[Outcome]:
-    """Bring a database of an earlier revision up, and back."""
+def up_and_down(start: Launcher, database: Database, revision: str) -> list[Outcome]:
+    """Bring a database of an earlier revision up, and back, before and after it is worked on."""
     with another(database) as one:
         empty = dump(one, rights=True)
         bring_to(one, revision)
         before, was = rows(one), dump(one, rights=False)
-        migrate(one)
-        up = kept(before, rows(one)) and _views_answer(one)
+        schema_was = dump(one, rights=False, data=False)
+        up = _migrated(start, one) and _kept(one, before)
         downgrade(one, revision)
         down = dump(one, rights=False) == was and rows(one) == before
-        migrate(one)
-        again = kept(before, rows(one)) and _views_answer(one)
+        up_again = _migrated(start, one) and _kept(one, before)
+        works = product_works(start, one, revision)
+        downgrade(one, revision)
+        back = dump(one, rights=False, data=False) == schema_was
+        back &= lost_rows(before, rows(one)) == ["annotator.review"]  # the one that was undone
+        last = _migrated(start, one)
         downgrade(one)
         gone = dump(one, rights=True) == empty
+    tables = sum(1 for found in before.values() if found)
+    held = sum(len(found) for found in before.values())
     return [
-        Outcome(f"from {revision} up, twice", 2, up + again, "every row kept, every view answers"),
+        Outcome(
+            f"from {revision} up, twice",
+            2,
+            up + up_again,
+            f"each of {held} rows in all {tables} tables kept, every view answers",
+        ),
+        Outcome(
+            f"from {revision} up", 1, int(works), "status, queue, reviews and live accuracy work"
+        ),
         Outcome(f"back to {revision}", 1, int(down), "schema and rows as they were"),
-        Outcome(f"from {revision} up, and away", 1, int(gone), "no trace"),
+        Outcome(
+            f"back to {revision} after work",
+            1,
+            int(back),
+            "schema as it was, no row lost but an undone review",
+        ),
+        Outcome(f"from {revision} up, and away", 1, int(last and gone), "no trace"),
     ]
+
+
+def _kept(database: Database, before: Rows) -> bool:
+    return lost_rows(before, rows(database)) == [] and _views_answer(database)
 
 
 def _views_answer(database: Database) -> bool:
@@ -203,243 +102,201 @@ def _views_answer(database: Database) -> bool:
         return len(views) >= 5 and decided.fetchone() == (32,)  # 30 known, 1 accepted, 1 corrected
 
 
-def _start(database: Database) -> subprocess.Popen[str]:
-    """Start a migration in a process of its own, up to where it begins."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _MIGRATE, database.conninfo],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+# By field: waiting, leased, suggested, abstained, quarantined.
+_STATUS = {"tissue": (1, 1, 26, 1, 1), "sex": (0, 0, 0, 0, 0)}
+_OPEN = {("tissue", "suggested"): 23, ("tissue", "abstained"): 1}
+_AGE_STATUS, _AGE_OPEN = (55, 0, 5, 0, 0), {("age", "suggested"): 5}
+_QUEUE = "select field, status, count(*) from review_queue group by field, status"
+_OF = "(select prediction_id from suggestion where sample_id = %s and field = 'tissue')"
+_LABELS = """
+insert into atlas.annotation (sample_id, field, value, numeric_value) values
+    ('s7', 'tissue', 'lung', null), ('s8', 'tissue', 'blood', null),
+    ('s41', 'age', null, 60), ('s42', 'age', null, 30)
+"""
+_ACCURACY = "select field, judged, confirmed from live_accuracy where status = 'live'"
 
 
-def _begin(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+def product_works(start: Launcher, database: Database, revision: str) -> bool:
+    """Ask for the status, decide, take back, and label; hold all against what must come out."""
+    aged = revision >= "0002"  # that is where the rows with ages begin
+    process = start.run("status", "--json", ANNOTATOR_DATABASE_URL=url_of(database))
+    if process.code() != 0:
+        return False
+    fields = {field["field"]: field for field in json.loads(process.said())["fields"]}
+    names = ("waiting", "leased", "suggested", "abstained", "quarantined")
+    found = {name: tuple(field[key] for key in names) for name, field in fields.items()}
+    good = found == _STATUS | {"age": _AGE_STATUS if aged else (0, 0, 0, 0, 0)}
+    with database.connect(user="annotator_curator", autocommit=True) as curator:
+        open_now = {tuple(row[:2]): row[2] for row in curator.execute(_QUEUE)}
+        good &= open_now == _OPEN | (_AGE_OPEN if aged else {})
+        taken = curator.execute(f"select decision::text from accept_suggestion({_OF})", ("s6",))
+        good &= taken.fetchall() == [("accepted",)]
+        undone = curator.execute(
+            "select undone.reviewer from review r join prediction using (prediction_id)"
+            " cross join lateral undo_review(r.review_id, 'too soon') undone"
+            " where sample_id = 's1'"
+        )
+        good &= len(undone.fetchall()) == 1
+        story = curator.execute("select what, value from annotation_history('s11')").fetchall()
+        good &= story == [("suggested", "blood"), ("rejected", None), ("suggested", "lung")]
+        classes = curator.execute("select distinct class from contribution order by 1").fetchall()
+        good &= classes == [("blood",), ("lung",)]
+        with database.connect(autocommit=True) as owner:
+            owner.execute(_LABELS)
+        # Right: s6, s7, s41; wrong: s2 and s3 by reviews of old, s8, s42; s1 is open again.
+        accuracy = {row[0]: tuple(row[1:]) for row in curator.execute(_ACCURACY)}
+        good &= accuracy == {"tissue": (5, 2)} | ({"age": (2, 1)} if aged else {})
+    return good
 
 
-def all_at_once(database: Database, revision: str) -> Outcome:
-    """Start five migrations at the same moment."""
+# -- at once -------------------------------------------------------------------------------
+
+
+def all_at_once(start: Launcher, database: Database, revision: str | None) -> Outcome:
+    """Start five migrations at the same moment, from a revision or an empty database."""
     with another(database) as one:
-        bring_to(one, revision)
-        before = rows(one)
-        processes = [_start(one) for _ in range(AT_ONCE)]
-        for process in processes:
-            _begin(process)
-        ends = [process.wait(PATIENCE) for process in processes]
-        for process in processes:
-            process.communicate()
-        good = kept(before, rows(one)) and _views_answer(one)
-    tried = len(ends)
-    return Outcome(f"{tried} at once from {revision}", tried, ends.count(0) * good, "all succeed")
-
-
-def _nobody_migrates(database: Database) -> None:
-    deadline = time.monotonic() + PATIENCE
-    query = (
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and application_name = 'annotator migrate'"
+        before: Rows = {}
+        if revision is not None:
+            bring_to(one, revision)
+            before = rows(one)
+        processes = [start_migration(start, one) for _ in range(AT_ONCE)]
+        ends = [process.wait() for process in processes]
+        said = [process.said() for process in processes]
+        good = lost_rows(before, rows(one)) == [] and (revision is None or _views_answer(one))
+    first = sum(f"is now at schema {REQUIRED_REVISION}" in text for text in said)
+    rest = sum(f"is already at schema {REQUIRED_REVISION}" in text for text in said)
+    good &= (first, rest) == (1, AT_ONCE - 1)
+    return Outcome(
+        f"{AT_ONCE} at once from {revision or 'nothing'}",
+        AT_ONCE,
+        ends.count(0) * good,
+        "all succeed: one migrates, four find it done",
     )
-    with database.connect(autocommit=True) as connection:
-        while connection.execute(query).fetchone() != (0,):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the server still migrates for a dead process")
-            time.sleep(0.02)
 
 
-def killed(database: Database, revision: str, times: int) -> list[Outcome]:
-    """Kill migrations at random moments."""
+# -- interrupted ---------------------------------------------------------------------------
+
+
+def interrupted(start: Launcher, database: Database, revision: str, times: int) -> list[Outcome]:
+    """Interrupt migrations at random moments: killed, ended, or cut off from the server."""
     random = np.random.default_rng(int(revision))
-    old = new = finished = 0
+    ways = (_kill, _kill, _end, _cut)
+    count: dict[str, list[int]] = {way.__name__: [] for way in ways}
+    written = before = finished = 0
+    unclear: list[str] = []
     with another(database) as template:
         bring_to(template, revision)
         was = dump(template, rights=True)
-        with another(database, template) as undisturbed:
-            process = _start(undisturbed)
-            started = time.perf_counter()
-            _begin(process)
-            if process.wait(PATIENCE) != 0:
-                raise RuntimeError(process.communicate()[1])
-            process.communicate()
-            took = time.perf_counter() - started
-            wanted = dump(undisturbed, rights=True)
-        for _ in range(times):
+        lasted = []
+        for _ in range(3):  # the first of all processes is slow
+            with another(database, template) as undisturbed:
+                began = time.perf_counter()
+                if not _migrated(start, undisturbed):
+                    raise RuntimeError("an undisturbed migration failed")
+                lasted.append(time.perf_counter() - began)
+                wanted = dump(undisturbed, rights=True)
+        for number in range(times):
             with another(database, template) as one:
-                process = _start(one)
-                _begin(process)
-                time.sleep(random.uniform(0, took))
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
+                way = ways[number % len(ways)]
+                process = start_migration(start, one)
+                time.sleep(random.uniform(0, sorted(lasted)[1]))
+                process.send(signal.SIGSTOP)
+                written += _has_written(one)
+                if not way(one, process):
+                    unclear.append(f"{way.__name__}: {process.code()}, {process.said()}")
                 _nobody_migrates(one)
                 found = dump(one, rights=True)
-                old += found == was
-                new += found == wanted
-                migrate(one)
-                finished += dump(one, rights=True) == wanted
+                before += found == was
+                count[way.__name__].append(int(found in (was, wanted)))
+                finished += _again(start, one) and dump(one, rights=True) == wanted
+    split = f"{before} as before ({written} had written), {times - before} through with it"
+    names = {"_kill": "SIGKILL", "_end": "SIGTERM", "_cut": "connection cut"}
     return [
-        Outcome(
-            f"killed on the way from {revision}",
-            times,
-            old + new,
-            f"{old} as before, {new} through with it; nothing between",
-        ),
-        Outcome(f"killed on the way from {revision}", times, finished, "the next one succeeds"),
-    ]
-
-
-# -- a daemon of the version before --------------------------------------------------------
-
-_CHEAP = """
-from dataclasses import replace
-from annotator.learn.presets import PRESETS
-PRESETS["default"] = replace(
-    PRESETS["default"], network=None, forest=None, boosting=None, leaf_kinds=()
-)
-from annotator.cli import main
-main()
-"""
-
-
-@contextmanager
-def version_before() -> Iterator[Path | None]:
-    """Unpack the last version that knew the revision before, where the history is at hand."""
-
-    def git(*arguments: str) -> bytes:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, check=True, capture_output=True).stdout
-
-    wanted = f'REQUIRED_REVISION = "{REQUIRED_REVISION}"'
-    try:
-        found = git("log", "-1", "--format=%H", f"-S{wanted}", "--", "annotator/store/schema.py")
-        archive = git("archive", f"{found.decode().strip()}^")
-    except (OSError, subprocess.CalledProcessError):
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        with tempfile.TemporaryFile() as file:
-            file.write(archive)
-            file.seek(0)
-            with tarfile.open(fileobj=file) as tar:
-                tar.extractall(folder, filter="data")
-        yield Path(folder)
-
-
-def _url(database: Database) -> str:
-    parts = conninfo_to_dict(database.conninfo)
-    return f"postgresql://{parts['user']}@:{parts['port']}/{parts['dbname']}?host={parts['host']}"
-
-
-def old_daemon(database: Database, settings: Settings, samples_first: int = 5) -> list[Outcome]:
-    """Migrate while a daemon of the version before annotates, one sample at a time."""
-    with version_before() as checkout, another(database) as one:
-        if checkout is None:
-            return [Outcome("a daemon of the version before", 0, 0, "no history at hand")]
-        environment = os.environ | {
-            "PYTHONPATH": str(checkout),
-            "ANNOTATOR_DATABASE_URL": _url(one),
-            "ANNOTATOR_HOME": str(settings.home_folder().parent / "old"),
-            "ANNOTATOR_BATCH_SIZE": "1",
-            "ANNOTATOR_POLL_SECONDS": "1",
-            "ANNOTATOR_FOLDS": "2",
-            "ANNOTATOR_WORKERS": "1",
-            "ANNOTATOR_BASELINE_MARGIN": "-1",
-            "ANNOTATOR_GATE_MARGIN": "1",
-        }
-
-        def call(*arguments: str) -> None:
-            command = [sys.executable, "-c", _CHEAP, *arguments]
-            subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True)
-
-        call("migrate")
-        load_atlas(one)
-        call("retrain", "--field", "tissue")
-        with tempfile.TemporaryFile("w+") as log:
-            daemon = subprocess.Popen(
-                [sys.executable, "-c", _CHEAP, "serve"],
-                cwd=checkout,  # the first place that modules are looked for
-                env=environment,
-                stderr=log,
+        *(
+            Outcome(
+                f"{names[way]} on the way from {revision}",
+                len(withstood),
+                sum(withstood),
+                "the old schema or the whole new one",
             )
-            try:
-                _wait(lambda: _answers(one) >= samples_first, "the old daemon annotates")
-                migrate(one)
-                _wait(lambda: "update annotator" in _read(log), "the old daemon notices")
-                before = _answers(one)
-                with one.connect(autocommit=True) as connection:
-                    connection.execute("update atlas.sample set updated_at = clock_timestamp()")
-                time.sleep(5)  # it asks every second
-                quiet, alive = _answers(one) == before, daemon.poll() is None
-            finally:
-                daemon.send_signal(signal.SIGTERM)
-                code = daemon.wait(PATIENCE)
-            said = _read(log)
-        whole = _one_answer_each(one)
-    name = "a daemon of the version before"
-    return [
-        Outcome(name, 1, int(quiet and whole), "writes nothing any more, and left nothing half"),
-        Outcome(name, 1, int(alive and code == 0 and "Traceback" not in said), "says what to do"),
+            for way, withstood in count.items()
+            if withstood
+        ),
+        Outcome(
+            f"interrupted, from {revision}",
+            times,
+            times - len(unclear),
+            "; ".join(" ".join(text.split())[:200] for text in unclear)
+            or "the right exit code, one line or none",
+        ),
+        Outcome(f"the next one, from {revision}", times, finished, f"succeeds; {split}"),
     ]
 
 
-def _read(log: Any) -> str:
-    return os.pread(log.fileno(), 10_000_000, 0).decode(errors="replace")
+def _kill(_database: Database, process: Process) -> bool:
+    process.kill()
+    return True
 
 
-def _wait(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"in vain: {what}")
-        time.sleep(0.1)
+def _end(_database: Database, process: Process) -> bool:
+    process.send(signal.SIGTERM)
+    process.send(signal.SIGCONT)
+    return process.wait() in (0, 128 + signal.SIGTERM) and "Traceback" not in process.said()
 
 
-def _answers(database: Database) -> int:
-    with database.connect() as connection:
-        row = connection.execute("select count(*) from annotator.prediction").fetchone()
-    assert row is not None
-    return int(row[0])
+def _cut(database: Database, process: Process) -> bool:
+    with database.connect(autocommit=True) as connection:
+        connection.execute(f"select pg_terminate_backend(pid) {_MIGRATES}")
+    process.send(signal.SIGCONT)
+    code, said = process.wait(), process.said()
+    return code in (0, 4) and len(said.splitlines()) == 1
 
 
-def _one_answer_each(database: Database) -> bool:
-    with database.connect() as connection:
-        row = connection.execute(
-            "select (select count(*) from (select from annotator.prediction where is_current"
-            " group by sample_id, field having count(*) > 1) as twice),"
-            " (select count(*) from annotator.prediction p where is_current"
-            "  and not exists (select from annotator.work w where w.sample_id = p.sample_id)"
-            "  and p.models is null)"
-        ).fetchone()
-    return row == (0, 0)
+def _has_written(database: Database) -> bool:
+    """Tell whether a transaction of a migration that is not over has changed something."""
+    with database.connect(autocommit=True) as connection:
+        found = connection.execute(f"select bool_or(backend_xid is not null) {_MIGRATES}")
+        return found.fetchone() == (True,)
+
+
+def _again(start: Launcher, database: Database) -> bool:
+    return start_migration(start, database).wait() == 0
+
+
+def _nobody_migrates(database: Database) -> None:
+    with database.connect(autocommit=True) as connection:
+
+        def nobody() -> bool | None:
+            return connection.execute(f"select count(*) {_MIGRATES}").fetchone() == (0,) or None
+
+        wait_for(nobody, 120, "the server to end a dead process's migration")
 
 
 def run_migrations(
-    database: Database, settings: Settings, times: int = 60, *, beside_a_daemon: bool = True
+    database: Database, settings: Settings, times: int = 120, *, rounds: int = 20
 ) -> list[Outcome]:
     """Migrate in every way that may go wrong.
 
     Parameters
     ----------
     database, settings
-        Whose server takes the databases that are made.
+        A migrated database of its own, on whose server others are made.
     times
-        How many migrations are killed, over all earlier revisions.
-    beside_a_daemon
-        Whether a daemon of the version before runs meanwhile.
+        How many migrations are interrupted, over all earlier revisions.
+    rounds
+        How often a daemon is overtaken by a migration.
     """
     outcomes = []
-    for revision in EARLIER:
-        outcomes += up_and_down(database, revision)
-    for revision in EARLIER:
-        outcomes.append(all_at_once(database, revision))
-    for revision in EARLIER:
-        outcomes += killed(database, revision, max(1, times // len(EARLIER)))
-    if beside_a_daemon:
-        outcomes += old_daemon(database, settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="migrations-") as folder,
+        launcher(Path(folder), database, models=False) as start,
+    ):
+        for revision in EARLIER:
+            outcomes += up_and_down(start, database, revision)
+        for origin in (None, *EARLIER):
+            outcomes.append(all_at_once(start, database, origin))
+        for revision in EARLIER:
+            outcomes += interrupted(start, database, revision, max(4, times // len(EARLIER)))
+    outcomes += overtaken(database, rounds)
+    outcomes += old_daemon(database, settings)
     return outcomes

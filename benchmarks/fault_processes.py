@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 PATIENCE = 300.0
+MIGRATING = (
+    *("annotator.cli", "annotator.jobs.status", "annotator.store.schema"),
+    *("alembic.command", "sqlalchemy.dialects.postgresql.psycopg"),
+)
 LIBRARIES = (
     *("annotator.cli", "annotator.daemon", "annotator.jobs.predict", "annotator.jobs.report"),
     *("annotator.jobs.retrain", "annotator.jobs.live_models", "annotator.jobs.tables"),
@@ -62,9 +66,10 @@ class Process:
         self.wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; its end is written down after it, so the id is still its own."""
+        """Send a signal, unless it has ended: that is written down a moment after it is gone."""
         if self.code() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def code(self) -> int | None:
         """Return how it ended, as a shell would say; None while it runs."""
@@ -78,14 +83,21 @@ class Process:
         return wait_for(self.code, seconds, f"the end of process {self.pid}")
 
     def said(self) -> str:
-        """Return what it wrote on standard output and error."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """Return what it wrote on standard output and error so far."""
+        with suppress(FileNotFoundError):  # it has only just begun
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        return ""
 
 
 class Launcher:
-    """Starts processes of the command against a database."""
+    """Starts processes of the command against a database.
 
-    def __init__(self, folder: Path, database: Database, **settings: str) -> None:
+    Without models only libraries that migrations need are imported beforehand.
+    """
+
+    def __init__(
+        self, folder: Path, database: Database, *, models: bool = True, **settings: str
+    ) -> None:
         self._folder, self._number = folder, 0
         kept = {name: value for name, value in os.environ.items() if "ANNOTATOR_" not in name}
         self._environment = (
@@ -101,7 +113,7 @@ class Launcher:
             | settings
         )
         self._server = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *(() if models else ("migrating",))],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -147,10 +159,12 @@ class Launcher:
 
 
 @contextmanager
-def launcher(folder: Path, database: Database, **settings: str) -> Iterator[Launcher]:
+def launcher(
+    folder: Path, database: Database, *, models: bool = True, **settings: str
+) -> Iterator[Launcher]:
     """A launcher whose processes end with the block."""
     folder.mkdir(exist_ok=True)
-    one = Launcher(folder, database, **settings)
+    one = Launcher(folder, database, models=models, **settings)
     try:
         yield one
     finally:
@@ -215,20 +229,17 @@ def quick_preset() -> None:
     )
 
 
-def _import_libraries() -> None:
-    for name in LIBRARIES:
-        importlib.import_module(name)
-
-
 def _end_of(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     return str(code if code >= 0 else 128 - code)
 
 
-def _serve() -> None:
+def _serve(*, models: bool) -> None:
     """Fork a process for each line of standard input, and write down how each ends."""
-    quick_preset()
-    _import_libraries()
+    if models:
+        quick_preset()
+    for name in LIBRARIES if models else MIGRATING:
+        importlib.import_module(name)
     ends: dict[int, str] = {}
     waiting = b""
     while True:
@@ -262,4 +273,4 @@ def _reap(ends: dict[int, str], options: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(models=sys.argv[1:] != ["migrating"])

@@ -73,7 +73,7 @@ EXPERIMENTS = {
     "crowd": Experiment("Daemons side by side", run_crowd, 20, 1),
     "retraining": Experiment("Killed while retraining", run_retraining, 50, 4),
     "limits": Experiment("Full disks and other limits", run_limits, 20, 1),
-    "migrations": Experiment("Migrations", run_migrations, 60, 3),
+    "migrations": Experiment("Migrations", run_migrations, 120, 12),
 }
 
 

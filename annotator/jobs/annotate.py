@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.errors import LeaseLostError, RetryableError
+from annotator.errors import LeaseLostError, RetryableError, SchemaError
 from annotator.jobs.sound_release import sound_release
 from annotator.logs import log_context, silent
 from annotator.store.connection import lost
@@ -98,6 +98,9 @@ def annotate(
         A live release is damaged and no earlier one is sound; nothing is written for
         its field. This, and whatever else goes wrong with one field, is raised when
         the other fields are done.
+    SchemaError
+        The database is not at the schema that this version works with, or was migrated
+        meanwhile: what is in hand is given back.
     DatabaseUnavailableError
         The connection was lost. Claims run out by themselves.
     """
@@ -128,7 +131,7 @@ def annotate(
                     with log_context(field=release.field, annotation_run=annotation_run):
                         _annotate_field(work, release, stop, count)
                 except Exception as error:
-                    if lost(error) or isinstance(error, RetryableError):
+                    if lost(error) or isinstance(error, RetryableError | SchemaError):
                         raise
                     failed.append(error)  # the other fields go on
                     connection.rollback()

@@ -21,7 +21,7 @@ from annotator.learn.versions import library_versions
 from annotator.logs import log_context, silent
 from annotator.store import registry, runs
 from annotator.store.connection import translating
-from annotator.store.schema import check_schema
+from annotator.store.schema import check_schema, hold_schema
 from annotator.store.service import advisory_lock
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ def _save(
     cohort = read.cohort
     reasons = candidate.verdict.reasons
     with database.connect() as connection, connection.transaction():
+        hold_schema(connection)  # hours may have passed since it was checked
         runs.save_cohort(
             connection,
             run,

@@ -49,6 +49,7 @@ _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 _PATIENCE = 120.0  # seconds to wait for a crash recovery or another process
 _TRIES = 10.0  # seconds to go on trying: sessions of a killed server need a moment to end
 _FULL = re.compile("too many clients already|remaining connection slots are reserved")
+_CLOSED = re.compile(r'FATAL: +could not open file ".*": (Permission denied|Read-only|Input/out)')
 _OURS = {"cluster", "cluster.new", "socket", "socket.path", "start.lock", "users.lock"} | {
     *("demo", "initdb.log", "pg_ctl.log", "logs", "annotator.toml"),
 }
@@ -345,6 +346,11 @@ def _alive(server: _Server) -> bool:
                 f"{server.home}: the embedded database has no connection left; end some of the"
                 " programs that use it, or try again later"
             ) from None
+        if _CLOSED.search(str(error)):
+            raise NeedsPersonError(
+                f"{server.home}: the embedded database runs, but cannot open its files:"
+                f" {' '.join(str(error).split())}; see to their permissions and the disk"
+            ) from None
         return False
     return True
 
@@ -360,8 +366,12 @@ def _start(server: _Server) -> None:
             _configure(server)
             # Relative, because the server may not be able to follow the path from the root.
             _control(server, "--log", log.name, "start")
-            if _alive(server):
-                return
+            try:
+                if _alive(server):
+                    return
+            except NeedsPersonError:
+                _control(server, "--mode", "fast", "stop")  # it is ours, and serves nobody
+                raise
         if time.monotonic() - began > (_PATIENCE if coming else _TRIES):
             if not coming:
                 _forget_socket(server)

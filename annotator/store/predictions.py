@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 from annotator.errors import LeaseLostError
 from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
+from annotator.store.schema import hold_schema
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def write_batch(
     LeaseLostError
         A sample is no longer this worker's, or the release is no longer live.
         Nothing was written.
+    SchemaError
+        The database was migrated meanwhile. Nothing was written.
     """
     samples = sorted(
         [item.sample_id for item in predictions] + [item.sample_id for item in quarantined]
@@ -157,6 +160,7 @@ def write_batch(
     if not samples:
         return
     with committed(conn):
+        hold_schema(conn)
         field = _live_field(conn, release_id)
         names = {"field": field, "samples": samples, "release_id": release_id, "worker": worker}
         _keep_lease(conn, names)

@@ -123,6 +123,32 @@ def check_schema(connection: psycopg.Connection) -> None:
     _check_revision(current_revision(connection))
 
 
+def hold_schema(connection: psycopg.Connection) -> None:
+    """Keep migrations waiting until the transaction ends, and make sure that the schema is ours.
+
+    For what writes long after it looked: a pass over many batches, a retraining. A migration
+    that is under way is waited for, so nothing is written by one version into the schema of
+    the next.
+
+    Parameters
+    ----------
+    connection
+        Within a transaction that has done nothing yet: who holds a lock that the migration
+        needs, and waits here for its end, would wait for ever.
+
+    Raises
+    ------
+    SchemaError
+        The database is at another revision.
+    NeedsPersonError
+        The role may not look.
+    """
+    connection.execute(
+        "select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (_LOCK_NAME,)
+    )
+    check_schema(connection)
+
+
 def _check_revision(found: str | None) -> None:
     if found == REQUIRED_REVISION:
         return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain import ClaimedSample
 from annotator.store.events import add_event
+from annotator.store.schema import hold_schema
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
@@ -274,6 +275,11 @@ def claim(
     -------
     list of ClaimedSample
         Ordered by dataset and sample; empty where nothing waits.
+
+    Raises
+    ------
+    SchemaError
+        The database was migrated since the pass began.
     """
     names: dict[str, object] = {
         "worker": worker,
@@ -283,6 +289,7 @@ def claim(
         "suspect_attempts": SUSPECT_ATTEMPTS,
     }
     with committed(conn):
+        hold_schema(conn)
         if not _is_live(conn, release_id):
             return []
         rows = conn.execute(_CLAIM, names | {"suspect": False, "batch_size": batch_size}).fetchall()

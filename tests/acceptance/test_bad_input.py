@@ -29,6 +29,9 @@ def one_line(ended, *words):
         ("sql", "select 1", "--format", "xml"),
         ("annotate", "--force"),
         ("--config", "nowhere.toml", "status"),
+        ("--config", "\udcff.toml", "status"),  # bytes that are no UTF-8, as a shell may pass
+        ("sql", "select '\udcff'"),
+        ("explain", "\udcff", "--field", "tissue"),
     ],
 )
 def test_wrong_arguments(program, arguments):

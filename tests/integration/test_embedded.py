@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -268,6 +267,32 @@ def test_a_server_that_cannot_start_says_why(home: Path, monkeypatch) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["cluster/postgresql.conf", "cluster/pg_hba.conf", "socket.path"])
+def test_a_file_that_cannot_be_written_at_the_start_is_named(home: Path, name: str) -> None:
+    path = home / name
+    path.unlink(missing_ok=True)
+    path.mkdir()  # so that not even root can write it
+    with (
+        pytest.raises(NeedsPersonError, match=rf"{path.name}: .*cannot be started \(Is a dir"),
+        running_server(home),
+    ):
+        pass
+    run = subprocess.run(
+        [sys.executable, "-m", "annotator", "serve"],
+        cwd=ROOT,
+        env=os.environ | {"ANNOTATOR_HOME": str(home), "ANNOTATOR_DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout) == (3, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert str(path) in run.stderr
+    path.rmdir()
+    with running_server(home) as conninfo:  # as soon as it can be written
+        assert answer(conninfo) == 42
+
+
 def test_a_missing_wheel_names_the_extra(home: Path, monkeypatch) -> None:
     monkeypatch.setattr(binaries, "_PACKAGE", "no_such_package")
     with (
@@ -332,23 +357,3 @@ def test_programs_out_of_reach_are_copied_once(tmp_path: Path, monkeypatch) -> N
     assert binaries.reachable(programs) == copied
     assert copied.stat().st_ino == made
     assert [entry.name[:10] for entry in (tmp_path / "cache").iterdir()] == ["postgresql"]
-
-
-@needs_root
-def test_another_user_has_a_server_of_their_own() -> None:
-    if not (binaries.can_reach(ROOT) and binaries.can_reach(Path(sys.executable).resolve().parent)):
-        pytest.skip("the checkout or the environment is closed to other users")
-    nobody = pwd.getpwnam("nobody")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        home = Path(folder) / "home"
-        identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        with holder(home, **identity):
-            assert home.stat().st_uid == nobody.pw_uid
-            assert (home / "socket").is_dir()
-            pid = server_pid(home)
-            # Root may join, and must not take the folder over.
-            with running_server(home) as conninfo, psycopg.connect(conninfo):
-                assert server_pid(home) == pid
-        assert server_pid(home) is None
-        assert (home / "cluster").stat().st_uid == nobody.pw_uid

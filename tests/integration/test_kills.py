@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a scrip
 from fault_atlas import own_database
 from fault_crowd import run_crowd
 from fault_kills import run_kills
+from fault_overtaken import overtaken
 from fault_retraining import run_retraining
 from fault_server import run_server
 
@@ -42,6 +43,15 @@ def test_a_daemon_outlives_its_server_and_its_connections(own):
 
 def test_daemons_share_the_work_and_a_stale_batch_is_refused(own):
     assert failed(run_crowd(*own, 1, samples=80)) == []
+
+
+def test_a_daemon_and_a_retraining_that_a_migration_overtakes_write_nothing_more(own):
+    outcomes = overtaken(own[0], rounds=1)
+    assert failed(outcomes) == []
+    assert {outcome.fault for outcome in outcomes} >= {
+        "a daemon overtaken by a migration",
+        "a retraining overtaken by a migration",
+    }
 
 
 def test_a_retraining_killed_at_any_moment_leaves_one_whole_release_live(own):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from fault_atlas import own_database
 
 from annotator.errors import DatabaseUnavailableError
 from annotator.store.embedded import running_server
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_live_release_outlives_every_limit_and_work_resumes(tmp_path):
@@ -30,3 +34,24 @@ def test_a_server_without_a_connection_left_is_not_called_dead(tmp_path):
         running_server(settings.home_folder()),
     ):
         pass
+
+
+def test_a_daemon_that_finds_its_data_directory_read_only_says_so_and_ends(tmp_path):
+    with own_database(tmp_path) as (_, settings):
+        home = settings.home_folder()
+    run = [sys.executable, "-m", "annotator"]
+    given = {
+        "cwd": ROOT,
+        "env": os.environ | {"ANNOTATOR_HOME": str(home), "ANNOTATOR_DATABASE_URL": ""},
+        "capture_output": True,
+        "text": True,
+        "timeout": 120,
+    }
+    with fault_limits.read_only_files(home, ours_only=False):
+        ended = subprocess.run([*run, "serve"], **given)
+    assert ended.returncode == 3, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert str(home) in ended.stderr
+    assert "cannot open its files" in ended.stderr
+    assert not (home / "cluster" / "postmaster.pid").exists()
+    assert subprocess.run([*run, "status"], **given).returncode == 0

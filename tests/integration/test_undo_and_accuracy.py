@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from annotator.domain import GateVerdict, LiveAccuracy, SamplePrediction
@@ -321,25 +321,27 @@ def test_a_hundred_decisions_while_all_is_answered_anew_lose_nothing(
     assert connection.execute(query).fetchall() == [("a", 2), ("b", 2)]
 
 
+# Text that is likely to be taken for something else, besides whatever hypothesis thinks of.
 HOSTILE = st.one_of(
     st.text(max_size=200),
-    st.sampled_from(
-        [
-            "'",
-            "''; drop table annotator.review; --",
-            ";--",
-            '"',
-            "\\",
-            "$$",
-            "%s",
-            "liver\0",
-            "\U0001f9ec",
-        ]
-    ),
-    st.sampled_from(["x", "'", "é"]).map(
-        lambda letter: letter * (10_000_000 // len(letter.encode()))
-    ),
+    st.text(alphabet="'\"\\;-$%{}()\0\n\t /*:\u202e\u00e9", max_size=50),
+    st.text(max_size=20).map(lambda text: f"liver'; {text}; --"),
 )
+EXAMPLES = (
+    *("", " ", ";--", "';--", "'; drop table annotator.review; --", "''", "'", '"', '"";--'),
+    *("\\", "\\'; --", "$$", "$$;--", "%s", "%(id)s", "{}", "/*", "E'\\x27'", "liver\0", "\0"),
+    *("\U0001f9ec", "\ufffd", "\u202eliver", "e\u0301", "\u00e9", "\ufeff"),
+    *("x" * 10_000_000, "'" * 10_000_000, "\u00e9" * 5_000_000, ";--" * 3_333_334),
+)
+
+
+def with_examples(test):
+    """Try all of EXAMPLES before anything else."""
+    for text in EXAMPLES:
+        test = example(text=text)(test)
+    return test
+
+
 CALLS = [
     "accept_suggestion({id}, %s)",
     "reject_suggestion({id}, %s)",
@@ -360,8 +362,9 @@ def test_no_text_does_harm(database, reviewable, call: str) -> None:
     with database.connect(user="annotator_curator") as conn:
 
         @settings(
-            max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None
+            max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None
         )
+        @with_examples
         @given(text=HOSTILE)
         def try_it(text: str) -> None:
             query = f"select * from {call.format(id=reviewable.ids['a'])}"

@@ -62,3 +62,20 @@ def test_threads_have_their_own(logger, capsys):
         thread.start()
         thread.join()
     assert lines(capsys)[0].endswith("INFO elsewhere")
+
+
+def test_no_traceback_of_sqlalchemy_is_shown(logger, caplog, capsys):
+    """It logs what comes while a connection is closed, as when a migration is told to stop."""
+    from sqlalchemy.pool import NullPool
+
+    class Closing:
+        def close(self):
+            raise SystemExit(143)
+
+        rollback = commit = close
+
+    configure_logging("text")
+    pool = NullPool(Closing)
+    with pytest.raises(SystemExit):
+        pool._close_connection(Closing())
+    assert (caplog.records, lines(capsys)) == ([], [])

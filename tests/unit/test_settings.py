@@ -90,3 +90,16 @@ def test_wrong_files_are_refused(tmp_path, content):
 def test_whatever_stands_in_a_variable_only_a_settings_error_comes_out(name, text):
     with suppress(SettingsError):
         load_settings({f"ANNOTATOR_{name}": text})
+
+
+def test_a_url_is_shown_neither_when_printed_nor_when_it_is_refused(tmp_path):
+    url = "postgresql://me:hunter2@db/atlas"
+    assert "hunter2" not in repr(load_settings({"ANNOTATOR_DATABASE_URL": url}))
+    with pytest.raises(SettingsError, match="must name a file") as refused:
+        load_settings({"ANNOTATOR_DATABASE_URL_FILE": url})
+    assert "hunter2" not in str(refused.value)
+    file = tmp_path / "annotator.toml"
+    file.write_text(f'database_url = ["{url}"]\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="is not text") as refused:
+        load_settings({}, file)
+    assert "hunter2" not in str(refused.value)
