@@ -83,11 +83,13 @@ def dump(database: Database, *, rights: bool, data: bool = True) -> list[str]:
 
 
 def rows(database: Database) -> Rows:
-    """Return every row of every table of both schemas."""
+    """Return every row of every table of both schemas, and of what was once a table."""
     with database.connect() as connection:
         names = connection.execute(
             "select format('%I.%I', schemaname, tablename) from pg_tables"
             " where schemaname in ('annotator', 'atlas') and tablename <> 'alembic_version'"
+            " union all select format('%I.%I', schemaname, viewname) from pg_views"
+            " where schemaname = 'annotator' and viewname = 'contribution'"
         ).fetchall()
         return {
             name: [

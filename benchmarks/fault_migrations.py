@@ -132,9 +132,9 @@ def product_works(start: Launcher, database: Database, revision: str) -> bool:
         taken = curator.execute(f"select decision::text from accept_suggestion({_OF})", ("s6",))
         good &= taken.fetchall() == [("accepted",)]
         undone = curator.execute(
-            "select undone.reviewer from review r join prediction using (prediction_id)"
+            "select undone.reviewer from review r"
             " cross join lateral undo_review(r.review_id, 'too soon') undone"
-            " where sample_id = 's1'"
+            " where r.sample_id = 's1'"
         )
         good &= len(undone.fetchall()) == 1
         story = curator.execute("select what, value from annotation_history('s11')").fetchall()
