@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _MATES = """
 with without_label as (
     select s.sample_id, s.dataset_id,
-        row_number() over (partition by s.dataset_id order by s.sample_id::text collate "C") as place
+        row_number() over (
+            partition by s.dataset_id order by s.sample_id::text collate "C"
+        ) as place
     from atlas.sample s
     where s.dataset_id = any (%(datasets)s::text[])
       and not exists (
