@@ -282,23 +282,31 @@ class LabelSuspicion:
 
 
 @dataclass(frozen=True, slots=True)
-class Contribution:
-    """How much one feature spoke for a class.
+class ClassContributions:
+    """How much features spoke for a class of one sample, by one model kind.
 
-    ``score`` is signed and in the model's own unit (logit for the network,
-    probability for the forest, margin for boosting); ``expression`` is the
-    sample's count of the feature in reads per million. ``class_rank`` is 1 for
-    the sample's most probable class, 2 for the runner-up.
+    Attributes
+    ----------
+    model_kind, method
+        Such as ``network`` and ``deeplift``.
+    class_name, class_rank
+        The class, and how probable it was: 1 the most probable, 2 the runner-up.
+    features
+        Those that spoke loudest, for or against, the loudest first.
+    scores
+        Of each: signed and in the model's own unit (logit for the network,
+        probability for the forest, margin for boosting).
+    expression
+        Of each: the sample's count in reads per million.
     """
 
     model_kind: str
     method: str
     class_name: str
     class_rank: int
-    rank: int
-    feature: str
-    score: float
-    expression: float
+    features: tuple[str, ...]
+    scores: tuple[float, ...]
+    expression: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,7 +449,7 @@ class SamplePrediction:
     novelty: float | None
     models: Mapping[str, Mapping[str, Any]]
     top_features: tuple[str, ...]
-    contributions: tuple[Contribution, ...] = ()
+    contributions: tuple[ClassContributions, ...] = ()
     prediction_set: tuple[str, ...] = ()
     set_coverage: float | None = None
     known_features: float | None = None

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 8
 MOST_BITS = 4  # of the table of a piece: 16 ways to follow it or not
-VALUES_AT_ONCE = 2**17  # pieces times samples times points worked on together: 1 MB
+VALUES_AT_ONCE = 2**18  # pieces times samples times points worked on together: 2 MB
 
 
 def _that_matter(nodes: ForestNodes, leaf_values: NDArray[np.float64]) -> NDArray[np.bool_]:

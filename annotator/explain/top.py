@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.domain import Contribution
+from annotator.domain import ClassContributions
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+ROWS_AT_ONCE = 8  # so that what is chosen from stays in the processor's cache
 
 
 @lru_cache(maxsize=16)
@@ -26,15 +28,31 @@ def _places_by_name(names: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _top_columns(
-    sizes: NDArray[np.floating], names: tuple[str, ...], count: int
+    scores: NDArray[np.float64], names: tuple[str, ...], count: int
 ) -> NDArray[np.int64]:
-    """Return the columns of each row's largest sizes, largest first, ties by name.
+    """Return the columns of each row's loudest scores, loudest first, ties by name.
+
+    Columns of zeros are left out first: partitions of many equal values are slow.
+    """
+    used = np.flatnonzero(scores.any(axis=0))
+    places = _places_by_name(names)[used]
+    count = min(count, len(used))
+    found = [np.zeros((0, count), np.int64)]
+    for start in range(0, len(scores), ROWS_AT_ONCE):
+        rows = scores[start : start + ROWS_AT_ONCE]
+        sizes = np.abs(rows if len(used) == scores.shape[1] else rows[:, used])
+        found.append(used[_loudest(sizes, places, count)])
+    return np.concatenate(found)
+
+
+def _loudest(
+    sizes: NDArray[np.float64], places: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return the columns of each row's largest sizes, largest first, ties by place.
 
     Which of the columns that tie with the last one are taken never depends on how
     the partition happens to fall.
     """
-    places = _places_by_name(names)
-    count = min(count, sizes.shape[1])
     found = np.argpartition(sizes, sizes.shape[1] - count, axis=1)[:, sizes.shape[1] - count :]
     limits = np.take_along_axis(sizes, found, axis=1).min(axis=1, keepdims=True)
     for row in np.flatnonzero(np.count_nonzero(sizes >= limits, axis=1) > count):
@@ -54,7 +72,7 @@ def top_contributions(
     feature_names: Sequence[str],
     expression_rpm: NDArray[Any],
     count: int,
-) -> list[tuple[Contribution, ...]]:
+) -> list[ClassContributions]:
     """Return each sample's largest contributions by absolute score.
 
     Parameters
@@ -77,9 +95,9 @@ def top_contributions(
 
     Returns
     -------
-    list of tuple of Contribution
-        One tuple a sample, ranks from 1 on. Ties are ordered by the feature's
-        name; contributions of zero are left out.
+    list of ClassContributions
+        One a sample. Ties are ordered by the feature's name; contributions of zero are
+        left out.
 
     Raises
     ------
@@ -106,21 +124,23 @@ def top_contributions(
             f"row {int(np.argmin(finite))} of the {kind} contributions holds a value that is not"
             " finite: leave such samples out"
         )
-    if not scores.size:
-        return [() for _ in class_names]
-    columns = _top_columns(np.abs(scores), tuple(feature_names), count)
-    columns_of_all = (
+    if not scores.any():
+        return [ClassContributions(kind, method, c, class_rank, (), (), ()) for c in class_names]
+    columns = _top_columns(scores, tuple(feature_names), count)
+    largest = np.take_along_axis(scores, columns, axis=1)
+    per_sample = zip(
+        class_names,
+        np.count_nonzero(largest, axis=1).tolist(),  # zeros come last
         names[columns].tolist(),
-        np.take_along_axis(scores, columns, axis=1).tolist(),
+        largest.tolist(),
         np.take_along_axis(expression_rpm, columns, axis=1).tolist(),
+        strict=True,
     )
     return [
-        tuple(
-            Contribution(kind, method, class_name, class_rank, rank, feature, score, expression)
-            for rank, (feature, score, expression) in enumerate(zip(*row, strict=True), start=1)
-            if score != 0.0  # zeros come last: ranks have no gaps
+        ClassContributions(
+            kind, method, class_name, class_rank, *(tuple(each[:some]) for each in of_features)
         )
-        for class_name, *row in zip(class_names, *columns_of_all, strict=True)
+        for class_name, some, *of_features in per_sample
     ]
 
 
@@ -151,7 +171,7 @@ def leading_columns(
 
 
 def leading_features(
-    contributions: Mapping[str, Sequence[Contribution]], count: int = 5
+    contributions: Mapping[str, ClassContributions], count: int = 5
 ) -> tuple[str, ...]:
     """Return the features that speak for one sample's prediction, strongest first.
 
@@ -164,7 +184,7 @@ def leading_features(
     Parameters
     ----------
     contributions
-        Model kind to the top contributions of the sample.
+        Model kind to the top contributions to a class of the sample, none of them zero.
     count
         How many to name at most.
 
@@ -175,9 +195,8 @@ def leading_features(
     """
     shares: defaultdict[str, float] = defaultdict(float)
     for of_one_kind in contributions.values():
-        total = sum(abs(item.score) for item in of_one_kind)
-        if total > 0.0:
-            for item in of_one_kind:
-                shares[item.feature] += item.score / total
+        total = sum(map(abs, of_one_kind.scores))
+        for feature, score in zip(of_one_kind.features, of_one_kind.scores, strict=True):
+            shares[feature] += score / total
     positive = sorted((-share, feature) for feature, share in shares.items() if share > 0.0)
     return tuple(feature for _, feature in positive[:count])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Contribution, Profiles
+    from annotator.domain import Profiles
     from annotator.learn.trust import Decision
     from annotator.settings import Settings
     from annotator.store.connection import Database
@@ -257,9 +257,7 @@ def _store(
     reasons = reasons_for(
         live, said.inputs, said.best_first, expression, settings.top_contributions
     )
-    contributions: list[Contribution] = [
-        one for of_class in reasons for of_kind in of_class[0].values() for one in of_kind
-    ]
+    contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
     with database.connect() as connection:
         current = current_prediction(connection, sample_id, release.field)
         if current is None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import psycopg
     from numpy.typing import NDArray
 
+    _Explain = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float64]]
+
 DEEP_LIFT = "deeplift"
 TREE_SHAP = "tree_shap"
 LINEAR = "coefficient"
@@ -54,31 +56,30 @@ class LiveModel:
             learned terms below the class is asked about the most probable of them. The
             kernel and the neighbours have no additive explanation and are left out.
         """
-        model = self.model
+        model, asked = self.model, targets.shape[1]
         leaves = self._leaves(inputs, targets)
-
-        def of_kind(
-            kind: str, explain: Callable[[NDArray[np.int64]], NDArray[np.float64]]
-        ) -> NDArray[np.float64]:
-            outputs = leaves if leaves is not None and model.learns_leaves(kind) else targets
-            return np.stack([explain(output) for output in outputs.T])
-
+        # All classes at once: explaining few samples costs little less than many.
+        repeated = np.concatenate([inputs] * asked)
         explained: dict[str, tuple[str, NDArray[np.float64]]] = {}
-        deep_lift, forest, boosting = self.deep_lift, self.forest, self.boosting
-        linear = model.linear
-        if deep_lift is not None:
-            scores = of_kind("network", lambda output: deep_lift.contributions(inputs, output))
-            explained["network"] = (DEEP_LIFT, scores)
-        if forest is not None:
-            scores = of_kind("forest", lambda output: forest.contributions(inputs, output)[0])
-            explained["forest"] = (TREE_SHAP, scores)
-        if boosting is not None:
-            scores = of_kind("boosting", lambda output: boosting.contributions(inputs, output)[0])
-            explained["boosting"] = (TREE_SHAP, scores)
-        if linear is not None:
-            scores = of_kind("linear", lambda output: linear.contributions(inputs, output))
-            explained["linear"] = (LINEAR, scores)
+        for kind, (method, explain) in self._explainers().items():
+            outputs = leaves if leaves is not None and model.learns_leaves(kind) else targets
+            scores = explain(repeated, outputs.T.ravel())
+            explained[kind] = method, scores.reshape(asked, *inputs.shape)
         return explained
+
+    def _explainers(self) -> dict[str, tuple[str, _Explain]]:
+        """Return, for each kind that has one, its method and what gives the scores."""
+        deep_lift, forest, boosting = self.deep_lift, self.forest, self.boosting
+        found: dict[str, tuple[str, _Explain]] = {}
+        if deep_lift is not None:
+            found["network"] = DEEP_LIFT, deep_lift.contributions
+        if forest is not None:
+            found["forest"] = TREE_SHAP, lambda *asked: forest.contributions(*asked)[0]
+        if boosting is not None:
+            found["boosting"] = TREE_SHAP, lambda *asked: boosting.contributions(*asked)[0]
+        if self.model.linear is not None:
+            found["linear"] = LINEAR, self.model.linear.contributions
+        return found
 
     def _leaves(
         self, inputs: NDArray[np.float32], targets: NDArray[np.int64]

@@ -8,7 +8,7 @@ import numpy as np
 
 from annotator.domain import (
     ClaimedSample,
-    Contribution,
+    ClassContributions,
     Profiles,
     QuarantinedSample,
     SamplePrediction,
@@ -171,10 +171,7 @@ def _predict(
                 models=_answers(model.classes, probabilities, row),
                 top_features=leading_features(reasons[0][row]),
                 contributions=tuple(
-                    one
-                    for of_class in reasons
-                    for of_kind in of_class[row].values()
-                    for one in of_kind
+                    of_kind for of_class in reasons for of_kind in of_class[row].values()
                 ),
                 prediction_set=decision.prediction_set,
                 set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
@@ -191,7 +188,7 @@ def reasons_for(
     best_first: NDArray[np.int64],
     expression: NDArray[np.float32],
     count: int,
-) -> list[list[dict[str, Sequence[Contribution]]]]:
+) -> list[list[dict[str, ClassContributions]]]:
     """Return the features that speak most for or against classes of each sample.
 
     Parameters
@@ -214,7 +211,7 @@ def reasons_for(
     """
     model = live.model
     explained = live.contributions(inputs, best_first)
-    found: list[list[dict[str, Sequence[Contribution]]]] = []
+    found: list[list[dict[str, ClassContributions]]] = []
     for place, classes in enumerate(best_first.T):
         names = [model.classes[column] for column in classes]
         per_kind = {

@@ -112,7 +112,7 @@ _NEEDED = [
     *((role, "table", f"atlas.{name}", "select") for role in ROLES for name in MIRROR),
     *(
         (DAEMON, "table", f"annotator.{name}", "insert")
-        for name in ("prediction", "contribution", "quarantine", "work", "event", "release")
+        for name in ("prediction", "class_contribution", "quarantine", "work", "event", "release")
     ),
     *((role, "table", "annotator.review_queue", "select") for role in (CURATOR, READER)),
     (CURATOR, "function", "annotator.accept_suggestion(bigint, text)", "execute"),

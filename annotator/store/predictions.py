@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain import Contribution, QuarantinedSample, SamplePrediction
+    from annotator.domain import ClassContributions, QuarantinedSample, SamplePrediction
 
 _LOCK_WORK = """
 select w.sample_id
@@ -77,6 +77,13 @@ insert into annotator.quarantine (sample_id, field, release_id, sample_updated_a
 values (%s, %s, %s, %s, %s, %s)
 on conflict do nothing
 """
+
+_COPY_CONTRIBUTIONS = """
+copy annotator.class_contribution
+    (prediction_id, model_kind, method, class, class_rank, features, scores, expression)
+from stdin (format binary)
+"""
+_CONTRIBUTION_TYPES = ("int8", "text", "text", "text", "int4", "text[]", "float8[]", "float8[]")
 
 
 def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> int:
@@ -263,27 +270,22 @@ def _write_predictions(
 
 
 def _copy_contributions(
-    cursor: psycopg.Cursor, items: Iterable[tuple[int | None, Contribution]]
-) -> None:
-    with cursor.copy(
-        "copy annotator.contribution"
-        " (prediction_id, model_kind, method, class, class_rank, rank, feature, score,"
-        " expression) from stdin"
-    ) as copy:
+    cursor: psycopg.Cursor, items: Iterable[tuple[int | None, ClassContributions]]
+) -> int:
+    """Store what was said of classes; return of how many features."""
+    stored = 0
+    with cursor.copy(_COPY_CONTRIBUTIONS) as copy:
+        copy.set_types(_CONTRIBUTION_TYPES)
         for prediction_id, item in items:
             copy.write_row(
                 (
-                    prediction_id,
-                    item.model_kind,
-                    item.method,
-                    item.class_name,
-                    item.class_rank,
-                    item.rank,
-                    item.feature,
-                    item.score,
-                    item.expression,
+                    *(prediction_id, item.model_kind, item.method),
+                    *(item.class_name, int(item.class_rank)),
+                    *(list(item.features), list(item.scores), list(item.expression)),
                 )
             )
+            stored += len(item.features)
+    return stored
 
 
 def _write_quarantine(
@@ -355,7 +357,7 @@ def current_prediction(
 
 
 def add_contributions(
-    conn: psycopg.Connection, prediction_id: int, contributions: Iterable[Contribution]
+    conn: psycopg.Connection, prediction_id: int, contributions: Iterable[ClassContributions]
 ) -> int:
     """Store contributions to classes of a prediction that have none of their kind yet.
 
@@ -366,13 +368,13 @@ def add_contributions(
     prediction_id
         A stored prediction.
     contributions
-        Those of a model kind to a class are stored all together or, where some are
-        there, not at all: what was said when the sample was annotated stays.
+        Stored all together or, where some of the kind to the class are there, not at
+        all: what was said when the sample was annotated stays.
 
     Returns
     -------
     int
-        Contributions stored.
+        Rows stored, one a feature.
     """
     with committed(conn), conn.cursor() as cursor:
         # Two who add at the same time do so one after the other.
@@ -381,11 +383,9 @@ def add_contributions(
             (prediction_id,),
         )
         cursor.execute(
-            "select distinct model_kind, class from annotator.contribution"
-            " where prediction_id = %s",
+            "select model_kind, class from annotator.class_contribution where prediction_id = %s",
             (prediction_id,),
         )
         there = set(cursor.fetchall())
         new = [item for item in contributions if (item.model_kind, item.class_name) not in there]
-        _copy_contributions(cursor, ((prediction_id, item) for item in new))
-    return len(new)
+        return _copy_contributions(cursor, ((prediction_id, item) for item in new))

@@ -1,23 +1,52 @@
 -- Why models say what they say: of one sample for more than the winning class, of every
 -- class of a release, and what a release's report is drawn from.
 
-alter table annotator.contribution
-    add column class text,
-    add column class_rank integer not null default 1 check (class_rank > 0);
-update annotator.contribution c
-set class = coalesce(p.models -> 'combined' ->> 'value', p.value, '')
-from annotator.prediction p
-where p.prediction_id = c.prediction_id;
-alter table annotator.contribution
-    alter column class set not null,
-    drop constraint contribution_pkey,
-    add primary key (prediction_id, model_kind, class, rank);
+-- A row a class instead of one a feature: a twentieth of the rows, and the names of the
+-- class and the kind once. The view below says it feature by feature.
+create table annotator.class_contribution (
+    prediction_id bigint not null references annotator.prediction on delete cascade,
+    model_kind    text not null,
+    method        text not null,
+    class         text not null,
+    class_rank    integer not null check (class_rank > 0),
+    features      text[] not null check (array_position(features, null) is null),
+    scores        double precision[] not null check (array_position(scores, null) is null),
+    expression    double precision[] not null check (array_position(expression, null) is null),
+    primary key (prediction_id, model_kind, class),
+    check (cardinality(scores) = cardinality(features)),
+    check (cardinality(expression) = cardinality(features))
+);
+comment on table annotator.class_contribution is
+    'What each model kind held for and against a class of a sample; contribution has a row a feature.';
+comment on column annotator.class_contribution.features is
+    'Those that spoke loudest, for or against the class, the loudest first.';
+
+insert into annotator.class_contribution
+select c.prediction_id, c.model_kind, min(c.method),
+    coalesce(p.models -> 'combined' ->> 'value', p.value, ''), 1,
+    array_agg(c.feature order by c.rank), array_agg(c.score order by c.rank),
+    array_agg(c.expression order by c.rank)
+from annotator.contribution c
+join annotator.prediction p using (prediction_id)
+group by c.prediction_id, c.model_kind, p.models, p.value;
+drop table annotator.contribution;
+
+create view annotator.contribution as
+select c.prediction_id, c.model_kind, c.method, c.class, c.class_rank,
+    one.rank::integer as rank, one.feature, one.score, one.expression
+from annotator.class_contribution c
+cross join lateral unnest(c.features, c.scores, c.expression)
+    with ordinality as one (feature, score, expression, rank);
+comment on view annotator.contribution is
+    'How much each feature spoke for a class of a sample, a row a feature.';
 comment on column annotator.contribution.class is
     'The class that the scores speak for (above zero) or against.';
 comment on column annotator.contribution.class_rank is
     'How probable the class was for the sample: 1 the winner, 2 the runner-up.';
+comment on column annotator.contribution.rank is 'By absolute score, 1 the loudest.';
 comment on column annotator.contribution.score is
     'Signed: above zero speaks for the class. Unit: logit (network, linear), probability (forest), margin (boosting).';
+comment on column annotator.contribution.expression is 'Reads per million.';
 
 create table annotator.class_marker (
     release_id      bigint not null references annotator.release on delete cascade,

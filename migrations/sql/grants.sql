@@ -21,7 +21,7 @@ grant insert on
     annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
     annotator.artefact, annotator.validation_prediction, annotator.metric,
     annotator.validation_curve, annotator.label_suspicion,
-    annotator.annotation_run, annotator.prediction, annotator.contribution,
+    annotator.annotation_run, annotator.prediction, annotator.class_contribution,
     annotator.quarantine, annotator.event,
     annotator.class_marker, annotator.class_similarity, annotator.class_enrichment,
     annotator.sample_map
@@ -45,6 +45,7 @@ grant delete on annotator.artefact to annotator_daemon;
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
+    annotator.class_contribution,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.queue_member,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,

@@ -11,9 +11,12 @@ down_revision = "0002"
 
 SQL = Path(__file__).parent.parent / "sql"
 VIEW = "create or replace view annotator.model_card as"
-# It comes back without its comment and the rights that grants.sql of its time gave.
+# They come back without the rights that grants.sql of their time gave, and the view without
+# its comment.
 GRANTS = """
-grant select on annotator.model_card to annotator_daemon, annotator_reader, annotator_curator;
+grant select on annotator.model_card, annotator.contribution
+to annotator_daemon, annotator_reader, annotator_curator;
+grant insert on annotator.contribution to annotator_daemon;
 comment on view annotator.model_card is
     'A row a release: what it was made from and how it did on datasets it had not seen.';
 """

@@ -40,12 +40,10 @@ EXPLANATIONS = ReleaseExplanations(
     ),
     sample_map=SampleMap(NAMES, NAMES, np.array(["blood"], dtype=object), np.zeros((1, 2), "f4")),
 )
-# Class, its rank, rank, feature, score.
+# Class, its rank, features, their scores.
 CONTRIBUTIONS = [
-    ("blood", 1, 1, "hsa-miR-451a", 2.5),
-    ("blood", 1, 2, "hsa-miR-205-5p", 0.5),
-    ("brain", 2, 1, "hsa-miR-124-3p", -1.5),
-    ("brain", 2, 2, "hsa-miR-205-5p", 0.75),
+    ("blood", 1, ["hsa-miR-451a", "hsa-miR-205-5p"], [2.5, 0.5]),
+    ("brain", 2, ["hsa-miR-124-3p", "hsa-miR-205-5p"], [-1.5, 0.75]),
 ]
 
 
@@ -85,12 +83,12 @@ def prediction_id(connection: psycopg.Connection) -> int:
         " 'suggested', '{}' from atlas.sample returning prediction_id",
         release_id,
     )
-    for class_name, class_rank, rank, feature, score in CONTRIBUTIONS:
+    for said in CONTRIBUTIONS:
         connection.execute(
-            "insert into annotator.contribution (prediction_id, model_kind, method, class,"
-            " class_rank, rank, feature, score, expression)"
-            " values (%s, 'network', 'deeplift', %s, %s, %s, %s, %s, 10)",
-            (found, class_name, class_rank, rank, feature, score),
+            "insert into annotator.class_contribution (prediction_id, model_kind, method, class,"
+            " class_rank, features, scores, expression)"
+            " values (%s, 'network', 'deeplift', %s, %s, %s, %s, '{10, 10}')",
+            (found, *said),
         )
     connection.commit()
     return int(found)

@@ -11,11 +11,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import ClaimedSample, Contribution, QuarantinedSample, SamplePrediction
+from annotator.domain import ClaimedSample, ClassContributions, QuarantinedSample, SamplePrediction
 from annotator.errors import LeaseLostError
 from annotator.store import predictions, work
 
 RESULTS = ("prediction", "contribution", "quarantine", "event")
+
+TROUBLE = "tab\there, \\N, \\t, line\r\nbreak, \\."  # in the text format of COPY
 
 
 def as_daemon(database: Any) -> psycopg.Connection:
@@ -80,8 +82,15 @@ def answer(sample: ClaimedSample, value: str = "liver", digit: str = "a") -> Sam
         models={"network": {"value": value, "probability": 0.75}},
         top_features=("hsa-miR-122-5p", 'odd "name", {here}'),
         contributions=(
-            Contribution("network", "deeplift", "liver", 1, 1, "hsa-miR-122-5p", 1.0 / 3.0, 1e5),
-            Contribution("network", "deeplift", "liver", 1, 2, "tab\there", -2.5, 0.0),
+            ClassContributions(
+                "network",
+                "deeplift",
+                "liver",
+                1,
+                ("hsa-miR-122-5p", TROUBLE),
+                (1.0 / 3.0, -2.5),
+                (1e5, 0.0),
+            ),
         ),
     )
 
@@ -148,7 +157,7 @@ def test_writes_answers_contributions_and_quarantine(
         connection,
         "select c.rank, c.feature, c.score, c.expression from annotator.contribution c"
         " join annotator.prediction p using (prediction_id) where p.sample_id = 'a' order by 1",
-    ) == [(1, "hsa-miR-122-5p", 1.0 / 3.0, 1e5), (2, "tab\there", -2.5, 0.0)]
+    ) == [(1, "hsa-miR-122-5p", 1.0 / 3.0, 1e5), (2, TROUBLE, -2.5, 0.0)]
     assert run(connection, "select sample_id, code, release_id from annotator.quarantine") == [
         ("c", "no_counts", None)
     ]
@@ -186,8 +195,8 @@ def test_takes_numbers_as_numpy_makes_them(
         novelty=np.float64(0.25),
         models={"forest": {"value": "liver", "probability": numbers[1], "rank": np.int64(2)}},
         contributions=(
-            Contribution(
-                "forest", "shap", "liver", 1, np.int64(1), "x", numbers[1], np.float64(7.0)
+            ClassContributions(
+                "forest", "shap", "liver", np.int64(1), ("x",), (numbers[1],), (np.float64(7.0),)
             ),  # type: ignore[arg-type]
         ),
     )
@@ -387,7 +396,9 @@ def writing(
     return thread, errors
 
 
-@pytest.mark.parametrize("step", ["insert on annotator.contribution", "delete on annotator.work"])
+@pytest.mark.parametrize(
+    "step", ["insert on annotator.class_contribution", "delete on annotator.work"]
+)
 def test_a_writer_that_is_killed_leaves_nothing_and_the_next_one_finishes(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection, step: str
 ) -> None:

@@ -137,7 +137,7 @@ def test_the_daemon_may_not(database, reviewable) -> None:
         "delete from annotator.release",
         "delete from annotator.training_run",
         "update annotator.artefact set content = ''",
-        "update annotator.contribution set score = 0",
+        "update annotator.class_contribution set scores = '{}'",
         "update annotator.cohort set hash = ''",
         "update annotator.metric set value = 1",
         "update annotator.validation_prediction set value = truth",

@@ -6,13 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from annotator.domain import Contribution
+from annotator.domain import ClassContributions
 from annotator.errors import InputError
 from annotator.explain.top import leading_columns, leading_features, top_contributions
 
 
-def contribution(feature: str, score: float, kind: str = "network") -> Contribution:
-    return Contribution(kind, "deeplift", "blood", 1, 1, feature, score, 1.0)
+def contributions(**scores: float) -> ClassContributions:
+    ones = (1.0,) * len(scores)
+    return ClassContributions(
+        "network", "deeplift", "blood", 1, tuple(scores), tuple(scores.values()), ones
+    )
 
 
 def test_orders_by_absolute_score_and_keeps_sign_and_expression() -> None:
@@ -21,22 +24,20 @@ def test_orders_by_absolute_score_and_keeps_sign_and_expression() -> None:
     first, second = top_contributions(
         "forest", "tree_shap", ["blood", "lung"], 2, values, ["a", "b", "c", "d"], expression, 3
     )
-    assert [(c.rank, c.feature, c.score, c.expression) for c in first] == [
-        (1, "b", -2.0, 20.0),
-        (2, "d", 1.0, 40.0),
-        (3, "a", 0.5, 10.0),
-    ]
-    assert {(c.model_kind, c.method, c.class_name, c.class_rank) for c in first} == {
-        ("forest", "tree_shap", "blood", 2)
-    }
-    assert second == ()
+    assert first == ClassContributions(
+        *("forest", "tree_shap", "blood", 2),
+        features=("b", "d", "a"),
+        scores=(-2.0, 1.0, 0.5),
+        expression=(20.0, 40.0, 10.0),
+    )
+    assert second == ClassContributions("forest", "tree_shap", "lung", 2, (), (), ())
 
 
 def test_ties_at_the_boundary_go_to_the_first_name() -> None:
     names = ["z", "y", "x", "b", "a"]
     values = np.array([[1.0, -1.0, 1.0, 5.0, 1.0]])
     (top,) = top_contributions("network", "deeplift", ["blood"], 1, values, names, values, 3)
-    assert [c.feature for c in top] == ["b", "a", "x"]
+    assert top.features == ("b", "a", "x")
 
 
 @given(
@@ -73,10 +74,8 @@ def test_equals_a_full_sort_whatever_the_order_of_columns(values, count, random)
         shuffled,
         count,
     )
-    assert [[(c.feature, c.score) for c in row] for row in result] == expected
-    assert [[c.rank for c in row] for row in result] == [
-        list(range(1, len(row) + 1)) for row in expected
-    ]
+    assert [list(zip(of.features, of.scores, strict=True)) for of in result] == expected
+    assert [of.expression for of in result] == [of.scores for of in result]
 
 
 @pytest.mark.parametrize(
@@ -103,22 +102,22 @@ def test_expression_of_another_shape_is_refused() -> None:
 
 
 def test_leading_features_weigh_kinds_alike_whatever_their_units() -> None:
-    network = [contribution("a", 300.0), contribution("b", 100.0)]
-    forest = [contribution("b", 0.03, "forest"), contribution("c", 0.01, "forest")]
+    network = contributions(a=300.0, b=100.0)
+    forest = contributions(b=0.03, c=0.01)
     assert leading_features({"network": network, "forest": forest}) == ("b", "a", "c")
 
 
 def test_leading_features_speak_for_the_prediction() -> None:
-    network = [contribution("against", -5.0), contribution("for", 1.0), contribution("split", 2.0)]
-    forest = [contribution("split", -3.0, "forest"), contribution("for", 1.0, "forest")]
-    assert leading_features({"network": network, "forest": forest}) == ("for",)
+    network = contributions(against=-5.0, split=2.0, speaks_for=1.0)
+    forest = contributions(split=-3.0, speaks_for=1.0)
+    assert leading_features({"network": network, "forest": forest}) == ("speaks_for",)
 
 
 def test_leading_features_are_counted_and_tie_by_name() -> None:
-    network = [contribution(name, 1.0) for name in "fedcba"]
+    network = contributions(**dict.fromkeys("fedcba", 1.0))
     assert leading_features({"network": network}) == ("a", "b", "c", "d", "e")
     assert leading_features({"network": network}, count=2) == ("a", "b")
-    assert leading_features({"network": [], "forest": []}) == ()
+    assert leading_features({"network": contributions(), "forest": contributions()}) == ()
 
 
 def test_columns_for_and_against_are_strongest_first_and_ties_by_name():
