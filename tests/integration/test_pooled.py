@@ -112,8 +112,7 @@ def test_answers_do_not_depend_on_the_batches(pooled):
     for size in (64, 3):
         annotate(database, replace(settings, batch_size=size), worker=f"w{size}")
         assert said(database) == pytest.approx(together, abs=1e-5)
-        execute(database, "delete from annotator.contribution")
-        execute(database, "delete from annotator.prediction")
+        execute(database, "truncate annotator.prediction cascade")
 
 
 def test_a_sample_that_comes_later_is_answered_with_those_that_were_there(pooled):
