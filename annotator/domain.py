@@ -476,12 +476,16 @@ class QuarantinedSample:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSample:
-    """One sample that this worker holds a lease on."""
+    """One sample that this worker holds a lease on.
+
+    ``attempts`` counts its claims without a result, this one included.
+    """
 
     sample_id: str
     dataset_id: str
     field: str
     sample_updated_at: datetime | None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

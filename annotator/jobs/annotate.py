@@ -216,14 +216,19 @@ def _annotate_batch(
     work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], batch: str
 ) -> tuple[int, int]:
     """Predict and write one batch; return how many were predicted and quarantined."""
+    from annotator.jobs.pooled import read_mates, stands_alone
     from annotator.jobs.predict import predict_samples
     from annotator.store.expression import read_profiles
 
     connection = work.connection
     live = work.models.load(connection, release)
     read = read_profiles(connection, [sample.sample_id for sample in claimed])
+    mates = None
+    if not stands_alone(claimed):
+        names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
+        mates = read_mates(connection, live, names)
     connection.commit()  # no transaction stays open while models compute
-    predictions, quarantined = predict_samples(live, claimed, read, work.settings)
+    predictions, quarantined = predict_samples(live, claimed, read, work.settings, mates)
     try:
         write_batch(
             connection,

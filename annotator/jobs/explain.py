@@ -11,10 +11,12 @@ from annotator.domain import FIELDS
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.live_models import LiveModel, LiveModels
-from annotator.jobs.predict import decide, reasons_for, unusable_samples
+from annotator.jobs.pooled import Mates, pooled_probabilities, read_mates
+from annotator.jobs.predict import decide, reasons_for, unusable_samples, usable_mates
 from annotator.learn.field_model import COMBINED
 from annotator.learn.folds import take_profiles
-from annotator.store.explanations import has_sample, training_classes
+from annotator.store.dataset_mates import dataset_of_sample
+from annotator.store.explanations import training_classes
 from annotator.store.expression import read_profiles
 from annotator.store.predictions import add_contributions, current_prediction
 from annotator.store.registry import LiveRelease, live_release
@@ -140,7 +142,8 @@ def explain_sample(
         raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
     with database.connect() as connection:
         check_schema(connection)
-        if not has_sample(connection, sample_id):
+        dataset_id = dataset_of_sample(connection, sample_id)
+        if dataset_id is None:
             raise InputError(f"there is no sample {sample_id!r} in the atlas")
         release = live_release(connection, field)
         if release is None:
@@ -148,10 +151,12 @@ def explain_sample(
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
         _check_usable(live, read, sample_id, settings)
+        mates = read_mates(connection, live, [(sample_id, dataset_id)])
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
-    found = _explained(live, read.profiles, sample_id, top, learned.get(sample_id))
+    said = _said(live, read.profiles, dataset_id, usable_mates(live, mates, (), settings))
+    found = _explained(live, read.profiles, said, top, learned.get(sample_id))
     columns = sorted({column for kind in found.kinds.values() for column in kind.leading})
     of_class = np.array([learned[name] for name in training.sample_ids], dtype=object)
     values = _expression_of(live, training, columns)
@@ -159,7 +164,7 @@ def explain_sample(
         column: _percentiles(found.expression[column], values[:, place], of_class, found.classes)
         for place, column in enumerate(columns)
     }
-    stored = _store(database, live, read, settings) if store else None
+    stored = _store(database, live, read, said, settings) if store else None
     return replace(found, percentiles=percentiles, stored=stored)
 
 
@@ -173,35 +178,50 @@ def _check_usable(
         raise InputError(f"{sample_id} cannot be explained, nor is it annotated: {error.reason}")
 
 
-def _explained(
-    live: LiveModel, profiles: Profiles, sample_id: str, top: int, learned_as: str | None
-) -> SampleExplanation:
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What the models say of the sample: inputs, novelty and combined probabilities."""
+
+    inputs: NDArray[np.float32]
+    novelty: NDArray[np.float64]
+    combined: NDArray[np.float64]
+
+    @property
+    def best_first(self) -> NDArray[np.int64]:
+        return np.argsort(-self.combined, axis=1, kind="stable")
+
+
+def _said(live: LiveModel, profiles: Profiles, dataset_id: str, mates: Mates | None) -> _Said:
     model = live.model
     inputs = model.inputs(profiles)
     raw = model.predict_raw_inputs(inputs)
-    combined = model.calibrated(raw)[COMBINED]
-    order = _best_first(combined)
+    names = profiles.sample_ids.tolist()
+    combined = pooled_probabilities(model, raw, names, [dataset_id], mates)[COMBINED]
+    return _Said(inputs, model.novelty_scores(profiles, raw), combined)
+
+
+def _explained(
+    live: LiveModel, profiles: Profiles, said: _Said, top: int, learned_as: str | None
+) -> SampleExplanation:
+    model = live.model
+    order = said.best_first
     kinds = {}
-    for kind, (method, scores) in live.contributions(inputs, order).items():
+    for kind, (method, scores) in live.contributions(said.inputs, order).items():
         of_classes = scores[:, 0]
         leading = leading_columns(of_classes[0], model.features, top)
         kinds[kind] = KindExplanation(method, of_classes, *leading)
     return SampleExplanation(
-        sample_id=sample_id,
+        sample_id=str(profiles.sample_ids[0]),
         release=live.release,
-        decision=decide(model, combined, model.novelty_scores(profiles, raw))[0],
+        decision=decide(model, said.combined, said.novelty)[0],
         learned_as=learned_as,
         classes=tuple(model.classes[place] for place in order[0]),
-        probabilities=combined[0, order[0]],
+        probabilities=said.combined[0, order[0]],
         features=model.features,
         expression=model.expression(profiles)[0],
         kinds=kinds,
         percentiles={},
     )
-
-
-def _best_first(combined: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.argsort(-combined, axis=1, kind="stable")
 
 
 def _expression_of(
@@ -228,13 +248,15 @@ def _percentiles(
     return np.array([100 * each.mean() if len(each) else np.nan for each in members])
 
 
-def _store(database: Database, live: LiveModel, read: ReadExpression, settings: Settings) -> int:
+def _store(
+    database: Database, live: LiveModel, read: ReadExpression, said: _Said, settings: Settings
+) -> int:
     """Store the contributions to every class with what the release said; return how many."""
     (sample_id,), release = read.profiles.sample_ids.tolist(), live.release
-    inputs = live.model.inputs(read.profiles)
     expression = live.model.expression(read.profiles)
-    best_first = _best_first(live.model.predict_inputs(inputs)[COMBINED])
-    reasons = reasons_for(live, inputs, best_first, expression, settings.top_contributions)
+    reasons = reasons_for(
+        live, said.inputs, said.best_first, expression, settings.top_contributions
+    )
     contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
     with database.connect() as connection:
         current = current_prediction(connection, sample_id, release.field)

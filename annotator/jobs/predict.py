@@ -15,15 +15,17 @@ from annotator.domain import (
 )
 from annotator.errors import SampleError
 from annotator.explain.top import leading_features, top_contributions
+from annotator.jobs.pooled import pooled_probabilities
 from annotator.learn.field_model import COMBINED
 from annotator.learn.trust import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from annotator.jobs.live_models import LiveModel
+    from annotator.jobs.pooled import Mates
     from annotator.learn.field_model import FieldModel
     from annotator.settings import Settings
     from annotator.store.expression import ReadExpression
@@ -38,6 +40,7 @@ def predict_samples(
     claimed: Sequence[ClaimedSample],
     read: ReadExpression,
     settings: Settings,
+    mates: Mates | None = None,
 ) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
     """Predict what can be predicted and give a reason for everything else.
 
@@ -51,6 +54,9 @@ def predict_samples(
         Their expression, and which of them could not be used as read.
     settings
         ``minimum_reads``, ``minimum_known_features`` and ``top_contributions``.
+    mates
+        Other samples of the same datasets, that speak for these; ``None``: every sample
+        stands alone.
 
     Returns
     -------
@@ -87,7 +93,17 @@ def predict_samples(
         counts=read.profiles.counts[rows],
     )
     samples = [by_id[name] for name in usable.sample_ids]
-    return _predict(live, samples, usable, read.hashes[rows], settings), quarantined
+    speaking = usable_mates(live, mates, unusable, settings)
+    return _predict(live, samples, usable, read.hashes[rows], settings, speaking), quarantined
+
+
+def usable_mates(
+    live: LiveModel, mates: Mates | None, unusable: Collection[str], settings: Settings
+) -> Mates | None:
+    """Leave out those that are known to be unusable and those that turn out to be."""
+    if mates is None:
+        return None
+    return mates.without({*unusable, *unusable_samples(live, mates.profiles, settings)})
 
 
 def unusable_samples(
@@ -117,11 +133,18 @@ def _predict(
     profiles: Profiles,
     hashes: NDArray[np.object_],
     settings: Settings,
+    mates: Mates | None,
 ) -> list[SamplePrediction]:
     model = live.model
     inputs, expression = model.inputs(profiles), model.expression(profiles)
     raw = model.predict_raw_inputs(inputs)
-    probabilities = model.calibrated(raw)
+    probabilities = pooled_probabilities(
+        model,
+        raw,
+        [sample.sample_id for sample in samples],
+        [sample.dataset_id for sample in samples],
+        mates,
+    )
     best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")
     decisions = decide(model, probabilities[COMBINED], model.novelty_scores(profiles, raw))
     known = model.known_features(profiles)

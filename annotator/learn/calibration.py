@@ -13,12 +13,14 @@ it is found every time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+
+from annotator.learn.pooling import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +45,14 @@ class Calibration:
         ∝ Π raw ** exponent.
     samples
         How many held-out predictions it was fitted on.
+    pooling
+        How much the other samples of a dataset count; not at all by default.
     """
 
     temperatures: Mapping[str, float]
     exponents: Mapping[str, float]
     samples: int
+    pooling: Pooling = field(default_factory=Pooling)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -56,15 +61,20 @@ class Calibration:
         return {kind: exponent / total for kind, exponent in self.exponents.items()}
 
     def apply(
-        self, probabilities: Mapping[str, NDArray[np.float64]]
+        self,
+        probabilities: Mapping[str, NDArray[np.float64]],
+        dataset_ids: NDArray[np.object_] | None = None,
+        speakers: NDArray[np.bool_] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-        """Calibrate and combine.
+        """Calibrate, combine and pool.
 
         Parameters
         ----------
         probabilities
             Model kind to raw probabilities, ``(samples, classes)``. A class
             that every kind gives 0 keeps 0.
+        dataset_ids, speakers
+            As for :meth:`Pooling.apply`; without datasets every sample stands alone.
 
         Returns
         -------
@@ -89,7 +99,10 @@ class Calibration:
             for kind, value in logs.items()
         }
         pooled = np.sum([self.exponents[kind] * value for kind, value in logs.items()], axis=0)
-        return calibrated, _softmax(pooled, impossible)
+        combined = _softmax(pooled, impossible)
+        if dataset_ids is not None:
+            combined = self.pooling.apply(combined, dataset_ids, speakers)
+        return calibrated, combined
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
@@ -97,6 +110,7 @@ class Calibration:
             "temperatures": dict(self.temperatures),
             "exponents": dict(self.exponents),
             "samples": self.samples,
+            "pooling": self.pooling.to_json(),
         }
 
     @classmethod
@@ -112,6 +126,8 @@ class Calibration:
             temperatures = {str(kind): float(v) for kind, v in data["temperatures"].items()}
             exponents = {str(kind): float(v) for kind, v in data["exponents"].items()}
             samples = int(data["samples"])
+            # Releases of before there was pooling have none.
+            pooling = Pooling.from_json(data["pooling"]) if "pooling" in data else Pooling()
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a calibration: {error!r}") from error
         finite = all(map(math.isfinite, [*temperatures.values(), *exponents.values()]))
@@ -124,7 +140,7 @@ class Calibration:
             or sum(exponents.values()) <= 0
         ):
             raise ValueError("not a calibration: numbers out of their range")
-        return cls(temperatures, exponents, samples)
+        return cls(temperatures, exponents, samples, pooling)
 
 
 def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from annotator.learn.calibration import fit_calibration
 from annotator.learn.field_model import COMBINED
 from annotator.learn.metrics import class_index, select_samples
+from annotator.learn.pooling import fit_pooling
 from annotator.learn.weights import balanced_weights
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ def release_calibration(raw: HeldOutPredictions, preset: Preset) -> Calibration 
 def _fit(raw: HeldOutPredictions, preset: Preset) -> Calibration:
     """Where classes and datasets count the same in training, let them in the combination."""
     truth = class_index(raw.truth, raw.classes)
-    if not (preset.balance_classes and preset.balance_datasets):
-        return fit_calibration(raw.probabilities, truth)
-    weights = balanced_weights(truth, raw.dataset_ids, balance_classes=True, balance_datasets=True)
-    return fit_calibration(raw.probabilities, truth, weights, len(set(raw.dataset_ids)))
+    if preset.balance_classes and preset.balance_datasets:
+        weights = balanced_weights(
+            truth, raw.dataset_ids, balance_classes=True, balance_datasets=True
+        )
+        calibration = fit_calibration(raw.probabilities, truth, weights, len(set(raw.dataset_ids)))
+    else:
+        calibration = fit_calibration(raw.probabilities, truth)
+    _, combined = calibration.apply(raw.probabilities)
+    return replace(calibration, pooling=fit_pooling(combined, truth, raw.dataset_ids))
 
 
 def cross_calibrated(raw: HeldOutPredictions, preset: Preset) -> HeldOutPredictions:
@@ -86,4 +92,5 @@ def _calibrated(
     part = select_samples(raw, own).probabilities
     if not preset.calibrate or own.all():
         return dict(part), np.asarray(np.mean(list(part.values()), axis=0))
-    return _fit(select_samples(raw, ~own), preset).apply(part)
+    calibration = _fit(select_samples(raw, ~own), preset)
+    return calibration.apply(part, raw.dataset_ids[own])

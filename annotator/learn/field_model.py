@@ -146,7 +146,9 @@ class FieldModel:
         """Return the model's features in reads per million, ``(samples, features)``."""
         return reads_per_million(profiles, self.features)
 
-    def predict(self, profiles: Profiles) -> dict[str, NDArray[np.float64]]:
+    def predict(
+        self, profiles: Profiles, dataset_ids: NDArray[np.object_] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """Predict samples.
 
         Parameters
@@ -154,6 +156,9 @@ class FieldModel:
         profiles
             May have other features, in another order: they are aligned by
             name, and absent ones count as 0 reads.
+        dataset_ids
+            The dataset of each sample: where the release pools, samples of one dataset
+            speak for one another. Without it every sample stands alone.
 
         Returns
         -------
@@ -162,18 +167,31 @@ class FieldModel:
             ``(samples, classes)``, float64, calibrated where the model has a
             calibration; else "combined" is the mean of the kinds.
         """
-        return self.predict_inputs(self.inputs(profiles))
+        return self.calibrated(self.predict_raw(profiles), dataset_ids)
 
     def predict_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Do as :meth:`predict`, from what :meth:`inputs` returned."""
         return self.calibrated(self.predict_raw_inputs(inputs))
 
-    def calibrated(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-        """Do as :meth:`predict`, from what :meth:`predict_raw` returned."""
+    def calibrated(
+        self,
+        raw: Mapping[str, NDArray[np.float64]],
+        dataset_ids: NDArray[np.object_] | None = None,
+        speakers: NDArray[np.bool_] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Do as :meth:`predict`, from what :meth:`predict_raw` returned.
+
+        ``speakers`` are those of :meth:`annotator.learn.pooling.Pooling.apply`.
+        """
         if self.calibration is None:
             return {**raw, COMBINED: np.mean(list(raw.values()), axis=0)}
-        calibrated, combined = self.calibration.apply(raw)
+        calibrated, combined = self.calibration.apply(raw, dataset_ids, speakers)
         return {**calibrated, COMBINED: combined}
+
+    @property
+    def pools(self) -> bool:
+        """Whether the other samples of a dataset count."""
+        return self.calibration is not None and self.calibration.pooling.strength > 0
 
     def predict_raw(self, profiles: Profiles) -> dict[str, NDArray[np.float64]]:
         """Return each model kind's uncalibrated probabilities, without "combined"."""

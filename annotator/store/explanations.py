@@ -221,15 +221,6 @@ def _sample_map(rows: Sequence[tuple[Any, ...]]) -> SampleMap | None:
     return SampleMap(sample_ids, dataset_ids, classes, positions)
 
 
-def has_sample(conn: psycopg.Connection, sample_id: str) -> bool:
-    """Say whether the atlas has a sample."""
-    with conn.transaction():
-        found = conn.execute(
-            "select from atlas.sample where sample_id::text = %s limit 1", (sample_id,)
-        )
-        return found.fetchone() is not None
-
-
 def training_classes(conn: psycopg.Connection, release_id: int) -> dict[str, str]:
     """Return the samples that a release was trained on, each with its class.
 

@@ -137,7 +137,7 @@ update annotator.work w set
     attempts = w.attempts + 1
 from chosen
 where w.field = %(field)s and w.sample_id = chosen.sample_id
-returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at
+returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
 """
 
 _QUARANTINE_OFFENDERS = """

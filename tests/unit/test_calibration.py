@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from annotator.learn.calibration import (
     expected_calibration_error,
     fit_calibration,
 )
+from annotator.learn.pooling import Pooling
 
 
 def overconfident(samples=3000, classes=4, sharpness=3.0, seed=0):
@@ -122,6 +124,25 @@ def test_a_class_that_no_kind_knows_stays_impossible() -> None:
     calibrated, combined = calibration.apply({"a": probabilities})
     assert calibrated["a"][:, 2].tolist() == [0, 0]
     np.testing.assert_allclose(combined.sum(axis=1), 1)
+
+
+def test_a_calibration_of_before_there_was_pooling_pools_nothing() -> None:
+    probabilities, truth = overconfident(samples=50)
+    data = fit_calibration({"network": probabilities}, truth).to_json()
+    del data["pooling"]
+    assert Calibration.from_json(data).pooling.strength == 0
+
+
+def test_only_samples_of_a_known_dataset_are_pooled() -> None:
+    probabilities, truth = overconfident(samples=50)
+    kinds = {"network": probabilities}
+    alone = fit_calibration(kinds, truth)
+    pooling = replace(alone, pooling=Pooling(0.5))
+    datasets = np.array(["a", "b"] * 25, dtype=object)
+    assert np.array_equal(pooling.apply(kinds)[1], alone.apply(kinds)[1])
+    calibrated, combined = pooling.apply(kinds, datasets)
+    assert np.array_equal(combined, Pooling(0.5).apply(alone.apply(kinds)[1], datasets))
+    assert np.array_equal(calibrated["network"], alone.apply(kinds)[0]["network"])
 
 
 def test_it_survives_json_unchanged() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Cohort, Profiles
+from annotator.domain import Cohort, HeldOutPredictions, Profiles
 from annotator.errors import CohortError
 from annotator.learn.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.evaluate import (
@@ -162,6 +162,33 @@ def test_the_calibration_of_a_fold_is_fitted_on_the_other_folds_only(validation)
     _assert_same(again, validation.predictions, held_out)
     with pytest.raises(AssertionError):
         _assert_same(again, validation.predictions, ~held_out)
+
+
+def test_the_pooling_of_a_fold_is_fitted_on_the_other_folds_only():
+    random = np.random.default_rng(3)
+    dataset = np.repeat(np.arange(30), 4)
+    truth = random.integers(0, 2, 30)[dataset]
+    p = np.clip(random.normal(np.where(truth == 1, 0.6, 0.4), 0.15), 0.02, 0.98)
+    raw = HeldOutPredictions(
+        sample_ids=np.array([f"s{i:03}" for i in range(120)], dtype=object),
+        dataset_ids=np.array([f"D{i:02}" for i in dataset], dtype=object),
+        truth=np.array(["no", "yes"], dtype=object)[truth],
+        folds=dataset % 3,
+        classes=("no", "yes"),
+        probabilities={"forest": np.column_stack([1 - p, p])},
+    )
+    found = cross_calibrated(raw, LIGHT)
+    assert not np.allclose(
+        found.probabilities["combined"], found.probabilities["forest"], atol=0.05
+    )
+    assert release_calibration(raw, LIGHT).pooling.strength > 0
+    held_out = raw.folds == 0
+    turned = raw.truth.copy()
+    turned[held_out] = random.permutation(turned[held_out])
+    again = cross_calibrated(replace(raw, truth=turned), LIGHT)
+    _assert_same(again, found, held_out)
+    with pytest.raises(AssertionError):
+        _assert_same(again, found, ~held_out)
 
 
 def test_a_feature_that_gives_the_held_out_labels_away_does_not_help(cohort, validation):

@@ -1,0 +1,213 @@
+"""The other samples of a dataset speak for a sample.
+
+Most datasets are of one tissue, and what hides it in one sample need not hide it in
+the next. So the logarithms of a sample's probabilities are blended with their mean
+over the dataset's other samples, leaving the sample itself out:
+
+    log q = (1 - w) · log p + w · mean of log p of the others,
+    w = strength · (largest mean probability of the others)²
+
+The others weigh less the less they point to one class, so that a dataset of several
+tissues is left almost as it is. The strength is fitted on held-out predictions and is
+0 where pooling is no better there beyond chance, as for a field in which the samples
+of a dataset differ. No label is used, neither of the sample nor of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from scipy.stats import t as student
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLOOR = 1e-4
+STRENGTHS = (0.1, 0.2, 0.3, 0.5)
+"""That are tried. A sample's own profile never counts less than all others together."""
+
+EXPONENTS = (0.1, 10.0)
+PRIOR_SAMPLES = 10.0  # What "no exponent" is worth.
+LARGEST_CHANCE = 0.05
+MOST_SPEAKERS = 64
+"""Samples of a dataset that speak for the others: the first, by their name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How much a dataset's other samples count.
+
+    Attributes
+    ----------
+    strength
+        Between 0, not at all, and 0.5.
+    exponent
+        Of the pooled probabilities, so that they mean what they say.
+    """
+
+    strength: float = 0.0
+    exponent: float = 1.0
+
+    def apply(
+        self,
+        probabilities: NDArray[np.float64],
+        dataset_ids: NDArray[np.object_],
+        speakers: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """Pool the samples of each dataset.
+
+        Parameters
+        ----------
+        probabilities
+            Shape ``(samples, classes)``; a 0 stays 0.
+        dataset_ids
+            The dataset of each sample, ``(samples,)``.
+        speakers
+            Which samples speak for the others of their dataset, ``(samples,)``; by
+            default the first :data:`MOST_SPEAKERS` of each.
+
+        Returns
+        -------
+        NDArray[float64]
+            Of the same shape; rows sum to one. A sample that nobody speaks for keeps
+            its probabilities.
+        """
+        if self.strength == 0 or len(probabilities) == 0:
+            return probabilities
+        if speakers is None:
+            speakers = first_of_datasets(dataset_ids)
+        pooled, spoken_for = _blended(probabilities, dataset_ids, speakers, self.strength)
+        return np.where(
+            spoken_for[:, None], _powered(pooled, self.exponent, probabilities), probabilities
+        )
+
+    def to_json(self) -> dict[str, float]:
+        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
+        return {"strength": self.strength, "exponent": self.exponent}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Pooling:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            A part is missing, or not a finite number in its range.
+        """
+        try:
+            pooling = cls(float(data["strength"]), float(data["exponent"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a pooling: {error!r}") from error
+        if not (0 <= pooling.strength <= max(STRENGTHS) and 0 < pooling.exponent < math.inf):
+            raise ValueError("not a pooling: numbers out of their range")
+        return pooling
+
+
+def first_of_datasets(
+    dataset_ids: NDArray[np.object_], most: int = MOST_SPEAKERS
+) -> NDArray[np.bool_]:
+    """Say which samples are among the first of their dataset, ``(samples,)``."""
+    _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
+    order = np.argsort(dataset, kind="stable")
+    starts = np.searchsorted(dataset[order], dataset[order])
+    first = np.zeros(len(dataset), dtype=np.bool_)
+    first[order] = np.arange(len(dataset)) - starts < most
+    return first
+
+
+def fit_pooling(
+    probabilities: NDArray[np.float64],
+    truth_index: NDArray[np.int64],
+    dataset_ids: NDArray[np.object_],
+) -> Pooling:
+    """Find the strength of :data:`STRENGTHS` with the highest likelihood.
+
+    Every dataset counts the same. It is 0 unless the gain over no pooling is greater
+    than chance makes it with probability :data:`LARGEST_CHANCE` (one-sided t test over
+    the datasets of several samples).
+
+    Parameters
+    ----------
+    probabilities
+        Combined, for samples of datasets that the models had not seen,
+        ``(samples, classes)``.
+    truth_index
+        The column of each sample's class, ``(samples,)``.
+    dataset_ids
+        The dataset of each sample, ``(samples,)``, samples in the order of their names.
+    """
+    rows = np.arange(len(truth_index))
+    speakers = first_of_datasets(dataset_ids)
+    alone = np.log(np.maximum(probabilities[rows, truth_index], FLOOR))
+    best, best_gains = Pooling(), np.zeros(0)
+    for strength in STRENGTHS:
+        pooled, spoken_for = _blended(probabilities, dataset_ids, speakers, strength)
+        if not spoken_for.any():
+            break
+        exponent = _fitted_exponent(pooled[spoken_for], truth_index[spoken_for])
+        sure = _powered(pooled, exponent, probabilities)[rows, truth_index]
+        gain = np.where(spoken_for, np.log(np.maximum(sure, FLOOR)) - alone, 0.0)[spoken_for]
+        _, dataset = np.unique(dataset_ids[spoken_for].astype(str), return_inverse=True)
+        gains = np.bincount(dataset, gain) / np.bincount(dataset)
+        if gains.sum() > best_gains.sum():
+            best, best_gains = Pooling(strength, exponent), gains
+    return best if _beyond_chance(best_gains) else Pooling()
+
+
+def _fitted_exponent(logs: NDArray[np.float64], truth_index: NDArray[np.int64]) -> float:
+    """Return the exponent of the highest likelihood, drawn a little to 1."""
+    rows = np.arange(len(truth_index))
+    of_truth = logs[rows, truth_index]
+
+    def loss(exponent: float) -> float:
+        fit = logsumexp(exponent * logs, axis=1) - exponent * of_truth
+        return float(fit.sum() + PRIOR_SAMPLES * (exponent - 1) ** 2 / 2)
+
+    return float(minimize_scalar(loss, bounds=EXPONENTS, method="bounded").x)
+
+
+def _beyond_chance(gains: NDArray[np.float64]) -> bool:
+    datasets = len(gains)
+    if datasets < 2:
+        return False
+    error = gains.std(ddof=1) / math.sqrt(datasets)
+    return bool(gains.mean() > student.ppf(1 - LARGEST_CHANCE, datasets - 1) * error)
+
+
+def _blended(
+    probabilities: NDArray[np.float64],
+    dataset_ids: NDArray[np.object_],
+    speakers: NDArray[np.bool_],
+    strength: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return blended logarithms, not normalised, and which samples have others."""
+    _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
+    logs = np.log(np.maximum(probabilities, FLOOR))
+    others, mean_logs = _means_of_others(logs, dataset, speakers)
+    _, mean = _means_of_others(probabilities, dataset, speakers)
+    weight = strength * mean.max(axis=1, keepdims=True) ** 2
+    return (1 - weight) * logs + weight * mean_logs, others > 0
+
+
+def _means_of_others(
+    values: NDArray[np.float64], dataset: NDArray[np.int64], speakers: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many others speak for each sample, and the mean of what they say."""
+    datasets = int(dataset.max()) + 1
+    total = np.zeros((datasets, values.shape[1]))
+    np.add.at(total, dataset[speakers], values[speakers])
+    count = np.bincount(dataset[speakers], minlength=datasets)[dataset] - speakers
+    rest = total[dataset] - np.where(speakers[:, None], values, 0.0)
+    return count, rest / np.maximum(count, 1)[:, None]
+
+
+def _powered(
+    logs: NDArray[np.float64], exponent: float, probabilities: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    possible = np.where(probabilities == 0, -np.inf, exponent * logs)
+    return np.asarray(np.exp(possible - logsumexp(possible, axis=1, keepdims=True)))

@@ -1,0 +1,125 @@
+"""Which samples of a dataset speak for those that are annotated."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from annotator.store import work
+from annotator.store.dataset_mates import dataset_mates, dataset_of_sample
+
+
+@pytest.fixture
+def daemon(database, connection):
+    with database.connect() as conn:
+        conn.execute("set role annotator_daemon")
+        conn.commit()
+        yield conn
+
+
+def run(conn, statement, *values):
+    cursor = conn.execute(statement, values)
+    rows = cursor.fetchall() if cursor.description else []
+    conn.commit()
+    return rows
+
+
+def add_samples(conn, *names, dataset="D1"):
+    run(conn, "insert into atlas.dataset (dataset_id) values (%s) on conflict do nothing", dataset)
+    run(
+        conn,
+        "insert into atlas.sample (sample_id, dataset_id) select unnest(%s::text[]), %s",
+        list(names),
+        dataset,
+    )
+
+
+def add_release(conn):
+    return run(
+        conn,
+        "with t as (insert into annotator.training_run"
+        " (field, preset, status, seed, host, finished_at)"
+        " values ('tissue', 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
+        " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
+        " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
+    )[0][0]
+
+
+def predict(conn, sample, release):
+    return run(
+        conn,
+        "insert into annotator.prediction (sample_id, dataset_id, field, release_id,"
+        " input_hash, sample_updated_at, value, confidence, status)"
+        " select sample_id, dataset_id, 'tissue', %s, %s, updated_at, 'liver', 0.9, 'suggested'"
+        " from atlas.sample where sample_id = %s returning prediction_id",
+        release,
+        "0" * 64,
+        sample,
+    )[0][0]
+
+
+def mates(conn: psycopg.Connection, release: int, *datasets: str, most: int = 10) -> list[str]:
+    found = dataset_mates(conn, "tissue", release, datasets or ("D1",), most)
+    conn.commit()
+    return [mate.sample_id for mate in found]
+
+
+def test_all_that_nobody_labelled_answered_or_not(connection, daemon):
+    add_samples(connection, "a", "b", "c", "d", "e")
+    add_samples(connection, "x", "y", dataset="D2")
+    release = add_release(connection)
+    run(connection, "insert into atlas.annotation (sample_id, field, value)"
+        " values ('b', 'tissue', 'liver'), ('c', 'sex', 'male'), ('d', 'tissue', ' ')")  # fmt: skip
+    predict(connection, "a", release)
+    assert mates(daemon, release) == ["a", "c", "d", "e"]
+    assert mates(daemon, release, "D1", "D2") == ["a", "c", "d", "e", "x", "y"]
+    assert mates(daemon, release, "D3") == []
+
+
+def test_the_first_of_each_dataset(connection, daemon):
+    add_samples(connection, "b", "B", "a", "é")
+    add_samples(connection, "x", "y", "z", dataset="D2")
+    release = add_release(connection)
+    assert mates(daemon, release, "D2", "D1", most=2) == ["B", "a", "x", "y"]
+    assert mates(daemon, release) == ["B", "a", "b", "é"]
+
+
+def test_a_decided_sample_speaks_for_nobody(connection, daemon):
+    add_samples(connection, "a", "b", "c")
+    release = add_release(connection)
+    for sample, decision in (("a", "accepted"), ("b", "rejected")):
+        run(
+            connection,
+            "insert into annotator.review (prediction_id, decision, value, reviewer)"
+            " values (%s, %s, case %s when 'accepted' then 'liver' end, 'x')",
+            predict(connection, sample, release),
+            decision,
+            decision,
+        )
+    assert mates(daemon, release) == ["b", "c"]
+
+
+def test_quarantined_samples_and_those_that_may_end_a_worker_stay_out(connection, daemon):
+    add_samples(connection, "a", "b", "c")
+    release = add_release(connection)
+    run(
+        connection,
+        "insert into annotator.quarantine (sample_id, field, sample_updated_at, code, reason)"
+        " select sample_id, 'tissue', updated_at, 'no_counts', 'x' from atlas.sample"
+        " where sample_id = 'a'",
+    )
+    work.queue_pending(daemon, "tissue", release)
+    for attempt in (1, 2):
+        claimed = work.claim(daemon, f"w{attempt}", "tissue", release, 1, 600)
+        assert [(sample.sample_id, sample.attempts) for sample in claimed] == [("b", attempt)]
+        assert mates(daemon, release) == ["b", "c"]  # its own batch may hold it
+        run(
+            connection, "update annotator.work set leased_until = now() where leased_by is not null"
+        )
+    assert mates(daemon, release) == ["c"]
+
+
+def test_the_dataset_of_a_sample(connection, daemon):
+    add_samples(connection, "a", dataset="D7")
+    assert dataset_of_sample(daemon, "a") == "D7"
+    assert dataset_of_sample(daemon, "b") is None

@@ -1,0 +1,158 @@
+"""What a dataset's other samples say reaches answers and explanations, whatever the batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from annotator.atlas.simulate import SimulationOptions, simulate_atlas
+from annotator.domain import ClaimedSample, FeatureKind
+from annotator.jobs.annotate import annotate
+from annotator.jobs.explain import explain_sample
+from annotator.jobs.pooled import stands_alone
+from annotator.jobs.retrain import retrain
+from annotator.learn import cross_calibration
+from annotator.learn.field_model import FieldModel
+from annotator.learn.folds import take_profiles
+from annotator.learn.pooling import Pooling
+from annotator.learn.presets import PRESETS
+from annotator.store.mirror import apply_import
+from annotator.store.registry import live_release, load_artefacts
+
+ATLAS = simulate_atlas(
+    SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)
+)
+LINEAR = replace(
+    PRESETS["default"],
+    network=None,
+    forest=None,
+    boosting=None,
+    neighbours=None,
+    leaf_kinds=("linear",),
+)
+
+
+@pytest.fixture
+def pooled(database, settings, monkeypatch):
+    """A database with a release that pools, and the settings it was made with."""
+    monkeypatch.setitem(PRESETS, "default", LINEAR)
+    monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
+    for kind in FeatureKind:
+        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
+        with database.connect() as connection:
+            apply_import(
+                connection,
+                samples=ATLAS.samples,
+                feature_names=list(ATLAS.profiles.features[columns]),
+                kind=kind.value,
+                batches=[(tuple(ATLAS.profiles.sample_ids), ATLAS.profiles.counts[:, columns])],
+                terms=ATLAS.terms,
+            )
+            connection.commit()
+    chosen = replace(
+        settings,
+        folds=2,
+        cross_validation_folds=0,
+        workers=1,
+        marker_count=10,
+        similarity_samples=5,
+        baseline_margin=-1.0,
+        minimum_reads=1,
+        minimum_known_features=0.0,
+        batch_size=64,
+    )
+    assert retrain(database, chosen, "tissue").status == "promoted"
+    return database, chosen
+
+
+def execute(database, statement, *values):
+    with database.connect() as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
+def said(database):
+    """The combined probability of each sample's most probable class."""
+    with database.connect() as connection:
+        return dict(
+            connection.execute(
+                "select sample_id, (models -> 'combined' ->> 'probability')::float8"
+                " from annotator.prediction where is_current and field = 'tissue'"
+            ).fetchall()
+        )
+
+
+def missing():
+    return {s.sample_id: s.dataset_id for s in ATLAS.samples if "tissue" not in s.values}
+
+
+def expected(database):
+    """What the live models say of all samples without a label, together and each alone."""
+    datasets = missing()
+    rows = np.flatnonzero([name in datasets for name in ATLAS.profiles.sample_ids])
+    profiles = take_profiles(ATLAS.profiles, rows)
+    names = profiles.sample_ids.tolist()
+    with database.connect() as connection:
+        release = live_release(connection, "tissue")
+        model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+    assert model.pools
+    of_all = np.array([datasets[name] for name in names], dtype=object)
+    return tuple(
+        dict(zip(names, found["combined"].max(axis=1), strict=True))
+        for found in (model.predict(profiles, of_all), model.predict(profiles))
+    )
+
+
+def test_answers_do_not_depend_on_the_batches(pooled):
+    database, settings = pooled
+    together, alone = expected(database)
+    assert max(abs(together[name] - alone[name]) for name in together) > 0.01
+    for size in (64, 3):
+        annotate(database, replace(settings, batch_size=size), worker=f"w{size}")
+        assert said(database) == pytest.approx(together, abs=1e-5)
+        execute(database, "truncate annotator.prediction cascade")
+
+
+def test_a_sample_that_comes_later_is_answered_with_those_that_were_there(pooled):
+    database, settings = pooled
+    together, _ = expected(database)
+    of_dataset = [name for name, of in missing().items() if of == next(iter(missing().values()))]
+    late = of_dataset[0]
+    assert len(of_dataset) > 2
+    execute(database, "create table public.kept as select * from atlas.sample where sample_id = %s",
+            late)  # fmt: skip
+    execute(database, "create table public.counts as select * from atlas.expression"
+            " where sample_id = %s", late)  # fmt: skip
+    execute(database, "delete from atlas.annotation where sample_id = %s", late)
+    execute(database, "delete from atlas.expression where sample_id = %s", late)
+    execute(database, "delete from atlas.sample where sample_id = %s", late)
+    annotate(database, settings, worker="one")
+    before = said(database)
+    assert late not in before
+    assert before[of_dataset[1]] != pytest.approx(together[of_dataset[1]], abs=1e-6)
+    execute(database, "insert into atlas.sample select * from public.kept")
+    execute(database, "insert into atlas.expression select * from public.counts")
+    annotate(database, settings, worker="two")
+    after = said(database)
+    assert after.pop(late) == pytest.approx(together[late], abs=1e-5)
+    assert after == before
+
+
+def test_an_explanation_says_what_was_answered(pooled):
+    database, settings = pooled
+    annotate(database, settings, worker="one")
+    together, alone = expected(database)
+    name = max(together, key=lambda one: abs(together[one] - alone[one]))
+    explained = explain_sample(database, settings, name, "tissue", 5, store=True)
+    assert explained.probabilities[0] == pytest.approx(said(database)[name], abs=1e-5)
+
+
+def test_a_sample_that_ended_its_worker_alone_is_tried_without_the_others():
+    def batch(*attempts):
+        return [ClaimedSample(str(a), "d", "tissue", None, a) for a in attempts]
+
+    assert not stands_alone(batch(1, 2))
+    assert not stands_alone(batch(3))
+    assert stands_alone(batch(4))
