@@ -291,7 +291,8 @@ class Daemon:
                 if self.stopping.is_set():
                     code = _end(process)
                     break
-        level = logging.INFO if code == 0 else logging.ERROR
+        as_asked = code == 0 or self.stopping.is_set()
+        level = logging.INFO if as_asked else logging.ERROR
         logger.log(level, "retraining ended", extra={"due": due.isoformat(), "exit_code": code})
         return code
 

@@ -5,9 +5,10 @@
 
 Fits the default preset on simulated counts, predicts as many new samples, and explains
 the winner and the runner-up of each by every kind that has an explanation. The network
-is also explained by the ``deeplift`` package as shipped, class by class. Each way is run
-once to warm up, then ``--repeats`` times; the median counts. Processor seconds are those
-of all threads.
+is also explained by the ``deeplift`` package as shipped, class by class. Then a daemon's
+work is done with and without explanations, on a database with the same samples. Each way
+is run once to warm up, then ``--repeats`` times; the median counts. Processor seconds are
+those of all threads.
 
 With ``--data`` it also takes the samples of the cellular microRNAome apart, feature by
 feature, until the network says another class (similarity and stability).

@@ -38,72 +38,48 @@ class Tree:
 
 @dataclass(frozen=True, eq=False)
 class ForestNodes:
-    """The nodes of all trees of a forest, level by level, siblings side by side.
+    """The nodes of all trees of a forest, level by level.
 
-    Every array has one entry a node; ``feature`` to ``share_before`` describe
-    the branch that leads to it. A root has a branch that is always taken.
+    Every array has one entry a node. A path's branches on one feature are together
+    one condition on it; ``feature`` to ``share`` describe that of the branch that leads
+    to the node and of those above it on the same feature. A root has none.
 
     Attributes
     ----------
-    level
-        Depth of the node, ascending.
     source
-        Its place where the nodes of all trees are put one after the other.
+        Place of the node where the nodes of all trees are put one after the other.
     parent
         Place of its parent here, -1 for a root.
     previous
         Place of the nearest node above whose branch is on the same feature, -1
         for none.
+    is_leaf
+        The node has no branches.
     feature
         Column that the branch is on, 0 for a root.
-    is_left
-        The branch is taken by values up to the threshold, not by those above.
-    threshold
-        Infinite for a root.
+    low, high
+        All branches on the feature are taken by inputs above ``low`` and up to ``high``.
     share
-        Part of the parent's training weight that took the branch.
-    share_of_feature, share_before
-        Product of the shares of the path's branches on the same feature: down
-        to this node, and without its own branch.
-    distinct
-        Number of distinct features on the path.
+        Product of the parts of the training weight that took these branches.
+    reached
+        Part of the tree's training weight that came to the node.
     """
 
-    level: NDArray[np.int64]
     source: NDArray[np.int64]
     parent: NDArray[np.int64]
     previous: NDArray[np.int64]
+    is_leaf: NDArray[np.bool_]
     feature: NDArray[np.int64]
-    is_left: NDArray[np.bool_]
-    threshold: NDArray[np.float64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
     share: NDArray[np.float64]
-    share_of_feature: NDArray[np.float64]
-    share_before: NDArray[np.float64]
-    distinct: NDArray[np.int64]
+    reached: NDArray[np.float64]
 
-    def levels(self) -> list[slice]:
-        """Return the places of each level's nodes, from the roots down."""
-        depth = int(self.level[-1]) + 1 if len(self.level) else 0
-        ends = np.searchsorted(self.level, np.arange(depth + 1))
-        return [slice(int(ends[i]), int(ends[i + 1])) for i in range(depth)]
 
-    def only(self, keep: NDArray[np.bool_]) -> ForestNodes:
-        """Return some of the nodes; with a node its ancestors must be kept."""
-        # The added last entry makes -1 (no such node) stay -1.
-        place = np.append(np.cumsum(keep) - 1, -1)
-        return ForestNodes(
-            level=self.level[keep],
-            source=self.source[keep],
-            parent=place[self.parent[keep]],
-            previous=place[self.previous[keep]],
-            feature=self.feature[keep],
-            is_left=self.is_left[keep],
-            threshold=self.threshold[keep],
-            share=self.share[keep],
-            share_of_feature=self.share_of_feature[keep],
-            share_before=self.share_before[keep],
-            distinct=self.distinct[keep],
-        )
+def _down_to_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return thresholds that send float32 inputs the same way."""
+    near = threshold.astype(np.float32)
+    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def _level_order(
@@ -156,26 +132,26 @@ def forest_nodes(trees: Sequence[Tree]) -> ForestNodes:
     branch = parent >= 0
     above = source[parent]  # of a root: anything, replaced below
     feature = np.where(branch, split_feature[above], 0)
+    threshold = _down_to_float32(split_threshold[above])
+    is_left = left[above] == source
+    low = np.where(branch & ~is_left, threshold, np.float32(-np.inf))
+    high = np.where(branch & is_left, threshold, np.float32(np.inf))
     share = np.where(branch, weight[source] / weight[above], 1.0)
     previous = _previous_on_same_feature(parent, feature)
-    share_of_feature, share_before = share.copy(), np.ones(len(share))
-    distinct = (branch & (previous < 0)).astype(np.int64)
-    for depth in range(1, int(level[-1]) + 1):
-        nodes = np.flatnonzero(level == depth)
-        distinct[nodes] += distinct[parent[nodes]]
-        again = nodes[previous[nodes] >= 0]
-        share_before[again] = share_of_feature[previous[again]]
-        share_of_feature[again] *= share_before[again]
+    again = previous >= 0
+    for depth in np.unique(level[again]):
+        nodes = np.flatnonzero(again & (level == depth))
+        low[nodes] = np.maximum(low[nodes], low[previous[nodes]])
+        high[nodes] = np.minimum(high[nodes], high[previous[nodes]])
+        share[nodes] *= share[previous[nodes]]
     return ForestNodes(
-        level=level,
         source=source,
         parent=parent,
         previous=previous,
+        is_leaf=left[source] < 0,
         feature=feature,
-        is_left=~branch | (left[above] == source),
-        threshold=np.where(branch, split_threshold[above], np.inf),
+        low=low,
+        high=high,
         share=share,
-        share_of_feature=share_of_feature,
-        share_before=share_before,
-        distinct=distinct,
+        reached=weight[source] / weight[offsets[source]],
     )

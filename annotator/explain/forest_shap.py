@@ -17,32 +17,30 @@ The integrand is a polynomial of a degree below the number of distinct
 features, so Gauss-Legendre quadrature of half as many points is exact; on deep
 paths :data:`MOST_POINTS` of them differ from it by no more than rounding does. All
 factors are positive: nothing cancels, where the usual recursion of extending
-and unwinding paths loses single precision on deep trees. At a given point the
-products are carried down the trees and the leaves summed up again (as in Yu et
-al. 2022), a whole level of all trees and all points at a time.
+and unwinding paths loses single precision on deep trees. With
+:math:`k(z) = t + (1-t)\,z` the fraction that a feature adds is
+:math:`(o/k(z) - 1)/(1-t)`: a sum over the points for what was followed, and
+one that does not depend on the feature.
 
-With :math:`k(z) = t + (1-t)\,z` the fraction that a feature adds is
-:math:`(o/k(z) - 1)/(1-t)`: two sums over the points, one for what was followed and
-one that does not depend on the feature. Most leaves of a forest say nothing of the
-class asked about. What is left of a tree are long paths with few forks, whose
-branches are taken together: a piece of a path has a table of its products for
-every way to follow it or not.
+Most leaves of a forest say nothing of the class asked about; only the others are
+looked at. Conditions that stand before the same leaves share their sums over these
+leaves. They are taken together, a few at a time: the logarithms of such a piece's
+products are linear in the :math:`o_j`, one small matrix a piece. Two sparse matrices
+lead from pieces to leaves and back, for all trees at once.
 
 References
 ----------
 Lundberg, Erion and Lee (2018), Consistent individualized feature attribution
-for tree ensembles. Owen (1972), Multilinear extensions of games. Yu, Xu, Bian
-and Zhang (2022), Linear TreeShap.
+for tree ensembles. Owen (1972), Multilinear extensions of games.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,147 +48,78 @@ if TYPE_CHECKING:
     from annotator.explain.forest_nodes import ForestNodes
 
 MOST_POINTS = 8
-MOST_BITS = 4  # of the table of a piece: 16 ways to follow it or not
+MOST_BITS = 4  # conditions of a piece, each of which a sample meets or not
 VALUES_AT_ONCE = 2**18  # pieces times samples times points worked on together: 2 MB
 
 
-def _that_matter(nodes: ForestNodes, leaf_values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark the nodes that have a leaf with a value below them, or are one."""
-    matter: NDArray[np.bool_] = leaf_values != 0.0
-    for places in reversed(nodes.levels()[1:]):
-        matter[nodes.parent[places][matter[places]]] = True
-    return matter
+def _conditions(
+    nodes: ForestNodes, leaves: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the conditions before leaves: nodes, and for each the number of its leaf.
 
-
-def _expected(nodes: ForestNodes, leaf_values: NDArray[np.float64]) -> float:
-    """Return the sum of the trees when no feature is known."""
-    reached = nodes.share.copy()
-    for places in nodes.levels()[1:]:
-        reached[places] *= reached[nodes.parent[places]]
-    return float(reached @ leaf_values)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """How paths are cut into pieces without forks.
-
-    Attributes
-    ----------
-    head
-        The first node of each node's piece.
-    depth
-        Number of pieces above it.
-    slot
-        Place of a node in its piece.
-    bit
-        Place of its bit in the code of the piece. The bit says whether all branches on
-        the node's feature so far are taken; where there are such branches above, the
-        next bit says whether those are.
+    A node with another one on the same feature below it is part of that one's condition.
     """
-
-    head: NDArray[np.int64]
-    depth: NDArray[np.int64]
-    slot: NDArray[np.int64]
-    bit: NDArray[np.int64]
-
-
-def _cut(nodes: ForestNodes) -> _Cut:
-    children = np.bincount(nodes.parent[nodes.parent >= 0], minlength=len(nodes.parent))
-    bits = 1 + (nodes.previous >= 0)
-    end = bits.copy()
-    cut = _Cut(np.arange(len(bits)), *(np.zeros(len(bits), np.int64) for _ in range(3)))
-    for places in nodes.levels()[1:]:
-        above = nodes.parent[places]
-        joins = (children[above] == 1) & (end[above] + bits[places] <= MOST_BITS)
-        cut.head[places] = np.where(joins, cut.head[above], cut.head[places])
-        cut.depth[places] = cut.depth[above] + ~joins
-        cut.slot[places] = np.where(joins, cut.slot[above] + 1, 0)
-        cut.bit[places] = np.where(joins, end[above], 0)
-        end[places] += cut.bit[places]
-    return cut
+    count = len(leaves)
+    at, number = leaves, np.arange(count)
+    met = []
+    while len(at):
+        inside = nodes.parent[at] >= 0
+        at, number = at[inside], number[inside]
+        met.append(at * count + number)
+        at = nodes.parent[at]
+    node, number = np.divmod(np.concatenate(met), count)
+    again = nodes.previous[node] >= 0
+    part = nodes.previous[node[again]] * count + number[again]
+    whole = ~np.isin(node * count + number, part)
+    return node[whole], number[whole]
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """The pieces of all paths, by the number of pieces above them.
+    """Conditions that stand before the same leaves, a few together.
 
     Attributes
     ----------
-    of_node
-        The piece of each node.
-    first_row
-        Where the piece's rows of the table begin.
-    bits
-        For each bit of the codes: the pieces that have it, and the node that decides it.
-    table
-        Product of the factors of a piece's nodes, and of its leaf's value, for each
-        way to follow it, ``(ways of all pieces, points)``.
-    steps
-        For each level of pieces below the first: their places, their parents, and how
-        many have a sibling. Those come first, two by two.
+    node
+        The node of each condition, -1 where a piece has fewer, ``(pieces, bits)``.
+    leaves
+        1 for the leaves that a piece stands before, ``(pieces, leaves)``.
     """
 
-    of_node: NDArray[np.int64]
-    first_row: NDArray[np.int64]
-    bits: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-    table: NDArray[np.float64]
-    steps: list[tuple[slice, NDArray[np.int64], int]]
+    node: NDArray[np.int64]
+    leaves: csr_matrix
 
 
-def _pieces(
-    nodes: ForestNodes, cut: _Cut, leaf_values: NDArray[np.float64], points: NDArray[np.float64]
-) -> _Pieces:
-    heads = np.flatnonzero(cut.slot == 0)
-    above = nodes.parent[heads]
-    parent = np.where(above < 0, -1, cut.head[above])
-    siblings = np.bincount(parent + 1)[parent + 1]
-    order = np.lexsort((parent, -siblings, cut.depth[heads]))
-    rank = np.full(len(cut.head) + 1, -1)  # the added last entry makes -1 stay -1
-    rank[heads[order]] = np.arange(len(heads))
-    of_node, parent, siblings = rank[cut.head], rank[parent[order]], siblings[order]
-    ends = np.searchsorted(cut.depth[heads[order]], np.arange(cut.depth.max() + 2))
-
-    again = np.flatnonzero(nodes.previous >= 0)
-    piece = np.concatenate([of_node, of_node[again]])
-    number = np.concatenate([cut.bit, cut.bit[again] + 1])
-    decides = np.concatenate([np.arange(len(cut.head)), nodes.previous[again]])
-    ways = 2 ** np.bincount(piece, minlength=len(heads))
-    row_piece = np.repeat(np.arange(len(heads)), ways)
-    first_row = np.cumsum(ways) - ways
-    code = np.arange(len(row_piece)) - first_row[row_piece]
-    value = np.ones(len(heads))
-    leaves = np.flatnonzero(leaf_values)
-    value[of_node[leaves]] = leaf_values[leaves]
-    table = np.repeat(value[row_piece, None], len(points), axis=1)
-    factors, bits = _factors(nodes, again, points), []
-    for each in range(int(number.max()) + 1):
-        having = np.flatnonzero(number == each)
-        bits.append((piece[having], decides[having]))
-        place = np.full(len(heads), -1)
-        place[piece[having]] = having
-        rows = np.flatnonzero(place[row_piece] >= 0)
-        table[rows] *= factors[place[row_piece[rows]], code[rows] >> each & 1]
-    return _Pieces(
-        of_node=of_node,
-        first_row=first_row,
-        bits=bits,
-        table=table,
-        steps=[
-            (slice(start, stop), parent[start:stop], int((siblings[start:stop] == 2).sum()))
-            for start, stop in pairwise(ends[1:])
-        ],
-    )
+def _pieces(node: NDArray[np.int64], leaf: NDArray[np.int64], leaves: int) -> _Pieces:
+    shape = (int(node.max()) + 1, leaves)
+    before = csr_matrix((np.ones(len(node)), (node, leaf)), shape=shape)
+    alike: dict[bytes, list[int]] = {}
+    for each in np.unique(node):
+        own = before.indices[before.indptr[each] : before.indptr[each + 1]]
+        # Big-endian bytes sort as the numbers do: neighbours in memory share leaves.
+        alike.setdefault(own.astype(">i4").tobytes(), []).append(int(each))
+    cut = [
+        members[start : start + MOST_BITS]
+        for _, members in sorted(alike.items())
+        for start in range(0, len(members), MOST_BITS)
+    ]
+    bits = max(map(len, cut))
+    padded = np.array([[*members, *[-1] * (bits - len(members))] for members in cut])
+    return _Pieces(padded, before[padded[:, 0]])
 
 
-def _factors(
-    nodes: ForestNodes, again: NDArray[np.int64], points: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return what each bit multiplies by when it is 0 and 1, ``(bits, 2, points)``."""
-    rest = 1 - points
-    share, before = nodes.share_of_feature[:, None], nodes.share_before[again, None]
-    own = np.stack([rest * share, points + rest * share], axis=1)
-    above = np.stack([rest * before, points + rest * before], axis=1)
-    return np.concatenate([own, 1 / above])
+def _log_factors(share: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what conditions add to logarithms of products, ``(pieces, points, bits + 1)``.
+
+    First what each adds if it is met, last what is added in any case. ``share`` is that
+    of each condition, 1 where there is none, ``(pieces, bits)``.
+    """
+    rest = (1 - points)[:, None]
+    # A share of 0 would have no logarithm.
+    unmet = rest * np.maximum(share, np.finfo(np.float64).tiny)[:, None]
+    met = points[:, None] + rest * share[:, None]
+    whatever = np.log(unmet)
+    return np.concatenate([np.log(met) - whatever, whatever.sum(axis=2, keepdims=True)], axis=2)
 
 
 class TreeSum:
@@ -213,42 +142,51 @@ class TreeSum:
     """
 
     def __init__(self, nodes: ForestNodes, node_values: NDArray[np.float64], features: int) -> None:
-        inner = np.zeros(len(nodes.level), np.bool_)
-        inner[nodes.parent[nodes.parent >= 0]] = True
-        leaf_values = np.where(inner, 0.0, node_values[nodes.source])
-        matter = _that_matter(nodes, leaf_values.copy())
-        self._nodes, leaf_values = nodes.only(matter), leaf_values[matter]
-        self.expected = _expected(self._nodes, leaf_values)
-        if len(leaf_values):
-            self._prepare(leaf_values, features)
+        values = node_values[nodes.source]
+        leaves = np.flatnonzero(nodes.is_leaf & (values != 0.0))
+        leaves = leaves[np.argsort(nodes.source[leaves])]  # those of a tree side by side
+        self.expected = float(nodes.reached[leaves] @ values[leaves])
+        node, leaf = _conditions(nodes, leaves) if len(leaves) else (leaves, leaves)
+        self._empty = not len(node)
+        if not self._empty:
+            exact = -(-int(np.bincount(leaf).max()) // 2)
+            pieces = _pieces(node, leaf, len(leaves))
+            self._prepare(nodes, pieces, values[leaves], min(exact, MOST_POINTS), features)
 
-    def _prepare(self, leaf_values: NDArray[np.float64], features: int) -> None:
-        nodes, cut = self._nodes, _cut(self._nodes)
-        exact = max(1, -(-int(nodes.distinct.max()) // 2))
-        points, weights = np.polynomial.legendre.leggauss(min(exact, MOST_POINTS))
-        points, weights = (points + 1) / 2, weights / 2
-        rest = 1 - points
-        self._pieces = _pieces(nodes, cut, leaf_values, points)
-        # Weights of the points: for each node of a piece if it is followed, and whatever
-        # the node; all of them are applied to the sums of the piece at once.
-        count = int(cut.slot.max()) + 2
-        self._weights = np.zeros((len(self._pieces.first_row), count, len(points)))
-        self._weights[:, -1] = weights / rest
-        known = points + rest * nodes.share_of_feature[:, None]
-        self._weights[self._pieces.of_node, cut.slot] = weights / rest / known
-        self._row = self._pieces.of_node * count + cut.slot
-        again = nodes.previous >= 0
-        self._again = np.flatnonzero(again)
-        known = points + rest * nodes.share_before[again, None]
-        self._taken_back = (weights / rest / known)[:, :, None]
-        self._again_by_level = [
-            places.start + np.flatnonzero(again[places])
-            for places in nodes.levels()
-            if again[places].any()
-        ]
+    def _prepare(
+        self,
+        nodes: ForestNodes,
+        pieces: _Pieces,
+        leaf_values: NDArray[np.float64],
+        points: int,
+        features: int,
+    ) -> None:
+        inf = np.float32(np.inf)
+        at, weights = np.polynomial.legendre.leggauss(points)
+        at, weights = (at + 1) / 2, weights / 2
+        rest = 1 - at
+        there = pieces.node >= 0
+        count, bits = there.shape
+        always = np.full((count, 1), -1)
+        node = np.hstack([pieces.node, always])
+        self._feature = np.where(node < 0, 0, nodes.feature[node])
+        self._low = np.where(node < 0, -inf, nodes.low[node])
+        self._high = np.where(node < 0, inf, nodes.high[node])
+        share = np.where(there, nodes.share[pieces.node], 1.0)
+        self._log_factors = _log_factors(share, at)
+        self._to_leaves = pieces.leaves.T.tocsr()
+        self._from_leaves = pieces.leaves @ diags_array(leaf_values, format="csr")
+        # Weights of the points: for each condition if it is met, and whatever the condition.
+        self._weights = np.zeros((count, bits + 1, points))
+        known = at + rest * share[:, :, None]
+        self._weights[:, :bits] = np.where(there[:, :, None], weights / rest / known, 0.0)
+        self._weights[:, bits] = -weights / rest
+        piece, bit = np.nonzero(there)
+        first = piece * (bits + 1)
+        column = np.append(first + bit, first + bits)
         self._of_feature = csr_matrix(
-            (np.ones(len(again)), (nodes.feature, np.arange(len(again)))),
-            shape=(features, len(again)),
+            (np.ones(len(column)), (np.tile(self._feature[piece, bit], 2), column)),
+            shape=(features, count * (bits + 1)),
         )
 
     def add_to(self, values: NDArray[np.float64], inputs: NDArray[np.float32]) -> None:
@@ -261,54 +199,28 @@ class TreeSum:
         inputs
             What the trees see, shape ``(samples, features)``, float32.
         """
-        if not len(self._nodes.level):
+        if self._empty:
             return
-        per_sample = self._pieces.first_row.size * self._weights.shape[2]
-        rows = max(1, VALUES_AT_ONCE // per_sample)
+        pieces, _, points = self._weights.shape
+        rows = max(1, VALUES_AT_ONCE // (pieces * points))
         for start in range(0, len(inputs), rows):
             chunk = slice(start, start + rows)
-            values[chunk] += np.asarray(
-                self._of_feature @ self._node_contributions(inputs[chunk])
-            ).T
+            added = self._contributions(inputs[chunk])
+            values[chunk] += np.asarray(self._of_feature @ added).T
 
-    def _follows(self, inputs: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Say where samples take all branches on a feature down to a node, (nodes, samples)."""
-        nodes = self._nodes
-        follows = inputs.T[nodes.feature] <= nodes.threshold[:, None]
-        follows ^= ~nodes.is_left[:, None]
-        for places in self._again_by_level:
-            follows[places] &= follows[nodes.previous[places]]
-        return follows
+    def _contributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what pieces add to features, shape ``(pieces * (bits + 1), samples)``.
 
-    def _sums(self, follows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the sums over the leaves below pieces, ``(pieces, samples, points)``."""
-        pieces = self._pieces
-        bits = follows.astype(np.intp)
-        row = np.repeat(pieces.first_row[:, None], bits.shape[1], axis=1)
-        for number, (which, decides) in enumerate(pieces.bits):
-            row[which] += bits[decides] << number
-        sums = pieces.table.take(row, axis=0)
-        for places, parents, _ in pieces.steps:
-            sums[places] *= sums[parents]
-        for places, parents, paired in reversed(pieces.steps):
-            below = sums[places]
-            sums[parents[:paired:2]] = below[:paired:2] + below[1:paired:2]
-            sums[parents[paired:]] = below[paired:]
-        return sums
-
-    def _node_contributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what each node's branch adds to its feature, shape ``(nodes, samples)``.
-
-        The branch of a node takes back what the previous one on the same feature
-        gave to the leaves below, so that each leaf counts by its full path.
+        First for each condition if it is met, last for all of a piece's features.
         """
-        follows, nodes, again = self._follows(inputs), self._nodes, self._again
-        sums, of_node = self._sums(follows), self._pieces.of_node
-        weighted = np.matmul(self._weights, sums.transpose(0, 2, 1))
-        total: NDArray[np.float64] = weighted.reshape(-1, len(inputs))[self._row]
-        total *= follows
-        taken_back = weighted[of_node, -1]
-        before = np.matmul(sums[of_node[again]], self._taken_back)[:, :, 0]
-        taken_back[again] = before * follows[nodes.previous[again]]
-        total -= taken_back
-        return total
+        samples = len(inputs)
+        pieces, count, points = self._weights.shape
+        seen = inputs.take(self._feature.ravel(), axis=1)
+        follows = (self._low.ravel() < seen) & (seen <= self._high.ravel())
+        met = follows.T.astype(np.float64, order="C").reshape(pieces, count, samples)
+        logs = np.matmul(self._log_factors, met).reshape(pieces, points * samples)
+        products = np.exp(self._to_leaves @ logs)
+        sums = (self._from_leaves @ products).reshape(pieces, points, samples)
+        added: NDArray[np.float64] = np.matmul(self._weights, sums)
+        added *= met
+        return added.reshape(pieces * count, samples)

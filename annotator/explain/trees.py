@@ -73,7 +73,7 @@ class _ClassSums:
 
 def _added_up(sums: Sequence[TreeSum], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     """Add up groups of trees; NumPy lets parts of the samples run side by side."""
-    values = np.zeros(matrix.shape, np.float64)
+    values = np.zeros(matrix.shape, np.float64, order="F")  # what is added comes by features
 
     def explain(start: int) -> None:
         rows = slice(start, start + ROWS_AT_ONCE)

@@ -141,19 +141,29 @@ def fit_pooling(
     dataset_ids
         The dataset of each sample, ``(samples,)``, samples in the order of their names.
     """
-    rows = np.arange(len(truth_index))
     speakers = first_of_datasets(dataset_ids)
-    alone = np.log(np.maximum(probabilities[rows, truth_index], FLOOR))
+    _, spoken_for = _blended(probabilities, dataset_ids, speakers, 0.0)
+    if not spoken_for.any():
+        return Pooling()
+    probabilities, truth_index = probabilities[spoken_for], truth_index[spoken_for]
+    dataset_ids, speakers = dataset_ids[spoken_for], speakers[spoken_for]
+    _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
+
+    def fitted(strength: float) -> tuple[float, NDArray[np.float64]]:
+        """Return the exponent, and the mean logarithm of the truth in each dataset."""
+        pooled, _ = _blended(probabilities, dataset_ids, speakers, strength)
+        exponent = _fitted_exponent(pooled, truth_index)
+        sure = _powered(pooled, exponent, probabilities)[np.arange(len(pooled)), truth_index]
+        return exponent, np.bincount(dataset, np.log(np.maximum(sure, FLOOR))) / np.bincount(
+            dataset
+        )
+
+    # With an exponent of its own, too: what that alone gains is not pooling's.
+    _, alone = fitted(0.0)
     best, best_gains = Pooling(), np.zeros(0)
     for strength in STRENGTHS:
-        pooled, spoken_for = _blended(probabilities, dataset_ids, speakers, strength)
-        if not spoken_for.any():
-            break
-        exponent = _fitted_exponent(pooled[spoken_for], truth_index[spoken_for])
-        sure = _powered(pooled, exponent, probabilities)[rows, truth_index]
-        gain = np.where(spoken_for, np.log(np.maximum(sure, FLOOR)) - alone, 0.0)[spoken_for]
-        _, dataset = np.unique(dataset_ids[spoken_for].astype(str), return_inverse=True)
-        gains = np.bincount(dataset, gain) / np.bincount(dataset)
+        exponent, of_truth = fitted(strength)
+        gains = of_truth - alone
         if gains.sum() > best_gains.sum():
             best, best_gains = Pooling(strength, exponent), gains
     return best if _beyond_chance(best_gains) else Pooling()

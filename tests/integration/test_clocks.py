@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
 
 import fault_clocks
+import pytest
 
 from annotator.daemon import RETRAIN, Daemon, last_due
 from annotator.store import service
@@ -63,3 +66,24 @@ def test_a_retraining_that_found_no_database_is_tried_again(database, settings, 
     one.retrain_when_due()
     assert len(tried) == 2
     assert len(set(tried)) == 1
+
+
+@pytest.mark.parametrize(("stopping", "level"), [(True, logging.INFO), (False, logging.ERROR)])
+def test_a_retraining_that_ends_as_it_was_told_is_no_error(
+    database, settings, monkeypatch, caplog, stopping, level
+):
+    """A stop ends it with a code above zero, which needs nobody's attention."""
+    daemon = Daemon(database, settings)
+    command = [
+        sys.executable,
+        "-c",
+        "import time; time.sleep(60)" if stopping else "raise SystemExit(3)",
+    ]
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **options: real(command, **options))
+    if stopping:
+        daemon.stopping.set()
+    with caplog.at_level(logging.INFO):
+        assert daemon._retrain(datetime(2026, 1, 1, tzinfo=UTC)) != 0
+    (ended,) = [record for record in caplog.records if record.message == "retraining ended"]
+    assert ended.levelno == level

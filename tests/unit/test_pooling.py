@@ -119,6 +119,15 @@ def test_nothing_is_pooled_where_the_samples_of_a_dataset_differ():
         assert fit_pooling(p, truth, dataset) == Pooling()
 
 
+def test_what_an_exponent_alone_gains_is_not_pooling_s():
+    """Probabilities that are too modest or too bold would gain from an exponent anyway."""
+    for seed in range(5):
+        p, truth, dataset = held_out(datasets=300, mixed=True, seed=seed)
+        for exponent in (0.4, 2.5):
+            distorted = softmax(exponent * np.log(p), axis=1)
+            assert fit_pooling(distorted, truth, dataset) == Pooling()
+
+
 def test_nothing_is_pooled_where_nothing_shows_that_it_helps():
     p, truth, dataset = held_out(datasets=1, samples=8)
     assert fit_pooling(p, truth, dataset) == Pooling()  # one dataset
