@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from earlier_schemas import EARLIER, another, bring_to, dump, lost_rows, rows
 from fault_atlas import Outcome
-from fault_overtaken import old_daemon, overtaken
+from fault_overtaken import overtaken
 from fault_processes import launcher, url_of, wait_for
 
 from annotator.store.schema import REQUIRED_REVISION, downgrade
@@ -273,7 +273,7 @@ def _nobody_migrates(database: Database) -> None:
 
 
 def run_migrations(
-    database: Database, settings: Settings, times: int = 120, *, rounds: int = 20
+    database: Database, _settings: Settings, times: int = 120, *, rounds: int = 20
 ) -> list[Outcome]:
     """Migrate in every way that may go wrong.
 
@@ -298,5 +298,4 @@ def run_migrations(
         for revision in EARLIER:
             outcomes += interrupted(start, database, revision, max(4, times // len(EARLIER)))
     outcomes += overtaken(database, rounds)
-    outcomes += old_daemon(database, settings)
     return outcomes

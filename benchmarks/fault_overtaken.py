@@ -1,19 +1,13 @@
 """Daemons and retrainings that a migration overtakes: they are the version before it.
 
 A revision is made up that comes after the newest one; so the present version is the one
-before, on any machine. Where the history is at hand, the last version that knew the
-revision before is tried as well, as it was published.
+before, on any machine.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import tarfile
 import tempfile
 import time
 from contextlib import contextmanager
@@ -22,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
-from earlier_schemas import another
-from fault_atlas import Outcome, load_atlas
+from fault_atlas import Outcome
 from fault_kills import leased
-from fault_processes import PATIENCE, url_of, wait_for
+from fault_processes import wait_for
 from fault_rows import FIELD, one_number, ready
 
 from annotator.store import schema
@@ -37,10 +30,8 @@ if TYPE_CHECKING:
     from fault_processes import Process
     from fault_rows import Ready
 
-    from annotator.settings import Settings
     from annotator.store.connection import Database
 
-ROOT = Path(__file__).parents[1]
 SAMPLES_A_ROUND = 60
 TOLD = "update annotator"
 _NEXT = f"{int(REQUIRED_REVISION) + 1:04}"
@@ -152,130 +143,3 @@ def _releases(at_work: Ready) -> list[Any]:
         "select release_id, status, (select count(*) from annotator.artefact a"
         " where a.release_id = r.release_id) from annotator.release r order by 1"
     ).fetchall()
-
-
-# -- as it was published -------------------------------------------------------------------
-
-_CHEAP = """
-from dataclasses import replace
-from annotator.learn.presets import PRESETS
-PRESETS["default"] = replace(
-    PRESETS["default"], network=None, forest=None, boosting=None, leaf_kinds=()
-)
-from annotator.cli import main
-main()
-"""
-
-
-@contextmanager
-def version_before() -> Iterator[Path | None]:
-    """Unpack the last version that knew the revision before, where the history is at hand."""
-
-    def git(*arguments: str) -> bytes:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, check=True, capture_output=True).stdout
-
-    wanted = f'REQUIRED_REVISION = "{REQUIRED_REVISION}"'
-    try:
-        found = git("log", "-1", "--format=%H", f"-S{wanted}", "--", "annotator/store/schema.py")
-        archive = git("archive", f"{found.decode().strip()}^")
-    except (OSError, subprocess.CalledProcessError):
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        with tempfile.TemporaryFile() as file:
-            file.write(archive)
-            file.seek(0)
-            with tarfile.open(fileobj=file) as tar:
-                tar.extractall(folder, filter="data")
-        yield Path(folder)
-
-
-def old_daemon(database: Database, settings: Settings, samples_first: int = 5) -> list[Outcome]:
-    """Migrate while a daemon of the version before annotates, one sample at a time."""
-    name = f"the daemon of revision {int(REQUIRED_REVISION) - 1:04}"
-    with version_before() as checkout, another(database) as one:
-        if checkout is None:
-            return [Outcome(name, 0, 0, "no history at hand")]
-        environment = os.environ | {
-            "ANNOTATOR_DATABASE_URL": url_of(one),
-            "ANNOTATOR_HOME": str(settings.home_folder().parent / "old"),
-            "ANNOTATOR_BATCH_SIZE": "1",
-            "ANNOTATOR_POLL_SECONDS": "1",
-            "ANNOTATOR_FOLDS": "2",
-            "ANNOTATOR_WORKERS": "1",
-            "ANNOTATOR_BASELINE_MARGIN": "-1",
-            "ANNOTATOR_GATE_MARGIN": "1",
-        }
-
-        def call(version: Path, *arguments: str) -> str:
-            command = [sys.executable, "-c", _CHEAP, *arguments]
-            known = environment | {"PYTHONPATH": str(version)}
-            run = subprocess.run(command, cwd=version, env=known, check=True, capture_output=True)
-            return run.stdout.decode()
-
-        call(checkout, "migrate")
-        load_atlas(one)
-        call(checkout, "retrain", "--field", FIELD)
-        with tempfile.TemporaryFile("w+") as log:
-            daemon = subprocess.Popen(
-                [sys.executable, "-c", _CHEAP, "serve"],
-                cwd=checkout,  # the first place that modules are looked for
-                env=environment | {"PYTHONPATH": str(checkout)},
-                stderr=log,
-            )
-            try:
-                wait_for(
-                    lambda: _answers(one) >= samples_first or None, PATIENCE, "the first answers"
-                )
-                migrate(one)
-                written = _answers(one)
-                wait_for(lambda: TOLD in _read(log) or None, PATIENCE, "the old daemon to notice")
-                before = _answers(one)
-                with one.connect(autocommit=True) as connection:
-                    connection.execute("update atlas.sample set updated_at = clock_timestamp()")
-                time.sleep(5)  # it asks every second
-                quiet, alive = _answers(one) == before, daemon.poll() is None
-            finally:
-                daemon.send_signal(signal.SIGTERM)
-                code = daemon.wait(PATIENCE)
-            said = _read(log)
-        whole = _one_answer_each(one)
-        call(ROOT, "annotate")
-        fields = json.loads(call(ROOT, "status", "--json"))["fields"]
-        waiting = sum(field["waiting"] + field["leased"] for field in fields)
-    late = f"{before - written} answers of the pass in hand, each of them whole, then nothing"
-    return [
-        Outcome(name, 1, int(quiet and whole), late),
-        Outcome(
-            name,
-            1,
-            int(alive and code == 0 and "Traceback" not in said),
-            "says what to do" + ("" if "Traceback" not in said else ", after a traceback"),
-        ),
-        Outcome("its release", 1, int(waiting == 0), "answers for the version after it"),
-    ]
-
-
-def _read(log: Any) -> str:
-    return os.pread(log.fileno(), 10_000_000, 0).decode(errors="replace")
-
-
-def _answers(database: Database) -> int:
-    with database.connect(autocommit=True) as connection:
-        return one_number(connection, "select count(*) from annotator.prediction")
-
-
-def _one_answer_each(database: Database) -> bool:
-    with database.connect(autocommit=True) as connection:
-        twice = one_number(
-            connection,
-            "select count(*) from (select from annotator.prediction where is_current"
-            " group by sample_id, field having count(*) > 1) as twice",
-        )
-        half = one_number(
-            connection,
-            "select count(*) from annotator.prediction p where not exists (select from"
-            " annotator.contribution c where c.prediction_id = p.prediction_id)",
-        )
-    return twice == half == 0
