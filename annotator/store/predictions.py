@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -13,7 +16,7 @@ from annotator.store.schema import hold_schema
 from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import psycopg
 
@@ -373,7 +376,8 @@ def add_contributions(
         A stored prediction.
     contributions
         Stored all together or, where some of the kind to the class are there, not at
-        all: what was said when the sample was annotated stays.
+        all: what was said when the sample was annotated stays. Classes that come to it
+        rank behind, in their order: the dataset's other samples may have changed since.
 
     Returns
     -------
@@ -387,9 +391,26 @@ def add_contributions(
             (prediction_id,),
         )
         cursor.execute(
-            "select model_kind, class from annotator.class_contribution where prediction_id = %s",
+            "select model_kind, class, class_rank from annotator.class_contribution"
+            " where prediction_id = %s",
             (prediction_id,),
         )
-        there = set(cursor.fetchall())
-        new = [item for item in contributions if (item.model_kind, item.class_name) not in there]
+        new = _ranked_behind(cursor.fetchall(), contributions)
         return _copy_contributions(cursor, ((prediction_id, item) for item in new))
+
+
+def _ranked_behind(
+    stored: Iterable[tuple[str, str, int]], contributions: Iterable[ClassContributions]
+) -> Iterator[ClassContributions]:
+    """Yield those to classes that are not stored, with the first ranks that are free."""
+    classes: defaultdict[str, set[str]] = defaultdict(set)
+    ranks: defaultdict[str, set[int]] = defaultdict(set)
+    for kind, class_name, rank in stored:
+        classes[kind].add(class_name)
+        ranks[kind].add(rank)
+    for item in sorted(contributions, key=lambda each: each.class_rank):
+        if item.class_name not in classes[item.model_kind]:
+            taken = ranks[item.model_kind]
+            rank = next(free for free in count(1) if free not in taken)
+            taken.add(rank)
+            yield replace(item, class_rank=rank)

@@ -465,3 +465,26 @@ def test_a_batch_is_durable_whatever_the_connection_did_before(
     predictions.write_batch(daemon, "w1", release, run_id, [answer(s) for s in claimed], [])
     daemon.rollback()
     assert counts(connection)["prediction"] == 1
+
+
+def test_classes_that_are_added_rank_behind_those_of_the_answer(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a")
+    release = add_release(connection)
+    (a,) = take(daemon, "w1", release)
+    (liver,) = answer(a).contributions
+
+    def of(class_name: str, rank: int) -> ClassContributions:
+        return replace(liver, class_name=class_name, class_rank=rank)
+
+    write(daemon, "w1", release, [replace(answer(a), contributions=(liver, of("brain", 2)))])
+    prediction = run(connection, "select prediction_id from annotator.prediction")[0][0]
+    # Of a dataset that has more samples by now: lung is before brain.
+    now = [of("skin", 4), of("lung", 1), of("liver", 2), of("brain", 3)]
+    assert predictions.add_contributions(daemon, prediction, now) == 2 * len(liver.features)
+    stored = "select class, class_rank from annotator.class_contribution order by class_rank"
+    ranks = [("liver", 1), ("brain", 2), ("lung", 3), ("skin", 4)]
+    assert run(connection, stored) == ranks
+    assert predictions.add_contributions(daemon, prediction, now) == 0
+    assert run(connection, stored) == ranks
