@@ -97,7 +97,10 @@ def _changed(settings: Settings, **options: Any) -> Settings:
 @command_line.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
-    """Simulate an atlas in the embedded database, train on it, and fill its gaps."""
+    """Simulate an atlas in the embedded database, train on it, and fill its gaps.
+
+    A demo that is there already is made anew: whatever was decided or imported in it is gone.
+    """
     from annotator.jobs.demo import run_demo
 
     run_demo(settings)
