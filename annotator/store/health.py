@@ -198,6 +198,16 @@ def stored_files(conn: psycopg.Connection) -> tuple[StoredFiles, ...]:
     )
 
 
+def has_mirror(conn: psycopg.Connection) -> bool:
+    """Say whether any relation of the mirror is there."""
+    found = conn.execute(
+        "select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = 'atlas' and c.relname = any (%s) limit 1",
+        (list(MIRROR),),
+    )
+    return found.fetchone() is not None
+
+
 def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
     """Look at what is in the mirror; its columns must be right."""
     row = conn.execute(

@@ -183,6 +183,15 @@ def test_what_is_broken_is_named(stocked: Any, settings: Settings, breakage: str
     assert [f for f in others if f.level == "wrong"] == []
 
 
+def test_of_an_empty_database_only_the_migration_is_missing(
+    database: Any, settings: Settings
+) -> None:
+    execute(database, "drop schema annotator cascade", "drop schema atlas cascade")
+    wrong = [finding for finding in examine(settings, quick=True) if finding.level == "wrong"]
+    assert [finding.subject for finding in wrong] == ["schema"]
+    assert "annotator migrate" in str(wrong[0].mend)
+
+
 def test_a_role_without_rights_is_told_what_to_be_granted(stocked: Any, settings: Settings) -> None:
     name = conninfo_to_dict(stocked.conninfo)["dbname"]
     role = f"stranger_{name}"
