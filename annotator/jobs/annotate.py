@@ -23,6 +23,8 @@ from annotator.store.work import (
     quarantine_repeat_offenders,
     queue_pending,
     release_claims,
+    release_claims_of_the_gone,
+    stay_alive,
 )
 
 if TYPE_CHECKING:
@@ -108,8 +110,12 @@ def annotate(
         check_schema(connection)
         releases = live_releases(connection)
         look_after_queue(connection)
-        # What a pass of this worker had in hand when it lost its connection.
+        stay_alive(connection, worker)
+        # What a pass of this worker had in hand when it lost its connection, and what
+        # workers had that are gone: whatever ended them is tried again first, before it
+        # speaks for other samples of its dataset.
         release_claims(connection, worker)
+        release_claims_of_the_gone(connection)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})
@@ -223,11 +229,11 @@ def _annotate_batch(
     connection = work.connection
     live = work.models.load(connection, release)
     read = read_profiles(connection, [sample.sample_id for sample in claimed])
+    connection.commit()  # no transaction stays open while models compute
     mates = None
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
-        mates = read_mates(connection, live, names)
-    connection.commit()  # no transaction stays open while models compute
+        mates = read_mates(connection, live, names, work.settings)
     predictions, quarantined = predict_samples(live, claimed, read, work.settings, mates)
     try:
         write_batch(

@@ -12,7 +12,8 @@ from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.live_models import LiveModel, LiveModels
 from annotator.jobs.pooled import Mates, pooled_probabilities, read_mates
-from annotator.jobs.predict import decide, reasons_for, unusable_samples, usable_mates
+from annotator.jobs.predict import decide, reasons_for
+from annotator.jobs.usable import unusable_samples
 from annotator.learn.field_model import COMBINED
 from annotator.learn.folds import take_profiles
 from annotator.store.dataset_mates import dataset_of_sample
@@ -151,11 +152,11 @@ def explain_sample(
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
         _check_usable(live, read, sample_id, settings)
-        mates = read_mates(connection, live, [(sample_id, dataset_id)])
+        mates = read_mates(connection, live, [(sample_id, dataset_id)], settings)
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
-    said = _said(live, read.profiles, dataset_id, usable_mates(live, mates, (), settings))
+    said = _said(live, read.profiles, dataset_id, mates)
     found = _explained(live, read.profiles, said, top, learned.get(sample_id))
     columns = sorted({column for kind in found.kinds.values() for column in kind.leading})
     of_class = np.array([learned[name] for name in training.sample_ids], dtype=object)

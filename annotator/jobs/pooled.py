@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.jobs.usable import unusable_samples
 from annotator.learn.folds import take_profiles
 from annotator.learn.pooling import MOST_SPEAKERS
 from annotator.store.dataset_mates import dataset_mates
@@ -19,49 +20,57 @@ if TYPE_CHECKING:
     import psycopg
     from numpy.typing import NDArray
 
-    from annotator.domain import ClaimedSample, Profiles
+    from annotator.domain import ClaimedSample
     from annotator.jobs.live_models import LiveModel
     from annotator.learn.field_model import FieldModel
+    from annotator.settings import Settings
+
+
+ROWS_AT_ONCE = 256  # of samples whose expression is in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Mates:
-    """Samples that speak for others of their datasets.
+    """What samples say that speak for others of their datasets.
 
     Attributes
     ----------
     dataset_of
         Each to its dataset.
-    profiles
-        The expression of those that are not being annotated themselves.
+    sample_ids
+        Those that are not being annotated themselves.
+    raw
+        What the models said of these, model kind to ``(samples, classes)``.
     """
 
     dataset_of: Mapping[str, str]
-    profiles: Profiles
+    sample_ids: tuple[str, ...]
+    raw: Mapping[str, NDArray[np.float64]]
 
     def without(self, unusable: Collection[str]) -> Mates:
-        """Return the others only."""
-        names = self.profiles.sample_ids
-        rows = np.array([i for i, name in enumerate(names) if name not in unusable], dtype=int)
+        """Let some of those that are being annotated not speak."""
         dataset_of = {name: of for name, of in self.dataset_of.items() if name not in unusable}
-        return replace(self, dataset_of=dataset_of, profiles=take_profiles(self.profiles, rows))
+        return replace(self, dataset_of=dataset_of)
 
 
 def read_mates(
     conn: psycopg.Connection,
     live: LiveModel,
     samples: Sequence[tuple[str, str]],
+    settings: Settings,
 ) -> Mates | None:
-    """Read the samples that speak for some others; ``None`` where the release does not pool.
+    """Ask the samples that speak for some others; ``None`` where the release does not pool.
 
     Parameters
     ----------
     conn
-        Read in the caller's transaction.
+        Connection; committed, and no transaction is open while models compute.
     live
         The release and its models.
     samples
         Names and datasets of those that are annotated.
+    settings
+        Say which of the others are usable.
     """
     if not live.model.pools:
         return None
@@ -73,9 +82,24 @@ def read_mates(
         MOST_SPEAKERS,
     )
     annotated = {sample_id for sample_id, _ in samples}
-    further = [mate.sample_id for mate in mates if mate.sample_id not in annotated]
+    dataset_of = {mate.sample_id: mate.dataset_id for mate in mates}
+    further = [name for name in dataset_of if name not in annotated]
+    usable: list[str] = []
+    said: list[dict[str, NDArray[np.float64]]] = []
+    for start in range(0, len(further), ROWS_AT_ONCE):
+        profiles = read_profiles(conn, further[start : start + ROWS_AT_ONCE]).profiles
+        conn.commit()
+        unusable = unusable_samples(live, profiles, settings)
+        keep = np.flatnonzero([name not in unusable for name in profiles.sample_ids])
+        if len(keep):
+            usable += profiles.sample_ids[keep].tolist()
+            said.append(live.model.predict_raw(take_profiles(profiles, keep)))
+    conn.commit()
+    speaking = annotated.union(usable)
     return Mates(
-        {mate.sample_id: mate.dataset_id for mate in mates}, read_profiles(conn, further).profiles
+        {name: of for name, of in dataset_of.items() if name in speaking},
+        tuple(usable),
+        {kind: np.concatenate([part[kind] for part in said]) for kind in (said[0] if said else ())},
     )
 
 
@@ -114,9 +138,11 @@ def pooled_probabilities(
     """
     if mates is None:
         return model.calibrated(raw)
-    said = model.predict_raw(mates.profiles) if len(mates.profiles.sample_ids) else {}
-    together = {kind: np.concatenate([p, said[kind]]) if said else p for kind, p in raw.items()}
-    further = mates.profiles.sample_ids.tolist()
+    together = {
+        kind: np.concatenate([p, mates.raw[kind]]) if mates.sample_ids else p
+        for kind, p in raw.items()
+    }
+    further = mates.sample_ids
     datasets = [*dataset_ids, *(mates.dataset_of[name] for name in further)]
     speakers = np.array([name in mates.dataset_of for name in (*sample_ids, *further)])
     found = model.calibrated(together, np.array(datasets, dtype=object), speakers)

@@ -13,14 +13,14 @@ from annotator.domain import (
     QuarantinedSample,
     SamplePrediction,
 )
-from annotator.errors import SampleError
 from annotator.explain.top import leading_features, top_contributions
 from annotator.jobs.pooled import pooled_probabilities
+from annotator.jobs.usable import unusable_samples
 from annotator.learn.field_model import COMBINED
 from annotator.learn.trust import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,38 +93,8 @@ def predict_samples(
         counts=read.profiles.counts[rows],
     )
     samples = [by_id[name] for name in usable.sample_ids]
-    speaking = usable_mates(live, mates, unusable, settings)
+    speaking = mates.without(unusable) if mates is not None else None
     return _predict(live, samples, usable, read.hashes[rows], settings, speaking), quarantined
-
-
-def usable_mates(
-    live: LiveModel, mates: Mates | None, unusable: Collection[str], settings: Settings
-) -> Mates | None:
-    """Leave out those that are known to be unusable and those that turn out to be."""
-    if mates is None:
-        return None
-    return mates.without({*unusable, *unusable_samples(live, mates.profiles, settings)})
-
-
-def unusable_samples(
-    live: LiveModel, profiles: Profiles, settings: Settings
-) -> dict[str, tuple[SampleError, bool]]:
-    """Find samples with too little in them, and whether only this release minds."""
-    found: dict[str, tuple[SampleError, bool]] = {}
-    reads = np.asarray(profiles.counts.sum(axis=1, dtype=np.float64)).ravel()
-    known = live.model.known_features(profiles)
-    for name, total, share in zip(profiles.sample_ids, reads, known, strict=True):
-        if total < settings.minimum_reads:
-            reason = f"{total:.0f} mapped reads; at least {settings.minimum_reads} are needed"
-            found[name] = SampleError("too_few_reads", reason), False
-        elif share < settings.minimum_known_features:
-            reason = (
-                f"expresses {share:.1%} as many of release {live.release.release_id}'s features"
-                f" as a typical training sample; at least {settings.minimum_known_features:.1%}"
-                " are needed"
-            )
-            found[name] = SampleError("too_few_known_features", reason), True
-    return found
 
 
 def _predict(

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-# Samples that somebody labelled stay out: the release may have learned them, and would
-# be surer of them than of any new sample. So do those that may end a worker.
+# Samples that the release has learned from stay out: it is surer of them than of any new
+# sample. So do those that may end a worker.
 _MATES = """
-with without_label as (
+with not_learned as (
     select s.sample_id, s.dataset_id,
         row_number() over (
             partition by s.dataset_id order by s.sample_id::text collate "C"
@@ -23,14 +23,8 @@ with without_label as (
     from atlas.sample s
     where s.dataset_id = any (%(datasets)s::text[])
       and not exists (
-        select from atlas.annotation a
-        where a.sample_id = s.sample_id and a.field = %(field)s
-          and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
-    ) and not exists (
-        select from annotator.review r
-        join annotator.prediction decided using (prediction_id)
-        where decided.sample_id = s.sample_id and decided.field = %(field)s
-          and r.decision in ('accepted', 'corrected')
+        select from annotator.learned_sample learned
+        where learned.release_id = %(release_id)s and learned.sample_id = s.sample_id
     ) and not exists (
         select from annotator.quarantine q
         where q.sample_id = s.sample_id and q.field = %(field)s
@@ -44,14 +38,14 @@ with without_label as (
                or w.leased_until <= statement_timestamp())
     )
 )
-select sample_id, dataset_id from without_label where place <= %(most)s
+select sample_id, dataset_id from not_learned where place <= %(most)s
 order by dataset_id::text collate "C", place
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetMate:
-    """A sample without a label, and its dataset."""
+    """A sample that speaks for the others of its dataset."""
 
     sample_id: str
     dataset_id: str
@@ -73,7 +67,7 @@ def dataset_mates(
     dataset_ids: Sequence[str],
     most: int,
 ) -> list[DatasetMate]:
-    """Find the samples of datasets whose field nobody labelled, answered or not.
+    """Find the samples of datasets that a release has not learned from, answered or not.
 
     The same for every batch of a dataset, whatever was annotated before. Left out are
     samples in quarantine, and those that were claimed again and again without a result.

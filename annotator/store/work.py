@@ -140,6 +140,32 @@ where w.field = %(field)s and w.sample_id = chosen.sample_id
 returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
 """
 
+_ALIVE = "annotator worker "
+
+# Half of the key of an advisory lock is in either column.
+_RELEASE_CLAIMS_OF_THE_GONE = """
+with gone as (
+    select holder.leased_by
+    from (select distinct leased_by from annotator.work where leased_by is not null) as holder
+    where not exists (
+        select from pg_locks l
+        where l.locktype = 'advisory' and l.objsubid = 1
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and (l.classid::bigint << 32 | l.objid::bigint)
+              = hashtextextended(%(alive)s || holder.leased_by, 0)
+    )
+), theirs as (
+    select w.sample_id, w.field
+    from annotator.work w
+    join gone using (leased_by)
+    order by w.field, w.sample_id
+    for update of w skip locked
+)
+update annotator.work w set leased_by = null, leased_until = null
+from theirs
+where w.sample_id = theirs.sample_id and w.field = theirs.field
+"""
+
 _QUARANTINE_OFFENDERS = """
 with offender as (
     select w.sample_id
@@ -316,6 +342,27 @@ def release_claims(conn: psycopg.Connection, worker: str) -> int:
             " attempts = greatest(attempts - 1, 0) where leased_by = %s",
             (worker,),
         ).rowcount
+
+
+def stay_alive(conn: psycopg.Connection, worker: str) -> None:
+    """Let others see that a worker is there for as long as its connection is; committed."""
+    with committed(conn):
+        conn.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (_ALIVE + worker,))
+
+
+def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
+    """Give back what workers hold whose connections are gone; committed.
+
+    Their leases need not run out first. The attempt counts: it may be one of these
+    samples that ended them.
+
+    Returns
+    -------
+    int
+        Samples that were given back.
+    """
+    with committed(conn):
+        return conn.execute(_RELEASE_CLAIMS_OF_THE_GONE, {"alive": _ALIVE}).rowcount
 
 
 def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:

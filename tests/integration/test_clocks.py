@@ -83,7 +83,7 @@ def test_a_retraining_that_ends_as_it_was_told_is_no_error(
     monkeypatch.setattr(subprocess, "Popen", lambda _command, **options: real(command, **options))
     if stopping:
         daemon.stopping.set()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="annotator.daemon"):
         assert daemon._retrain(datetime(2026, 1, 1, tzinfo=UTC)) != 0
     (ended,) = [record for record in caplog.records if record.message == "retraining ended"]
     assert ended.levelno == level

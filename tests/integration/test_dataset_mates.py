@@ -45,6 +45,23 @@ def add_release(conn):
     )[0][0]
 
 
+def learn(conn, release, *names):
+    """Make a cohort of some samples that a release was made from."""
+    run(
+        conn,
+        "with c as (insert into annotator.cohort (field, hash, samples, datasets)"
+        " values ('tissue', %s, %s, 1) returning cohort_id), k as ("
+        " insert into annotator.cohort_sample (cohort_id, sample_id, dataset_id, value, class)"
+        " select cohort_id, name, 'D1', 'liver', 'liver' from c, unnest(%s::text[]) name)"
+        " update annotator.training_run t set cohort_id = c.cohort_id from c, annotator.release r"
+        " where r.run_id = t.run_id and r.release_id = %s",
+        f"{release:064x}",
+        len(names),
+        list(names),
+        release,
+    )
+
+
 def predict(conn, sample, release):
     return run(
         conn,
@@ -64,27 +81,28 @@ def mates(conn: psycopg.Connection, release: int, *datasets: str, most: int = 10
     return [mate.sample_id for mate in found]
 
 
-def test_all_that_nobody_labelled_answered_or_not(connection, daemon):
-    add_samples(connection, "a", "b", "c", "d", "e")
+def test_all_that_the_release_has_not_learned_from(connection, daemon):
+    """Answered or not, labelled since or not: as in a validation, where no label speaks."""
+    add_samples(connection, "a", "b", "c", "d")
     add_samples(connection, "x", "y", dataset="D2")
     release = add_release(connection)
-    run(connection, "insert into atlas.annotation (sample_id, field, value)"
-        " values ('b', 'tissue', 'liver'), ('c', 'sex', 'male'), ('d', 'tissue', ' ')")  # fmt: skip
-    predict(connection, "a", release)
-    assert mates(daemon, release) == ["a", "c", "d", "e"]
-    assert mates(daemon, release, "D1", "D2") == ["a", "c", "d", "e", "x", "y"]
-    assert mates(daemon, release, "D3") == []
+    run(
+        connection,
+        "insert into atlas.annotation (sample_id, field, value) values ('c', 'tissue', 'liver')",
+    )
+    learn(connection, release, "b")
+    other = run(connection, "update annotator.release set status = 'retired', retired_at = now()"
+                " returning release_id")  # fmt: skip
+    assert other == [(release,)]
+    later = add_release(connection)
+    learn(connection, later, "x")
+    predict(connection, "a", later)
+    assert mates(daemon, release) == ["a", "c", "d"]
+    assert mates(daemon, later, "D1", "D2") == ["a", "b", "c", "d", "y"]
+    assert mates(daemon, later, "D3") == []
 
 
-def test_the_first_of_each_dataset(connection, daemon):
-    add_samples(connection, "b", "B", "a", "é")
-    add_samples(connection, "x", "y", "z", dataset="D2")
-    release = add_release(connection)
-    assert mates(daemon, release, "D2", "D1", most=2) == ["B", "a", "x", "y"]
-    assert mates(daemon, release) == ["B", "a", "b", "é"]
-
-
-def test_a_decided_sample_speaks_for_nobody(connection, daemon):
+def test_a_decision_that_no_release_has_learned_from_changes_nothing(connection, daemon):
     add_samples(connection, "a", "b", "c")
     release = add_release(connection)
     for sample, decision in (("a", "accepted"), ("b", "rejected")):
@@ -96,7 +114,15 @@ def test_a_decided_sample_speaks_for_nobody(connection, daemon):
             decision,
             decision,
         )
-    assert mates(daemon, release) == ["b", "c"]
+    assert mates(daemon, release) == ["a", "b", "c"]
+
+
+def test_the_first_of_each_dataset(connection, daemon):
+    add_samples(connection, "b", "B", "a", "é")
+    add_samples(connection, "x", "y", "z", dataset="D2")
+    release = add_release(connection)
+    assert mates(daemon, release, "D2", "D1", most=2) == ["B", "a", "x", "y"]
+    assert mates(daemon, release) == ["B", "a", "b", "é"]
 
 
 def test_quarantined_samples_and_those_that_may_end_a_worker_stay_out(connection, daemon):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain import ClaimedSample, FeatureKind
+from annotator.jobs import pooled as jobs_pooled
 from annotator.jobs.annotate import annotate
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.pooled import stands_alone
@@ -18,6 +21,7 @@ from annotator.learn.field_model import FieldModel
 from annotator.learn.folds import take_profiles
 from annotator.learn.pooling import Pooling
 from annotator.learn.presets import PRESETS
+from annotator.store import expression
 from annotator.store.mirror import apply_import
 from annotator.store.registry import live_release, load_artefacts
 
@@ -156,3 +160,37 @@ def test_a_sample_that_ended_its_worker_alone_is_tried_without_the_others():
     assert not stands_alone(batch(1, 2))
     assert not stands_alone(batch(3))
     assert stands_alone(batch(4))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_sample_that_ends_its_worker_takes_no_other_sample_with_it(pooled, monkeypatch):
+    """It is tried again first, then alone: it ends no worker by speaking for its dataset."""
+    database, settings = pooled
+    names = sorted(missing())
+    deadly = names[0]
+    execute(database, "update atlas.sample set dataset_id = %s where sample_id = any (%s)",
+            missing()[deadly], names)  # fmt: skip
+    read = expression.read_profiles
+
+    def end_at_the_deadly(connection, wanted):
+        if deadly in wanted:
+            os._exit(9)
+        return read(connection, wanted)
+
+    for module in (expression, jobs_pooled):
+        monkeypatch.setattr(module, "read_profiles", end_at_the_deadly)
+    patient = replace(settings, batch_size=6, lease_seconds=600)
+    codes = []
+    while codes[-1:] != [0] and len(codes) < 12:
+        worker = f"w{len(codes)}"
+        process = multiprocessing.get_context("fork").Process(
+            target=lambda name=worker: annotate(database, patient, worker=name)
+        )
+        process.start()
+        process.join()
+        codes.append(process.exitcode)
+    assert codes == [9, 9, 9, 9, 9, 0]
+    assert said(database).keys() == set(names) - {deadly}
+    with database.connect() as connection:
+        resting = connection.execute("select sample_id, code from annotator.quarantine").fetchall()
+    assert resting == [(deadly, "repeatedly_failed")]

@@ -520,3 +520,27 @@ def test_no_plan_reads_a_table_once_a_row(
         assert list(repeated_scans(row[0][0]["Plan"])) == []
     expected = samples // 2 if state == "all queued" else 0
     assert work.count_pending(connection, "tissue", release) == expected
+
+
+def test_what_a_worker_held_is_given_back_when_its_connection_is_gone(
+    database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    """No lease has to run out; the attempt counts, and who lives keeps what it has."""
+    add_samples(connection, "a", "b", "c")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    work.stay_alive(daemon, "alive")
+    work.claim(daemon, "alive", "tissue", release, 1, 600)
+    with as_daemon(database) as other:
+        work.stay_alive(other, "soon gone")
+        work.claim(other, "soon gone", "tissue", release, 1, 600)
+        assert work.release_claims_of_the_gone(daemon) == 0
+        pid = other.info.backend_pid
+    pause = threading.Event()
+    while run(connection, "select from pg_stat_activity where pid = %s", pid):
+        pause.wait(0.01)
+    assert work.release_claims_of_the_gone(daemon) == 1
+    assert run(
+        connection,
+        "select sample_id, leased_by, attempts from annotator.work order by sample_id",
+    ) == [("a", "alive", 1), ("b", None, 1), ("c", None, 0)]
