@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from annotator.store.connection import Database
 
 SAMPLES = 2000
+FEWEST = 600  # so that a pass outlasts the waits: an idle daemon has nothing to be cut off from
 WITHIN = 30.0
 # As the program comes, but for the size of a batch: a poll a minute, leases of ten minutes.
 SETTINGS = {"ANNOTATOR_POLL_SECONDS": "60", "ANNOTATOR_HEARTBEAT_SECONDS": "10"}
@@ -139,7 +140,7 @@ def run_server(
     """
     random = np.random.default_rng(10)
     outcomes = []
-    with ready(database, min(SAMPLES, 100 * restarts), **SETTINGS) as at_work:
+    with ready(database, min(SAMPLES, max(FEWEST, 100 * restarts)), **SETTINGS) as at_work:
         daemon = at_work.start.start("serve")
         wait_for(
             lambda: one_number(at_work.connection, "select count(*) from annotator.work") or None,
