@@ -93,7 +93,14 @@ class Kind:
 def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:
     part = training
     return fit_network(
-        part.inputs, part.class_index, part.weights, part.classes, options, seed, threads
+        part.inputs,
+        part.class_index,
+        part.weights,
+        part.classes,
+        options,
+        seed,
+        threads,
+        part.dataset_index,
     )
 
 

@@ -2,8 +2,10 @@
 
 The probability of a class is proportional to the sum over its training samples of
 weight · exp(sharpness · cosine with the sample), after directions in which the
-datasets of one class differ were shrunk (:mod:`annotator.learn.within_class`). It
-errs elsewhere than models with coefficients do, which is what a combination needs.
+datasets of one class differ were shrunk (:mod:`annotator.learn.within_class`) and each
+feature was scaled by how much it says of samples of other datasets
+(:mod:`annotator.learn.feature_scales`). It errs elsewhere than models with coefficients
+do, which is what a combination needs.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from annotator.errors import ArtefactError
 from annotator.learn.artefacts import read_tensors, write_tensors
+from annotator.learn.feature_scales import fit_feature_scales
 from annotator.learn.within_class import WithinClass, within_class
 
 if TYPE_CHECKING:
@@ -33,22 +36,25 @@ class NeighboursModel:
     Attributes
     ----------
     samples
-        Shrunk inputs of the training samples, of length 1, ``(samples, features)``,
-        float32.
+        Shrunk and scaled inputs of the training samples, of length 1,
+        ``(samples, features)``, float32.
     counts
         What each sample counts for each class, ``(samples, classes)``, float32.
     directions, factors
         What is shrunk in a new sample: ``(directions, features)`` and
         ``(directions,)``, float32.
+    scales
+        What each feature is multiplied by then, ``(features,)``, float32.
     sharpness
-        Multiplies the cosine.
+        Multiplies the cosine, ``(1,)``, float32.
     """
 
     samples: NDArray[np.float32]
     counts: NDArray[np.float32]
     directions: NDArray[np.float32]
     factors: NDArray[np.float32]
-    sharpness: float
+    scales: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one."""
@@ -59,7 +65,7 @@ class NeighboursModel:
 
     def _predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         shrink = WithinClass(self.directions.astype(float), self.factors.astype(float)).shrink
-        rows = _of_length_one(shrink(inputs.astype(np.float64))).astype(np.float32)
+        rows = _of_length_one(shrink(inputs.astype(np.float64)) * self.scales).astype(np.float32)
         closeness = (rows @ self.samples.T).astype(np.float64) * self.sharpness
         closeness -= closeness.max(axis=1, keepdims=True)
         votes = np.exp(closeness) @ self.counts
@@ -73,6 +79,8 @@ class NeighboursModel:
                 "counts": self.counts,
                 "directions": self.directions,
                 "factors": self.factors,
+                "scales": self.scales,
+                "sharpness": self.sharpness,
             }
         )
 
@@ -92,6 +100,8 @@ class NeighboursModel:
             "counts": (-1, classes),
             "directions": (-1, features),
             "factors": (-1,),
+            "scales": (features,),
+            "sharpness": (1,),
         }
         arrays = read_tensors(content, shapes, FILE)
         rows, counts = len(arrays["samples"]), arrays["counts"]
@@ -100,10 +110,11 @@ class NeighboursModel:
             and len(arrays["directions"]) == len(arrays["factors"])
             and (counts >= 0).all()
             and (counts.sum(axis=1) > 0).all()
+            and (arrays["scales"] > 0).all()
         )
         if not fits:
             raise ArtefactError(f"{FILE}: its arrays do not fit one another; retrain the field")
-        return cls(sharpness=options.sharpness, **arrays)
+        return cls(**arrays)
 
 
 def fit_neighbours(
@@ -129,9 +140,9 @@ def fit_neighbours(
     classes
         Number of classes.
     options
-        Sharpness, weights, normalisation.
+        Sharpness, weights, normalisation, scales.
     seed
-        Of the choice of samples where there are more than ``largest_cohort``.
+        Of the choice of samples where there are more than are kept or learned from.
 
     Returns
     -------
@@ -139,18 +150,31 @@ def fit_neighbours(
     """
     values = inputs.astype(np.float64)
     found = within_class(values, leaf_index, dataset_index, options.within_class)
+    values, votes = found.shrink(values), weights**options.weight_power
+    learned = fit_feature_scales(
+        values,
+        class_index,
+        dataset_index,
+        weights,
+        votes,
+        options.sharpness,
+        options.scale_steps,
+        options.scale_penalty,
+        seed,
+    )
     rows = np.arange(len(values))
     if len(rows) > options.largest_cohort:
         rows = np.random.default_rng(seed).permutation(rows)[: options.largest_cohort]
         rows.sort()
     counts = np.zeros((len(rows), classes), dtype=np.float32)
-    counts[np.arange(len(rows)), class_index[rows]] = weights[rows] ** options.weight_power
+    counts[np.arange(len(rows)), class_index[rows]] = votes[rows]
     return NeighboursModel(
-        samples=_of_length_one(found.shrink(values[rows])).astype(np.float32),
+        samples=_of_length_one(values[rows] * learned.scales).astype(np.float32),
         counts=counts,
         directions=found.directions.astype(np.float32),
         factors=found.factors.astype(np.float32),
-        sharpness=options.sharpness,
+        scales=learned.scales.astype(np.float32),
+        sharpness=np.array([learned.sharpness], dtype=np.float32),
     )
 
 

@@ -13,6 +13,7 @@ number is fixed by its first use of TensorFlow; see :func:`limit_threads`.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,11 +23,13 @@ import numpy as np
 
 from annotator.errors import ArtefactError
 from annotator.learn.linear import inverse_power
+from annotator.learn.within_class import within_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.learn.options import NetworkOptions
+    from annotator.learn.within_class import WithinClass
 
 Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
 
@@ -166,6 +169,7 @@ def fit_network(
     options: NetworkOptions,
     seed: int,
     threads: int = 0,
+    dataset_index: NDArray[np.int64] | None = None,
 ) -> NetworkModel:
     """Train a network.
 
@@ -185,6 +189,9 @@ def fit_network(
         Of everything random.
     threads
         That TensorFlow may use, see :func:`limit_threads`.
+    dataset_index
+        The dataset of each sample, ``(samples,)``; needed only where directions are
+        shrunk in which the datasets of a class differ.
 
     Returns
     -------
@@ -201,8 +208,8 @@ def fit_network(
 
     keras.backend.clear_session()
     model = build_network(inputs.shape[1], classes, options, seed)
-    scale = inverse_power(inputs, options.scale_power).astype(np.float32)
-    inputs = inputs * scale
+    prepared = _Preparation.of(inputs, class_index, dataset_index, options)
+    inputs = prepared.apply(inputs)
     samples = len(class_index)
     steps = -(-samples // options.batch_size)
     optimizer = _optimizer(options, steps * options.epochs)
@@ -229,8 +236,48 @@ def fit_network(
         )
     (first, bias), *others = layers
     return NetworkModel(
-        [(first * scale[:, None], bias), *((kernel, each) for kernel, each in others)]
+        [(prepared.fold_into(first), bias), *((kernel, each) for kernel, each in others)]
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Preparation:
+    """What inputs go through before the first layer, a linear map: scale, then shrink.
+
+    ``length`` keeps the inputs' overall variance, to which the rates of learning and
+    of weight decay are set.
+    """
+
+    scale: NDArray[np.float64]
+    directions: WithinClass | None
+    length: float
+
+    @classmethod
+    def of(
+        cls,
+        inputs: NDArray[np.float32],
+        class_index: NDArray[np.int64],
+        dataset_index: NDArray[np.int64] | None,
+        options: NetworkOptions,
+    ) -> _Preparation:
+        scale = inverse_power(inputs, options.scale_power)
+        if options.within_class == 0 or dataset_index is None:
+            return cls(scale, None, 1.0)
+        values = inputs * scale
+        directions = within_class(values, class_index, dataset_index, options.within_class)
+        before, after = values.var(axis=0).sum(), directions.shrink(values).var(axis=0).sum()
+        return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
+
+    def apply(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (self._shrunk(inputs * self.scale) * self.length).astype(np.float32)
+
+    def fold_into(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the kernel, ``(features, units)``, that does the same to inputs as they are."""
+        folded = self._shrunk(kernel.T.astype(np.float64)).T * self.length
+        return (folded * self.scale[:, None]).astype(np.float32)
+
+    def _shrunk(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return rows if self.directions is None else self.directions.shrink(rows)
 
 
 def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:

@@ -63,6 +63,8 @@ class NetworkOptions:
     scale_power
         Inputs are divided by their standard deviation to this power before the first
         layer, which is folded into its weights.
+    within_class
+        As in :class:`LinearOptions`, after scaling, and folded into the same weights.
     """
 
     hidden_units: tuple[int, ...]
@@ -75,6 +77,7 @@ class NetworkOptions:
     label_smoothing: float = 0.0
     cosine_decay: bool = False
     scale_power: float = 0.0
+    within_class: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +168,25 @@ class NeighbourOptions:
     Attributes
     ----------
     sharpness
-        Votes are exp(sharpness · cosine).
+        Votes are exp(sharpness · cosine); learning starts from it where there is any.
     weight_power
         Of the training weights; 1 balances classes and datasets fully.
     within_class
         As in :class:`LinearOptions`.
     largest_cohort
         Training samples that are kept at most.
+    scale_steps, scale_penalty
+        Of learning how much each feature counts
+        (:func:`annotator.learn.feature_scales.fit_feature_scales`); with no steps all
+        count the same.
     """
 
     sharpness: float
     weight_power: float
     within_class: float
     largest_cohort: int
+    scale_steps: int = 0
+    scale_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ _NETWORK = NetworkOptions(
     batch_size=128,
     weight_decay=0.01,
     scale_power=0.5,
+    within_class=3.0,
 )
 
 # Chosen on grouped folds within a part of the datasets of the cellular microRNAome.
@@ -81,7 +82,12 @@ _DEFAULT = Preset(
     ),
     linear=LinearOptions(penalties=(0.017, 0.008), within_class=3.0, scale_powers=(0.25, -0.25)),
     neighbours=NeighbourOptions(
-        sharpness=30.0, weight_power=0.5, within_class=10.0, largest_cohort=8000
+        sharpness=30.0,
+        weight_power=0.5,
+        within_class=10.0,
+        largest_cohort=8000,
+        scale_steps=60,
+        scale_penalty=0.033,
     ),
     balance_classes=True,
     balance_datasets=True,
@@ -95,7 +101,7 @@ _KERNEL = KernelOptions(ridge=0.1, rate=0.5, weight_power=0.75, largest_cohort=8
 _WEAK_SIGNAL = replace(
     _DEFAULT,
     features=FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.98, clip=5.0),
-    network=replace(_NETWORK, scale_power=0.0),
+    network=replace(_NETWORK, scale_power=0.0, within_class=0.0),
     linear=LinearOptions(penalties=(0.01,), within_class=0.0),
     neighbours=None,
     kernel=_KERNEL,
