@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from annotator.errors import ArtefactError
 from annotator.learn.neighbours import NeighboursModel, fit_neighbours
 from annotator.learn.options import NeighbourOptions
+from annotator.learn.within_class import WithinClass
 
 OPTIONS = NeighbourOptions(sharpness=20.0, weight_power=0.5, within_class=5.0, largest_cohort=1000)
 
@@ -81,3 +84,27 @@ def test_it_comes_back_from_its_bytes_and_what_does_not_fit_is_refused():
         NeighboursModel.from_bytes(
             model.to_bytes(), 50, 2, NeighbourOptions(20.0, 0.5, 5.0, largest_cohort=10)
         )
+
+
+def test_features_are_scaled_alike_in_training_and_new_samples():
+    values, truth, dataset = shifted()
+    plain, learned = (
+        fit(values, truth, dataset, replace(OPTIONS, scale_steps=steps, scale_penalty=0.03))
+        for steps in (0, 20)
+    )
+    assert (plain.scales == 1).all()
+    assert learned.scales.std() > 0.05
+    assert learned.sharpness != plain.sharpness
+    # A training sample is closest to itself only if it went through the same.
+    shrunk = WithinClass(learned.directions.astype(float), learned.factors.astype(float)).shrink(
+        values.astype(float)
+    )
+    rows = shrunk * learned.scales
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows, learned.samples, atol=1e-6)
+    votes = np.exp(learned.sharpness * rows @ rows.T) @ learned.counts
+    np.testing.assert_allclose(
+        learned.predict(values), votes / votes.sum(axis=1, keepdims=True), atol=1e-4
+    )
+    again = NeighboursModel.from_bytes(learned.to_bytes(), 50, 2, OPTIONS)
+    assert np.array_equal(again.predict(values), learned.predict(values))

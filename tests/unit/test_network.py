@@ -10,6 +10,7 @@ from annotator.learn.artefacts import write_tensors
 from annotator.learn.network import NetworkModel, build_network, fit_network
 from annotator.learn.options import NetworkOptions
 from annotator.learn.presets import PRESETS
+from annotator.learn.within_class import within_class
 
 TINY = NetworkOptions((12, 8), (0.2, 0.1), epochs=15, batch_size=16, learning_rate=0.01)
 CLASSES = 3
@@ -94,6 +95,48 @@ def test_samples_without_weight_are_not_learned_from() -> None:
     model = fit_network(inputs, wrong, weights, CLASSES, TINY, seed=1, threads=1)
     right = fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, threads=1)
     assert same(model, right)
+
+
+def shifted(seed: int, datasets=10, size=9, features=40):
+    """Datasets of one class each, shifted along two directions that say nothing."""
+    random = np.random.default_rng(seed)
+    dataset = np.repeat(np.arange(datasets), size)
+    truth = dataset % 2
+    useless = random.normal(size=(2, features))
+    values = random.normal(size=(len(dataset), features))
+    values += (random.normal(size=(datasets, 2)) * 2.5 @ useless)[dataset]
+    values[:, :5] += 1.5 * truth[:, None]
+    return (values - values.mean(axis=0)).astype(np.float32), truth, dataset
+
+
+def test_directions_between_datasets_are_shrunk_for_unseen_datasets() -> None:
+    right: dict[float, list[float]] = {0.0: [], 10.0: []}
+    for seed in range(3):
+        values, truth, dataset = shifted(seed)
+        known = dataset < 6
+        for strength, found in right.items():
+            options = replace(TINY, within_class=strength, scale_power=0.5)
+            model = fit_network(
+                values[known], truth[known], np.ones(known.sum()), 2, options, 1, 1, dataset[known]
+            )
+            found.append((model.predict(values[~known]).argmax(axis=1) == truth[~known]).mean())
+    assert np.mean(right[10.0]) > np.mean(right[0.0]) + 0.03
+
+
+def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
+    values, truth, dataset = shifted(0)
+    options = replace(TINY, within_class=5.0, scale_power=0.5, epochs=1)
+    weights = np.ones(len(truth))
+    model = fit_network(values, truth, weights, 2, options, 1, 1, dataset)
+    # The same training on inputs that went through it before.
+    scaled = values / values.std(axis=0) ** 0.5
+    shrunk = within_class(scaled.astype(float), truth, dataset, 5.0).shrink(scaled.astype(float))
+    shrunk *= np.sqrt(scaled.var(axis=0).sum() / shrunk.var(axis=0).sum())
+    plain = replace(options, within_class=0.0, scale_power=0.0)
+    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, 1)
+    np.testing.assert_allclose(
+        model.predict(values), before.predict(shrunk.astype(np.float32)), atol=1e-5
+    )
 
 
 def test_diverging_training_is_an_error() -> None:
