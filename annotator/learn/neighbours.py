@@ -111,6 +111,7 @@ class NeighboursModel:
             and (counts >= 0).all()
             and (counts.sum(axis=1) > 0).all()
             and (arrays["scales"] > 0).all()
+            and (arrays["sharpness"] > 0).all()
         )
         if not fits:
             raise ArtefactError(f"{FILE}: its arrays do not fit one another; retrain the field")

@@ -84,6 +84,10 @@ def test_it_comes_back_from_its_bytes_and_what_does_not_fit_is_refused():
         NeighboursModel.from_bytes(
             model.to_bytes(), 50, 2, NeighbourOptions(20.0, 0.5, 5.0, largest_cohort=10)
         )
+    for part in ("scales", "sharpness"):
+        damaged = replace(model, **{part: -getattr(model, part)})
+        with pytest.raises(ArtefactError, match="do not fit"):
+            NeighboursModel.from_bytes(damaged.to_bytes(), 50, 2, OPTIONS)
 
 
 def test_features_are_scaled_alike_in_training_and_new_samples():
