@@ -1,11 +1,12 @@
 """How much each feature counts when samples of unseen datasets are compared.
 
-The scales are learned by leaving every training sample's whole dataset out: a sample
-is given probabilities by the votes of the samples of all other datasets, and the
-scales, with the votes' sharpness, are moved to make the probability of its class
-higher. What holds only within a dataset is of no use for that. This is neighbourhood
-components analysis (Goldberger et al. 2005, "Neighbourhood components analysis",
-NeurIPS 17) of a diagonal metric with cosines, over datasets instead of samples.
+The scales are learned by leaving out the votes of every training sample's whole
+dataset: a sample is given probabilities by the votes of the samples of all other
+datasets, and the scales, with the votes' sharpness, are moved to make the probability
+of its class higher. What holds only within a dataset is of no use for that. This is
+neighbourhood components analysis (Goldberger et al. 2005, "Neighbourhood components
+analysis", NeurIPS 17) of a diagonal metric with cosines, over datasets instead of
+samples.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +24,8 @@ RATE = 0.02
 """Of Adam: a logarithm of a scale moves by about so much a step."""
 
 MOMENTUM, SQUARE_MOMENTUM = 0.9, 0.999  # Adam's own (Kingma and Ba 2015)
-LARGEST_COHORT = 2000
-"""Samples that are learned from at most: a step takes their number squared."""
+MOST_SAMPLES = 2000
+"""That are learned from: the time of a step grows with their number squared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ def fit_feature_scales(
     class_index, dataset_index
         Class and dataset of each sample, ``(samples,)``.
     weights
-        How much each sample's own probability counts, ``(samples,)``.
+        How much each sample's own probability counts, ``(samples,)``, positive.
     votes
         What each sample's vote counts for others, ``(samples,)``, positive.
     sharpness
@@ -70,19 +72,22 @@ def fit_feature_scales(
     steps
         Of Adam, from scales of 1; with 0 nothing is learned.
     penalty
-        On the square of a scale's logarithm, for a class that is in one dataset: the
-        more datasets show what a class is, the less it is.
+        Times the sum of the scales' squared logarithms, divided by the mean number of
+        datasets of a class: the more datasets show what classes are, the less it is.
     seed
-        Of the choice of samples where there are more than :data:`LARGEST_COHORT`.
+        Of the choice of samples where there are more than :data:`MOST_SAMPLES`.
 
     Returns
     -------
     FeatureScales
         Scales of 1 where no class is in two datasets.
     """
+    unlearned = FeatureScales(np.ones(values.shape[1]), sharpness)
+    if steps == 0:
+        return unlearned
     rows = np.arange(len(values))
-    if len(rows) > LARGEST_COHORT:
-        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:LARGEST_COHORT])
+    if len(rows) > MOST_SAMPLES:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_SAMPLES])
     objective = _objective(
         values[rows].astype(np.float32),
         class_index[rows],
@@ -91,10 +96,10 @@ def fit_feature_scales(
         votes[rows],
         penalty,
     )
+    if objective is None:
+        return unlearned
     parameters = np.zeros(values.shape[1] + 1, dtype=np.float32)
     parameters[-1] = np.log(sharpness)
-    if objective is None or steps == 0:
-        return _from_parameters(parameters)
     mean, square = np.zeros_like(parameters), np.zeros_like(parameters)
     for step in range(1, steps + 1):
         slope = objective.slope(parameters)
@@ -102,21 +107,17 @@ def fit_feature_scales(
         square = SQUARE_MOMENTUM * square + (1 - SQUARE_MOMENTUM) * slope**2
         spread = np.sqrt(square / (1 - SQUARE_MOMENTUM**step))
         parameters -= (RATE * mean / (1 - MOMENTUM**step) / (spread + 1e-7)).astype(np.float32)
-    return _from_parameters(parameters)
-
-
-def _from_parameters(parameters: NDArray[np.float32]) -> FeatureScales:
     exact = np.exp(parameters.astype(np.float64))
     return FeatureScales(exact[:-1], float(exact[-1]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Objective:
-    """Mean of -log of the probability of the own class, by votes of other datasets.
+    """Weighted mean of -log of the own class's probability, by votes of other datasets.
 
-    ``judged`` are the rows whose class is in another dataset, ``share`` what each
-    counts, ``log_votes`` ``(judged, samples)`` with -inf within a dataset, ``same``
-    whether class is the same and dataset another.
+    The penalty comes on top. ``judged`` are the rows whose class is in another dataset,
+    ``share`` what each counts, ``log_votes`` ``(judged, samples)`` with -inf within a
+    dataset, ``same`` whether class is the same and dataset another.
     """
 
     values: NDArray[np.float32]
@@ -135,13 +136,8 @@ class _Objective:
         unit = scaled / lengths
         closeness = sharpness * (unit[self.judged] @ unit.T)
         said = closeness + self.log_votes
-        said = np.exp(said - said.max(axis=1, keepdims=True))
-        right = np.where(self.same, said, 0)
-        tiny = np.finfo(np.float32).tiny
-        by_closeness = self.share * (
-            said / said.sum(axis=1, keepdims=True)
-            - right / np.maximum(right.sum(axis=1, keepdims=True), tiny)
-        )
+        right = np.where(self.same, said, -np.inf)
+        by_closeness = self.share * (softmax(said, axis=1) - softmax(right, axis=1))
         by_unit = by_closeness.T @ unit[self.judged]
         by_unit[self.judged] += by_closeness @ unit
         by_unit *= sharpness

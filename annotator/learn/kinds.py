@@ -99,8 +99,8 @@ def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> K
         part.classes,
         options,
         seed,
-        threads,
         part.dataset_index,
+        threads,
     )
 
 

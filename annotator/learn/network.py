@@ -168,15 +168,15 @@ def fit_network(
     classes: int,
     options: NetworkOptions,
     seed: int,
+    dataset_index: NDArray[np.int64],
     threads: int = 0,
-    dataset_index: NDArray[np.int64] | None = None,
 ) -> NetworkModel:
     """Train a network.
 
     Parameters
     ----------
     inputs
-        Shape ``(samples, features)``, float32.
+        Shape ``(samples, features)``, float32, finite.
     class_index
         The class of each sample, ``(samples,)``.
     weights
@@ -187,11 +187,10 @@ def fit_network(
         Architecture and training.
     seed
         Of everything random.
+    dataset_index
+        The dataset of each sample, ``(samples,)``.
     threads
         That TensorFlow may use, see :func:`limit_threads`.
-    dataset_index
-        The dataset of each sample, ``(samples,)``; needed only where directions are
-        shrunk in which the datasets of a class differ.
 
     Returns
     -------
@@ -242,42 +241,37 @@ def fit_network(
 
 @dataclass(frozen=True, eq=False)
 class _Preparation:
-    """What inputs go through before the first layer, a linear map: scale, then shrink.
+    """What inputs go through before the first layer, a linear map: scale, shrink, gain.
 
-    ``length`` keeps the inputs' overall variance, to which the rates of learning and
-    of weight decay are set.
+    The gain keeps the inputs' overall variance, to which the rates of learning and of
+    weight decay are set.
     """
 
     scale: NDArray[np.float64]
-    directions: WithinClass | None
-    length: float
+    directions: WithinClass
+    gain: float
 
     @classmethod
     def of(
         cls,
         inputs: NDArray[np.float32],
         class_index: NDArray[np.int64],
-        dataset_index: NDArray[np.int64] | None,
+        dataset_index: NDArray[np.int64],
         options: NetworkOptions,
     ) -> _Preparation:
         scale = inverse_power(inputs, options.scale_power)
-        if options.within_class == 0 or dataset_index is None:
-            return cls(scale, None, 1.0)
         values = inputs * scale
         directions = within_class(values, class_index, dataset_index, options.within_class)
         before, after = values.var(axis=0).sum(), directions.shrink(values).var(axis=0).sum()
         return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
 
     def apply(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (self._shrunk(inputs * self.scale) * self.length).astype(np.float32)
+        return (self.directions.shrink(inputs * self.scale) * self.gain).astype(np.float32)
 
     def fold_into(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the kernel, ``(features, units)``, that does the same to inputs as they are."""
-        folded = self._shrunk(kernel.T.astype(np.float64)).T * self.length
+        folded = self.directions.shrink(kernel.T.astype(np.float64)).T * self.gain
         return (folded * self.scale[:, None]).astype(np.float32)
-
-    def _shrunk(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return rows if self.directions is None else self.directions.shrink(rows)
 
 
 def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:

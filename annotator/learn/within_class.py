@@ -69,6 +69,9 @@ def within_class(
     -------
     WithinClass
     """
+    none = WithinClass(np.zeros((0, values.shape[1])), np.zeros(0))
+    if strength == 0:
+        return none
     deviations = []
     for name in np.unique(class_index):
         of_class = class_index == name
@@ -80,8 +83,8 @@ def within_class(
         )
         if len(means) > 1:
             deviations.append(means - means.mean(axis=0))
-    if not deviations or strength == 0:
-        return WithinClass(np.zeros((0, values.shape[1])), np.zeros(0))
+    if not deviations:
+        return none
     _, lengths, directions = np.linalg.svd(np.concatenate(deviations), full_matrices=False)
     variances = lengths**2
     relative = np.divide(

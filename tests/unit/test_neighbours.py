@@ -99,7 +99,7 @@ def test_features_are_scaled_alike_in_training_and_new_samples():
     assert (plain.scales == 1).all()
     assert learned.scales.std() > 0.05
     assert learned.sharpness != plain.sharpness
-    # A training sample is closest to itself only if it went through the same.
+    # Kept samples went through what new ones go through.
     shrunk = WithinClass(learned.directions.astype(float), learned.factors.astype(float)).shrink(
         values.astype(float)
     )

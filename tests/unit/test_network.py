@@ -36,7 +36,9 @@ def same(first: NetworkModel, second: NetworkModel) -> bool:
 @pytest.fixture(scope="module")
 def fitted() -> NetworkModel:
     inputs, truth = problem()
-    return fit_network(inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, threads=1)
+    return fit_network(
+        inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, dataset_index=truth, threads=1
+    )
 
 
 def test_it_learns(fitted) -> None:
@@ -50,8 +52,14 @@ def test_it_learns(fitted) -> None:
 def test_the_same_seed_gives_the_same_network_and_another_does_not(fitted) -> None:
     inputs, truth = problem()
     weights = np.ones(len(truth))
-    assert same(fitted, fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, threads=1))
-    assert not same(fitted, fit_network(inputs, truth, weights, CLASSES, TINY, seed=2, threads=1))
+    assert same(
+        fitted,
+        fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1),
+    )
+    assert not same(
+        fitted,
+        fit_network(inputs, truth, weights, CLASSES, TINY, seed=2, dataset_index=truth, threads=1),
+    )
 
 
 def test_the_forward_pass_is_that_of_keras(fitted) -> None:
@@ -77,7 +85,9 @@ def test_training_does_what_keras_does_without_anything_random() -> None:
     plain = NetworkOptions(hidden_units=(6,), dropout=(0.0,), epochs=5, batch_size=1000)
     inputs, truth = problem(samples=30)
     weights = np.linspace(0.5, 1.5, 30)
-    ours = fit_network(inputs, truth, weights, CLASSES, plain, seed=4, threads=1)
+    ours = fit_network(
+        inputs, truth, weights, CLASSES, plain, seed=4, dataset_index=truth, threads=1
+    )
     model = build_network(inputs.shape[1], CLASSES, plain, seed=4)
     model.compile(keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy")
     model.fit(inputs, truth, sample_weight=weights, epochs=5, batch_size=30, verbose=0)
@@ -92,8 +102,12 @@ def test_samples_without_weight_are_not_learned_from() -> None:
     weights = np.where(np.arange(len(truth)) < 60, 1.0, 0.0)
     wrong = truth.copy()
     wrong[60:] = (truth[60:] + 1) % CLASSES
-    model = fit_network(inputs, wrong, weights, CLASSES, TINY, seed=1, threads=1)
-    right = fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, threads=1)
+    model = fit_network(
+        inputs, wrong, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1
+    )
+    right = fit_network(
+        inputs, truth, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1
+    )
     assert same(model, right)
 
 
@@ -117,7 +131,7 @@ def test_directions_between_datasets_are_shrunk_for_unseen_datasets() -> None:
         for strength, found in right.items():
             options = replace(TINY, within_class=strength, scale_power=0.5)
             model = fit_network(
-                values[known], truth[known], np.ones(known.sum()), 2, options, 1, 1, dataset[known]
+                values[known], truth[known], np.ones(known.sum()), 2, options, 1, dataset[known], 1
             )
             found.append((model.predict(values[~known]).argmax(axis=1) == truth[~known]).mean())
     assert np.mean(right[10.0]) > np.mean(right[0.0]) + 0.03
@@ -127,13 +141,13 @@ def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
     values, truth, dataset = shifted(0)
     options = replace(TINY, within_class=5.0, scale_power=0.5, epochs=1)
     weights = np.ones(len(truth))
-    model = fit_network(values, truth, weights, 2, options, 1, 1, dataset)
+    model = fit_network(values, truth, weights, 2, options, 1, dataset, 1)
     # The same training on inputs that went through it before.
     scaled = values / values.std(axis=0) ** 0.5
     shrunk = within_class(scaled.astype(float), truth, dataset, 5.0).shrink(scaled.astype(float))
     shrunk *= np.sqrt(scaled.var(axis=0).sum() / shrunk.var(axis=0).sum())
     plain = replace(options, within_class=0.0, scale_power=0.0)
-    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, 1)
+    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, dataset, 1)
     np.testing.assert_allclose(
         model.predict(values), before.predict(shrunk.astype(np.float32)), atol=1e-5
     )
@@ -143,7 +157,16 @@ def test_diverging_training_is_an_error() -> None:
     inputs, truth = problem()
     inputs[0, 0] = np.nan
     with pytest.raises(ArtefactError, match="not finite"):
-        fit_network(inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, threads=1)
+        fit_network(
+            inputs,
+            truth,
+            np.ones(len(truth)),
+            CLASSES,
+            TINY,
+            seed=1,
+            dataset_index=truth,
+            threads=1,
+        )
 
 
 def test_it_comes_back_from_its_bytes_unchanged(fitted) -> None:
