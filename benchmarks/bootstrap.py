@@ -33,6 +33,7 @@ FIGURES = (
     "mean_over_datasets",
     "mean_over_classes",
     "balanced_accuracy",
+    "balanced_accuracy_at_equal_priors",
     "auc",
     "expected_calibration_error",
 )
@@ -108,7 +109,10 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     -------
     dict
         Figure to ``(1 + replicates,)``; ``auc`` only for two classes that both
-        occur. A replicate that lacks what a figure needs is NaN.
+        occur. A replicate that lacks what a figure needs is NaN. At equal priors,
+        probabilities are divided by the shares of the classes in all other datasets,
+        which are the same in every replicate: calibrated probabilities favour frequent
+        classes, and balanced accuracy does not.
     """
     names, place = np.unique(held_out.dataset_ids.astype(str), return_inverse=True)
     probabilities, truth = held_out.probabilities[model], held_out.truth
@@ -117,6 +121,10 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     cell = place * shape[1] + truth
     size = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     right = np.bincount(cell, weights=correct, minlength=shape[0] * shape[1]).reshape(shape)
+    elsewhere = (size.sum(axis=0) - size)[place]
+    scaled = np.where(elsewhere > 0, probabilities / np.maximum(elsewhere, 1), -1.0)
+    fair = (scaled.argmax(axis=1) == truth).astype(np.float64)
+    fairly_right = np.bincount(cell, weights=fair, minlength=shape[0] * shape[1]).reshape(shape)
     of_dataset, holds = size.sum(axis=1), (size > 0).astype(np.float64)
     share = np.divide(right, size, out=np.zeros(shape), where=size > 0)
     found = {
@@ -126,6 +134,7 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
         ),
         "mean_over_classes": _mean(_ratio(weights @ share, weights @ holds)),
         "balanced_accuracy": _mean(_ratio(weights @ right, weights @ size)),
+        "balanced_accuracy_at_equal_priors": _mean(_ratio(weights @ fairly_right, weights @ size)),
     }
     if shape[1] == 2 and (size.sum(axis=0) > 0).all():
         found["auc"] = _areas(probabilities[:, 1], truth == 1, place, weights)

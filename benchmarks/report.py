@@ -20,6 +20,7 @@ TITLES = {
     "mean_over_datasets": "mean over datasets",
     "mean_over_classes": "mean over classes",
     "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_at_equal_priors": "the same at equal priors",
     "auc": "AUC",
     "expected_calibration_error": "calibration error",
 }
@@ -44,14 +45,15 @@ Json = dict[str, Any]
 Table = tuple[list[str], list[list[str]]]
 
 
-def headline(task: Json) -> tuple[str, str]:
-    """Return the two figures that say most about a task."""
+def headline(task: Json) -> tuple[str, ...]:
+    """Return the figures that say most about a task."""
     figures = {
         name for models in _presets(task).values() for one in models.values() for name in one
     }
     if task["field"] == "tissue":
         return "mean_over_classes", "accuracy"
-    return ("auc" if "auc" in figures else "accuracy"), "balanced_accuracy"
+    first = "auc" if "auc" in figures else "accuracy"
+    return first, "balanced_accuracy", "balanced_accuracy_at_equal_priors"
 
 
 def _presets(task: Json) -> Mapping[str, Mapping[str, Mapping[str, Json]]]:
