@@ -110,8 +110,8 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     dict
         Figure to ``(1 + replicates,)``; ``auc`` only for two classes that both
         occur. A replicate that lacks what a figure needs is NaN. At equal priors,
-        probabilities are divided by the shares of the classes in all other datasets,
-        which are the same in every replicate: calibrated probabilities favour frequent
+        probabilities are divided by the shares of the classes among all samples, the
+        same for every sample and replicate: calibrated probabilities favour frequent
         classes, and balanced accuracy does not.
     """
     names, place = np.unique(held_out.dataset_ids.astype(str), return_inverse=True)
@@ -121,8 +121,7 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     cell = place * shape[1] + truth
     size = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     right = np.bincount(cell, weights=correct, minlength=shape[0] * shape[1]).reshape(shape)
-    elsewhere = (size.sum(axis=0) - size)[place]
-    scaled = np.where(elsewhere > 0, probabilities / np.maximum(elsewhere, 1), -1.0)
+    scaled = probabilities / np.maximum(size.sum(axis=0), 1)
     fair = (scaled.argmax(axis=1) == truth).astype(np.float64)
     fairly_right = np.bincount(cell, weights=fair, minlength=shape[0] * shape[1]).reshape(shape)
     of_dataset, holds = size.sum(axis=1), (size > 0).astype(np.float64)
