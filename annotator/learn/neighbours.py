@@ -152,6 +152,7 @@ def fit_neighbours(
     values = inputs.astype(np.float64)
     found = within_class(values, leaf_index, dataset_index, options.within_class)
     values, votes = found.shrink(values), weights**options.weight_power
+    many = len(np.unique(dataset_index)) >= options.scale_datasets
     learned = fit_feature_scales(
         values,
         class_index,
@@ -159,7 +160,7 @@ def fit_neighbours(
         weights,
         votes,
         options.sharpness,
-        options.scale_steps,
+        options.scale_steps if many else 0,
         options.scale_penalty,
         seed,
     )

@@ -261,7 +261,9 @@ class _Preparation:
     ) -> _Preparation:
         scale = inverse_power(inputs, options.scale_power)
         values = inputs * scale
-        directions = within_class(values, class_index, dataset_index, options.within_class)
+        many = len(np.unique(dataset_index)) >= options.within_class_datasets
+        strength = options.within_class if many else 0.0
+        directions = within_class(values, class_index, dataset_index, strength)
         before, after = values.var(axis=0).sum(), directions.shrink(values).var(axis=0).sum()
         return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
 

@@ -65,6 +65,9 @@ class NetworkOptions:
         layer, which is folded into its weights.
     within_class
         As in :class:`LinearOptions`, after scaling, and folded into the same weights.
+    within_class_datasets
+        Only where there are at least so many datasets: from few, directions that tell
+        classes apart are shrunk too.
     """
 
     hidden_units: tuple[int, ...]
@@ -78,6 +81,7 @@ class NetworkOptions:
     cosine_decay: bool = False
     scale_power: float = 0.0
     within_class: float = 0.0
+    within_class_datasets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,8 @@ class NeighbourOptions:
         Of learning how much each feature counts
         (:func:`annotator.learn.feature_scales.fit_feature_scales`); with no steps all
         count the same.
+    scale_datasets
+        Scales are learned only where there are at least so many datasets.
     """
 
     sharpness: float
@@ -187,6 +193,7 @@ class NeighbourOptions:
     largest_cohort: int
     scale_steps: int = 0
     scale_penalty: float = 0.0
+    scale_datasets: int = 0
 
 
 @dataclass(frozen=True, slots=True)

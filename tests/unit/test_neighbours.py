@@ -112,3 +112,13 @@ def test_features_are_scaled_alike_in_training_and_new_samples():
     )
     again = NeighboursModel.from_bytes(learned.to_bytes(), 50, 2, OPTIONS)
     assert np.array_equal(again.predict(values), learned.predict(values))
+
+
+def test_scales_are_learned_only_from_enough_datasets():
+    values, truth, dataset = shifted()
+    few, enough = (
+        fit(values, truth, dataset, replace(OPTIONS, scale_steps=5, scale_datasets=least))
+        for least in (9, 8)
+    )
+    assert (few.scales == 1).all()
+    assert (enough.scales != 1).any()

@@ -153,6 +153,20 @@ def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
     )
 
 
+def test_directions_are_shrunk_only_with_enough_datasets() -> None:
+    values, truth, dataset = shifted(0)
+    plain, few, enough = (
+        fit_network(values, truth, np.ones(len(truth)), 2, options, 1, dataset, 1)
+        for options in (
+            replace(TINY, epochs=1),
+            replace(TINY, epochs=1, within_class=5.0, within_class_datasets=11),
+            replace(TINY, epochs=1, within_class=5.0, within_class_datasets=10),
+        )
+    )
+    assert same(plain, few)
+    assert not same(plain, enough)
+
+
 def test_diverging_training_is_an_error() -> None:
     inputs, truth = problem()
     inputs[0, 0] = np.nan
