@@ -62,7 +62,8 @@ def fit_feature_scales(
     values
         Shape ``(samples, features)``.
     class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``.
+        Class and dataset of each sample, ``(samples,)``; samples of the dataset -1 are
+        left aside.
     weights
         How much each sample's own probability counts, ``(samples,)``, positive.
     votes
@@ -85,7 +86,7 @@ def fit_feature_scales(
     unlearned = FeatureScales(np.ones(values.shape[1]), sharpness)
     if steps == 0:
         return unlearned
-    rows = np.arange(len(values))
+    rows = np.flatnonzero(dataset_index >= 0)
     if len(rows) > MOST_SAMPLES:
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_SAMPLES])
     objective = _objective(

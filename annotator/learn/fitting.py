@@ -12,6 +12,7 @@ from annotator.errors import CohortError
 from annotator.learn.features import fit_features
 from annotator.learn.field_model import FieldModel, expressed_features, log_rpm
 from annotator.learn.kinds import KINDS, TrainingPart, kinds_of
+from annotator.learn.label_support import compared_index
 from annotator.learn.labels import LEAF_SAMPLES
 from annotator.learn.novelty import fit_novelty
 from annotator.learn.weights import balanced_weights
@@ -123,6 +124,7 @@ def fit_field_model(
         class_index=index,
         leaf_index=leaf_index,
         dataset_index=datasets,
+        compared_index=compared_index(inputs, index, datasets),
         weights=weights,
         classes=len(classes),
         numbers=numbers if known else None,

@@ -48,6 +48,9 @@ class TrainingPart:
     class_index, leaf_index, dataset_index
         Class, leaf and dataset of each sample, ``(samples,)``, int64. For a kind that
         learns leaves these are the classes.
+    compared_index
+        The dataset again, -1 for a sample without which datasets are compared
+        (:func:`annotator.learn.label_support.compared_index`).
     weights
         How much each sample counts, ``(samples,)``, float64.
     classes
@@ -63,6 +66,7 @@ class TrainingPart:
     class_index: NDArray[np.int64]
     leaf_index: NDArray[np.int64]
     dataset_index: NDArray[np.int64]
+    compared_index: NDArray[np.int64]
     weights: NDArray[np.float64]
     classes: int
     numbers: NDArray[np.float64] | None = None
@@ -99,7 +103,7 @@ def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> K
         part.classes,
         options,
         seed,
-        part.dataset_index,
+        part.compared_index,
         threads,
     )
 
@@ -121,7 +125,7 @@ def _boosting(training: TrainingPart, options: Any, seed: int, threads: int) -> 
 def _linear(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
     part = training
     return fit_linear(
-        part.inputs, part.class_index, part.weights, part.classes, options, part.dataset_index
+        part.inputs, part.class_index, part.weights, part.classes, options, part.compared_index
     )
 
 
@@ -135,7 +139,7 @@ def _neighbours(training: TrainingPart, options: Any, seed: int, threads: int) -
         part.classes,
         options,
         seed,
-        part.dataset_index,
+        part.compared_index,
     )
 
 

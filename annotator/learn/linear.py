@@ -108,7 +108,8 @@ def fit_linear(
     inputs
         Shape ``(samples, features)``, float32.
     class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``.
+        Class and dataset of each sample, ``(samples,)``; datasets are compared without
+        samples of the dataset -1.
     weights
         How much each sample counts, ``(samples,)``.
     classes

@@ -18,7 +18,7 @@ import numpy as np
 from annotator.errors import ArtefactError
 from annotator.learn.artefacts import read_tensors, write_tensors
 from annotator.learn.feature_scales import fit_feature_scales
-from annotator.learn.within_class import WithinClass, within_class
+from annotator.learn.within_class import WithinClass, compared_datasets, within_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +135,8 @@ def fit_neighbours(
     inputs
         Shape ``(samples, features)``, float32.
     class_index, leaf_index, dataset_index
-        Class, leaf and dataset of each sample, ``(samples,)``.
+        Class, leaf and dataset of each sample, ``(samples,)``; datasets are compared
+        without samples of the dataset -1.
     weights
         How much each sample counts, ``(samples,)``.
     classes
@@ -152,7 +153,7 @@ def fit_neighbours(
     values = inputs.astype(np.float64)
     found = within_class(values, leaf_index, dataset_index, options.within_class)
     values, votes = found.shrink(values), weights**options.weight_power
-    many = len(np.unique(dataset_index)) >= options.scale_datasets
+    many = compared_datasets(dataset_index) >= options.scale_datasets
     learned = fit_feature_scales(
         values,
         class_index,

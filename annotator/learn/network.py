@@ -23,7 +23,7 @@ import numpy as np
 
 from annotator.errors import ArtefactError
 from annotator.learn.linear import inverse_power
-from annotator.learn.within_class import within_class
+from annotator.learn.within_class import compared_datasets, within_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,7 +188,8 @@ def fit_network(
     seed
         Of everything random.
     dataset_index
-        The dataset of each sample, ``(samples,)``.
+        The dataset of each sample, ``(samples,)``; datasets are compared without samples
+        of the dataset -1.
     threads
         That TensorFlow may use, see :func:`limit_threads`.
 
@@ -261,7 +262,7 @@ class _Preparation:
     ) -> _Preparation:
         scale = inverse_power(inputs, options.scale_power)
         values = inputs * scale
-        many = len(np.unique(dataset_index)) >= options.within_class_datasets
+        many = compared_datasets(dataset_index) >= options.within_class_datasets
         strength = options.within_class if many else 0.0
         directions = within_class(values, class_index, dataset_index, strength)
         before, after = values.var(axis=0).sum(), directions.shrink(values).var(axis=0).sum()

@@ -45,6 +45,11 @@ class WithinClass:
         )
 
 
+def compared_datasets(dataset_index: NDArray[np.int64]) -> int:
+    """Return how many datasets there are, without -1."""
+    return len(np.unique(dataset_index[dataset_index >= 0]))
+
+
 def within_class(
     values: NDArray[np.float64],
     class_index: NDArray[np.int64],
@@ -60,7 +65,8 @@ def within_class(
     values
         Shape ``(samples, features)``.
     class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``.
+        Class and dataset of each sample, ``(samples,)``; samples of the dataset -1 are
+        left aside.
     strength
         A direction of the variance v is multiplied by 1 / sqrt(1 + strength · v /
         mean of v).
@@ -73,8 +79,8 @@ def within_class(
     if strength == 0:
         return none
     deviations = []
-    for name in np.unique(class_index):
-        of_class = class_index == name
+    for name in np.unique(class_index[dataset_index >= 0]):
+        of_class = (class_index == name) & (dataset_index >= 0)
         means = np.stack(
             [
                 values[of_class & (dataset_index == dataset)].mean(axis=0)

@@ -103,6 +103,15 @@ def test_classes_of_one_dataset_teach_nothing():
     assert learned.sharpness == pytest.approx(10.0)
 
 
+def test_samples_of_no_dataset_are_left_aside():
+    values, truth, dataset = atlas()
+    aside = np.arange(len(truth)) % 7 == 0
+    found = learn(values, truth, np.where(aside, -1, dataset))
+    expected = learn(values[~aside], truth[~aside], dataset[~aside])
+    assert np.array_equal(found.scales, expected.scales)
+    assert found.sharpness == expected.sharpness
+
+
 def test_a_sample_without_reads_does_no_harm():
     values, truth, dataset = atlas()
     values[3] = 0

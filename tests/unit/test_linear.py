@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from annotator.errors import ArtefactError
 from annotator.learn.linear import LinearModel, fit_linear
 from annotator.learn.options import LinearOptions
-from annotator.learn.within_class import within_class
+from annotator.learn.within_class import compared_datasets, within_class
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 
@@ -65,6 +65,15 @@ def test_the_directions_are_those_in_which_datasets_of_a_class_differ():
     means = np.stack([values[dataset == each].mean(axis=0) for each in range(6)])
     spread = means - means.mean(axis=0)
     assert ((spread @ directions[:2].T) ** 2).sum() > 0.8 * (spread**2).sum()
+
+
+def test_samples_of_no_dataset_are_left_aside():
+    values, truth, dataset = shifted_datasets()
+    aside = np.arange(len(truth)) % 7 == 0
+    found = within_class(values, truth, np.where(aside, -1, dataset), 3.0)
+    expected = within_class(values[~aside], truth[~aside], dataset[~aside], 3.0)
+    np.testing.assert_array_equal(found.shrink(values), expected.shrink(values))
+    assert compared_datasets(np.where(dataset == 2, -1, dataset)) == 5
 
 
 def test_classes_of_one_dataset_each_leave_nothing_to_shrink():
