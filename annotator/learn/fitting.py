@@ -124,7 +124,9 @@ def fit_field_model(
         class_index=index,
         leaf_index=leaf_index,
         dataset_index=datasets,
-        compared_index=compared_index(inputs, index, datasets),
+        compared_index=(
+            compared_index(inputs, index, datasets) if _compares_datasets(preset) else datasets
+        ),
         weights=weights,
         classes=len(classes),
         numbers=numbers if known else None,
@@ -164,6 +166,10 @@ def fit_field_model(
         class_of_leaf=class_of_leaf,
         calibration=calibration,
     )
+
+
+def _compares_datasets(preset: Preset) -> bool:
+    return any(getattr(option, "within_class", 0.0) > 0 for option in kinds_of(preset).values())
 
 
 def sufficient_leaves(

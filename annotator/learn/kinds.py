@@ -49,8 +49,9 @@ class TrainingPart:
         Class, leaf and dataset of each sample, ``(samples,)``, int64. For a kind that
         learns leaves these are the classes.
     compared_index
-        The dataset again, -1 for a sample without which datasets are compared
-        (:func:`annotator.learn.label_support.compared_index`).
+        The dataset again, -1 for a sample that is left aside when datasets are compared
+        (:func:`annotator.learn.label_support.compared_index`): by the labels' classes,
+        also for a kind that learns leaves.
     weights
         How much each sample counts, ``(samples,)``, float64.
     classes

@@ -1,14 +1,17 @@
 """How far the other samples of its dataset support a sample's label.
 
-A wrong label mostly stands alone in its dataset, among samples that look alike and are
-labelled otherwise. What is learned by comparing datasets (:mod:`annotator.learn.within_class`,
+A wrong label mostly stands alone in its dataset, among samples that are labelled
+otherwise. What is learned by comparing datasets (:mod:`annotator.learn.within_class`,
 :mod:`annotator.learn.feature_scales`) suffers most from it, since there one sample of a
 class in a dataset counts as much as many: directions that tell classes apart look as if
 datasets differed in them.
 
 The samples of a dataset vote for one another by their cosine, each leaving itself out.
 What they say of a class is believed as far as it is right among the dataset's own labels,
-so that a dataset with one sample of each class contradicts none of them.
+so that a dataset with one sample of each class contradicts none of them. The only sample
+of its class among many of another is contradicted however unlike them it is: nobody is
+there to vote for it, and a class is no worse compared without it. Wrong labels of samples
+that look alike support one another and are not noticed.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ LEAST_SUPPORT = 0.5
 """A label with less is more likely wrong than right."""
 
 PRIOR_VOTES = 1.0  # For a class, all of them wrong, that every dataset starts with.
-CHUNK = 1024  # samples voted for at a time
+CHUNK = 256  # samples voted for at a time
 
 
 def compared_index(
@@ -38,8 +41,9 @@ def compared_index(
 ) -> NDArray[np.int64]:
     """Return the dataset of each sample, -1 where its label has not :data:`LEAST_SUPPORT`.
 
-    Parameters are those of :func:`label_support`. A class of which no label has it is
-    compared by all of them.
+    Parameters are those of :func:`label_support`. Where no label of a class has that much,
+    all of them keep their dataset. Of no dataset are half of the samples left aside: the
+    more its labels contradict one another, the less they are believed.
     """
     supported = label_support(inputs, class_index, dataset_index) >= LEAST_SUPPORT
     held = np.bincount(class_index, weights=supported)[class_index] > 0
@@ -56,16 +60,17 @@ def label_support(
     Parameters
     ----------
     inputs
-        Shape ``(samples, features)``, centred.
+        Shape ``(samples, features)``, centred: a cosine of 0 is what any two samples have.
     class_index, dataset_index
         Class and dataset of each sample, ``(samples,)``.
 
     Returns
     -------
     NDArray[float64]
-        Between 0 and 1, ``(samples,)``: 1 - Σ share of the votes for another class · how
-        right such votes are in the dataset. It is 1 for a sample that is alone or one of
-        two in its dataset.
+        Between 0 and 1, ``(samples,)``: 1 - Σ share of a sample's votes that are for
+        another class · share of all votes for that class, and :data:`PRIOR_VOTES`, that
+        go to samples labelled so. It is 1 for a sample that is alone or one of two in its
+        dataset.
     """
     support = np.ones(len(class_index))
     order = np.argsort(dataset_index, kind="stable")
@@ -79,8 +84,9 @@ def label_support(
 
 def _within(inputs: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
     """Do as :func:`label_support` for one dataset."""
-    length = np.linalg.norm(inputs, axis=1, keepdims=True)
-    unit = np.divide(inputs, length, out=np.zeros_like(inputs), where=length > 0)
+    from sklearn.preprocessing import normalize
+
+    unit = normalize(inputs)
     belongs = np.eye(int(label.max()) + 1)[label]
     said = np.concatenate([_votes(unit, start) @ belongs for start in range(0, len(unit), CHUNK)])
     right = (said * belongs).sum(axis=0) / (said.sum(axis=0) + PRIOR_VOTES)

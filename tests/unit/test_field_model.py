@@ -13,8 +13,8 @@ from annotator.errors import ArtefactError, CohortError
 from annotator.learn.calibration import Calibration
 from annotator.learn.field_model import COMBINED, FieldModel
 from annotator.learn.fitting import fit_field_model
-from annotator.learn.kinds import kinds_of
-from annotator.learn.options import NetworkOptions
+from annotator.learn.kinds import KINDS, kinds_of
+from annotator.learn.options import LinearOptions, NetworkOptions
 from annotator.learn.presets import PRESETS
 
 CLASSES = ("blood", "brain", "skin")
@@ -99,6 +99,23 @@ def test_all_kinds_learn_and_rows_sum_to_one(fitted) -> None:
         assert probabilities.dtype == np.float64
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         assert (probabilities.argmax(axis=1) == truth).mean() > 0.8, kind
+
+
+def test_datasets_are_compared_without_slips_of_the_pen(monkeypatch) -> None:
+    profiles, labels, datasets, _ = problem()
+    labels[4] = "blood"
+    seen = {}
+
+    def fit_linear(part, *_rest):
+        seen["compared"] = part.compared_index
+        return KINDS["linear"].fit(part, *_rest)
+
+    kinds = KINDS | {"linear": replace(KINDS["linear"], fit=fit_linear)}
+    monkeypatch.setattr("annotator.learn.fitting.KINDS", kinds)
+    linear = replace(LIGHT, linear=DEFAULT.linear)
+    for preset, aside in ((linear, [4]), (replace(linear, linear=LinearOptions((0.1,), 0.0)), [])):
+        fit_field_model(profiles, labels, datasets, CLASSES, "tissue", preset, 1, threads=1)
+        assert np.flatnonzero(seen["compared"] < 0).tolist() == aside
 
 
 def test_the_same_seed_gives_the_same_model(fitted) -> None:

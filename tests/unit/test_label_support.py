@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.learn import label_support as module
+from annotator.learn.kinds import KINDS, TrainingPart
 from annotator.learn.label_support import LEAST_SUPPORT, compared_index, label_support
 from annotator.learn.linear import fit_linear
 from annotator.learn.neighbours import fit_neighbours
-from annotator.learn.options import LinearOptions, NeighbourOptions
+from annotator.learn.options import LinearOptions, NeighbourOptions, NetworkOptions
 
 
 def tissues(truth, seed=0, features=60, distance=2.0):
@@ -70,12 +73,17 @@ def test_one_and_two_samples_say_nothing_of_one_another():
     assert (label_support(tissues(label), label, dataset) == 1).all()
 
 
-def test_a_sample_without_reads_has_some():
+def test_the_only_one_of_its_class_among_many_of_another_is_contradicted():
+    label = np.array([0] + [1] * 12)
+    assert label_support(tissues(label), label, np.zeros(13, dtype=int))[0] < LEAST_SUPPORT
+
+
+def test_a_sample_without_reads_says_nothing_and_is_not_contradicted():
     label = np.array([0, 0, 0, 1, 1, 1])
     values = tissues(label)
     values[2] = 0
     support = label_support(values, label, np.zeros(6, dtype=int))
-    assert np.isfinite(support).all()
+    assert (support > LEAST_SUPPORT).all()
 
 
 def test_large_datasets_are_done_in_parts(monkeypatch):
@@ -93,6 +101,8 @@ def test_it_is_a_share_and_the_order_of_samples_makes_no_difference(pairs):
     support = label_support(values, label, dataset)
     assert (support >= -1e-9).all()
     assert (support <= 1 + 1e-9).all()
+    for each in np.unique(dataset):
+        assert (support[dataset == each] < LEAST_SUPPORT).mean() < 0.5
     order = np.random.default_rng(0).permutation(len(label))
     np.testing.assert_allclose(
         label_support(values[order], label[order], dataset[order]), support[order], atol=1e-5
@@ -146,3 +156,33 @@ def test_slips_do_less_harm_on_unseen_datasets(fit):
             said = fit(values[known], label, index).predict(values[~known])
             right[name].append((said.argmax(axis=1) == truth[~known]).mean())
     assert np.mean(right["without slips"]) > np.mean(right["all"]) + 0.02
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("network", NetworkOptions((4,), (0.0,), epochs=1, batch_size=30, within_class=5.0)),
+        ("linear", LinearOptions((0.05,), within_class=5.0)),
+        ("neighbours", NeighbourOptions(20.0, 0.5, 5.0, 1000)),
+    ],
+)
+def test_kinds_that_compare_datasets_leave_slips_aside(kind, options):
+    dataset = np.repeat(np.arange(6), 5)
+    truth = dataset % 2
+    part = TrainingPart(
+        inputs=tissues(truth, distance=0.3),
+        class_index=truth,
+        leaf_index=truth,
+        dataset_index=dataset,
+        compared_index=dataset,
+        weights=np.ones(30),
+        classes=2,
+    )
+    nobody = replace(part, compared_index=np.full(30, -1))
+    fit = KINDS[kind].fit
+    assert fit(part, options, 1, 1).to_bytes() != fit(nobody, options, 1, 1).to_bytes()
+    # With nobody to compare nothing is shrunk.
+    unshrunk = fit(part, replace(options, within_class=0.0), 1, 1)
+    np.testing.assert_allclose(
+        fit(nobody, options, 1, 1).predict(part.inputs), unshrunk.predict(part.inputs), atol=1e-6
+    )

@@ -165,6 +165,9 @@ def test_directions_are_shrunk_only_with_enough_datasets() -> None:
     )
     assert same(plain, few)
     assert not same(plain, enough)
+    aside = np.where(dataset == 3, -1, dataset)
+    options = replace(TINY, epochs=1, within_class=5.0, within_class_datasets=10)
+    assert same(plain, fit_network(values, truth, np.ones(len(truth)), 2, options, 1, aside, 1))
 
 
 def test_diverging_training_is_an_error() -> None:
