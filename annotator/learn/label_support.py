@@ -9,9 +9,9 @@ datasets differed in them.
 The samples of a dataset vote for one another by their cosine, each leaving itself out.
 What they say of a class is believed as far as it is right among the dataset's own labels,
 so that a dataset with one sample of each class contradicts none of them. The only sample
-of its class among many of another is contradicted however unlike them it is: nobody is
-there to vote for it, and a class is no worse compared without it. Wrong labels of samples
-that look alike support one another and are not noticed.
+of its class among many of another is contradicted however unlike them it is, since nobody
+is there to vote for it. Wrong labels of samples that look alike support one another and
+are not noticed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def compared_index(
     """Return the dataset of each sample, -1 where its label has not :data:`LEAST_SUPPORT`.
 
     Parameters are those of :func:`label_support`. Where no label of a class has that much,
-    all of them keep their dataset. Of no dataset are half of the samples left aside: the
+    all of them keep their dataset. Fewer than half of a dataset are ever left aside: the
     more its labels contradict one another, the less they are believed.
     """
     supported = label_support(inputs, class_index, dataset_index) >= LEAST_SUPPORT
