@@ -87,7 +87,9 @@ TASKS = {
 }
 
 
-def evaluate_one(key: str, preset: str, home: Path, folds: int, workers: int, target: Path) -> None:
+def evaluate_one(
+    key: str, preset: str, home: Path, folds: int, workers: int, seed: int, target: Path
+) -> None:
     """Evaluate one task with one preset and store it; runs in a process of its own."""
     from annotator.domain import FIELDS
     from annotator.jobs.evaluate import evaluate
@@ -102,7 +104,7 @@ def evaluate_one(key: str, preset: str, home: Path, folds: int, workers: int, ta
 
     task = TASKS[key]
     settings = Settings(
-        home=home, preset=preset, folds=folds, workers=workers, seed=SEED, **task.settings
+        home=home, preset=preset, folds=folds, workers=workers, seed=seed, **task.settings
     )
     with open_database(settings) as database, progress(f"{key}, {preset}", "folds") as shown:
         validation = evaluate(database, settings, task.field, "one-dataset-out", progress=shown)
@@ -221,6 +223,16 @@ class Results:
         plot(self.content, self.folder / "real_data.svg")
 
 
+def evaluate_apart(
+    key: str, preset: str, home: Path, target: Path, *, folds: int, workers: int, seed: int = SEED
+) -> tuple[float, float]:
+    """Do :func:`evaluate_one` in a process of its own; return its seconds and megabytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [str(Path(__file__)), "--evaluate", key, preset, str(home), str(target)]
+    arguments += ["--folds", str(folds), "--workers", str(workers), "--seed", str(seed)]
+    return timed(arguments, clean_environment())
+
+
 def timed(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
     """Run a program to its end; return its seconds and the largest process's megabytes."""
     started = time.monotonic()
@@ -276,11 +288,14 @@ def run_all(options: argparse.Namespace, results: Results) -> None:
             for key, preset in wanted:
                 if TASKS[key].atlas != atlas:
                     continue
-                target = results.predictions(key, preset)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                arguments = [__file__, "--evaluate", key, preset, str(home), str(target)]
-                arguments += ["--folds", str(options.folds), "--workers", str(options.workers)]
-                seconds, megabytes = timed(arguments, clean_environment())
+                seconds, megabytes = evaluate_apart(
+                    key,
+                    preset,
+                    home,
+                    results.predictions(key, preset),
+                    folds=options.folds,
+                    workers=options.workers,
+                )
                 cost = {"seconds": seconds, "megabytes": megabytes}
                 results.update(key, preset, cost)
                 if options.retrain:
@@ -305,15 +320,18 @@ def main() -> None:
     parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
     parser.add_argument("--missing", action="store_true", help="only what is not there yet")
     parser.add_argument("--retrain", action="store_true", help="also time `annotator retrain`")
-    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=10, help="0: each dataset by itself")
     parser.add_argument("--workers", type=int, default=0, help="0: one a core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--readme", action="store_true", help="fill the README from the JSON")
     parser.add_argument("--evaluate", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=SEED, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.evaluate:
         key, preset, home, target = options.evaluate
-        evaluate_one(key, preset, Path(home), options.folds, options.workers, Path(target))
+        evaluate_one(
+            key, preset, Path(home), options.folds, options.workers, options.seed, Path(target)
+        )
         return
     results = Results(options.out)
     if options.readme:

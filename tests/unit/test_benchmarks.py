@@ -19,6 +19,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # as for a script of that folder
 
 import bootstrap  # noqa: E402
+import partitions  # noqa: E402
 import real_data  # noqa: E402
 import report  # noqa: E402
 import runs  # noqa: E402
@@ -303,3 +304,39 @@ def test_names_on_the_command_line():
     for wrong in ("", "a,d"):
         with pytest.raises(real_data.argparse.ArgumentTypeError):
             real_data.chosen(["a", "b"], wrong)
+
+
+def test_partitions_are_made_in_parts(tmp_path, monkeypatch, capsys):
+    """Only what is missing is run, each with its own seed and folds; the table has all."""
+    two, made = some_runs(), []
+
+    def evaluate(key, preset, home, target, *, folds, workers, seed):
+        made.append((preset, folds, seed))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        runs.save_run(target, two[preset])
+        return 1.0, 1.0
+
+    monkeypatch.setattr(partitions, "evaluate_apart", evaluate)
+    monkeypatch.setattr(partitions, "import_atlas", lambda folder, home: None)
+    (tmp_path / "cellular_micrornaome").mkdir()
+    arguments = ["partitions.py", "--data", str(tmp_path), "--out", str(tmp_path), "--seeds", "1,2"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--presets", "paper"])
+    partitions.main()
+    assert made == [("paper", 10, 1), ("paper", 10, 2), ("paper", 0, runs.SEED)]
+    made.clear()
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", arguments)
+    partitions.main()
+    assert made == [("default", 10, 1), ("default", 10, 2), ("default", 0, runs.SEED)]
+    printed = capsys.readouterr().out
+    content = json.loads((tmp_path / "partitions.json").read_text(), parse_constant=pytest.fail)
+    titles = [result["title"] for result in content["partitions"]]
+    assert titles == ["10 folds, seed 1", "10 folds, seed 2", "each dataset by itself"]
+    gain = runs.differences(two)["paper"]["accuracy"]
+    assert [result["gain"]["accuracy"] for result in content["partitions"]] == [gain] * 3
+    assert printed.count(report.shown(gain, signed=True)) == 3
+    made.clear()
+    monkeypatch.setattr(sys, "argv", [*arguments[:-1], "3", "--show", "--out", str(tmp_path / "a")])
+    with pytest.raises(SystemExit, match="leave out --show"):
+        partitions.main()
+    assert made == []
