@@ -300,7 +300,7 @@ def evaluate(
     """Validate the models of a field; nothing is stored or promoted."""
     from annotator.jobs.evaluate import as_json
     from annotator.jobs.evaluate import evaluate as validate
-    from annotator.jobs.tables import class_table, kind_table
+    from annotator.jobs.tables import class_table, kind_table, term_table
 
     settings = _changed(settings, preset=preset, folds=folds, tissue_level=level)
     _check_output_file(json_file)
@@ -310,6 +310,8 @@ def evaluate(
     click.echo(kind_table(validation.metrics))
     click.echo()
     click.echo(class_table(validation.metrics))
+    if by_term := term_table(validation.metrics):
+        click.echo(f"\n{by_term}")
     _write_json_file(json_file, as_json(field, settings.preset, validation))
 
 

@@ -101,6 +101,10 @@ def metrics(classes: tuple[str, ...], level: float) -> tuple[Metric, ...]:
         Metric("combined", "precision", None, 0.948, 420, 23),
         Metric("combined", "expected_calibration_error", None, 0.031, 600, 23),
         Metric("combined", "prediction_set_size", None, 1.9, 600, 23),
+        Metric("combined", "accuracy_of_learned_terms", None, 0.929, 410, 21),
+        Metric("combined", "precision_of_learned_terms", None, 0.984, 344, 20),
+        Metric("combined", "accuracy_of_new_terms", None, 0.658, 190, 12),
+        Metric("combined", "answered_of_new_terms", None, 0.0, 190, 12),
     )
 
 

@@ -24,6 +24,7 @@ FIGURES = (
     "auc",
     "expected_calibration_error",
 )
+TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
 WIDEST = 60
 
 
@@ -152,6 +153,24 @@ def class_table(metrics: Iterable[Metric]) -> str:
         values = [found[name, kind].value if (name, kind) in found else None for kind in kinds]
         rows.append([name, *values, some.samples, some.datasets])
     return as_table(["class", *kinds, "samples", "datasets"], rows)
+
+
+def term_table(metrics: Iterable[Metric]) -> str:
+    """Return a row for samples whose own term was learned, and one for the others.
+
+    Empty where every term was learned, or nothing is known of answers.
+    """
+    found = {metric.name: metric for metric in metrics}
+    rows = []
+    for part in ("learned", "new"):
+        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        if figures[0] is not None:
+            behind = [figures[0].samples, figures[0].datasets]
+            rows.append([part, *(each.value if each else None for each in figures), *behind])
+    if not rows:
+        return ""
+    headers = ["own term", *(name.replace("_", " ") for name in TERM_FIGURES)]
+    return as_table([*headers, "samples", "datasets"], rows)
 
 
 def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.domain import FIELDS, Cohort, HeldOutPredictions, Metric
+from annotator.domain import FIELDS, Cohort, HeldOutPredictions, LabelScheme, Metric
 from annotator.errors import CohortError
 from annotator.learn.baselines import LOGISTIC_REGRESSION, baseline_predictions, known_means
 from annotator.learn.cross_calibration import cross_calibrated
@@ -37,6 +37,7 @@ from annotator.learn.splits import (
     dataset_folds,
     describe_cross_validation,
     describe_dataset_folds,
+    scored_mask,
 )
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ def _validate(
         from annotator.learn.trust import cross_fitted
 
         lineages = lineages_of(label_set.classes, ontology, FIELDS[cohort.field])
-        metrics += cross_fitted(predictions, lineages, trust)
+        metrics += cross_fitted(predictions, lineages, trust, _new_terms(cohort, data, found))
     return Validation(
         scheme=scheme,
         label_set=label_set,
@@ -342,6 +343,19 @@ def _validate(
         balanced_training=data.preset.balance_classes,
         inspected=_inspected(data, found),
     )
+
+
+def _new_terms(
+    cohort: Cohort, data: FoldData, results: list[FoldResult]
+) -> NDArray[np.bool_] | None:
+    """Say of each scored sample whether no training sample had its curated value.
+
+    ``None`` for a field whose values are no terms.
+    """
+    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY:
+        return None
+    rows = np.concatenate([result.rows for result in results])[_order(results)]
+    return np.asarray(~scored_mask(cohort.values, data.fold_of)[rows], dtype=np.bool_)
 
 
 def _inspected(data: FoldData, results: list[FoldResult]) -> tuple[Any, ...]:

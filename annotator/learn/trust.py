@@ -100,7 +100,10 @@ def fit_trust(
 
 
 def cross_fitted(
-    held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: TrustOptions
+    held_out: HeldOutPredictions,
+    lineages: Mapping[str, Sequence[str]],
+    options: TrustOptions,
+    new_terms: NDArray[np.bool_] | None = None,
 ) -> tuple[Metric, ...]:
     """Say how trustworthy the answers are on folds that trust was not fitted on.
 
@@ -125,11 +128,18 @@ def cross_fitted(
     ``novelty_abstained``
         Share of samples, all of known classes, without an answer for being too
         novel; only where novelty was measured.
+    ``accuracy_of_new_terms``, ``answered_of_new_terms``, ``precision_of_new_terms``, \
+    ``prediction_set_coverage_of_new_terms``
+        The same of the samples whose own term was not learned, only others of its
+        class; ``..._of_learned_terms`` of the others. Only where there are such samples.
 
     Parameters
     ----------
     held_out, lineages, options
         As for :func:`fit_trust`.
+    new_terms
+        Whether training samples lacked the sample's curated value, which may have been
+        merged into a broader class, ``(samples,)``.
 
     Returns
     -------
@@ -162,19 +172,26 @@ def cross_fitted(
     figures["prediction_set_size"] = float(inside.sum(axis=1).mean())
     if held_out.novelty is not None:
         figures["novelty_abstained"] = float(too_novel.mean())
-    datasets = held_out.dataset_ids
-    everything = (len(p), len(set(datasets)))
-    answers_only = (int((answer >= 0).sum()), len(set(datasets[answer >= 0])))
-    return tuple(
-        Metric(
-            COMBINED,
-            name,
-            None,
-            value,
-            *(answers_only if name in ("precision", "mean_depth") else everything),
-        )
+    datasets, given = held_out.dataset_ids, answer != NO_ANSWER
+    everything = np.ones(len(p), dtype=np.bool_)
+    metrics = [
+        _metric(name, value, datasets[given if name in ("precision", "mean_depth") else everything])
         for name, value in figures.items()
-    )
+    ]
+    if new_terms is not None and new_terms.any():
+        right = tree.claims[answer, truth] & given
+        correct = p.argmax(axis=1) == truth
+        for title, part in (("new", new_terms), ("learned", ~new_terms)):
+            for name, values, rows in (
+                ("accuracy", correct, part),
+                ("answered", given, part),
+                ("precision", right, part & given),
+                ("prediction_set_coverage", covered, part),
+            ):
+                if rows.any():
+                    value = float(values[rows].mean())
+                    metrics.append(_metric(f"{name}_of_{title}_terms", value, datasets[rows]))
+    return tuple(metrics)
 
 
 def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
@@ -188,6 +205,11 @@ def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
             risk_coverage(p.max(axis=1), is_correct(held_out, kind), kind),
         )
     )
+
+
+def _metric(name: str, value: float, dataset_ids: NDArray[np.object_]) -> Metric:
+    """Return a figure of all kinds combined over the samples of these datasets."""
+    return Metric(COMBINED, name, None, value, len(dataset_ids), len(set(dataset_ids)))
 
 
 def _answer_figures(

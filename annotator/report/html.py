@@ -138,6 +138,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         },
         "trust": {
             "trust": accuracy.trust_figures(contents),
+            "terms": accuracy.term_figures(contents),
             "target_precision": None if target is None else per_cent(target),
         },
         "markers": {

@@ -16,10 +16,11 @@ from annotator.learn.evaluate import (
 )
 from annotator.learn.folds import FoldData, fit_part, fold_seed, take_cohort
 from annotator.learn.labels import LabelOptions
-from annotator.learn.metrics import metrics_of
+from annotator.learn.metrics import is_correct, metrics_of
 from annotator.learn.ontology import Ontology
 from annotator.learn.options import ForestOptions, KernelOptions
 from annotator.learn.presets import PRESETS
+from annotator.learn.trust import TrustOptions
 
 LIGHT = replace(
     PRESETS["default"],
@@ -368,6 +369,37 @@ def test_groups_are_learned_by_their_terms_and_answered_as_groups():
     assert figures["accuracy"] > 0.8
     of_groups = one_dataset_out(cohort, ontology, replace(preset, leaf_kinds=()), options, SEED)
     assert not np.allclose(found.raw.probabilities["linear"], of_groups.raw.probabilities["linear"])
+
+
+def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
+    """Term a1 is in dataset d0 alone, where it is known as its group a through a2."""
+    cohort = _cohort(("a1", "a2", "b1"), "tissue", datasets=4, size=24)
+    values = np.where((cohort.values == "a1") & (cohort.dataset_ids != "d0"), "a2", cohort.values)
+    cohort = replace(cohort, values=values)
+    ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",)})
+    options = replace(OPTIONS, tissue_level="group")
+    preset = replace(LIGHT, boosting=None)
+    trust = TrustOptions(target_precision=0.6)
+    found = one_dataset_out(cohort, ontology, preset, options, SEED, trust=trust)
+    held_out, alone = found.predictions, values == "a1"
+    assert held_out.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
+    correct = is_correct(held_out, "combined")
+    figures = {metric.name: metric for metric in found.metrics if metric.model_kind == "combined"}
+    new, learned = figures["accuracy_of_new_terms"], figures["accuracy_of_learned_terms"]
+    assert (new.samples, new.datasets) == (alone.sum(), 1)
+    assert (learned.samples, learned.datasets) == ((~alone).sum(), 4)
+    assert new.value == pytest.approx(correct[alone].mean())
+    assert learned.value == pytest.approx(correct[~alone].mean())
+    # At random, its term is learned from the dataset's other samples; sex has no terms.
+    names = {m.name for m in _figures_at_random(cohort, ontology, preset, options, trust)}
+    assert "answered" in names
+    assert "accuracy_of_new_terms" not in names
+    sexed = one_dataset_out(_cohort(), NO_ONTOLOGY, preset, OPTIONS, SEED, trust=trust)
+    assert "accuracy_of_learned_terms" not in {metric.name for metric in sexed.metrics}
+
+
+def _figures_at_random(cohort, ontology, preset, options, trust):
+    return cross_validate(cohort, ontology, preset, options, SEED, folds=3, trust=trust).metrics
 
 
 def test_samples_whose_tissue_gives_sex_away_take_no_part():

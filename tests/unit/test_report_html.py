@@ -120,6 +120,17 @@ def test_figures_go_to_their_sections_and_none_is_lost():
     assert 'id="further"' not in page(CONTENTS, [Drawn("similarity")])
 
 
+def test_samples_of_new_terms_stand_beside_the_others():
+    section = re.search(r'<section id="trust".*?</section>', page(CONTENTS, []), re.S)
+    assert section
+    table = section.group().split('id="table-terms"')[1]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:4]]
+    assert rows[0] == ["410", "21", "92.9\xa0%", "–", "98.4\xa0%", "–"]
+    assert rows[1] == ["190", "12", "65.8\xa0%", "0\xa0%", "–", "–"]
+    bare = page(made_report.bare_contents("live"), [])
+    assert "table-terms" not in bare
+
+
 def test_a_large_figure_gets_a_row_of_its_own():
     wide = DRAWN.replace('"300"', '"900"')
     text = page(CONTENTS, [Drawn("map-a"), Drawn("map-b", svg=wide)])

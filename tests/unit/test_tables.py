@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from annotator.domain import Metric
-from annotator.jobs.tables import class_table, kind_table, query_output
+from annotator.jobs.tables import class_table, kind_table, query_output, term_table
 
 COLUMNS = ("a", "b", "a")
 ROW = (1, ["x", "y"], None)
@@ -63,3 +63,21 @@ def test_figures_stand_in_a_row_for_each_kind_and_class():
     ]
     assert "0.750" in kind_table(metrics).splitlines()[-1]
     assert class_table(metrics).splitlines()[-1].split() == ["skin", "1.000", "4", "2"]
+
+
+def test_figures_by_whether_the_own_term_was_learned():
+    learned = [
+        Metric("combined", "accuracy_of_learned_terms", None, 0.93, 80, 9),
+        Metric("combined", "answered_of_learned_terms", None, 0.84, 80, 9),
+        Metric("combined", "precision_of_learned_terms", None, 0.98, 67, 8),
+        Metric("combined", "prediction_set_coverage_of_learned_terms", None, 0.97, 80, 9),
+    ]
+    new = [
+        Metric("combined", "accuracy_of_new_terms", None, 0.5, 20, 4),
+        Metric("combined", "answered_of_new_terms", None, 0.0, 20, 4),
+        Metric("combined", "prediction_set_coverage_of_new_terms", None, 0.75, 20, 4),
+    ]
+    lines = term_table([*learned, *new]).splitlines()
+    assert lines[-2].split() == ["learned", "0.930", "0.840", "0.980", "0.970", "80", "9"]
+    assert lines[-1].split() == ["new", "0.500", "0.000", "0.750", "20", "4"]  # no answers
+    assert term_table([Metric("combined", "accuracy", None, 0.75, 10, 3)]) == ""

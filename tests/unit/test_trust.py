@@ -194,6 +194,35 @@ def test_cross_fitted_figures() -> None:
     assert figures["answered"].datasets == 60
 
 
+def test_figures_of_samples_whose_own_term_was_not_learned() -> None:
+    predictions = held_out()
+    # The less probable the true class, the more likely its term was new.
+    column = np.array([CLASSES.index(name) for name in predictions.truth])
+    new = predictions.probabilities["combined"][np.arange(3000), column] < 0.5
+    plain = cross_fitted(predictions, LINEAGES, OPTIONS)
+    found = cross_fitted(predictions, LINEAGES, OPTIONS, new)
+    assert found[: len(plain)] == plain
+    figures = {each.name: each for each in found}
+    wholes = {
+        "accuracy": "always_class_precision",
+        "answered": "answered",
+        "precision": "precision",
+        "prediction_set_coverage": "prediction_set_coverage",
+    }
+    assert len(found) == len(plain) + 2 * len(wholes)
+    for name, whole in wholes.items():
+        parts = [figures[f"{name}_of_{part}_terms"] for part in ("new", "learned")]
+        assert parts[0].value < parts[1].value
+        samples = [part.samples for part in parts]
+        assert sum(samples) == figures[whole].samples
+        mean = np.average([part.value for part in parts], weights=samples)
+        assert mean == pytest.approx(figures[whole].value)
+    assert figures["answered_of_new_terms"].samples == new.sum()
+    assert figures["answered_of_new_terms"].datasets == len(set(predictions.dataset_ids[new]))
+    # Where every term was learned there is nothing to tell apart.
+    assert cross_fitted(predictions, LINEAGES, OPTIONS, np.zeros(3000, dtype=bool)) == plain
+
+
 def test_cross_fitting_never_looks_at_the_fold_it_decides_for() -> None:
     predictions = held_out(1000)
     fold = predictions.folds == 0

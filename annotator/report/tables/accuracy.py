@@ -46,6 +46,16 @@ TRUST_FIGURES = (
     ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
     ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
 )
+TERM_FIGURES = (
+    ("accuracy", "Right if every sample were answered with its class"),
+    ("answered", "Get an answer"),
+    ("precision", "Answers that are right"),
+    ("prediction_set_coverage", "Prediction sets that hold the true class"),
+)
+TERM_PARTS = (
+    ("learned", "Their own term was among the training samples"),
+    ("new", "Only other terms of their class were"),
+)
 PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
 
 Found = dict[tuple[str, str, str | None], "Metric"]
@@ -183,6 +193,24 @@ def trust_figures(contents: ReportContents) -> Table | None:
         "trust",
         "What would have been answered on unseen datasets, and how much of it is right",
         [words("Figure"), "Value", "Samples", "Datasets"],
+        rows,
+    )
+
+
+def term_figures(contents: ReportContents) -> Table | None:
+    """Return a row for the samples whose own term was learned, and one for the others."""
+    found = figures_by_name(held_out_metrics(contents))
+    rows = []
+    for part, title in TERM_PARTS:
+        figures = [found.get(f"{name}_of_{part}_terms") for name, _ in TERM_FIGURES]
+        all_of_part = figures[0]
+        if all_of_part is not None:
+            behind = [count(all_of_part.samples), count(all_of_part.datasets)]
+            rows.append([text(title), *behind, *(_cell(each) for each in figures)])
+    return table(
+        "terms",
+        "Unseen datasets by whether a sample's own term was learned, not just its class",
+        [words("Samples"), "Number", "Datasets", *(title for _, title in TERM_FIGURES)],
         rows,
     )
 
