@@ -207,6 +207,11 @@ class Metric:
     datasets: int
 
 
+TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
+"""Metrics ``..._of_learned_terms`` and ``..._of_new_terms``: of samples whose own term was
+learned, and of those for which only others of their class were."""
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOutPredictions:
     """What models said of samples that they had not seen.

@@ -1,17 +1,16 @@
 """How much a figure depends on which datasets are held out together.
 
 The same samples and models as in ``real_data.py``, with the datasets dealt into folds in
-other ways and with each dataset by itself. Where a few large datasets decide, one way to
-deal them says less than its interval seems to.
+other ways and with each dataset by itself.
 
     python benchmarks/partitions.py --data ../shared/data
     python benchmarks/partitions.py --seeds 1,2 --presets default
     python benchmarks/partitions.py --show
 
 Runs that are there already are not made again, so that the whole can be made in parts:
-remove the results folder to start anew. ``--show`` only prints what is there. The first
-seed is that of ``real_data.py``, whose folds settings were compared on; the seed is that
-of the models, too.
+remove ``predictions/partitions`` of the results folder to start anew, as after a change of
+the program. ``--show`` only prints what is there. The first seed is that of
+``real_data.py``, whose folds settings were compared on; the seed is that of the models, too.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def result_of(partition: Partition, runs: dict[str, Run]) -> Json:
             }
             for preset, run in runs.items()
         },
-        "gain": differences(runs).get(PAPER, {}) if PAPER in runs else {},
+        "gain": differences(runs).get(PAPER, {}),
     }
 
 
@@ -158,14 +157,15 @@ def main() -> None:
             results.append(result_of(partition, runs))
     if not results:
         raise SystemExit(f"no run is in {folder}: leave out --show")
-    content = {
-        "task": options.task,
-        "bootstrap": {"replicates": REPLICATES, "level": LEVEL, "by": "dataset"},
-        "partitions": results,
-    }
-    (options.out / "partitions.json").write_text(
-        json.dumps(content, indent=1) + "\n", encoding="utf-8"
-    )
+    if not options.show:
+        content = {
+            "task": options.task,
+            "bootstrap": {"replicates": REPLICATES, "level": LEVEL, "by": "dataset"},
+            "partitions": results,
+        }
+        (options.out / f"partitions.{options.task}.json").write_text(
+            json.dumps(content, indent=1) + "\n", encoding="utf-8"
+        )
     print(as_text(table(results)))
 
 

@@ -228,8 +228,8 @@ def evaluate_apart(
 ) -> tuple[float, float]:
     """Do :func:`evaluate_one` in a process of its own; return its seconds and megabytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [str(Path(__file__)), "--evaluate", key, preset, str(home), str(target)]
-    arguments += ["--folds", str(folds), "--workers", str(workers), "--seed", str(seed)]
+    arguments = [__file__, "--evaluate", key, preset, str(home), str(target), str(seed)]
+    arguments += ["--folds", str(folds), "--workers", str(workers)]
     return timed(arguments, clean_environment())
 
 
@@ -259,12 +259,15 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("ANNOTATOR_")}
 
 
-def time_retraining(task: Task, preset: str, home: Path, folds: int) -> dict[str, float]:
+def time_retraining(
+    task: Task, preset: str, home: Path, folds: int, workers: int
+) -> dict[str, float]:
     """Time ``annotator retrain``: validation, fit on everything, gate and storage."""
     settings = {
         f"ANNOTATOR_{name.upper()}": ",".join(map(str, v)) if isinstance(v, tuple) else str(v)
         for name, v in task.settings.items()
     }
+    settings["ANNOTATOR_WORKERS"] = str(workers)
     arguments = ["-m", "annotator", "retrain", "--field", task.field]
     arguments += ["--preset", preset, "--folds", str(folds)]
     seconds, megabytes = timed(
@@ -299,7 +302,9 @@ def run_all(options: argparse.Namespace, results: Results) -> None:
                 cost = {"seconds": seconds, "megabytes": megabytes}
                 results.update(key, preset, cost)
                 if options.retrain:
-                    cost |= time_retraining(TASKS[key], preset, home, options.folds)
+                    cost |= time_retraining(
+                        TASKS[key], preset, home, options.folds, options.workers
+                    )
                     results.update(key, preset, cost)
                 print(f"{key}, {preset}: {seconds:.0f} s", flush=True)
 
@@ -324,13 +329,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="0: one a core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--readme", action="store_true", help="fill the README from the JSON")
-    parser.add_argument("--evaluate", nargs=4, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=SEED, help=argparse.SUPPRESS)
+    parser.add_argument("--evaluate", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.evaluate:
-        key, preset, home, target = options.evaluate
+        key, preset, home, target, seed = options.evaluate
         evaluate_one(
-            key, preset, Path(home), options.folds, options.workers, options.seed, Path(target)
+            key, preset, Path(home), options.folds, options.workers, int(seed), Path(target)
         )
         return
     results = Results(options.out)

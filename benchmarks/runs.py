@@ -138,7 +138,7 @@ def as_run(validation: Validation, answers: Mapping[str, NDArray[np.float64]] | 
 
 
 def save_run(path: Path, run: Run) -> None:
-    """Write a run into one file that cannot run code."""
+    """Write a run into one file that cannot run code; a run that is cut off leaves none."""
     held_out = run.held_out
     about = {
         "classes": held_out.classes,
@@ -149,14 +149,16 @@ def save_run(path: Path, run: Run) -> None:
     }
     arrays = {f"model_{i}": p for i, p in enumerate(held_out.probabilities.values())}
     arrays |= {f"answer_{name}": values for name, values in run.answers.items()}
+    unfinished = path.with_suffix(".unfinished.npz")
     np.savez_compressed(
-        path,
+        unfinished,
         about=np.array(json.dumps(about)),
         sample_ids=held_out.sample_ids.astype(str),
         dataset_ids=held_out.dataset_ids.astype(str),
         truth=held_out.truth,
         **arrays,
     )
+    unfinished.replace(path)
 
 
 def load_run(path: Path) -> Run:

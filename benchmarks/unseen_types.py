@@ -2,25 +2,26 @@
 
 Each sample is predicted twice by models that have not learned from it. Once its whole
 dataset is held out, as in ``real_data.py``; once its cell type is held out, in every
-dataset, while the other types of its own dataset are learned from. The second time
-nothing of the laboratory, the protocol or the sequencer is new.
+dataset, while other types of its own dataset are learned from.
 
     python benchmarks/unseen_types.py --data ../shared/data --json unseen_types.json
     python benchmarks/unseen_types.py --presets default
 
-Both are scored by the group of the type, on samples that both could score. "only here"
-are samples of types that no other dataset holds: with their dataset held out, type and
-dataset are new, with their type held out the type alone. "elsewhere, too" are the others:
-with their dataset held out only the dataset is new.
+Both are scored by the group of the type, on samples that both could score and whose dataset
+was learned from while their type was held out; most datasets hold one type alone. "only
+here" are samples of types that no other dataset holds: with their dataset held out, type
+and dataset are new, with their type held out the type alone. "elsewhere, too" are the
+others: with their dataset held out only the dataset is new. The last row of each is the
+second minus the first, with the interval of the difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bootstrap import draws, estimate, shares
@@ -29,9 +30,9 @@ from report import COMBINED, OURS, PAPER, PAPERS_MODELS, as_text, shown
 from robustness import read_cohort
 from runs import SEED, plain
 
-from annotator.domain import HeldOutPredictions
 from annotator.learn.cross_calibration import cross_calibrated
-from annotator.learn.folds import FoldData, fit_and_predict, take_profiles
+from annotator.learn.evaluate import raw_predictions
+from annotator.learn.folds import FoldData, fit_and_predict, take_cohort
 from annotator.learn.labels import GROUP, LabelOptions, leaf_labels, make_labels
 from annotator.learn.metrics import is_correct
 from annotator.learn.parallel import Parallelism, run_all
@@ -44,12 +45,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort
+    from annotator.domain import Cohort, HeldOutPredictions
     from annotator.learn.ontology import Ontology
     from annotator.learn.options import Preset
 
 ATLAS = "cellular_micrornaome"
-DATASET, TYPE = "dataset", "type"
+DATASET, TYPE, DIFFERENCE = "dataset", "type", "difference"
 MODELS = {PAPER: PAPERS_MODELS, OURS: (COMBINED,)}
 
 
@@ -78,19 +79,8 @@ def labelled(cohort: Cohort, ontology: Ontology) -> Labelled:
     options = LabelOptions(tissue_level=GROUP)
     label_set, labels = make_labels(cohort, ontology, options)
     leaves = leaf_labels(cohort, ontology, options, labels)
-    rows = np.flatnonzero(labels.astype(str) != "")
-    return Labelled(
-        replace(
-            cohort,
-            profiles=take_profiles(cohort.profiles, rows),
-            dataset_ids=cohort.dataset_ids[rows],
-            values=cohort.values[rows],
-            numbers=cohort.numbers[rows],
-        ),
-        labels[rows],
-        leaves[rows],
-        label_set.classes,
-    )
+    rows = np.flatnonzero(labels != "")
+    return Labelled(take_cohort(cohort, rows), labels[rows], leaves[rows], label_set.classes)
 
 
 def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> NDArray[np.bool_]:
@@ -100,24 +90,32 @@ def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> N
     return np.array([of_type.count(name) == 1 for name in types.tolist()])
 
 
+def others_learned(
+    dataset_ids: NDArray[np.object_], fold_of: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Say which samples' datasets have samples in other folds, too, ``(samples,)``."""
+    pairs = set(zip(dataset_ids.tolist(), fold_of.tolist(), strict=True))
+    of_dataset = [name for name, _ in pairs]
+    return np.array([of_dataset.count(name) > 1 for name in dataset_ids.tolist()])
+
+
 def predict(
     given: Labelled,
-    held_out_by: NDArray[np.object_],
+    fold_of: NDArray[np.int64],
     preset: Preset,
-    folds: int,
     workers: int,
     said: Callable[[int, int], None],
 ) -> HeldOutPredictions:
-    """Predict every sample by models that know nothing of its dataset, or of its type.
+    """Predict every sample by models that have not learned from its fold.
 
     Parameters
     ----------
     given
         The samples.
-    held_out_by
-        What is held out together, ``(samples,)``.
-    preset, folds, workers, said
-        How models are made, on how many folds, and who is told of them.
+    fold_of
+        The fold of each, ``(samples,)``.
+    preset, workers, said
+        How models are made, how many folds at a time, and who is told of them.
     """
     cohort = given.cohort
     data = FoldData(
@@ -130,29 +128,15 @@ def predict(
         limits=(),
         feature_kinds=None,
         classes=given.classes,
-        fold_of=dataset_folds(held_out_by, given.labels, folds, SEED),
+        fold_of=fold_of,
         preset=preset,
         seed=SEED,
         threads=1,
     )
-    numbers = np.unique(data.fold_of).tolist()
+    numbers = np.unique(fold_of).tolist()
     results = run_all(fit_and_predict, data, numbers, Parallelism(workers=workers), said)
-    found = [result for result in results if len(result.rows)]
-    rows = np.concatenate([result.rows for result in found])
-    order = np.argsort(rows)
-    rows = rows[order]
-    raw = HeldOutPredictions(
-        sample_ids=cohort.profiles.sample_ids[rows],
-        dataset_ids=cohort.dataset_ids[rows],
-        truth=given.labels[rows],
-        folds=data.fold_of[rows],
-        classes=data.classes,
-        probabilities={
-            kind: np.concatenate([result.raw[kind] for result in found])[order]
-            for kind in found[0].raw
-        },
-    )
-    return cross_calibrated(raw, preset)
+    scored = [result for result in results if len(result.rows)]
+    return cross_calibrated(raw_predictions(cohort, data, scored), preset)
 
 
 def right_answers(
@@ -169,8 +153,10 @@ def right_answers(
 
 
 def rows_of(
-    given: Labelled, right: Mapping[str, Mapping[str, NDArray[np.float64]]]
-) -> list[dict[str, object]]:
+    given: Labelled,
+    right: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    counted: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
     """Return accuracy for each part of the samples and each thing that was held out.
 
     Parameters
@@ -180,39 +166,39 @@ def rows_of(
     right
         :data:`DATASET` and :data:`TYPE`, to what :func:`right_answers` found for each
         ``"preset model"``.
+    counted
+        Samples that are looked at where all scored them, ``(samples,)``.
     """
-    ids = given.cohort.dataset_ids
     scored = np.all([np.isfinite(each) for one in right.values() for each in one.values()], axis=0)
-    alone = only_here(given.cohort.values, ids)
-    weights = draws(len(np.unique(ids[scored].astype(str))), seed=SEED)
+    rows = np.flatnonzero(scored & counted)
+    ids = given.cohort.dataset_ids[rows]
+    alone = only_here(given.cohort.values, given.cohort.dataset_ids)[rows]
+    weights = draws(len(np.unique(ids.astype(str))), seed=SEED)
     found = []
     for title, part in (
-        ("all", scored),
-        ("type elsewhere, too", scored & ~alone),
-        ("type only here", scored & alone),
+        ("all", np.ones(len(rows))),
+        ("type elsewhere, too", (~alone).astype(np.float64)),
+        ("type only here", alone.astype(np.float64)),
     ):
-        for held_out, models in right.items():
-            accuracy = {
-                model: plain(
-                    estimate(
-                        shares(
-                            np.where(part, answers, 0.0)[scored],
-                            part[scored].astype(np.float64),
-                            ids[scored],
-                            weights,
-                        )
-                    )
-                )
+        accuracy = {
+            held_out: {
+                model: shares(part * answers[rows], part, ids, weights)
                 for model, answers in models.items()
             }
-            found.append(
-                {
-                    "samples": title,
-                    "number": int(part.sum()),
-                    "held_out": held_out,
-                    "accuracy": accuracy,
-                }
-            )
+            for held_out, models in right.items()
+        }
+        accuracy[DIFFERENCE] = {
+            model: known - accuracy[DATASET][model] for model, known in accuracy[TYPE].items()
+        }
+        found += [
+            {
+                "samples": title,
+                "number": int(part.sum()),
+                "held_out": held_out,
+                "accuracy": {model: plain(estimate(each)) for model, each in models.items()},
+            }
+            for held_out, models in accuracy.items()
+        ]
     return found
 
 
@@ -221,36 +207,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
-    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=10, help="that datasets are dealt into")
+    parser.add_argument("--type-folds", type=int, default=20, help="that types are dealt into")
     parser.add_argument("--workers", type=int, default=0, help="0: one a core")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     if not (options.data / ATLAS).is_dir():
         raise SystemExit(f"{options.data / ATLAS} is not here: nothing to run on")
     given = labelled(*read_cohort(options.data / ATLAS))
-    held_out_by = {DATASET: given.cohort.dataset_ids, TYPE: given.cohort.values}
-    right: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in held_out_by}
+    fold_of = {
+        name: dataset_folds(groups, given.labels, folds, SEED)
+        for name, groups, folds in (
+            (DATASET, given.cohort.dataset_ids, options.folds),
+            (TYPE, given.cohort.values, options.type_folds),
+        )
+    }
+    right: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in fold_of}
     for preset in options.presets:
-        for name, groups in held_out_by.items():
+        for name, folds in fold_of.items():
             with progress(f"{preset}, {name} held out", "folds") as said:
                 predictions = predict(
-                    given,
-                    groups,
-                    preset_for(preset, "tissue"),
-                    options.folds,
-                    options.workers,
-                    said,
+                    given, folds, preset_for(preset, "tissue"), options.workers, said
                 )
             found = right_answers(given, predictions, MODELS[preset])
             right[name] |= {f"{preset} {model}": answers for model, answers in found.items()}
-    rows = rows_of(given, right)
+    rows = rows_of(given, right, others_learned(given.cohort.dataset_ids, fold_of[TYPE]))
     models = list(right[DATASET])
     cells = [
         [
             row["samples"],
             row["number"],
             row["held_out"],
-            *(shown(row["accuracy"][model]) for model in models),
+            *(shown(row["accuracy"][each], row["held_out"] == DIFFERENCE) for each in models),
         ]
         for row in rows
     ]

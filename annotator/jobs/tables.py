@@ -10,6 +10,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain import TERM_FIGURES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -24,7 +26,6 @@ FIGURES = (
     "auc",
     "expected_calibration_error",
 )
-TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
 WIDEST = 60
 
 

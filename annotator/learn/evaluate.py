@@ -56,6 +56,7 @@ __all__ = [
     "Validation",
     "cross_validate",
     "one_dataset_out",
+    "raw_predictions",
 ]
 
 CROSS_VALIDATION = "cv"
@@ -320,7 +321,7 @@ def _validate(
             f"{cohort.field}: no held-out sample could be scored, because no class occurs on both"
             " sides of a split; label samples of the same classes in more datasets"
         )
-    raw = _gather(cohort, data, found)
+    raw = raw_predictions(cohort, data, found)
     predictions = cross_calibrated(raw, data.preset)
     baselines = baseline_predictions(cohort, data.labels, data.fold_of, label_set.classes, ontology)
     reference = np.concatenate([result.reference for result in found])[_order(found)]
@@ -368,8 +369,18 @@ def _order(results: list[FoldResult]) -> NDArray[np.int64]:
     return np.argsort(np.concatenate([result.rows for result in results]))
 
 
-def _gather(cohort: Cohort, data: FoldData, results: list[FoldResult]) -> HeldOutPredictions:
-    """Put the folds' raw predictions together, in the cohort's order."""
+def raw_predictions(
+    cohort: Cohort, data: FoldData, results: list[FoldResult]
+) -> HeldOutPredictions:
+    """Put the folds' raw predictions together, in the cohort's order.
+
+    Parameters
+    ----------
+    cohort
+        The labelled samples that ``data`` was made from.
+    data, results
+        The folds, and what came of each in which something could be scored.
+    """
     order = _order(results)
     rows = np.concatenate([result.rows for result in results])[order]
     numbers = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import Curve, HeldOutPredictions, Metric
+from annotator.domain import TERM_FIGURES, Curve, HeldOutPredictions, Metric
 from annotator.learn.decisions import QUANTILES, Decision, Trust, decide_nodes
 from annotator.learn.label_tree import NO_ANSWER, LabelTree, label_tree
 from annotator.learn.metrics import (
@@ -179,18 +179,21 @@ def cross_fitted(
         for name, value in figures.items()
     ]
     if new_terms is not None and new_terms.any():
-        right = tree.claims[answer, truth] & given
-        correct = p.argmax(axis=1) == truth
         for title, part in (("new", new_terms), ("learned", ~new_terms)):
-            for name, values, rows in (
-                ("accuracy", correct, part),
-                ("answered", given, part),
-                ("precision", right, part & given),
-                ("prediction_set_coverage", covered, part),
-            ):
-                if rows.any():
-                    value = float(values[rows].mean())
-                    metrics.append(_metric(f"{name}_of_{title}_terms", value, datasets[rows]))
+            if part.any():
+                found_there = _answer_figures(answer[part], p[part], truth[part], tree)
+                found_there["accuracy"] = float((p[part].argmax(axis=1) == truth[part]).mean())
+                found_there["prediction_set_coverage"] = float(covered[part].mean())
+                answered = datasets[part & given]
+                metrics += [
+                    _metric(
+                        f"{name}_of_{title}_terms",
+                        found_there[name],
+                        answered if name == "precision" else datasets[part],
+                    )
+                    for name in TERM_FIGURES
+                    if name in found_there
+                ]
     return tuple(metrics)
 
 

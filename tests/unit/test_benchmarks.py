@@ -329,7 +329,9 @@ def test_partitions_are_made_in_parts(tmp_path, monkeypatch, capsys):
     partitions.main()
     assert made == [("default", 10, 1), ("default", 10, 2), ("default", 0, runs.SEED)]
     printed = capsys.readouterr().out
-    content = json.loads((tmp_path / "partitions.json").read_text(), parse_constant=pytest.fail)
+    content = json.loads(
+        (tmp_path / "partitions.cellular-group.json").read_text(), parse_constant=pytest.fail
+    )
     titles = [result["title"] for result in content["partitions"]]
     assert titles == ["10 folds, seed 1", "10 folds, seed 2", "each dataset by itself"]
     gain = runs.differences(two)["paper"]["accuracy"]
@@ -340,3 +342,31 @@ def test_partitions_are_made_in_parts(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="leave out --show"):
         partitions.main()
     assert made == []
+
+
+def test_an_evaluation_apart_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
+    """What the starting process passes is what the started one evaluates."""
+    started, evaluated = [], []
+    monkeypatch.setattr(real_data, "timed", lambda *call: started.append(call) or (1.0, 2.0))
+    monkeypatch.setattr(real_data, "evaluate_one", lambda *call: evaluated.append(call))
+    home, target = tmp_path / "home", tmp_path / "new" / "run.npz"
+    cost = real_data.evaluate_apart(
+        "cellular-group", "paper", home, target, folds=0, workers=2, seed=7
+    )
+    assert cost == (1.0, 2.0)
+    assert target.parent.is_dir()
+    ((arguments, _),) = started
+    monkeypatch.setattr(sys, "argv", list(arguments))
+    real_data.main()
+    assert evaluated == [("cellular-group", "paper", home, 0, 2, 7, target)]
+
+
+def test_a_run_that_is_cut_off_leaves_none(tmp_path, monkeypatch):
+    def cut_off(path, **arrays):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.np, "savez_compressed", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        runs.save_run(tmp_path / "run.npz", some_runs()["paper"])
+    assert not (tmp_path / "run.npz").exists()

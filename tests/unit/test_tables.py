@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from annotator.cli import command_line
 from annotator.domain import Metric
 from annotator.jobs.tables import class_table, kind_table, query_output, term_table
 
@@ -81,3 +85,20 @@ def test_figures_by_whether_the_own_term_was_learned():
     assert lines[-2].split() == ["learned", "0.930", "0.840", "0.980", "0.970", "80", "9"]
     assert lines[-1].split() == ["new", "0.500", "0.000", "0.750", "20", "4"]  # no answers
     assert term_table([Metric("combined", "accuracy", None, 0.75, 10, 3)]) == ""
+
+
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_evaluate_prints_terms_last_where_they_are_told_apart(monkeypatch, told_apart):
+    metrics = [
+        Metric("combined", "class_accuracy", "skin", 1.0, 4, 2),
+        Metric("combined", "accuracy_of_new_terms", None, 0.25, 20, 4),
+    ]
+    validation = SimpleNamespace(description="8 folds", metrics=metrics[: 1 + told_apart])
+    monkeypatch.setattr("annotator.cli._database", lambda settings: nullcontext())
+    monkeypatch.setattr("annotator.jobs.evaluate.evaluate", lambda *_, **__: validation)
+    monkeypatch.setattr("annotator.jobs.evaluate.as_json", lambda *_: {})
+    arguments = ["evaluate", "--field", "tissue", "--scheme", "one-dataset-out"]
+    done = CliRunner().invoke(command_line, arguments)
+    assert done.exit_code == 0
+    last = ["new", "0.250", "20", "4"] if told_apart else ["skin", "1.000", "4", "2"]
+    assert done.stdout.splitlines()[-1].split() == last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from annotator.domain import HeldOutPredictions
 from annotator.learn.presets import PRESETS
+from annotator.learn.splits import dataset_folds
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
 
@@ -38,7 +41,8 @@ def silent(done: int, total: int) -> None:
 @pytest.mark.parametrize("kept_whole", ["dataset_ids", "values"])
 def test_what_is_held_out_together_is_in_one_fold(given, kept_whole):
     groups = getattr(given.cohort, kept_whole)
-    predictions = unseen_types.predict(given, groups, LIGHT, 4, 1, silent)
+    fold_of = dataset_folds(groups, given.labels, 4, 1)
+    predictions = unseen_types.predict(given, fold_of, LIGHT, 1, silent)
     assert len(predictions.truth) > 100
     assert len(np.unique(predictions.folds)) == 4
     group_of = dict(zip(given.cohort.profiles.sample_ids, groups, strict=True))
@@ -58,19 +62,62 @@ def test_types_that_no_other_dataset_holds():
     assert unseen_types.only_here(types, datasets).tolist() == [False, False, False, True, True]
 
 
+def test_datasets_that_are_learned_from_while_a_type_is_held_out():
+    datasets = np.array(["D1", "D1", "D2", "D2", "D3"], dtype=object)
+    learned = unseen_types.others_learned(datasets, np.array([0, 1, 0, 0, 1]))
+    assert learned.tolist() == [True, True, False, False, False]
+
+
 def test_only_samples_that_both_could_score_are_counted(given):
     samples = len(given.labels)
     by_dataset, by_type = np.ones(samples), np.zeros(samples)
     by_dataset[:10], by_type[5:20] = np.nan, np.nan
+    counted = np.arange(samples) < samples - 30
     right = {
         unseen_types.DATASET: {"default combined": by_dataset},
         unseen_types.TYPE: {"default combined": by_type},
     }
-    rows = unseen_types.rows_of(given, right)
+    rows = unseen_types.rows_of(given, right, counted)
     numbers = {row["samples"]: row["number"] for row in rows}
-    assert numbers["all"] == samples - 20
-    assert numbers["type elsewhere, too"] + numbers["type only here"] == samples - 20
-    assert 0 < numbers["type only here"] < samples - 20
+    assert numbers["all"] == samples - 50
+    assert numbers["type elsewhere, too"] + numbers["type only here"] == samples - 50
+    assert 0 < numbers["type only here"] < samples - 50
+    values = {unseen_types.DATASET: 1.0, unseen_types.TYPE: 0.0, unseen_types.DIFFERENCE: -1.0}
     for row in rows:
-        expected = 1.0 if row["held_out"] == unseen_types.DATASET else 0.0
-        assert row["accuracy"]["default combined"]["value"] == expected
+        assert row["accuracy"]["default combined"]["value"] == values[row["held_out"]]
+
+
+def test_the_command_prints_what_it_writes(given, tmp_path, monkeypatch, capsys):
+    """Models that are always right with a dataset held out, never with a type."""
+
+    def predict(given, fold_of, preset, workers, said):
+        by_dataset = len(np.unique(fold_of)) == 5
+        said(1, 1)
+        column = np.array([given.classes.index(label) for label in given.labels])
+        right = np.eye(len(given.classes))[column]
+        return HeldOutPredictions(
+            given.cohort.profiles.sample_ids,
+            given.cohort.dataset_ids,
+            given.labels,
+            fold_of,
+            given.classes,
+            {"combined": right if by_dataset else 1 - right},
+        )
+
+    (tmp_path / unseen_types.ATLAS).mkdir()
+    monkeypatch.setattr(unseen_types, "predict", predict)
+    monkeypatch.setattr(unseen_types, "labelled", lambda *read: given)
+    monkeypatch.setattr(unseen_types, "read_cohort", lambda folder: (None, None))
+    file = tmp_path / "unseen.json"
+    arguments = ["--data", str(tmp_path), "--presets", "default", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", ["", *arguments, "--folds", "5", "--type-folds", "4"])
+    unseen_types.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "1.000 [1.00; 1.00]" in lines[2]
+    assert "0.000 [0.00; 0.00]" in lines[3]
+    assert "-1.000 [-1.00; -1.00]" in lines[4]
+    assert [row["held_out"] for row in json.loads(file.read_text())[:3]] == [
+        "dataset",
+        "type",
+        "difference",
+    ]

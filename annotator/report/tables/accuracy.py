@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from annotator.domain import TERM_FIGURES
 from annotator.report.paper_figures import ONE_DATASET_OUT, paper_accuracies
 from annotator.report.tables.cells import (
     BASELINES,
@@ -46,12 +47,12 @@ TRUST_FIGURES = (
     ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
     ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
 )
-TERM_FIGURES = (
-    ("accuracy", "Right if every sample were answered with its class"),
-    ("answered", "Get an answer"),
-    ("precision", "Answers that are right"),
-    ("prediction_set_coverage", "Prediction sets that hold the true class"),
-)
+TERM_TITLES = {
+    "accuracy": "Right if every sample were answered with its class",
+    "answered": "Get an answer",
+    "precision": "Answers that are right",
+    "prediction_set_coverage": "Prediction sets that hold the true class",
+}
 TERM_PARTS = (
     ("learned", "Their own term was among the training samples"),
     ("new", "Only other terms of their class were"),
@@ -202,7 +203,7 @@ def term_figures(contents: ReportContents) -> Table | None:
     found = figures_by_name(held_out_metrics(contents))
     rows = []
     for part, title in TERM_PARTS:
-        figures = [found.get(f"{name}_of_{part}_terms") for name, _ in TERM_FIGURES]
+        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
         all_of_part = figures[0]
         if all_of_part is not None:
             behind = [count(all_of_part.samples), count(all_of_part.datasets)]
@@ -210,7 +211,7 @@ def term_figures(contents: ReportContents) -> Table | None:
     return table(
         "terms",
         "Unseen datasets by whether a sample's own term was learned, not just its class",
-        [words("Samples"), "Number", "Datasets", *(title for _, title in TERM_FIGURES)],
+        [words("Samples"), "Number", "Datasets", *(TERM_TITLES[name] for name in TERM_FIGURES)],
         rows,
     )
 
