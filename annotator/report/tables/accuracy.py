@@ -48,10 +48,10 @@ TRUST_FIGURES = (
     ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
 )
 TERM_TITLES = {
-    "accuracy": "Right if every sample were answered with its class",
+    "accuracy": "Most probable class is right",
     "answered": "Get an answer",
     "precision": "Answers that are right",
-    "prediction_set_coverage": "Prediction sets that hold the true class",
+    "prediction_set_coverage": "Sets that hold the class",
 }
 TERM_PARTS = (
     ("learned", "Their own term was among the training samples"),
