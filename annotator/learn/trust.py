@@ -128,10 +128,10 @@ def cross_fitted(
     ``novelty_abstained``
         Share of samples, all of known classes, without an answer for being too
         novel; only where novelty was measured.
-    ``accuracy_of_new_terms``, ``answered_of_new_terms``, ``precision_of_new_terms``, \
-    ``prediction_set_coverage_of_new_terms``
-        The same of the samples whose own term was not learned, only others of its
-        class; ``..._of_learned_terms`` of the others. Only where there are such samples.
+    ``accuracy_of_new_terms``, ``accuracy_of_learned_terms`` and the like
+        Each of :data:`~annotator.domain.TERM_FIGURES` of the samples for which only other
+        terms of their class were learned, and of the others. Only where both are told
+        apart and there are such samples.
 
     Parameters
     ----------
@@ -180,21 +180,32 @@ def cross_fitted(
     ]
     if new_terms is not None and new_terms.any():
         for title, part in (("new", new_terms), ("learned", ~new_terms)):
-            if part.any():
-                found_there = _answer_figures(answer[part], p[part], truth[part], tree)
-                found_there["accuracy"] = float((p[part].argmax(axis=1) == truth[part]).mean())
-                found_there["prediction_set_coverage"] = float(covered[part].mean())
-                answered = datasets[part & given]
-                metrics += [
-                    _metric(
-                        f"{name}_of_{title}_terms",
-                        found_there[name],
-                        answered if name == "precision" else datasets[part],
-                    )
-                    for name in TERM_FIGURES
-                    if name in found_there
-                ]
+            some = (answer[part], p[part], truth[part], covered[part], datasets[part])
+            metrics += _term_metrics(title, *some, tree)
     return tuple(metrics)
+
+
+def _term_metrics(
+    title: str,
+    answer: NDArray[np.int64],
+    p: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    covered: NDArray[np.bool_],
+    dataset_ids: NDArray[np.object_],
+    tree: LabelTree,
+) -> list[Metric]:
+    """Return the figures of samples whose own term was learned, or was not."""
+    if len(answer) == 0:
+        return []
+    figures = _answer_figures(answer, p, truth, tree)
+    figures["accuracy"] = float((p.argmax(axis=1) == truth).mean())
+    figures["prediction_set_coverage"] = float(covered.mean())
+    behind = {"precision": dataset_ids[answer != NO_ANSWER]}
+    return [
+        _metric(f"{name}_of_{title}_terms", figures[name], behind.get(name, dataset_ids))
+        for name in TERM_FIGURES
+        if name in figures
+    ]
 
 
 def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
