@@ -13,6 +13,7 @@ import pytest
 from annotator.domain import HeldOutPredictions
 from annotator.learn.presets import PRESETS
 from annotator.learn.splits import dataset_folds
+from annotator.logs import silent
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
 
@@ -32,10 +33,6 @@ LIGHT = replace(
 @pytest.fixture(scope="module")
 def given():
     return unseen_types.labelled(*robustness.simulated_cohort(samples=200, datasets=24))
-
-
-def silent(done: int, total: int) -> None:
-    """Say nothing."""
 
 
 @pytest.mark.parametrize("kept_whole", ["dataset_ids", "values"])
