@@ -165,12 +165,12 @@ def known_means(
     cohort
         The labelled samples.
     numbers, folds
-        Number and fold of each, ``(samples,)``.
+        Number, NaN where only the interval is known, and fold of each, ``(samples,)``.
 
     Returns
     -------
     NDArray[float64]
-        Shape ``(samples,)``.
+        Shape ``(samples,)``; NaN where no training sample has a number.
     """
     names = [name for name in FIELDS[cohort.field].known_fields if name in cohort.known]
     values = cohort.known[names[0]].astype(str) if names else np.full(len(numbers), "")
@@ -178,9 +178,10 @@ def known_means(
     result = np.empty(len(numbers))
     for fold in np.unique(folds):
         held_out = folds == fold
-        mean = numbers[~held_out].mean()
-        size = np.bincount(codes[~held_out], minlength=codes.max() + 1)
-        total = np.bincount(codes[~held_out], numbers[~held_out], minlength=codes.max() + 1)
+        training = ~held_out & np.isfinite(numbers)
+        mean = numbers[training].mean() if training.any() else np.nan
+        size = np.bincount(codes[training], minlength=codes.max() + 1)
+        total = np.bincount(codes[training], numbers[training], minlength=codes.max() + 1)
         of_value = (total + SHRINKAGE * mean) / (size + SHRINKAGE)
         result[held_out] = np.where(values[held_out] == "", mean, of_value[codes[held_out]])
     return result

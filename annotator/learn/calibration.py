@@ -1,13 +1,17 @@
-"""Probabilities that mean what they say.
+"""Probabilities that mean what they are.
 
-Networks and boosted trees are too sure of themselves on datasets they have not
-seen; forests are not sure enough. Each model kind gets a temperature
-(Guo et al. 2017, "On calibration of modern neural networks"), and the kinds
-are combined by a weighted product of their probabilities (a logarithmic
-opinion pool). A weighted mean of calibrated probabilities is always less sure
-than it should be (Ranjan & Gneiting 2010); the product has no such bias, and
-its likelihood is convex in the exponents, so that there is one best answer and
-it is found every time.
+Networks and boosted trees are too confident on datasets they have not seen; forests are
+not confident enough. Each model kind gets one number, fitted on held-out predictions: a
+temperature for its log-probabilities (Guo et al. 2017, "On calibration of modern neural
+networks"), or, for a forest, a slope for its shares of votes (Platt 1999, "Probabilistic
+outputs for support vector machines"; Niculescu-Mizil and Caruana 2005 find this the right
+form for forests). The answer is the product of the calibrated probabilities, raised to one
+more fitted power: a product has no bias towards caution, as a mean has (Ranjan and Gneiting
+2010). Network, linear part and trees count the same in it, and the two kinds of trees share
+their part; no weight is fitted (``benchmarks/divisions.py`` compares).
+
+All of this is linear in what each kind's explanation adds up to (logits, votes, margins),
+so that the log-odds of the answer have additive contributions, too.
 """
 
 from __future__ import annotations
@@ -17,19 +21,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from annotator.learn.pooling import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-FLOOR = 1e-4  # A forest of some hundred trees cannot tell less from nothing.
-PRIOR_SAMPLES = 10.0  # What "no temperature, equal weights" is worth, in samples or datasets.
-LARGEST_EXPONENT = 10.0
+VOTING = frozenset({"forest"})
+"""Kinds whose scores are their shares of votes; the scores of others are log-probabilities."""
+
+FAMILIES = {"forest": "trees", "boosting": "trees"}
+"""Kinds that share one part of the answer; any other kind has a part of its own."""
+
+SMALLEST = 1e-300
+USUAL_SLOPE_OF_VOTES = 10.0
+PRIOR_SAMPLES = 10.0
+"""Samples that the usual slope (1 for log-probabilities) is worth when a slope is fitted."""
+LARGEST_LOG_SLOPE = 4.0
 
 
 @dataclass(frozen=True)
@@ -38,27 +50,32 @@ class Calibration:
 
     Attributes
     ----------
-    temperatures
-        Model kind to temperature: calibrated ∝ raw ** (1 / temperature).
-    exponents
-        Model kind to its exponent, not negative, in the combined probability,
-        ∝ Π raw ** exponent.
+    slopes
+        Model kind to what its scores are multiplied by: calibrated ∝ exp(slope · score).
+        Scores are log-probabilities, of :data:`VOTING` kinds the shares of votes.
+    sharpness
+        What the weighted mean of the kinds' calibrated logits is multiplied by.
     samples
         How many held-out predictions it was fitted on.
     pooling
         How much the other samples of a dataset count; not at all by default.
     """
 
-    temperatures: Mapping[str, float]
-    exponents: Mapping[str, float]
+    slopes: Mapping[str, float]
+    sharpness: float
     samples: int
     pooling: Pooling = field(default_factory=Pooling)
 
     @property
     def weights(self) -> dict[str, float]:
         """The share of each model kind in the combined answer; they sum to one."""
-        total = sum(self.exponents.values())
-        return {kind: exponent / total for kind, exponent in self.exponents.items()}
+        return shares(self.slopes)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """What each kind's scores are multiplied by in the logits of the combined answer."""
+        weights = self.weights
+        return {kind: self.sharpness * weights[kind] * slope for kind, slope in self.slopes.items()}
 
     def apply(
         self,
@@ -88,27 +105,28 @@ class Calibration:
         ValueError
             The model kinds are not those it was fitted on.
         """
-        if set(probabilities) != set(self.temperatures):
+        if probabilities.keys() != self.slopes.keys():
             raise ValueError(
-                f"calibrated for {sorted(self.temperatures)}, not for {sorted(probabilities)}"
+                f"calibrated for {sorted(self.slopes)}, not for {sorted(probabilities)}"
             )
-        logs = {kind: _logarithms(raw) for kind, raw in probabilities.items()}
-        impossible = np.all([raw == 0 for raw in probabilities.values()], axis=0)
+        impossible = _impossible(probabilities)
+        scores = {kind: scores_of(kind, p) for kind, p in probabilities.items()}
         calibrated = {
-            kind: _softmax(value / self.temperatures[kind], impossible)
-            for kind, value in logs.items()
+            kind: _softmax(self.slopes[kind] * each, impossible) for kind, each in scores.items()
         }
-        pooled = np.sum([self.exponents[kind] * value for kind, value in logs.items()], axis=0)
-        combined = _softmax(pooled, impossible)
-        if dataset_ids is not None:
-            combined = self.pooling.apply(combined, dataset_ids, speakers)
-        return calibrated, combined
+        factors = self.factors
+        # One order of the sum, whatever the order of the mapping.
+        logits = sum(factors[kind] * scores[kind] for kind in sorted(scores))
+        combined = _softmax(np.asarray(logits), impossible)
+        if dataset_ids is None:
+            return calibrated, combined
+        return calibrated, self.pooling.apply(combined, dataset_ids, speakers)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
         return {
-            "temperatures": dict(self.temperatures),
-            "exponents": dict(self.exponents),
+            "slopes": dict(self.slopes),
+            "sharpness": self.sharpness,
             "samples": self.samples,
             "pooling": self.pooling.to_json(),
         }
@@ -123,84 +141,74 @@ class Calibration:
             A part is missing, or not a finite number in its range.
         """
         try:
-            temperatures = {str(kind): float(v) for kind, v in data["temperatures"].items()}
-            exponents = {str(kind): float(v) for kind, v in data["exponents"].items()}
-            samples = int(data["samples"])
-            # Releases of before there was pooling have none.
-            pooling = Pooling.from_json(data["pooling"]) if "pooling" in data else Pooling()
+            slopes = {str(kind): float(v) for kind, v in data["slopes"].items()}
+            sharpness, samples = float(data["sharpness"]), int(data["samples"])
+            pooling = Pooling.from_json(data["pooling"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a calibration: {error!r}") from error
-        finite = all(map(math.isfinite, [*temperatures.values(), *exponents.values()]))
-        if (
-            not finite
-            or not temperatures
-            or set(temperatures) != set(exponents)
-            or min(temperatures.values()) <= 0
-            or min(exponents.values()) < 0
-            or sum(exponents.values()) <= 0
-        ):
+        numbers = [*slopes.values(), sharpness]
+        if not slopes or not all(map(math.isfinite, numbers)) or min(numbers) <= 0:
             raise ValueError("not a calibration: numbers out of their range")
-        return cls(temperatures, exponents, samples, pooling)
+        return cls(slopes, sharpness, samples, pooling)
 
 
-def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    floored = np.maximum(probabilities, FLOOR)
-    return np.asarray(np.log(floored / floored.sum(axis=1, keepdims=True)))
+def shares(kinds: Iterable[str]) -> dict[str, float]:
+    """Return the share of each kind in an answer: every family counts the same."""
+    family_of = {kind: FAMILIES.get(kind, kind) for kind in kinds}
+    families = list(family_of.values())
+    return {
+        kind: 1 / len(set(families)) / families.count(family) for kind, family in family_of.items()
+    }
 
 
-def _softmax(logs: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArray[np.float64]:
-    possible = np.where(impossible, -np.inf, logs)
-    return np.asarray(np.exp(possible - logsumexp(possible, axis=1, keepdims=True)))
+def scores_of(kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a kind's calibrated logits are proportional to, ``(samples, classes)``."""
+    if kind in VOTING:
+        return probabilities
+    return np.asarray(np.log(np.maximum(probabilities, SMALLEST)))
 
 
-def _fit_exponents(
-    logs: NDArray[np.float64],
-    truth: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    independent: int,
-) -> NDArray[np.float64]:
-    """Minimise the weighted negative log likelihood of softmax(Σ exponent · log p).
+def _impossible(probabilities: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return which classes every kind gives 0, ``(samples, classes)``: they were not learned."""
+    return np.asarray(np.all([p == 0 for p in probabilities.values()], axis=0), dtype=np.bool_)
 
-    ``logs`` is ``(kinds, samples, classes)``. The penalty, worth ``PRIOR_SAMPLES`` of
-    the ``independent`` ones, draws the exponents to one another and their sum to 1.
-    """
-    kinds, samples, _ = logs.shape
-    rows = np.arange(samples)
-    of_truth = logs[:, rows, truth]
-    strength = PRIOR_SAMPLES / independent
 
-    def loss(exponents: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        pooled = np.tensordot(exponents, logs, axes=1)
-        normaliser = logsumexp(pooled, axis=1)
-        share = np.exp(pooled - normaliser[:, None])
-        value = weights @ (normaliser - pooled[rows, truth])
-        slope = np.einsum("sc,ksc->ks", share, logs) - of_truth
-        apart, excess = exponents - exponents.mean(), exponents.sum() - 1
-        value += strength * (apart @ apart + excess**2) / 2
-        return float(value), slope @ weights + strength * (apart + excess)
+def _log_softmax(logits: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    possible = np.where(impossible, -np.inf, logits)
+    return np.asarray(possible - logsumexp(possible, axis=1, keepdims=True))
 
-    found = minimize(
-        loss,
-        np.full(kinds, 1 / kinds),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(1e-3, LARGEST_EXPONENT)] * kinds,
-        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-9},
-    )
-    return np.asarray(found.x, dtype=np.float64)
+
+def _softmax(logits: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(_log_softmax(logits, impossible)))
+
+
+def _fit_slope(
+    scores: NDArray[np.float64],
+    truth_index: NDArray[np.int64],
+    impossible: NDArray[np.bool_],
+    usual: float,
+) -> float:
+    """Return the slope of the highest likelihood, drawn a little to the usual one."""
+    # No slope makes a class likely that no kind gives anything: such samples show nothing.
+    rows = np.flatnonzero(~impossible[np.arange(len(truth_index)), truth_index])
+    scores, impossible, truth_index = scores[rows], impossible[rows], truth_index[rows]
+
+    def loss(log_slope: float) -> float:
+        logs = _log_softmax(usual * math.exp(log_slope) * scores, impossible)
+        of_truth = logs[np.arange(len(rows)), truth_index]
+        return float(-of_truth.sum() + PRIOR_SAMPLES * log_slope**2 / 2)
+
+    bounds = (-LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return usual * math.exp(float(found.x))
 
 
 def fit_calibration(
-    probabilities: Mapping[str, NDArray[np.float64]],
-    truth_index: NDArray[np.int64],
-    weights: NDArray[np.float64] | None = None,
-    datasets: int | None = None,
+    probabilities: Mapping[str, NDArray[np.float64]], truth_index: NDArray[np.int64]
 ) -> Calibration:
-    """Fit temperatures and the combination on held-out predictions.
+    """Fit the slopes and the sharpness on held-out predictions.
 
-    How much each kind counts beside the others is fitted with ``weights``; how sure it
-    and the combination are, with every sample counting the same, since that is how
-    probabilities are read.
+    Every sample counts the same, since that is how probabilities are read.
 
     Parameters
     ----------
@@ -209,11 +217,6 @@ def fit_calibration(
         had not seen, ``(samples, classes)``.
     truth_index
         The column of each sample's class, ``(samples,)``.
-    weights
-        How much each sample counts for the combination, ``(samples,)``; all the same by
-        default.
-    datasets
-        How many datasets the samples are of, where samples of one are not independent.
 
     Returns
     -------
@@ -227,20 +230,21 @@ def fit_calibration(
     samples = len(truth_index)
     if samples == 0 or not probabilities:
         raise ValueError("a calibration needs held-out predictions")
-    same = np.full(samples, 1 / samples)
-    share = same if weights is None else np.asarray(weights, dtype=np.float64) / weights.sum()
-    # An order of its own: the same figures whatever the order of the mapping.
+    impossible = _impossible(probabilities)
     kinds = sorted(probabilities)
-    logs = np.stack([_logarithms(probabilities[kind]) for kind in kinds])
-    singles = [_fit_exponents(logs[[i]], truth_index, same, samples)[0] for i in range(len(kinds))]
-    joint = _fit_exponents(logs, truth_index, share, datasets or samples)
-    pooled = np.tensordot(joint, logs, axes=1)[None]
-    joint = joint * _fit_exponents(pooled, truth_index, same, samples)[0]
-    return Calibration(
-        {kind: float(1 / single) for kind, single in zip(kinds, singles, strict=True)},
-        {kind: float(exponent) for kind, exponent in zip(kinds, joint, strict=True)},
-        samples,
-    )
+    scores = {kind: scores_of(kind, probabilities[kind]) for kind in kinds}
+    slopes = {
+        kind: _fit_slope(
+            scores[kind],
+            truth_index,
+            impossible,
+            USUAL_SLOPE_OF_VOTES if kind in VOTING else 1.0,
+        )
+        for kind in kinds
+    }
+    weights = shares(kinds)
+    mean = np.sum([weights[kind] * slopes[kind] * scores[kind] for kind in kinds], axis=0)
+    return Calibration(slopes, _fit_slope(mean, truth_index, impossible, 1.0), samples)
 
 
 def expected_calibration_error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ from annotator.learn.calibration import fit_calibration
 from annotator.learn.field_model import COMBINED
 from annotator.learn.metrics import class_index, select_samples
 from annotator.learn.pooling import fit_pooling
-from annotator.learn.weights import balanced_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,24 +43,55 @@ def release_calibration(raw: HeldOutPredictions, preset: Preset) -> Calibration 
     """
     if not preset.calibrate:
         return None
-    return _fit(raw, preset)
+    return _fit(raw)
 
 
-def _fit(raw: HeldOutPredictions, preset: Preset) -> Calibration:
-    """Where classes and datasets count the same in training, let them in the combination."""
+def _fit(raw: HeldOutPredictions) -> Calibration:
     truth = class_index(raw.truth, raw.classes)
-    if preset.balance_classes and preset.balance_datasets:
-        weights = balanced_weights(
-            truth, raw.dataset_ids, balance_classes=True, balance_datasets=True
-        )
-        calibration = fit_calibration(raw.probabilities, truth, weights, len(set(raw.dataset_ids)))
-    else:
-        calibration = fit_calibration(raw.probabilities, truth)
+    calibration = fit_calibration(raw.probabilities, truth)
     _, combined = calibration.apply(raw.probabilities)
     return replace(calibration, pooling=fit_pooling(combined, truth, raw.dataset_ids))
 
 
-def cross_calibrated(raw: HeldOutPredictions, preset: Preset) -> HeldOutPredictions:
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some folds, and what the others show with the calibration that is fitted on them.
+
+    Attributes
+    ----------
+    own
+        The samples of these folds, ``(samples,)``.
+    others
+        Those of all other folds, calibrated and combined as the samples of this part are:
+        what a release would be made from without this part.
+    """
+
+    own: NDArray[np.bool_]
+    others: HeldOutPredictions
+
+
+def with_calibration(
+    raw: HeldOutPredictions, calibration: Calibration | None
+) -> HeldOutPredictions:
+    """Calibrate and combine held-out predictions as a release does.
+
+    Parameters
+    ----------
+    raw
+        Of every model kind, not calibrated.
+    calibration
+        ``None``: the mean of the kinds is their combination.
+    """
+    if calibration is None:
+        combined = np.mean(list(raw.probabilities.values()), axis=0)
+        return replace(raw, probabilities={**raw.probabilities, COMBINED: np.asarray(combined)})
+    calibrated, combined = calibration.apply(raw.probabilities, raw.dataset_ids)
+    return replace(raw, probabilities={**calibrated, COMBINED: combined})
+
+
+def cross_calibrated(
+    raw: HeldOutPredictions, preset: Preset
+) -> tuple[HeldOutPredictions, tuple[Part, ...]]:
     """Calibrate and combine held-out predictions, each fold by what the others show.
 
     Parameters
@@ -71,26 +101,31 @@ def cross_calibrated(raw: HeldOutPredictions, preset: Preset) -> HeldOutPredicti
     preset
         Says whether there is a calibration; without one the mean of the kinds is
         their combination.
+
+    Returns
+    -------
+    predictions : HeldOutPredictions
+        Of every kind and ``"combined"``.
+    parts : tuple of Part
+        Folds that share a calibration; none where there is but one fold or the preset
+        does not calibrate.
     """
     folds = np.unique(raw.folds)
+    if not preset.calibrate or len(folds) < 2:
+        return with_calibration(raw, None), ()
     # Many small folds share a calibration: one is a matter of a second.
     part_of = {int(fold): number % PARTS for number, fold in enumerate(folds)}
-    parts = np.array([part_of[int(fold)] for fold in raw.folds], dtype=np.int64)
+    part_numbers = np.array([part_of[int(fold)] for fold in raw.folds], dtype=np.int64)
     kinds = (*raw.probabilities, COMBINED)
-    result = {kind: np.zeros((len(parts), len(raw.classes))) for kind in kinds}
-    for part in np.unique(parts):
-        own = parts == part
-        calibrated, combined = _calibrated(raw, own, preset)
-        for kind, values in {**calibrated, COMBINED: combined}.items():
+    result = {kind: np.zeros((len(raw.folds), len(raw.classes))) for kind in kinds}
+    parts = []
+    for number in np.unique(part_numbers):
+        own = part_numbers == number
+        others = select_samples(raw, ~own)
+        calibration = _fit(others)
+        for kind, values in with_calibration(
+            select_samples(raw, own), calibration
+        ).probabilities.items():
             result[kind][own] = values
-    return replace(raw, probabilities=result)
-
-
-def _calibrated(
-    raw: HeldOutPredictions, own: NDArray[np.bool_], preset: Preset
-) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    part = select_samples(raw, own).probabilities
-    if not preset.calibrate or own.all():
-        return dict(part), np.asarray(np.mean(list(part.values()), axis=0))
-    calibration = _fit(select_samples(raw, ~own), preset)
-    return calibration.apply(part, raw.dataset_ids[own])
+        parts.append(Part(own, with_calibration(others, calibration)))
+    return replace(raw, probabilities=result), tuple(parts)

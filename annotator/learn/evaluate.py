@@ -2,8 +2,8 @@
 
 Everything that models are fitted with (normalisation, filters, scaling, feature
 selection, weights) is fitted inside the training part of each fold. The few
-numbers on top of them (a temperature and an exponent a model kind, the operating
-point, the size of prediction sets) are cross-fitted: for the samples of a fold
+numbers on top of them (a slope per model kind, the threshold, the size of prediction
+sets) are cross-fitted: for the samples of a fold
 they come from the held-out predictions for the other folds. The one thing that
 is decided on the whole cohort is which classes there are, and that from the
 labels alone, as in the paper (section 2.1).
@@ -25,7 +25,6 @@ from annotator.learn.folds import FoldData, FoldResult, fit_and_predict, take_co
 from annotator.learn.labels import (
     LabelOptions,
     LabelSet,
-    leaf_labels,
     lineages_of,
     make_labels,
     training_numbers,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import FeatureKind
+    from annotator.learn.cross_calibration import Part
     from annotator.learn.folds import Inspect
     from annotator.learn.ontology import Ontology
     from annotator.learn.options import Preset
@@ -94,6 +94,12 @@ class Validation:
     inspected
         What ``inspect`` returned for each fold in which something could be scored, in
         the order of the folds; empty without it.
+    parts
+        The parts of the folds that share a calibration.
+    trust
+        What was asked of the answers, and what their threshold was fitted for.
+    notes
+        Sentences about the cohort that the reader of the metrics has to know.
     """
 
     scheme: str
@@ -105,6 +111,9 @@ class Validation:
     description: str
     balanced_training: bool = True
     inspected: tuple[Any, ...] = ()
+    parts: tuple[Part, ...] = ()
+    trust: TrustOptions | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -160,12 +169,10 @@ def cross_validate(
     labelled, label_set, labels = _labelled(cohort, ontology, label_options)
     fold_of = cross_validation_folds(labels, folds, seed)
     description = describe_cross_validation(folds, len(labels))
-    leaves = leaf_labels(labelled, ontology, label_options, labels)
     data = _fold_data(
         labelled,
         label_set,
         labels,
-        leaves,
         fold_of,
         preset,
         seed,
@@ -229,12 +236,10 @@ def one_dataset_out(
     labelled, label_set, labels = _labelled(cohort, ontology, label_options)
     fold_of = dataset_folds(labelled.dataset_ids, labels, folds, seed)
     description = describe_dataset_folds(fold_of, labelled.dataset_ids)
-    leaves = leaf_labels(labelled, ontology, label_options, labels)
     data = _fold_data(
         labelled,
         label_set,
         labels,
-        leaves,
         fold_of,
         preset,
         seed,
@@ -276,7 +281,6 @@ def _fold_data(
     cohort: Cohort,
     label_set: LabelSet,
     labels: NDArray[np.object_],
-    leaves: NDArray[np.object_],
     fold_of: NDArray[np.int64],
     preset: Preset,
     seed: int,
@@ -290,7 +294,6 @@ def _fold_data(
         profiles=cohort.profiles,
         dataset_ids=cohort.dataset_ids,
         labels=labels,
-        leaves=leaves,
         numbers=numbers,
         limits=limits,
         feature_kinds=feature_kinds,
@@ -322,15 +325,21 @@ def _validate(
             " sides of a split; label samples of the same classes in more datasets"
         )
     raw = raw_predictions(cohort, data, found)
-    predictions = cross_calibrated(raw, data.preset)
+    predictions, parts = cross_calibrated(raw, data.preset)
     baselines = baseline_predictions(cohort, data.labels, data.fold_of, label_set.classes, ontology)
     reference = np.concatenate([result.reference for result in found])[_order(found)]
     metrics = metrics_of(predictions) + number_metrics(predictions)
     if trust is not None and data.preset.calibrate:
-        from annotator.learn.trust import cross_fitted
+        from annotator.learn.trust import cross_fitted, reached_precision
 
-        lineages = lineages_of(label_set.classes, ontology, FIELDS[cohort.field])
-        metrics += cross_fitted(predictions, lineages, trust, _new_terms(cohort, data, found))
+        lineages = lineages_of(
+            label_set.classes, ontology, FIELDS[cohort.field], label_set.too_general
+        )
+        trust = reached_precision(predictions, parts, lineages, trust)
+        new_terms = _new_terms(cohort, data, found)
+        metrics += cross_fitted(predictions, parts, lineages, trust, new_terms)
+    else:
+        trust = None
     return Validation(
         scheme=scheme,
         label_set=label_set,
@@ -343,6 +352,8 @@ def _validate(
         description=description,
         balanced_training=data.preset.balance_classes,
         inspected=_inspected(data, found),
+        parts=parts,
+        trust=trust,
     )
 
 

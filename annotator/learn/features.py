@@ -32,18 +32,59 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
     from annotator.domain import Profiles
 
 __all__ = [
+    "AlignedProfiles",
     "FittedFeatures",
+    "align_profiles",
     "aligned_counts",
     "feature_coverage",
     "fit_features",
+    "frequent_features",
     "reads_per_million",
     "total_reads",
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedProfiles:
+    """Samples in the features of a model: everything that it computes from starts here.
+
+    Attributes
+    ----------
+    rpm
+        Reads per million, 0 where a sample has no reads, ``(samples, features)``, float32.
+    expressed
+        How many of the features each sample has reads of, ``(samples,)``, float64.
+    """
+
+    rpm: NDArray[np.float32]
+    expressed: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.int64]) -> AlignedProfiles:
+        """Return some of the samples."""
+        return AlignedProfiles(self.rpm[rows], self.expressed[rows])
+
+
+def align_profiles(profiles: Profiles, names: tuple[str, ...]) -> AlignedProfiles:
+    """Align profiles by name once, for everything that is made from them.
+
+    Parameters
+    ----------
+    profiles
+        Features in any order and of any namespace that
+        :mod:`annotator.learn.feature_names` can read.
+    names
+        The features of the model.
+    """
+    aligned = aligned_counts(profiles, names)
+    expressed = np.count_nonzero(aligned, axis=1).astype(np.float64)
+    totals = total_reads(profiles)
+    factors = np.divide(1e6, totals, out=np.zeros_like(totals), where=totals > 0)
+    aligned *= factors.astype(np.float32)[:, None]
+    return AlignedProfiles(aligned, expressed)
 
 
 def reads_per_million(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -54,11 +95,7 @@ def reads_per_million(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.
     NDArray[float32]
         Shape ``(samples, len(names))``.
     """
-    totals = total_reads(profiles)
-    factors = np.divide(1e6, totals, out=np.zeros_like(totals), where=totals > 0)
-    normalised = aligned_counts(profiles, names)
-    normalised *= factors.astype(np.float32)[:, None]
-    return normalised
+    return align_profiles(profiles, names).rpm
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +120,10 @@ class FittedFeatures:
     def normalised(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return RPM or log2(1 + RPM) before scaling, ``(samples, features)``."""
         return _normalise(reads_per_million(profiles, self.names), self.options)
+
+    def inputs_of_rpm(self, rpm: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Do as :meth:`transform`, from reads per million, which stay as they are."""
+        return self.scaled(_normalise(rpm.copy(), self.options))
 
     def scaled(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scale the matrix of :meth:`normalised` in a new array."""
@@ -118,16 +159,18 @@ def _normalise(rpm: NDArray[np.float32], options: FeatureOptions) -> NDArray[np.
     return rpm
 
 
-def _chosen(
-    counts: csr_matrix, profiles: Profiles, kinds: Iterable[str], maximum_zero_share: float
-) -> NDArray[np.bool_]:
-    """Say which features are of the kinds and expressed in enough samples."""
+def frequent_features(
+    profiles: Profiles, kinds: Iterable[str], maximum_zero_share: float
+) -> tuple[str, ...]:
+    """Name the features of some kinds that are expressed in enough samples."""
+    counts = profiles.counts
     samples = counts.shape[0]
     expressed = np.bincount(counts.indices[counts.data != 0], minlength=counts.shape[1])
     of_kind = np.isin(profiles.kinds.astype(str), [str(kind) for kind in kinds])
     # In whole samples, so that a share such as 0.3 is not lost to rounding.
     most_zeros = np.floor(maximum_zero_share * samples + 1e-9)
-    return np.asarray(of_kind & (samples - expressed <= most_zeros) & (expressed > 0))
+    chosen = np.asarray(of_kind & (samples - expressed <= most_zeros) & (expressed > 0))
+    return tuple(str(name) for name in profiles.features[chosen])
 
 
 def fit_features(
@@ -155,8 +198,7 @@ def fit_features(
     CohortError
         No feature is expressed in enough samples.
     """
-    chosen = _chosen(profiles.counts, profiles, kinds, options.maximum_zero_share)
-    names = tuple(str(name) for name in profiles.features[chosen])
+    names = frequent_features(profiles, kinds, options.maximum_zero_share)
     if not names:
         raise CohortError(
             f"none of {len(profiles.features)} features is expressed in at least"

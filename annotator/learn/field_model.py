@@ -15,12 +15,13 @@ import numpy as np
 
 from annotator.learn.boosting import BoostingModel
 from annotator.learn.features import (
+    AlignedProfiles,
     FittedFeatures,
+    align_profiles,
     aligned_counts,
     reads_per_million,
 )
 from annotator.learn.forest import ForestModel
-from annotator.learn.kernel import KernelModel
 from annotator.learn.kinds import KINDS, KindModel
 from annotator.learn.linear import LinearModel
 from annotator.learn.network import NetworkModel
@@ -37,6 +38,32 @@ if TYPE_CHECKING:
     from annotator.learn.trust import Trust
 
 COMBINED = "combined"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities of samples, and what other samples contribute to the combined ones.
+
+    Attributes
+    ----------
+    probabilities
+        Each model kind and ``"combined"`` to ``(samples, classes)``.
+    own_weights, others
+        As in :class:`annotator.learn.pooling.Pooled`; ``None`` where every sample stands
+        alone.
+    """
+
+    probabilities: Mapping[str, NDArray[np.float64]]
+    own_weights: NDArray[np.float64] | None = None
+    others: NDArray[np.float64] | None = None
+
+    def first(self, samples: int) -> Answers:
+        """Return those of the first samples."""
+        return Answers(
+            {kind: p[:samples] for kind, p in self.probabilities.items()},
+            None if self.own_weights is None else self.own_weights[:samples],
+            None if self.others is None else self.others[:samples],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +90,6 @@ class FieldModel:
         What is usual among the training samples.
     seed
         That everything random came from.
-    leaves, class_of_leaf
-        What the preset's ``leaf_kinds`` learned, and the column of the class that each
-        belongs to. The classes themselves where there is nothing finer.
     calibration
         ``None``: probabilities are used as they are.
     trust
@@ -84,8 +108,6 @@ class FieldModel:
     usual_features: float
     novelty_reference: Novelty
     seed: int
-    leaves: tuple[str, ...]
-    class_of_leaf: tuple[int, ...]
     calibration: Calibration | None = None
     trust: Trust | None = None
     number_half_width: float | None = None
@@ -99,6 +121,13 @@ class FieldModel:
     def kinds(self) -> tuple[str, ...]:
         """The model kinds it has, in a fixed order."""
         return tuple(kind for kind in KINDS if kind in self.models)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The share of each model kind in the combined answer; they sum to one."""
+        if self.calibration is None:
+            return {kind: 1 / len(self.kinds) for kind in self.kinds}
+        return dict(self.calibration.weights)
 
     @property
     def network(self) -> NetworkModel | None:
@@ -120,23 +149,13 @@ class FieldModel:
 
     @property
     def linear(self) -> LinearModel | None:
-        """The logistic regression, where the preset has one."""
+        """The linear model, where the preset has one."""
         model = self.models.get("linear")
         return model if isinstance(model, LinearModel) else None
-
-    @property
-    def kernel(self) -> KernelModel | None:
-        """The kernel regression, where the preset has one."""
-        model = self.models.get("kernel")
-        return model if isinstance(model, KernelModel) else None
 
     def with_calibration(self, calibration: Calibration | None) -> FieldModel:
         """Return the same models with another calibration."""
         return replace(self, calibration=calibration)
-
-    def learns_leaves(self, kind: str) -> bool:
-        """Say whether a model kind's own outputs are the leaves rather than the classes."""
-        return kind in self.preset.leaf_kinds
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the matrix that all models see, ``(samples, features)``, float32."""
@@ -148,7 +167,7 @@ class FieldModel:
 
     def predict(
         self, profiles: Profiles, dataset_ids: NDArray[np.object_] | None = None
-    ) -> dict[str, NDArray[np.float64]]:
+    ) -> Mapping[str, NDArray[np.float64]]:
         """Predict samples.
 
         Parameters
@@ -169,7 +188,7 @@ class FieldModel:
         """
         return self.calibrated(self.predict_raw(profiles), dataset_ids)
 
-    def predict_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    def predict_inputs(self, inputs: NDArray[np.float32]) -> Mapping[str, NDArray[np.float64]]:
         """Do as :meth:`predict`, from what :meth:`inputs` returned."""
         return self.calibrated(self.predict_raw_inputs(inputs))
 
@@ -178,15 +197,29 @@ class FieldModel:
         raw: Mapping[str, NDArray[np.float64]],
         dataset_ids: NDArray[np.object_] | None = None,
         speakers: NDArray[np.bool_] | None = None,
-    ) -> dict[str, NDArray[np.float64]]:
+    ) -> Mapping[str, NDArray[np.float64]]:
         """Do as :meth:`predict`, from what :meth:`predict_raw` returned.
 
         ``speakers`` are those of :meth:`annotator.learn.pooling.Pooling.apply`.
         """
+        return self.answers(raw, dataset_ids, speakers).probabilities
+
+    def answers(
+        self,
+        raw: Mapping[str, NDArray[np.float64]],
+        dataset_ids: NDArray[np.object_] | None = None,
+        speakers: NDArray[np.bool_] | None = None,
+    ) -> Answers:
+        """Do as :meth:`calibrated`, and return what the other samples contribute, too."""
         if self.calibration is None:
-            return {**raw, COMBINED: np.mean(list(raw.values()), axis=0)}
-        calibrated, combined = self.calibration.apply(raw, dataset_ids, speakers)
-        return {**calibrated, COMBINED: combined}
+            return Answers({**raw, COMBINED: np.mean(list(raw.values()), axis=0)})
+        calibrated, alone = self.calibration.apply(raw)
+        if dataset_ids is None:
+            return Answers({**calibrated, COMBINED: alone})
+        pooled = self.calibration.pooling.pool(alone, dataset_ids, speakers)
+        return Answers(
+            {**calibrated, COMBINED: pooled.probabilities}, pooled.own_weights, pooled.others
+        )
 
     @property
     def pools(self) -> bool:
@@ -199,32 +232,12 @@ class FieldModel:
 
     def predict_raw_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Do as :meth:`predict_raw`, from what :meth:`inputs` returned."""
-        return {
-            kind: self._of_classes(kind, self.models[kind].predict(inputs)) for kind in self.kinds
-        }
-
-    def _of_classes(self, kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not self.learns_leaves(kind):
-            return probabilities
-        return sum_up(probabilities, self.class_of_leaf, len(self.classes))
-
-    def leaf_probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return the probabilities of the leaves, ``(samples, leaves)``.
-
-        The mean over the kinds that learn leaves; ``None`` where none does.
-        """
-        kinds = [kind for kind in self.kinds if self.learns_leaves(kind)]
-        if not kinds:
-            return None
-        mean = np.zeros((len(inputs), len(self.leaves)))
-        for kind in kinds:
-            mean += self.models[kind].predict(inputs)
-        return mean / len(kinds)
+        return {kind: self.models[kind].predict(inputs) for kind in self.kinds}
 
     def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Return the predicted number of each sample, ``None`` where no kind predicts one."""
-        kernel = self.kernel
-        return kernel.numbers(inputs) if kernel is not None and kernel.of_number else None
+        linear = self.linear
+        return linear.numbers(inputs) if linear is not None and linear.of_number else None
 
     def known_features(self, profiles: Profiles) -> NDArray[np.float64]:
         """Return how many of the model's features each sample expresses.
@@ -232,7 +245,30 @@ class FieldModel:
         Relative to the median among the training samples: 1 is usual, near 0
         is something else than was learned. Shape ``(samples,)``.
         """
-        return expressed_features(profiles, self.features) / max(self.usual_features, 1.0)
+        return self.known_share(expressed_features(profiles, self.features))
+
+    def known_share(self, expressed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Do as :meth:`known_features`, from how many of the features each sample expresses."""
+        return expressed / max(self.usual_features, 1.0)
+
+    def aligned(self, profiles: Profiles) -> AlignedProfiles:
+        """Align profiles with the model's features once, for all that is made from them.
+
+        ``inputs``, ``expression``, ``known_features`` and ``novelty_scores`` each align by
+        themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_share` and
+        :meth:`aligned_novelty` return the same from what this returned.
+        """
+        return align_profiles(profiles, self.features)
+
+    def aligned_inputs(self, aligned: AlignedProfiles) -> NDArray[np.float32]:
+        """Do as :meth:`inputs`, from what :meth:`aligned` returned."""
+        return self.fitted_features.inputs_of_rpm(aligned.rpm)
+
+    def aligned_novelty(
+        self, aligned: AlignedProfiles, raw: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Do as :meth:`novelty_scores`, from what :meth:`aligned` returned."""
+        return self._novelty(_log_rpm(aligned.rpm), raw)
 
     def novelty_scores(
         self, profiles: Profiles, raw: Mapping[str, NDArray[np.float64]]
@@ -241,9 +277,12 @@ class FieldModel:
 
         See :mod:`annotator.learn.novelty`; ``raw`` is what :meth:`predict_raw` returned.
         """
-        return self.novelty_reference.score(
-            log_rpm(profiles, self.features), np.mean(list(raw.values()), axis=0)
-        )
+        return self._novelty(log_rpm(profiles, self.features), raw)
+
+    def _novelty(
+        self, logarithms: NDArray[np.float32], raw: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        return self.novelty_reference.score(logarithms, np.mean(list(raw.values()), axis=0))
 
     def to_artefacts(self) -> tuple[Artefact, ...]:
         """Serialise the models; :meth:`from_artefacts` reads them back."""
@@ -270,18 +309,13 @@ class FieldModel:
         return read_model(artefacts)
 
 
-def sum_up(
-    probabilities: NDArray[np.float64], class_of_leaf: Sequence[int], classes: int
-) -> NDArray[np.float64]:
-    """Sum the probabilities of leaves, ``(samples, leaves)``, up to their classes."""
-    belongs = np.zeros((len(class_of_leaf), classes))
-    belongs[np.arange(len(class_of_leaf)), list(class_of_leaf)] = 1
-    return np.asarray(probabilities @ belongs)
-
-
 def log_rpm(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
     """Return log2(1 + reads per million) of the named features, ``(samples, features)``."""
-    return np.asarray(np.log2(1 + reads_per_million(profiles, names)), dtype=np.float32)
+    return _log_rpm(reads_per_million(profiles, names))
+
+
+def _log_rpm(rpm: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.log2(1 + rpm), dtype=np.float32)
 
 
 def expressed_features(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float64]:

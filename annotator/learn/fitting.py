@@ -11,9 +11,9 @@ from annotator.domain import FIELDS
 from annotator.errors import CohortError
 from annotator.learn.features import fit_features
 from annotator.learn.field_model import FieldModel, expressed_features, log_rpm
-from annotator.learn.kinds import KINDS, TrainingPart, kinds_of
+from annotator.learn.kinds import KINDS, KindModel, TrainingPart, kinds_of
 from annotator.learn.label_support import compared_index
-from annotator.learn.labels import LEAF_SAMPLES
+from annotator.learn.linear import LinearModel
 from annotator.learn.novelty import fit_novelty
 from annotator.learn.weights import balanced_weights
 
@@ -58,7 +58,6 @@ def fit_field_model(
     calibration: Calibration | None = None,
     *,
     lineages: Mapping[str, tuple[str, ...]] | None = None,
-    leaves: NDArray[np.object_] | None = None,
     numbers: NDArray[np.float64] | None = None,
     limits: tuple[float, ...] = (),
     feature_kinds: tuple[FeatureKind, ...] | None = None,
@@ -87,11 +86,9 @@ def fit_field_model(
         Fitted elsewhere on held-out predictions.
     lineages
         Class to lineage; each class by itself where not given.
-    leaves
-        The leaf of each sample, ``(samples,)``; a leaf belongs to one class. The classes
-        themselves where not given.
     numbers, limits
-        For a field of intervals: the number of each sample and the intervals' limits.
+        For a field of intervals: the number of each sample, NaN where only its interval is
+        known, and the intervals' limits.
     feature_kinds
         Features that may be used; those of the field where not given.
     threads
@@ -107,49 +104,25 @@ def fit_field_model(
         Fewer than two classes, a class without samples, or no usable feature.
     """
     index = _class_index(labels, classes, field)
-    leaf_names, leaf_index, class_of_leaf = _leaves(
-        labels if leaves is None else sufficient_leaves(leaves, labels), index
-    )
     datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
     fitted = fit_features(profiles, preset.features, feature_kinds or FIELDS[field].feature_kinds)
     inputs = fitted.transform(profiles)
-    known = numbers is not None and bool(np.isfinite(numbers).all())
-
-    weights = balanced_weights(index, dataset_ids, preset.balance_classes, preset.balance_datasets)
-    of_leaf = balanced_weights(
-        leaf_index, dataset_ids, preset.balance_classes, preset.balance_datasets
-    )
-    of_classes = TrainingPart(
+    with_numbers = numbers is not None and bool(np.isfinite(numbers).any())
+    part = TrainingPart(
         inputs=inputs,
         class_index=index,
-        leaf_index=leaf_index,
         dataset_index=datasets,
         compared_index=(
             compared_index(inputs, index, datasets) if _compares_datasets(preset) else datasets
         ),
-        weights=weights,
+        weights=balanced_weights(
+            index, dataset_ids, preset.balance_classes, preset.balance_datasets
+        ),
         classes=len(classes),
-        numbers=numbers if known else None,
-        limits=limits if known else (),
+        numbers=numbers if with_numbers else None,
+        limits=limits if with_numbers else (),
     )
-    # Between balanced classes, where a leaf of four samples counts little, and
-    # balanced leaves, where a class of many leaves counts a lot.
-    both = np.sqrt(weights * of_leaf)
-    of_leaves = replace(
-        of_classes, class_index=leaf_index, classes=len(leaf_names), weights=both / both.mean()
-    )
-    options = kinds_of(preset)
-    # A kind's seed does not depend on which other kinds there are.
-    seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
-    models = {
-        kind: KINDS[kind].fit(
-            of_leaves if kind in preset.leaf_kinds else of_classes,
-            option,
-            int(seeds[kind]) % 2**31,
-            threads,
-        )
-        for kind, option in options.items()
-    }
+    models = _fit_kinds(part, preset, seed, threads)
     return FieldModel(
         field=field,
         classes=tuple(classes),
@@ -162,37 +135,23 @@ def fit_field_model(
             log_rpm(profiles, fitted.names), index, dataset_ids, len(classes)
         ),
         seed=seed,
-        leaves=leaf_names,
-        class_of_leaf=class_of_leaf,
         calibration=calibration,
     )
 
 
+def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> dict[str, KindModel]:
+    """Fit every kind of the preset, the linear one first: a network may build on it."""
+    options = kinds_of(preset)
+    # A kind's seed does not depend on which other kinds there are.
+    seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
+    models: dict[str, KindModel] = {}
+    for kind in sorted(options, key=lambda name: name != "linear"):
+        models[kind] = KINDS[kind].fit(part, options[kind], int(seeds[kind]) % 2**31, threads)
+        fitted = models[kind]
+        if isinstance(fitted, LinearModel):
+            part = replace(part, linear=fitted)
+    return models
+
+
 def _compares_datasets(preset: Preset) -> bool:
     return any(getattr(option, "within_class", 0.0) > 0 for option in kinds_of(preset).values())
-
-
-def sufficient_leaves(
-    leaves: NDArray[np.object_], labels: NDArray[np.object_]
-) -> NDArray[np.object_]:
-    """Return the leaves, and the class itself for leaves of few training samples."""
-    _, place, sizes = np.unique(leaves.astype(str), return_inverse=True, return_counts=True)
-    return np.where(sizes[place] >= LEAF_SAMPLES, leaves, labels)
-
-
-def _leaves(
-    leaves: NDArray[np.object_], class_index: NDArray[np.int64]
-) -> tuple[tuple[str, ...], NDArray[np.int64], tuple[int, ...]]:
-    """Return the names of the leaves, each sample's leaf, and the class of each leaf.
-
-    Leaves are ordered by their class first, so that leaves which are the classes
-    have the order of the classes.
-    """
-    class_of = dict(zip(leaves.tolist(), class_index.tolist(), strict=True))
-    names = sorted(class_of, key=lambda name: (class_of[name], name))
-    place = {name: position for position, name in enumerate(names)}
-    index = np.array([place[name] for name in leaves.tolist()], dtype=np.int64)
-    of_leaf = np.array([class_of[name] for name in names], dtype=np.int64)
-    if not np.array_equal(of_leaf[index], class_index):
-        raise ValueError("a leaf belongs to two classes")
-    return tuple(names), index, tuple(of_leaf.tolist())

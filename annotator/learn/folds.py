@@ -37,8 +37,8 @@ class FoldData:
         Name of the field.
     profiles
         The labelled samples.
-    dataset_ids, labels, leaves, fold_of
-        Dataset, class, leaf and fold of each, shape ``(samples,)``.
+    dataset_ids, labels, fold_of
+        Dataset, class and fold of each, shape ``(samples,)``.
     classes
         All classes, in the order of the columns.
     numbers, limits
@@ -60,7 +60,6 @@ class FoldData:
     profiles: Profiles
     dataset_ids: NDArray[np.object_]
     labels: NDArray[np.object_]
-    leaves: NDArray[np.object_]
     numbers: NDArray[np.float64] | None
     limits: tuple[float, ...]
     feature_kinds: tuple[FeatureKind, ...] | None
@@ -199,12 +198,21 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
         data.field,
         data.preset,
         seed,
-        leaves=data.leaves[rows],
-        numbers=data.numbers[rows] if data.numbers is not None else None,
+        numbers=_completed_numbers(data, rows),
         limits=data.limits,
         feature_kinds=data.feature_kinds,
         threads=data.threads,
     )
+
+
+def _completed_numbers(data: FoldData, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the numbers of a training part, which may lack an interval that others have."""
+    from annotator.learn.random_units import completed_numbers
+
+    if data.numbers is None or not np.isfinite(data.numbers[rows]).any():
+        return None
+    index = np.array([data.classes.index(label) for label in data.labels[rows].tolist()])
+    return completed_numbers(data.numbers[rows], index, data.limits)
 
 
 def _present(classes: tuple[str, ...], labels: NDArray[np.object_]) -> tuple[str, ...]:

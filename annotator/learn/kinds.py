@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from annotator.learn.artefacts import SAFETENSORS_TYPE, SKOPS_TYPE, UBJSON_TYPE
 from annotator.learn.boosting import BoostingModel, fit_boosting
 from annotator.learn.forest import ForestModel, fit_forest
-from annotator.learn.kernel import KernelModel, fit_kernel
-from annotator.learn.linear import LinearModel, fit_linear
-from annotator.learn.neighbours import NeighboursModel, fit_neighbours
+from annotator.learn.linear import LinearModel, fit_linear, fit_linear_of_units
 from annotator.learn.network import NetworkModel, fit_network
+from annotator.learn.random_units import completed_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,33 +44,33 @@ class TrainingPart:
     ----------
     inputs
         Shape ``(samples, features)``, float32.
-    class_index, leaf_index, dataset_index
-        Class, leaf and dataset of each sample, ``(samples,)``, int64. For a kind that
-        learns leaves these are the classes.
+    class_index, dataset_index
+        Class and dataset of each sample, ``(samples,)``, int64.
     compared_index
         The dataset again, -1 for a sample that is left aside when datasets are compared
-        (:func:`annotator.learn.label_support.compared_index`): by the labels' classes,
-        also for a kind that learns leaves.
+        (:func:`annotator.learn.label_support.compared_index`).
     weights
         How much each sample counts, ``(samples,)``, float64.
     classes
         Number of classes, each with a sample.
     numbers
-        The number behind each class of a field of intervals, ``(samples,)``; ``None``
-        for another field, or where one is not known.
+        The number of each sample for a field of intervals, ``(samples,)``, NaN where
+        only its interval is known; ``None`` for another field, or where none is known.
     limits
         Limits of the classes' intervals, ``classes + 1`` of them, with ``numbers``.
+    linear
+        The fitted linear kind, once there is one: the wide path of a network.
     """
 
     inputs: NDArray[np.float32]
     class_index: NDArray[np.int64]
-    leaf_index: NDArray[np.int64]
     dataset_index: NDArray[np.int64]
     compared_index: NDArray[np.int64]
     weights: NDArray[np.float64]
     classes: int
     numbers: NDArray[np.float64] | None = None
     limits: tuple[float, ...] = ()
+    linear: LinearModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +104,7 @@ def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> K
         options,
         seed,
         part.compared_index,
+        part.linear,
         threads,
     )
 
@@ -125,37 +125,13 @@ def _boosting(training: TrainingPart, options: Any, seed: int, threads: int) -> 
 
 def _linear(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
     part = training
-    return fit_linear(
-        part.inputs, part.class_index, part.weights, part.classes, options, part.compared_index
-    )
-
-
-def _neighbours(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
-    part = training
-    return fit_neighbours(
-        part.inputs,
-        part.class_index,
-        part.leaf_index,
-        part.weights,
-        part.classes,
-        options,
-        seed,
-        part.compared_index,
-    )
-
-
-def _kernel(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:  # noqa: ARG001
-    part = training
-    return fit_kernel(
-        part.inputs,
-        part.class_index,
-        part.classes,
-        options,
-        seed,
-        part.dataset_index,
-        part.numbers,
-        part.limits,
-    )
+    of_samples = (part.inputs, part.class_index, part.weights, part.classes, options)
+    if not options.random_units:
+        return fit_linear(*of_samples, part.compared_index)
+    numbers = None
+    if part.numbers is not None:
+        numbers = completed_numbers(part.numbers, part.class_index, part.limits)
+    return fit_linear_of_units(*of_samples, seed, part.dataset_index, numbers)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -163,10 +139,6 @@ KINDS: Mapping[str, Kind] = {
     "forest": Kind(_forest, ForestModel.from_bytes, "forest.skops", SKOPS_TYPE),
     "boosting": Kind(_boosting, BoostingModel.from_bytes, "boosting.ubj", UBJSON_TYPE),
     "linear": Kind(_linear, LinearModel.from_bytes, "linear.safetensors", SAFETENSORS_TYPE),
-    "neighbours": Kind(
-        _neighbours, NeighboursModel.from_bytes, "neighbours.safetensors", SAFETENSORS_TYPE
-    ),
-    "kernel": Kind(_kernel, KernelModel.from_bytes, "kernel.safetensors", SAFETENSORS_TYPE),
 }
 
 

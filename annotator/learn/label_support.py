@@ -1,10 +1,9 @@
 """How far the other samples of its dataset support a sample's label.
 
 A wrong label mostly stands alone in its dataset, among samples that are labelled
-otherwise. What is learned by comparing datasets (:mod:`annotator.learn.within_class`,
-:mod:`annotator.learn.feature_scales`) suffers most from it, since there one sample of a
-class in a dataset counts as much as many: directions that tell classes apart look as if
-datasets differed in them.
+otherwise. Comparing datasets (:mod:`annotator.learn.within_class`) suffers most from it,
+since there one sample of a class in a dataset counts as much as many: directions that tell
+classes apart look as if datasets differed in them.
 
 The samples of a dataset vote for one another by their cosine, each leaving itself out.
 What they say of a class is believed as far as it is right among the dataset's own labels,

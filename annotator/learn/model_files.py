@@ -45,8 +45,6 @@ def write_model(model: FieldModel) -> tuple[Artefact, ...]:
         "classes": list(model.classes),
         "features": list(model.features),
         "lineages": {name: list(lineage) for name, lineage in model.lineages.items()},
-        "leaves": list(model.leaves),
-        "class_of_leaf": list(model.class_of_leaf),
         "configuration": configuration(model.preset),
         "usual_features": model.usual_features,
         "number_half_width": model.number_half_width,
@@ -90,7 +88,7 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
     contents = by_name(artefacts, {MODEL_FILE, FEATURES_FILE}, optional)
     described = read_description(contents[MODEL_FILE])
     preset: Preset = described["preset"]
-    classes, features, leaves = described["classes"], described["features"], described["leaves"]
+    classes, features = described["classes"], described["features"]
     options = kinds_of(preset)
     stored = {kind for kind in KINDS if KINDS[kind].artefact in contents}
     if stored != set(options):
@@ -108,7 +106,7 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
         kind: KINDS[kind].read(
             contents[KINDS[kind].artefact],
             len(features),
-            len(leaves if kind in preset.leaf_kinds else classes),
+            len(classes),
             option,
         )
         for kind, option in options.items()
@@ -125,8 +123,6 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
         usual_features=described["usual_features"],
         novelty_reference=Novelty.from_arrays(arrays),
         seed=described["seed"],
-        leaves=leaves,
-        class_of_leaf=described["class_of_leaf"],
         calibration=read_calibration(contents.get(CALIBRATION_FILE), set(options)),
         trust=read_trust(contents.get(TRUST_FILE)),
         number_half_width=described["number_half_width"],

@@ -11,7 +11,7 @@ from annotator.learn.calibration import Calibration
 from annotator.learn.options import preset_from_configuration
 from annotator.learn.trust import Trust
 
-FORMAT = 2
+FORMAT = 3
 MODEL_FILE = "model.json"
 CALIBRATION_FILE = "calibration.json"
 TRUST_FILE = "trust.json"
@@ -31,7 +31,7 @@ def read_calibration(content: bytes | None, kinds: set[str]) -> Calibration | No
         calibration = Calibration.from_json(read_json(content, CALIBRATION_FILE))
     except ValueError as error:
         raise ArtefactError(f"{CALIBRATION_FILE}: {error}; retrain the field") from error
-    if set(calibration.temperatures) != kinds:
+    if set(calibration.slopes) != kinds:
         raise ArtefactError(f"{CALIBRATION_FILE}: is for other model kinds; retrain the field")
     return calibration
 
@@ -64,27 +64,15 @@ def _texts(value: Any, what: str, least: int) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _columns(value: Any, leaves: int, classes: int) -> tuple[int, ...]:
-    """Check for the class of each leaf; every class has one."""
-    if (
-        not isinstance(value, list)
-        or len(value) != leaves
-        or not all(isinstance(each, int) and not isinstance(each, bool) for each in value)
-        or set(value) != set(range(classes))
-    ):
-        raise ValueError("class_of_leaf does not give every class its leaves")
-    return tuple(value)
-
-
 def read_description(content: bytes) -> dict[str, Any]:
     """Read and check ``model.json``.
 
     Returns
     -------
     dict
-        ``field``, ``classes``, ``features``, ``lineages``, ``leaves``,
-        ``class_of_leaf``, ``preset``, ``usual_features``, ``number_half_width`` and
-        ``seed``, as :class:`FieldModel` has them.
+        ``field``, ``classes``, ``features``, ``lineages``, ``preset``,
+        ``usual_features``, ``number_half_width`` and ``seed``, as :class:`FieldModel`
+        has them.
 
     Raises
     ------
@@ -98,8 +86,6 @@ def read_description(content: bytes) -> dict[str, Any]:
         "classes",
         "features",
         "lineages",
-        "leaves",
-        "class_of_leaf",
         "configuration",
         "usual_features",
         "number_half_width",
@@ -119,7 +105,6 @@ def read_description(content: bytes) -> dict[str, Any]:
         usual = data["usual_features"]
         if not isinstance(usual, int | float) or usual < 0 or not isinstance(data["seed"], int):
             raise ValueError("usual_features or seed is not a number in its range")
-        leaves = _texts(data["leaves"], "leaves", 2)
         half_width = data["number_half_width"]
         if half_width is not None and (not isinstance(half_width, int | float) or half_width < 0):
             raise ValueError("number_half_width is not a number in its range")
@@ -130,8 +115,6 @@ def read_description(content: bytes) -> dict[str, Any]:
             "classes": classes,
             "features": _texts(data["features"], "features", 1),
             "lineages": {name: _texts(lineages[name], "a lineage", 1) for name in classes},
-            "leaves": leaves,
-            "class_of_leaf": _columns(data["class_of_leaf"], len(leaves), len(classes)),
             "number_half_width": None if half_width is None else float(half_width),
             "preset": preset_from_configuration(data["configuration"]),
             "usual_features": float(usual),

@@ -1,6 +1,10 @@
 """The deep-learning model kind: a fully connected network (paper, section 2.3.1).
 
-Keras trains it; what is kept are its weights. Predicting is a plain forward
+It may have a wide path beside its hidden layers, a linear map from the inputs straight
+to the logits (Cheng et al. 2016, "Wide & deep learning for recommender systems"), which
+is fitted first, as the linear model kind, and then added.
+
+Keras trains the hidden layers; what is kept are its weights. Predicting is a plain forward
 pass in NumPy, so that only training imports TensorFlow.
 
 Training is deterministic: initial weights, dropout and the order of samples
@@ -14,7 +18,6 @@ number is fixed by its first use of TensorFlow; see :func:`limit_threads`.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -23,11 +26,14 @@ import numpy as np
 
 from annotator.errors import ArtefactError
 from annotator.learn.linear import inverse_power
+from annotator.learn.random_units import correlation_weights
 from annotator.learn.within_class import compared_datasets, within_class
+from annotator.quiet_tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from annotator.learn.linear import LinearModel
     from annotator.learn.options import NetworkOptions
     from annotator.learn.within_class import WithinClass
 
@@ -50,11 +56,8 @@ def limit_threads(threads: int) -> None:
 
 
 def _tensorflow() -> Any:
-    """Import TensorFlow without its start-up chatter, and on the CPU."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow
-
-    return tensorflow
+    """Import TensorFlow, and Keras with it."""
+    return import_tensorflow()
 
 
 def build_network(features: int, classes: int, options: NetworkOptions, seed: int) -> Any:
@@ -101,9 +104,13 @@ class NetworkModel:
     layers
         Kernel ``(inputs, outputs)`` and bias ``(outputs,)`` of each layer,
         float32; ReLU between them, softmax after the last.
+    wide
+        What the inputs add to the logits straight away, ``(inputs, classes)``, float32;
+        ``None`` without a wide path.
     """
 
     layers: Layers
+    wide: NDArray[np.float32] | None = None
 
     def dense_layers(self) -> Layers:
         """Return kernel and bias of each layer, first to last."""
@@ -118,6 +125,8 @@ class NetworkModel:
             np.maximum(values, 0, out=values)
         kernel, bias = self.layers[-1]
         logits = (values @ kernel + bias).astype(np.float64)
+        if self.wide is not None:
+            logits += inputs @ self.wide
         logits -= logits.max(axis=1, keepdims=True)
         exponentials = np.exp(logits)
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
@@ -130,6 +139,8 @@ class NetworkModel:
         for position, (kernel, bias) in enumerate(self.layers):
             tensors[f"kernel_{position}"] = np.ascontiguousarray(kernel, dtype=np.float32)
             tensors[f"bias_{position}"] = np.ascontiguousarray(bias, dtype=np.float32)
+        if self.wide is not None:
+            tensors["wide"] = np.ascontiguousarray(self.wide, dtype=np.float32)
         content: bytes = save(tensors)
         return content
 
@@ -152,12 +163,15 @@ class NetworkModel:
         for position, (before, after) in enumerate(pairwise(widths)):
             shapes[f"kernel_{position}"] = (before, after)
             shapes[f"bias_{position}"] = (after,)
+        if options.wide:
+            shapes["wide"] = (features, classes)
         tensors = read_tensors(content, shapes, "network")
         return cls(
             [
                 (tensors[f"kernel_{position}"], tensors[f"bias_{position}"])
                 for position in range(len(widths) - 1)
-            ]
+            ],
+            tensors.get("wide"),
         )
 
 
@@ -169,6 +183,7 @@ def fit_network(
     options: NetworkOptions,
     seed: int,
     dataset_index: NDArray[np.int64],
+    linear: LinearModel | None = None,
     threads: int = 0,
 ) -> NetworkModel:
     """Train a network.
@@ -190,6 +205,8 @@ def fit_network(
     dataset_index
         The dataset of each sample, ``(samples,)``; datasets are compared without samples
         of the dataset -1.
+    linear
+        The fitted linear kind, whose logits the wide path gives where the options have one.
     threads
         That TensorFlow may use, see :func:`limit_threads`.
 
@@ -235,17 +252,28 @@ def fit_network(
             "training the network gave weights that are not finite; lower its learning rate"
         )
     (first, bias), *others = layers
-    return NetworkModel(
-        [(prepared.fold_into(first), bias), *((kernel, each) for kernel, each in others)]
-    )
+    folded = [(prepared.fold_into(first), bias), *((kernel, each) for kernel, each in others)]
+    return _with_wide_path(folded, linear, options)
+
+
+def _with_wide_path(
+    layers: Layers, linear: LinearModel | None, options: NetworkOptions
+) -> NetworkModel:
+    if not options.wide:
+        return NetworkModel(layers)
+    assert linear is not None
+    *hidden, (kernel, bias) = layers
+    share = np.float32(options.deep_share)
+    last = (kernel * share, bias * share + linear.intercepts)
+    return NetworkModel([*hidden, last], np.ascontiguousarray(linear.coefficients.T))
 
 
 @dataclass(frozen=True, eq=False)
 class _Preparation:
     """What inputs go through before the first layer, a linear map: scale, shrink, gain.
 
-    The gain keeps the inputs' overall variance, to which the rates of learning and of
-    weight decay are set.
+    The gain keeps the overall variance of the scaled inputs, to which the rates of
+    learning and of weight decay are set.
     """
 
     scale: NDArray[np.float64]
@@ -261,11 +289,15 @@ class _Preparation:
         options: NetworkOptions,
     ) -> _Preparation:
         scale = inverse_power(inputs, options.scale_power)
+        before = (inputs * scale).var(axis=0).sum()
+        if options.correlation_power > 0:
+            targets = np.eye(int(class_index.max()) + 1)[class_index]
+            scale = scale * correlation_weights(inputs, targets, options.correlation_power)
         values = inputs * scale
         many = compared_datasets(dataset_index) >= options.within_class_datasets
         strength = options.within_class if many else 0.0
         directions = within_class(values, class_index, dataset_index, strength)
-        before, after = values.var(axis=0).sum(), directions.shrink(values).var(axis=0).sum()
+        after = directions.shrink(values).var(axis=0).sum()
         return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
 
     def apply(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

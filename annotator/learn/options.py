@@ -50,24 +50,33 @@ class NetworkOptions:
     Attributes
     ----------
     hidden_units, dropout
-        One entry a hidden layer.
-    input_dropout
-        Share of inputs left out at each training step.
+        One entry per hidden layer.
     epochs, batch_size, learning_rate
         Of the training; the learning rate falls to 0 along a half cosine where
         ``cosine_decay`` is set.
+    input_dropout
+        Share of inputs left out at each training step.
     weight_decay
         Of AdamW; 0 is plain Adam.
     label_smoothing
         Share of each label that is spread over all classes.
     scale_power
         Inputs are divided by their standard deviation to this power before the first
-        layer, which is folded into its weights.
+        layer; the scale is folded into its weights.
+    correlation_power
+        Inputs are multiplied by their absolute correlation with the classes to this
+        power, folded into the same weights; 0 does not.
     within_class
         As in :class:`LinearOptions`, after scaling, and folded into the same weights.
     within_class_datasets
-        Only where there are at least so many datasets: from few, directions that tell
-        classes apart are shrunk too.
+        Smallest number of datasets for which ``within_class`` is used: with few,
+        directions that separate classes are shrunk too.
+    wide
+        Adds a wide path (Cheng et al. 2016, "Wide & deep learning for recommender
+        systems"): the logits of the preset's linear kind.
+    deep_share
+        What the logits of the hidden layers are multiplied by before they are added
+        to those of the wide path.
     """
 
     hidden_units: tuple[int, ...]
@@ -80,8 +89,11 @@ class NetworkOptions:
     label_smoothing: float = 0.0
     cosine_decay: bool = False
     scale_power: float = 0.0
+    correlation_power: float = 0.0
     within_class: float = 0.0
     within_class_datasets: int = 0
+    wide: bool = False
+    deep_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +156,13 @@ class BoostingOptions:
 
 @dataclass(frozen=True, slots=True)
 class LinearOptions:
-    """Multinomial logistic regression with within-class covariance normalisation.
+    """A linear model of the inputs, or of random units of the inputs.
 
     Attributes
     ----------
     penalties
-        scikit-learn's ``C``, one for each of ``scale_powers``: the smaller, the
-        stronger the L2 penalty.
+        For a multinomial logistic regression: scikit-learn's ``C``, one for each of
+        ``scale_powers``; the smaller, the stronger the L2 penalty.
     within_class
         How strongly directions are shrunk in which the datasets of one class
         differ, relative to their mean variance; 0 does not
@@ -158,64 +170,21 @@ class LinearOptions:
     scale_powers
         Features are divided by their standard deviation to these powers; the
         models of several powers are averaged.
+    random_units
+        0, or the number of random ReLU units of which a ridge regression is fitted
+        instead (:mod:`annotator.learn.random_units`).
+    ridge
+        Penalty of that regression.
+    feature_steps
+        How often it learns weights of the features from a fit with the weights before.
     """
 
     penalties: tuple[float, ...]
     within_class: float
     scale_powers: tuple[float, ...] = (0.0,)
-
-
-@dataclass(frozen=True, slots=True)
-class NeighbourOptions:
-    """Votes of training samples by their cosine with a sample.
-
-    Attributes
-    ----------
-    sharpness
-        Votes are exp(sharpness · cosine); learning starts from it where there is any.
-    weight_power
-        Of the training weights; 1 balances classes and datasets fully.
-    within_class
-        As in :class:`LinearOptions`.
-    largest_cohort
-        Training samples that are kept at most.
-    scale_steps, scale_penalty
-        Of learning how much each feature counts
-        (:func:`annotator.learn.feature_scales.fit_feature_scales`); with no steps all
-        count the same.
-    scale_datasets
-        Scales are learned only where there are at least so many datasets.
-    """
-
-    sharpness: float
-    weight_power: float
-    within_class: float
-    largest_cohort: int
-    scale_steps: int = 0
-    scale_penalty: float = 0.0
-    scale_datasets: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class KernelOptions:
-    """Ridge regression with a Laplace kernel on weighted features.
-
-    Attributes
-    ----------
-    ridge
-        Added to the diagonal of the kernel matrix.
-    rate
-        The kernel is exp(-rate · distance / root mean square norm of the inputs).
-    weight_power
-        Features weigh |correlation with the target| to this power.
-    largest_cohort
-        Training samples that are used at most: time grows with their cube.
-    """
-
-    ridge: float
-    rate: float
-    weight_power: float
-    largest_cohort: int
+    random_units: int = 0
+    ridge: float = 1.0
+    feature_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +197,15 @@ class Preset:
         Its key in :data:`PRESETS`.
     features
         Normalisation, filter and scaling.
-    network, forest, boosting, linear, neighbours, kernel
+    network, forest, boosting, linear
         Options of each model kind; ``None`` leaves the kind out.
-    leaf_kinds
-        Kinds that learn the deepest sufficient terms also where the classes are
-        groups of them; their probabilities are then summed up to the classes.
     balance_classes, balance_datasets
         Training samples are weighted so that every class, and every dataset
         within a class, counts the same.
     calibrate
-        Probabilities are calibrated, and kinds weighted, on predictions for
-        datasets that the models had not seen; else they are used as they are
-        and their mean is the combined probability.
+        Probabilities are calibrated on predictions for held-out datasets and
+        combined by their product; else they are used as they are and their mean is
+        the combined probability.
     """
 
     name: str
@@ -251,9 +217,12 @@ class Preset:
     balance_datasets: bool
     calibrate: bool
     linear: LinearOptions | None = None
-    neighbours: NeighbourOptions | None = None
-    kernel: KernelOptions | None = None
-    leaf_kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a wide path without a linear kind of the same inputs."""
+        wide = self.network is not None and self.network.wide
+        if wide and (self.linear is None or self.linear.random_units):
+            raise ValueError("a network's wide path needs a linear kind without random units")
 
 
 def configuration(preset: Preset) -> dict[str, Any]:
@@ -273,8 +242,6 @@ _PARTS: Mapping[str, type] = {
     "forest": ForestOptions,
     "boosting": BoostingOptions,
     "linear": LinearOptions,
-    "neighbours": NeighbourOptions,
-    "kernel": KernelOptions,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "int": (int,),

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR = 1e-4
+LOG_FLOOR = math.log(FLOOR)
+SMALLEST = 1e-300
 STRENGTHS = (0.1, 0.2, 0.3, 0.5)
 """That are tried. A sample's own profile never counts less than all others together."""
 
@@ -36,6 +38,28 @@ PRIOR_SAMPLES = 10.0  # What "no exponent" is worth.
 LARGEST_CHANCE = 0.05
 MOST_SPEAKERS = 64
 """Samples of a dataset that speak for the others: the first, by their name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Probabilities with what the other samples of each dataset contribute.
+
+    The logarithms of the probabilities are, up to what all classes of a sample have in
+    common, ``own_weights`` times those of the sample by itself, plus ``others``.
+
+    Attributes
+    ----------
+    probabilities
+        Shape ``(samples, classes)``; rows sum to one.
+    own_weights
+        Shape ``(samples,)``; 1 for a sample without others.
+    others
+        Shape ``(samples, classes)``, centred over the classes; 0 for a sample without others.
+    """
+
+    probabilities: NDArray[np.float64]
+    own_weights: NDArray[np.float64]
+    others: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +101,30 @@ class Pooling:
             Of the same shape; rows sum to one. A sample that nobody speaks for keeps
             its probabilities.
         """
-        if self.strength == 0 or len(probabilities) == 0:
-            return probabilities
+        return self.pool(probabilities, dataset_ids, speakers).probabilities
+
+    def pool(
+        self,
+        probabilities: NDArray[np.float64],
+        dataset_ids: NDArray[np.object_],
+        speakers: NDArray[np.bool_] | None = None,
+    ) -> Pooled:
+        """Do as :meth:`apply`, and return what the other samples contribute, too."""
+        samples = len(probabilities)
+        if self.strength == 0 or samples == 0:
+            return Pooled(probabilities, np.ones(samples), np.zeros_like(probabilities))
         if speakers is None:
             speakers = first_of_datasets(dataset_ids)
-        pooled, spoken_for = _blended(probabilities, dataset_ids, speakers, self.strength)
-        return np.where(
-            spoken_for[:, None], _powered(pooled, self.exponent, probabilities), probabilities
+        blend = _blended(probabilities, dataset_ids, speakers, self.strength)
+        with_others = blend.has_others[:, None]
+        powered = _powered(blend.logs, self.exponent, probabilities)
+        others = self.exponent * blend.weights * blend.mean_logs
+        others -= others.mean(axis=1, keepdims=True)
+        own_weights = self.exponent * (1 - blend.weights)
+        return Pooled(
+            np.where(with_others, powered, probabilities),
+            np.where(with_others, own_weights, 1.0)[:, 0],
+            np.where(with_others, others, 0.0),
         )
 
     def to_json(self) -> dict[str, float]:
@@ -142,7 +183,7 @@ def fit_pooling(
         The dataset of each sample, ``(samples,)``, samples in the order of their names.
     """
     speakers = first_of_datasets(dataset_ids)
-    _, spoken_for = _blended(probabilities, dataset_ids, speakers, 0.0)
+    spoken_for = _blended(probabilities, dataset_ids, speakers, 0.0).has_others
     if not spoken_for.any():
         return Pooling()
     probabilities, truth_index = probabilities[spoken_for], truth_index[spoken_for]
@@ -151,7 +192,7 @@ def fit_pooling(
 
     def fitted(strength: float) -> tuple[float, NDArray[np.float64]]:
         """Return the exponent, and the mean logarithm of the truth in each dataset."""
-        pooled, _ = _blended(probabilities, dataset_ids, speakers, strength)
+        pooled = _blended(probabilities, dataset_ids, speakers, strength).logs
         exponent = _fitted_exponent(pooled, truth_index)
         sure = _powered(pooled, exponent, probabilities)[np.arange(len(pooled)), truth_index]
         return exponent, np.bincount(dataset, np.log(np.maximum(sure, FLOOR))) / np.bincount(
@@ -166,7 +207,7 @@ def fit_pooling(
         gains = of_truth - alone
         if gains.sum() > best_gains.sum():
             best, best_gains = Pooling(strength, exponent), gains
-    return best if _beyond_chance(best_gains) else Pooling()
+    return best if beyond_chance(best_gains) else Pooling()
 
 
 def _fitted_exponent(logs: NDArray[np.float64], truth_index: NDArray[np.int64]) -> float:
@@ -181,7 +222,11 @@ def _fitted_exponent(logs: NDArray[np.float64], truth_index: NDArray[np.int64]) 
     return float(minimize_scalar(loss, bounds=EXPONENTS, method="bounded").x)
 
 
-def _beyond_chance(gains: NDArray[np.float64]) -> bool:
+def beyond_chance(gains: NDArray[np.float64]) -> bool:
+    """Return whether the mean of the datasets' gains is above 0 by more than chance.
+
+    Chance makes it so with probability :data:`LARGEST_CHANCE` (one-sided t test).
+    """
     datasets = len(gains)
     if datasets < 2:
         return False
@@ -189,19 +234,41 @@ def _beyond_chance(gains: NDArray[np.float64]) -> bool:
     return bool(gains.mean() > student.ppf(1 - LARGEST_CHANCE, datasets - 1) * error)
 
 
+@dataclass(frozen=True, eq=False)
+class _Blend:
+    """Blended logarithms, not normalised.
+
+    Attributes
+    ----------
+    logs
+        Shape ``(samples, classes)``.
+    weights
+        Of the others' mean logarithms, ``(samples, 1)``.
+    mean_logs
+        Of the others, ``(samples, classes)``.
+    has_others
+        Shape ``(samples,)``.
+    """
+
+    logs: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    mean_logs: NDArray[np.float64]
+    has_others: NDArray[np.bool_]
+
+
 def _blended(
     probabilities: NDArray[np.float64],
     dataset_ids: NDArray[np.object_],
     speakers: NDArray[np.bool_],
     strength: float,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return blended logarithms, not normalised, and which samples have others."""
+) -> _Blend:
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
-    logs = np.log(np.maximum(probabilities, FLOOR))
-    others, mean_logs = _means_of_others(logs, dataset, speakers)
+    own_logs = np.log(np.maximum(probabilities, SMALLEST))
+    # No single other sample may rule a class out.
+    others, mean_logs = _means_of_others(np.maximum(own_logs, LOG_FLOOR), dataset, speakers)
     _, mean = _means_of_others(probabilities, dataset, speakers)
-    weight = strength * mean.max(axis=1, keepdims=True) ** 2
-    return (1 - weight) * logs + weight * mean_logs, others > 0
+    weights = strength * mean.max(axis=1, keepdims=True) ** 2
+    return _Blend((1 - weights) * own_logs + weights * mean_logs, weights, mean_logs, others > 0)
 
 
 def _means_of_others(

@@ -1,8 +1,9 @@
 """What a release's answers can be trusted with, fitted and measured on held-out predictions.
 
-Each held-out prediction is by models that had not seen the sample's dataset.
-They give the operating point (how sure an answer must be), the prediction sets,
-and what raw novelty is usual for samples of known classes. How a sample is then
+Each held-out prediction is by models that had not seen the sample's dataset,
+calibrated as the release calibrates its own. They give the operating point (the
+threshold on the confidence of an answer), the prediction sets, and what raw novelty is
+usual for samples of known classes. How a sample is then
 decided on is in :mod:`annotator.learn.decisions`.
 """
 
@@ -20,9 +21,9 @@ from annotator.learn.metrics import (
     class_index,
     is_correct,
     mean_over_groups,
-    select_samples,
 )
 from annotator.learn.operating_point import fit_operating_point, reliability, risk_coverage
+from annotator.learn.pooling import beyond_chance
 from annotator.learn.prediction_sets import fit_prediction_sets
 
 if TYPE_CHECKING:
@@ -30,9 +31,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Decision", "Trust", "TrustOptions", "cross_fitted", "curves", "fit_trust"]
+    from annotator.learn.cross_calibration import Part
+
+__all__ = [
+    "Decision",
+    "Trust",
+    "TrustOptions",
+    "cross_fitted",
+    "curves",
+    "fit_trust",
+    "reached_precision",
+]
 
 COMBINED = "combined"
+RAISES = 20
+"""Steps from the target precision up to 1 that the threshold can be raised by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,9 @@ class TrustOptions:
     ----------
     target_precision
         The share of answers that should be right.
+    fitted_precision
+        What the threshold is fitted for; ``None`` for ``target_precision``. It is higher
+        where that was missed beyond chance (:func:`reached_precision`).
     set_coverage
         The share of a new dataset's samples whose prediction set should hold
         the true class.
@@ -58,6 +74,7 @@ class TrustOptions:
     set_coverage: float = 0.9
     maximum_novelty: float = 0.99
     ordered_classes: bool = False
+    fitted_precision: float | None = None
 
 
 def fit_trust(
@@ -68,8 +85,8 @@ def fit_trust(
     Parameters
     ----------
     held_out
-        Of whole datasets held out; ``"combined"`` is used, and ``novelty`` where
-        there is some.
+        Of whole datasets held out, with the calibration of the release; ``"combined"`` is
+        used, and ``novelty`` where there is some.
     lineages
         Class to its lineage, nearest first.
     options
@@ -89,8 +106,11 @@ def fit_trust(
     p = held_out.probabilities[COMBINED]
     truth = class_index(held_out.truth, held_out.classes)
     tree = label_tree(held_out.classes, lineages)
+    asked = options.fitted_precision or options.target_precision
     return Trust(
-        fit_operating_point(p, truth, tree, options.target_precision),
+        replace(
+            fit_operating_point(p, truth, tree, asked), target_precision=options.target_precision
+        ),
         fit_prediction_sets(
             p, truth, held_out.dataset_ids, options.set_coverage, options.ordered_classes
         ),
@@ -99,15 +119,93 @@ def fit_trust(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _CrossFitted:
+    """What samples are answered by trust that was fitted without their part."""
+
+    tree: LabelTree
+    p: NDArray[np.float64]
+    truth: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    too_novel: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+
+
+def _cross_fit(
+    held_out: HeldOutPredictions,
+    parts: Sequence[Part],
+    lineages: Mapping[str, Sequence[str]],
+    options: TrustOptions,
+) -> _CrossFitted:
+    p = held_out.probabilities[COMBINED]
+    found = _CrossFitted(
+        label_tree(held_out.classes, lineages),
+        p,
+        class_index(held_out.truth, held_out.classes),
+        np.full(len(p), NO_ANSWER, dtype=np.int64),
+        np.zeros(len(p), dtype=np.bool_),
+        np.zeros(p.shape, dtype=np.bool_),
+    )
+    for part in parts:
+        here = part.own
+        trust = fit_trust(part.others, lineages, options)
+        raw = None if held_out.novelty is None else held_out.novelty[here]
+        decided = decide_nodes(trust, p[here], raw, found.tree)
+        found.answer[here], found.too_novel[here] = decided.answer, decided.too_novel
+        found.inside[here] = trust.prediction_sets.sets(p[here])
+    return found
+
+
+def reached_precision(
+    held_out: HeldOutPredictions,
+    parts: Sequence[Part],
+    lineages: Mapping[str, Sequence[str]],
+    options: TrustOptions,
+) -> TrustOptions:
+    """Return options whose threshold does not miss the target precision beyond chance.
+
+    What is fitted for is raised until the cross-fitted precision is no longer below the
+    target by more than chance makes it with probability :data:`LARGEST_CHANCE` (one-sided
+    t test of the wrong answers in excess over the datasets that are answered).
+
+    Parameters
+    ----------
+    held_out, parts
+        As for :func:`cross_fitted`; without parts the options are returned as they are.
+    lineages, options
+        As for :func:`fit_trust`.
+    """
+    for step in range(RAISES):
+        share = step / RAISES
+        asked = options.target_precision + share * (1 - options.target_precision)
+        raised = replace(options, fitted_precision=asked)
+        found = _cross_fit(held_out, parts, lineages, raised)
+        if not parts or not _missed(held_out, found, options.target_precision):
+            return raised
+    return raised
+
+
+def _missed(held_out: HeldOutPredictions, found: _CrossFitted, asked: float) -> bool:
+    """Return whether precision is below the target beyond chance over datasets."""
+    given = found.answer != NO_ANSWER
+    if not given.any():
+        return False
+    wrong = ~found.tree.claims[found.answer[given], found.truth[given]]
+    _, dataset = np.unique(held_out.dataset_ids[given].astype(str), return_inverse=True)
+    excess = np.bincount(dataset, weights=wrong - (1 - asked))
+    return beyond_chance(np.asarray(excess, dtype=np.float64))
+
+
 def cross_fitted(
     held_out: HeldOutPredictions,
+    parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
     options: TrustOptions,
     new_terms: NDArray[np.bool_] | None = None,
 ) -> tuple[Metric, ...]:
-    """Say how trustworthy the answers are on folds that trust was not fitted on.
+    """Measure the answers on folds that trust was not fitted on.
 
-    For each fold trust is fitted on the other folds and decides for this one.
+    For each part trust is fitted on the others and decides for this one.
 
     ``answered``, ``answered_class``
         Share of samples that get an answer, and share that get their most
@@ -135,7 +233,11 @@ def cross_fitted(
 
     Parameters
     ----------
-    held_out, lineages, options
+    held_out
+        Each sample calibrated by what the other parts show.
+    parts
+        From :func:`annotator.learn.cross_calibration.cross_calibrated`.
+    lineages, options
         As for :func:`fit_trust`.
     new_terms
         Whether training samples lacked the sample's curated value, which may have been
@@ -144,25 +246,14 @@ def cross_fitted(
     Returns
     -------
     tuple of Metric
-        Of the kind ``"combined"``; figures of answers are left out where there
-        are none. Empty where there is but one fold.
+        Of the kind ``"combined"``; metrics of answers are left out where there
+        are none. Empty where there are no parts.
     """
-    folds = np.unique(held_out.folds)
-    if len(folds) < 2:
+    if not parts:
         return ()
-    tree = label_tree(held_out.classes, lineages)
-    truth = class_index(held_out.truth, held_out.classes)
-    p = held_out.probabilities[COMBINED]
-    answer = np.full(len(p), NO_ANSWER, dtype=np.int64)
-    too_novel = np.zeros(len(p), dtype=np.bool_)
-    inside = np.zeros(p.shape, dtype=np.bool_)
-    for fold in folds:
-        here = held_out.folds == fold
-        trust = fit_trust(_some(held_out, ~here), lineages, options)
-        raw = None if held_out.novelty is None else held_out.novelty[here]
-        found = decide_nodes(trust, p[here], raw, tree)
-        answer[here], too_novel[here] = found.answer, found.too_novel
-        inside[here] = trust.prediction_sets.sets(p[here])
+    found = _cross_fit(held_out, parts, lineages, options)
+    tree, p, truth, answer = found.tree, found.p, found.truth, found.answer
+    too_novel, inside = found.too_novel, found.inside
     figures = _answer_figures(answer, p, truth, tree) | _fixed_depth_figures(p, truth, tree)
     covered = inside[np.arange(len(p)), truth]
     figures["prediction_set_coverage"] = float(covered.mean())
@@ -254,11 +345,6 @@ def _fixed_depth_figures(
             ("depth", tree.depth[answer]),
         )
     }
-
-
-def _some(held_out: HeldOutPredictions, rows: NDArray[np.bool_]) -> HeldOutPredictions:
-    novelty = None if held_out.novelty is None else held_out.novelty[rows]
-    return replace(select_samples(held_out, rows), novelty=novelty, numbers=None)
 
 
 def _quantiles(novelty: NDArray[np.float64] | None) -> tuple[float, ...]:
