@@ -6,6 +6,9 @@ what is added to all logits alike, so an explanation must not either. The
 reference is an input of zeros. Contributions of a sample sum to the difference
 of its logit from the logit of the reference.
 
+A wide path, a linear map from the inputs straight to the logits, is explained exactly:
+weight times input.
+
 For a dense ReLU network the rule needs no graph: a unit passes on the
 multipliers that reach it times the ratio of its differences from the reference
 after and before the ReLU. That is as many products of matrices as predicting
@@ -89,6 +92,21 @@ def centred_layers(layers: Layers) -> FloatLayers:
     return checked
 
 
+def _centred_wide(
+    wide: NDArray[Any] | None, features: int, outputs: int
+) -> NDArray[np.float32] | None:
+    """Return a wide path centred over the outputs, or raise where it does not fit."""
+    if wide is None:
+        return None
+    if wide.shape != (features, outputs) or not np.isfinite(wide).all():
+        raise ArtefactError(
+            f"the wide path of the network, {wide.shape}, does not fit {features} features and"
+            f" {outputs} outputs or is not finite: train the release again"
+        )
+    values = wide.astype(np.float64)
+    return np.asarray(values - values.mean(axis=1, keepdims=True), dtype=np.float32)
+
+
 def chunks(samples: int, values_per_sample: int) -> Iterator[slice]:
     """Cut samples into chunks of at most :data:`VALUES_AT_ONCE` values, one sample at least."""
     rows = max(1, VALUES_AT_ONCE // values_per_sample)
@@ -134,17 +152,20 @@ class DeepLift:
         Kernel ``(in, out)`` and bias ``(out,)`` of each dense layer from the
         inputs to the logits, with a ReLU after each but the last. Dropout is
         left out: it does nothing when predicting.
+    wide
+        What the inputs add to the logits straight away, ``(features, outputs)``;
+        ``None`` without a wide path.
 
     Attributes
     ----------
     layers
         float32, the last one centred over the outputs.
+    wide
+        float32, centred over the outputs, or ``None``.
     features, outputs
         How many inputs and outputs there are.
-    output_weights
-        What the signal of each output is before it goes back, ``(outputs, units of
-        the last hidden layer)``, float32; of a network without hidden layers the
-        outputs themselves.
+    reference_logits
+        Logits of the reference input, centred over the outputs, ``(outputs,)``, float32.
 
     Raises
     ------
@@ -158,17 +179,17 @@ class DeepLift:
     array([[2., 1.]])
     """
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: Layers, wide: NDArray[Any] | None = None) -> None:
         self.layers = centred_layers(layers)
         self.features = self.layers[0][0].shape[0]
         self.outputs = self.layers[-1][0].shape[1]
-        hidden = len(self.layers) > 1
-        self.output_weights: NDArray[np.float32] = (
-            np.ascontiguousarray(self.layers[-1][0].T)
-            if hidden
-            else np.eye(self.outputs, dtype=np.float32)
-        )
+        self.wide = _centred_wide(wide, self.features, self.outputs)
         self._references = self._at_reference()
+        self.reference_logits = self._references[-1]
+
+    def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the reference input's centred logits of some outputs."""
+        return np.asarray(self.reference_logits[classes], dtype=np.float64)
 
     def _at_reference(self) -> list[NDArray[np.float32]]:
         """Return what goes into each layer's ReLU (for the last: the logits) at the reference."""
@@ -186,55 +207,39 @@ class DeepLift:
             moved = moved @ kernel
             ratios.append(_ratio(moved, reference))
             moved *= ratios[-1]
-        return ForwardPass(moved @ self.layers[-1][0] + self._references[-1], tuple(ratios))
-
-    def first_signals(
-        self, ratios: tuple[NDArray[np.float32], ...], weights: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Carry signals back to what comes out of the first layer's kernel.
-
-        All of it is linear in the weights, so that a difference or mean of outputs is
-        explained by one signal.
-
-        Parameters
-        ----------
-        ratios
-            Of a forward pass.
-        weights
-            Rows of ``output_weights`` or sums of them, ``(samples, signals, units)``.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(samples, signals, units of the first layer)``, float32. The first
-            kernel times them are the multipliers of the inputs.
-        """
-        signals = weights
-        for number in range(len(ratios) - 1, -1, -1):
-            signals = signals * ratios[number][:, None, :]
-            if number:
-                signals = signals @ self.layers[number][0].T
-        return signals
+        logits = moved @ self.layers[-1][0] + self._references[-1]
+        if self.wide is not None:
+            logits += inputs @ self.wide
+        return ForwardPass(logits, tuple(ratios))
 
     def of_outputs(
         self, inputs: NDArray[np.float32], weights: NDArray[np.float32], forward: ForwardPass
     ) -> NDArray[np.float32]:
-        """Return the contributions to sums of outputs, ``(samples, signals, features)``.
+        """Return the contributions to weighted sums of logits, ``(samples, sums, features)``.
+
+        All of it is linear in the weights, so that a difference or a mean of logits costs no
+        more than one logit.
 
         Parameters
         ----------
         inputs
             What the network saw, ``(samples, features)``.
         weights
-            As for :meth:`first_signals`.
+            Of each output in each sum, ``(samples, sums, outputs)``.
         forward
             The pass of these inputs.
         """
-        signals = self.first_signals(forward.ratios, weights)
-        samples, count, units = signals.shape
-        scores: NDArray[np.float32] = (
-            signals.reshape(samples * count, units) @ self.layers[0][0].T
-        ).reshape(samples, count, self.features)
+        samples, sums, outputs = weights.shape
+        flat = np.ascontiguousarray(weights).reshape(samples * sums, outputs)
+        signals = flat @ self.layers[-1][0].T
+        for number in range(len(forward.ratios) - 1, -1, -1):
+            kernel = self.layers[number][0]
+            units = signals.reshape(samples, sums, kernel.shape[1])
+            units *= forward.ratios[number][:, None, :]
+            signals = units.reshape(samples * sums, kernel.shape[1]) @ kernel.T
+        if self.wide is not None:
+            signals += flat @ self.wide.T
+        scores: NDArray[np.float32] = signals.reshape(samples, sums, self.features)
         scores *= inputs[:, None, :]
         return scores
 
@@ -264,7 +269,7 @@ class DeepLift:
         matrix, targets = self._checked(inputs, target_class)
         values = np.empty(matrix.shape, np.float64)
         for rows in chunks(len(matrix), self.features):
-            weights = self.output_weights[targets[rows], None, :]
+            weights = np.eye(self.outputs, dtype=np.float32)[targets[rows], None, :]
             found = self.of_outputs(matrix[rows], weights, self.forward(matrix[rows]))
             values[rows] = found[:, 0, :]
         return values
@@ -288,8 +293,9 @@ class DeepLift:
             The inputs do not fit the network.
         """
         matrix = checked_inputs(inputs, self.features)
-        shape = (len(matrix), *self.output_weights.shape)
-        weights = np.broadcast_to(self.output_weights, shape)
+        weights = np.broadcast_to(
+            np.eye(self.outputs, dtype=np.float32), (len(matrix), self.outputs, self.outputs)
+        )
         return self.of_outputs(matrix, weights, self.forward(matrix))
 
     def output_difference(
@@ -320,6 +326,8 @@ class DeepLift:
             values = values @ kernel.astype(np.float64) + bias
             if number < len(self.layers) - 1:
                 values = np.maximum(values, 0.0)
+        if self.wide is not None:
+            values[:-1] += matrix.astype(np.float64) @ self.wide.astype(np.float64)
         difference: NDArray[np.float64] = (
             values[np.arange(len(matrix)), targets] - values[-1, targets]
         )

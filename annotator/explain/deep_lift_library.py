@@ -9,7 +9,6 @@ built in a graph of its own.
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from annotator.explain.checks import checked_inputs
 from annotator.explain.deep_lift import DeepLift
+from annotator.quiet_tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,13 +91,12 @@ def package_scores(
 @cache
 def _library() -> SimpleNamespace:
     """Import TensorFlow and deeplift, and bind the one to the other."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up chatter on stderr
+    tensorflow = import_tensorflow()  # before deeplift, which imports it as well
     import deeplift.layers.activations
     import deeplift.layers.core
     import deeplift.layers.helper_functions
     import deeplift.models
     import deeplift.util
-    import tensorflow
 
     graph_api = tensorflow.compat.v1
     deeplift.util.tf = graph_api

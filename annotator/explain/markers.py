@@ -11,49 +11,55 @@ from annotator.domain import ClassMarker
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
-    """How features speak for classes in a model made without a part of the datasets.
+    """How features support classes in models made without a part of the datasets.
 
     Attributes
     ----------
     features, classes
         Names of the model's own features and classes.
     scores
-        D1 of its network, shape ``(classes, features)``, float64.
+        Model kind to D1, shape ``(classes, features)``, float64.
     """
 
     features: tuple[str, ...]
     classes: tuple[str, ...]
-    scores: NDArray[np.float64]
+    scores: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def only(self) -> NDArray[np.float64]:
+        """The scores where they are of one kind only."""
+        (scores,) = self.scores.values()
+        return scores
 
 
 def class_markers(
     scores: NDArray[np.float64],
-    tree_scores: NDArray[np.float64] | None,
+    kind_scores: Mapping[str, NDArray[np.float64]],
     held_out: Sequence[HeldOutScores],
     expression: NDArray[np.floating],
     feature_names: Sequence[str],
     class_names: Sequence[str],
     count: int,
 ) -> tuple[ClassMarker, ...]:
-    """Return the features that speak for a class more than for the others.
+    """Return the features that support a class more than the others.
 
     Parameters
     ----------
     scores
-        D1 of the network, shape ``(classes, features)``; see
+        D1 of the answer, shape ``(classes, features)``; see
         :func:`~annotator.explain.class_scores.mean_differences`.
-    tree_scores
-        The same by tree SHAP of the forest, 0 where the forest never used a feature;
-        ``None`` where there is no forest.
+    kind_scores
+        The same for each model kind; those of the network and the forest rank features,
+        too. 0 where a forest never used a feature.
     held_out
-        The same for models made without a part of the datasets.
+        Scores of the answer, one kind only, for models made without a part of the datasets.
     expression
         Mean reads per million in each class, shape ``(classes, features)``.
     feature_names, class_names
@@ -73,7 +79,7 @@ def class_markers(
         The shapes do not agree, or ``count`` is below 1.
     """
     shape = (len(class_names), len(feature_names))
-    shapes = {np.shape(each) for each in (scores, tree_scores, expression) if each is not None}
+    shapes = {np.shape(each) for each in (scores, *kind_scores.values(), expression)}
     if shapes != {shape}:
         raise InputError(
             f"scores and expression of shapes {sorted(shapes)} do not fit {shape[0]} classes"
@@ -84,7 +90,10 @@ def class_markers(
     names = np.asarray(feature_names, dtype=object)
     markers = []
     for row, class_name in enumerate(class_names):
-        tree_ranks = _ranks(tree_scores[row], names) if tree_scores is not None else {}
+        network_ranks, tree_ranks = (
+            _ranks(kind_scores[kind][row], names) if kind in kind_scores else {}
+            for kind in ("network", "forest")
+        )
         others = _markers_of_others(held_out, class_name, count)
         for rank, column in enumerate(_best(scores[row], names)[:count], start=1):
             feature = str(names[column])
@@ -94,6 +103,7 @@ def class_markers(
                     rank=rank,
                     feature=feature,
                     score=float(scores[row, column]),
+                    network_rank=network_ranks.get(feature),
                     tree_rank=tree_ranks.get(feature),
                     stability=_share(feature, others),
                     expression=tuple(float(value) for value in expression[:, column]),
@@ -129,7 +139,7 @@ def _markers_of_others(
     for model in held_out:
         if class_name in model.classes:
             names = np.asarray(model.features, dtype=object)
-            best = _best(model.scores[model.classes.index(class_name)], names)[:count]
+            best = _best(model.only[model.classes.index(class_name)], names)[:count]
             found.append(frozenset(str(name) for name in names[best]))
     return found
 

@@ -1,13 +1,15 @@
 """How many features make a class: removed one by one until a sample is taken for another.
 
-The features of a sample are ordered by how much more they speak for its class than
-for a rival (D2 of the paper's section 2.3.4) and set to the reference input, zero,
-one after the other. The number of steps until the network says the rival measures
-how similar the two classes are; the number until it says anything else, how stable
-the class is.
+The features of a sample are ordered by how much more they support its class than a
+rival (D2 of the paper's section 2.3.4) and set to the reference input, zero, one after
+the other. The number of features removed until the rival is predicted measures how
+similar the two classes are; the number until anything else is predicted, how stable the
+class is.
 
-The first layer is linear, so that a step takes one row of its kernel away; many pairs
-of a sample and a rival go side by side.
+A prediction is asked for only at some numbers of removed features, ever further apart,
+and then halfway between the last at which it had not changed and the first at which it
+had. Where removing more features changes a prediction back, that finds one of the
+changes, not always the first.
 """
 
 from __future__ import annotations
@@ -18,50 +20,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain import ClassSimilarity
-from annotator.explain.checks import checked_inputs, checked_targets
-from annotator.explain.class_scores import class_leaves, some_of_each_class
-from annotator.explain.deep_lift import DeepLift, chunks
+from annotator.explain.class_scores import some_of_each_class
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.explain.deep_lift import Layers
-
-STEPS_AT_ONCE = 32
-UNIT_VALUES_AT_ONCE = 2**21  # pairs times steps times units worked on together: 8 MB
+VALUES_AT_ONCE = 2**24  # of inputs with features removed: 64 MB
+GROWTH = 1.5
+"""By how much the number of removed features grows from one look to the next."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Network:
-    """A network whose outputs may be leaves below the classes."""
+class Explainable:
+    """A model that can be asked for its prediction and for contributions.
 
-    deep_lift: DeepLift
-    class_of_output: tuple[int, ...]
+    Attributes
+    ----------
+    predict
+        Inputs ``(samples, features)`` to the most probable class of each, int64.
+    contributions
+        Inputs and a class for each to contributions, ``(samples, features)``, float64.
+    """
 
-    @property
-    def classes(self) -> int:
-        return max(self.class_of_output) + 1
-
-    def most_probable(self, logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the class of each row of logits."""
-        if self.class_of_output == tuple(range(logits.shape[1])):
-            return np.asarray(logits.argmax(axis=1), dtype=np.int64)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        belongs = np.zeros((logits.shape[1], self.classes), np.float32)
-        belongs[np.arange(logits.shape[1]), self.class_of_output] = 1
-        return np.asarray((shares @ belongs).argmax(axis=1), dtype=np.int64)
-
-    def after_first_kernel(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the class of samples that came so far, ``(..., units)``."""
-        (_, bias), *others = self.deep_lift.layers
-        rows = values.reshape(-1, values.shape[-1]) + bias
-        for kernel, bias in others:
-            np.maximum(rows, 0, out=rows)
-            rows = rows @ kernel
-            rows += bias
-        return self.most_probable(rows).reshape(values.shape[:-1])
+    predict: Callable[[NDArray[np.float32]], NDArray[np.int64]]
+    contributions: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +55,13 @@ class _Pairs:
     Attributes
     ----------
     row
-        The sample of each pair, a row of the chunk.
+        The sample of each pair, a row of the inputs.
     own, rival
         Its class and the rival.
     order
         Columns in the order of removal, ``(pairs, features)``.
     count
-        How many of them are to be removed at most.
+        How many of them are removed at most: those that support the class.
     """
 
     row: NDArray[np.int64]
@@ -87,20 +71,11 @@ class _Pairs:
     count: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class _Steps:
-    """When the prediction of each pair changed: the number of removed features, 0 for never."""
-
-    to_rival: NDArray[np.int64]
-    to_any: NDArray[np.int64]
-
-
 def class_similarities(
-    layers: Layers,
+    model: Explainable,
     inputs: NDArray[Any],
     class_index: NDArray[np.int64],
     class_names: Sequence[str],
-    class_of_output: Sequence[int],
     samples_per_class: int | None = None,
     seed: int = 0,
 ) -> tuple[ClassSimilarity, ...]:
@@ -108,17 +83,15 @@ def class_similarities(
 
     Parameters
     ----------
-    layers
-        As for :class:`~annotator.explain.deep_lift.DeepLift`.
+    model
+        What predicts and explains.
     inputs
-        What the network sees, shape ``(samples, features)``, float32.
+        What the model sees, shape ``(samples, features)``, float32.
     class_index
         The class of each sample, shape ``(samples,)``, integer. Samples that the
-        network takes for another class are not tried.
+        model takes for another class are not tried.
     class_names
         Of all classes.
-    class_of_output
-        The class that each output of the network belongs to.
     samples_per_class
         How many samples of a class to try at most; ``None`` for all.
     seed
@@ -131,29 +104,27 @@ def class_similarities(
         each class with the rival ``None``: any other class, whichever the rival was by
         which the features were ordered. Mean steps are over the pairs of a sample and a
         rival that changed.
-
-    Raises
-    ------
-    ArtefactError, InputError
-        The layers, or the inputs and classes, do not fit.
     """
-    network = _Network(DeepLift(layers), tuple(class_of_output))
-    matrix = checked_inputs(inputs, network.deep_lift.features)
-    targets = checked_targets(class_index, len(matrix), len(class_names))
-    tried = _tried(network, matrix, targets, samples_per_class, seed)
-    shape = (len(class_names), len(class_names))
+    classes = len(class_names)
+    matrix = np.asarray(inputs, dtype=np.float32)
+    right = np.flatnonzero(model.predict(matrix) == class_index)
+    tried = right[some_of_each_class(class_index[right], samples_per_class, seed)]
+    shape = (classes, classes)
     changed, steps = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    left, left_steps, left_pairs = (np.zeros(len(class_names), np.int64) for _ in range(3))
-    for rows in chunks(len(tried), network.classes * network.deep_lift.features):
-        chosen = tried[rows]
-        pairs = _ordered(network, matrix[chosen], targets[chosen])
-        found = _removed(network, matrix[chosen], pairs)
-        np.add.at(changed, (pairs.own, pairs.rival), found.to_rival > 0)
-        np.add.at(steps, (pairs.own, pairs.rival), found.to_rival)
-        np.add.at(left_pairs, pairs.own, found.to_any > 0)
-        np.add.at(left_steps, pairs.own, found.to_any)
-        np.add.at(left, targets[chosen][np.unique(pairs.row[found.to_any > 0])], 1)
-    samples = np.bincount(targets[tried], minlength=len(class_names))
+    left, left_steps, left_pairs = (np.zeros(classes, np.int64) for _ in range(3))
+    for own in range(classes):
+        rows = tried[class_index[tried] == own]
+        if len(rows) == 0:
+            continue
+        pairs = _ordered(model, matrix[rows], own, classes)
+        to_rival = _steps(model, matrix[rows], pairs, to_rival=True)
+        to_any = _steps(model, matrix[rows], pairs, to_rival=False)
+        np.add.at(changed, (pairs.own, pairs.rival), to_rival > 0)
+        np.add.at(steps, (pairs.own, pairs.rival), to_rival)
+        left_pairs[own] = np.count_nonzero(to_any)
+        left_steps[own] = to_any.sum()
+        left[own] = len(np.unique(pairs.row[to_any > 0]))
+    samples = np.bincount(class_index[tried], minlength=classes)
 
     def similarity(own: int, rival: int | None) -> ClassSimilarity:
         total, count, times = (
@@ -169,78 +140,79 @@ def class_similarities(
             mean_steps=float(total / count) if count else None,
         )
 
-    numbers = range(len(class_names))
+    numbers = range(classes)
     return (
         *(similarity(own, rival) for own in numbers for rival in numbers if own != rival),
         *(similarity(own, None) for own in numbers),
     )
 
 
-def _tried(
-    network: _Network,
-    inputs: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    samples_per_class: int | None,
-    seed: int,
-) -> NDArray[np.int64]:
-    """Return the rows of the samples to try: those that the network is right about."""
-    right = np.zeros(len(inputs), np.bool_)
-    for rows in chunks(len(inputs), network.deep_lift.features):
-        said = network.after_first_kernel(inputs[rows] @ network.deep_lift.layers[0][0])
-        right[rows] = said == targets[rows]
-    known = np.flatnonzero(right)
-    return known[some_of_each_class(targets[known], samples_per_class, seed)]
-
-
-def _ordered(network: _Network, inputs: NDArray[np.float32], own: NDArray[np.int64]) -> _Pairs:
-    """Pair samples with rivals and order the features by D2, from the highest down to 0."""
-    forward = network.deep_lift.forward(inputs)
-    leaves = class_leaves(forward.logits, network.class_of_output)
-    scores = network.deep_lift.of_outputs(inputs, network.deep_lift.output_weights[leaves], forward)
-    row, rival = np.nonzero(np.arange(network.classes)[None, :] != own[:, None])
-    difference = scores[row, own[row]] - scores[row, rival]
+def _ordered(model: Explainable, inputs: NDArray[np.float32], own: int, classes: int) -> _Pairs:
+    """Pair samples of a class with rivals and order the features by D2, from the highest to 0."""
+    samples = len(inputs)
+    of_own = model.contributions(inputs, np.full(samples, own))
+    rivals = [each for each in range(classes) if each != own]
+    orders, counts = [], []
+    for rival in rivals:
+        difference = of_own - model.contributions(inputs, np.full(samples, rival))
+        orders.append(np.argsort(-difference, axis=1, kind="stable"))
+        counts.append(np.count_nonzero(difference > 0, axis=1))
     return _Pairs(
-        row=row,
-        own=own[row],
-        rival=rival,
-        order=np.argsort(-difference, axis=1, kind="stable"),
-        count=np.count_nonzero(difference > 0, axis=1),
+        row=np.tile(np.arange(samples), len(rivals)),
+        own=np.full(samples * len(rivals), own),
+        rival=np.repeat(rivals, samples),
+        order=np.concatenate(orders),
+        count=np.concatenate(counts),
     )
 
 
-def _removed(network: _Network, inputs: NDArray[np.float32], pairs: _Pairs) -> _Steps:
-    """Remove the features of all pairs until the rival is said or none is left."""
-    kernel = network.deep_lift.layers[0][0]
-    found = _Steps(np.zeros(len(pairs.row), np.int64), np.zeros(len(pairs.row), np.int64))
+def _steps(
+    model: Explainable, inputs: NDArray[np.float32], pairs: _Pairs, *, to_rival: bool
+) -> NDArray[np.int64]:
+    """Return at how many removed features each pair's prediction changes, 0 for never."""
+
+    def has_changed(which: NDArray[np.int64], removed: NDArray[np.int64]) -> NDArray[np.bool_]:
+        predicted = _predicted_without(model, inputs, pairs, which, removed)
+        found = predicted == pairs.rival[which] if to_rival else predicted != pairs.own[which]
+        return np.asarray(found, dtype=np.bool_)
+
+    unchanged, changed = np.zeros(len(pairs.row), np.int64), np.zeros(len(pairs.row), np.int64)
+    removed = np.minimum(1, pairs.count)
     active = np.flatnonzero(pairs.count > 0)
-    values = (inputs @ kernel)[pairs.row[active]]
-    start = 0
     while len(active):
-        size = max(1, min(STEPS_AT_ONCE, UNIT_VALUES_AT_ONCE // values.size))
-        columns = pairs.order[active, start : start + size]
-        removed = inputs[pairs.row[active][:, None], columns]
-        size = columns.shape[1]
-        removed[np.arange(start, start + size) >= pairs.count[active][:, None]] = 0
-        block = np.empty((size, *values.shape), np.float32)
-        for step in range(size):
-            values -= kernel[columns[:, step]] * removed[:, step, None]
-            block[step] = values
-        said = network.after_first_kernel(block)
-        _note(found.to_any, active, start, said != pairs.own[active])
-        _note(found.to_rival, active, start, said == pairs.rival[active])
-        start += size
-        goes_on = (found.to_rival[active] == 0) & (pairs.count[active] > start)
-        active, values = active[goes_on], values[goes_on]
-    return found
+        found = has_changed(active, removed[active])
+        changed[active[found]] = removed[active[found]]
+        active = active[~found]
+        unchanged[active] = removed[active]
+        active = active[removed[active] < pairs.count[active]]
+        further = np.ceil(removed[active] * GROWTH).astype(np.int64)
+        removed[active] = np.minimum(np.maximum(further, removed[active] + 1), pairs.count[active])
+    open_ones = np.flatnonzero(changed - unchanged > 1)
+    while len(open_ones):
+        middle = (changed[open_ones] + unchanged[open_ones]) // 2
+        found = has_changed(open_ones, middle)
+        changed[open_ones[found]] = middle[found]
+        unchanged[open_ones[~found]] = middle[~found]
+        open_ones = open_ones[changed[open_ones] - unchanged[open_ones] > 1]
+    return changed
 
 
-def _note(
-    steps: NDArray[np.int64],
-    active: NDArray[np.int64],
-    start: int,
-    happened: NDArray[np.bool_],
-) -> None:
-    """Write down the first step, of a block ``(steps, pairs)``, at which something happened."""
-    first = active[happened.any(axis=0) & (steps[active] == 0)]
-    places = np.searchsorted(active, first)
-    steps[first] = start + 1 + happened[:, places].argmax(axis=0)
+def _predicted_without(
+    model: Explainable,
+    inputs: NDArray[np.float32],
+    pairs: _Pairs,
+    which: NDArray[np.int64],
+    removed: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the prediction for some pairs with so many features removed from each."""
+    features = inputs.shape[1]
+    at_once = max(1, VALUES_AT_ONCE // features)
+    predicted = np.empty(len(which), np.int64)
+    for start in range(0, len(which), at_once):
+        here = slice(start, start + at_once)
+        rows = inputs[pairs.row[which[here]]]
+        gone = np.arange(features) < removed[here, None]
+        place, rank = np.nonzero(gone)
+        rows[place, pairs.order[which[here]][place, rank]] = 0
+        predicted[here] = model.predict(rows)
+    return predicted

@@ -54,16 +54,20 @@ class _ClassSums:
 
     def explain(
         self, matrix: NDArray[np.float32], targets: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return values ``(samples, features)`` and the expected sum of each sample's class."""
+    ) -> NDArray[np.float64]:
+        """Return the values of each sample's class, ``(samples, features)``."""
         values = np.zeros(matrix.shape, np.float64)
-        bias = np.zeros(len(matrix))
         for target in np.unique(targets):
             rows = np.flatnonzero(targets == target)
-            sums = self._of_class(int(target))
-            values[rows] = _added_up(sums, matrix[rows])
-            bias[rows] = sum(each.expected for each in sums)
-        return values, bias
+            values[rows] = _added_up(self._of_class(int(target)), matrix[rows])
+        return values
+
+    def expected(self, targets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the expected sum of each class asked about."""
+        return np.array(
+            [sum(each.expected for each in self._of_class(int(target))) for target in targets],
+            dtype=np.float64,
+        )
 
     def _of_class(self, target: int) -> list[TreeSum]:
         if target not in self._made:
@@ -140,9 +144,13 @@ class ForestExplainer:
 
         self._sums = _ClassSums(of_class)
 
+    def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the expected probability of some classes over the training samples."""
+        return self._sums.expected(classes)
+
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> NDArray[np.float64]:
         """Return how much each input moved the probability of a sample's class.
 
         Parameters
@@ -157,13 +165,10 @@ class ForestExplainer:
 
         Returns
         -------
-        values
+        ndarray
             Shape ``(samples, inputs)``, float64, in units of probability; 0 for
-            inputs that the forest does not see.
-        bias
-            The expected probability over the training samples, shape
-            ``(samples,)``, float64. A row of values and its bias sum to the
-            probability of the class.
+            inputs that the forest does not see. A row and the reference of its class
+            sum to the probability of the class.
 
         Raises
         ------
@@ -177,10 +182,9 @@ class ForestExplainer:
             )
         matrix = checked_inputs(inputs[:, self._columns], len(self._columns))
         targets = checked_targets(target_class, len(matrix), self._class_count)
-        of_columns, bias = self._sums.explain(matrix, targets)
         values = np.zeros(inputs.shape, np.float64)
-        values[:, self._columns] = of_columns
-        return values, bias
+        values[:, self._columns] = self._sums.explain(matrix, targets)
+        return values
 
 
 def _forest_tree(tree: Any) -> Tree:
@@ -191,34 +195,6 @@ def _forest_tree(tree: Any) -> Tree:
         threshold=tree.threshold,
         weight=tree.weighted_n_node_samples,
     )
-
-
-def forest_contributions(
-    estimator: Any,
-    feature_indices: NDArray[np.integer[Any]],
-    inputs: NDArray[Any],
-    target_class: NDArray[Any],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return tree SHAP contributions of a forest once; see :class:`ForestExplainer`.
-
-    Parameters
-    ----------
-    estimator, feature_indices
-        As for :class:`ForestExplainer`.
-    inputs, target_class
-        As for :meth:`ForestExplainer.contributions`.
-
-    Returns
-    -------
-    values, bias
-        As from :meth:`ForestExplainer.contributions`.
-
-    Raises
-    ------
-    ArtefactError, InputError
-        As there.
-    """
-    return ForestExplainer(estimator, feature_indices).contributions(inputs, target_class)
 
 
 class BoostingExplainer:
@@ -248,9 +224,13 @@ class BoostingExplainer:
 
         self._sums = _ClassSums(of_class)
 
+    def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the expected margin of some classes over the training samples."""
+        return self._sums.expected(classes) + self._start[classes]
+
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> NDArray[np.float64]:
         """Return how much each input moved the margin of a sample's class.
 
         Parameters
@@ -262,11 +242,9 @@ class BoostingExplainer:
 
         Returns
         -------
-        values
-            Shape ``(samples, features)``, float64, in units of the margin.
-        bias
-            The expected margin, shape ``(samples,)``, float64. A row of values and
-            its bias sum to the margin of the class.
+        ndarray
+            Shape ``(samples, features)``, float64, in units of the margin. A row and the
+            reference of its class sum to the margin of the class.
 
         Raises
         ------
@@ -275,8 +253,7 @@ class BoostingExplainer:
         """
         matrix = checked_inputs(inputs, self._features)
         targets = checked_targets(target_class, len(matrix), self._classes)
-        values, bias = self._sums.explain(matrix, targets)
-        return values, bias + self._start[targets]
+        return self._sums.explain(matrix, targets)
 
 
 def _boosted_tree(tree: dict[str, Any]) -> Tree:

@@ -1,4 +1,4 @@
-"""Why the live release says what it says of one sample, for every class."""
+"""What the live release bases its answer for one sample on, for every class."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from annotator.domain import FIELDS
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.live_models import LiveModel, LiveModels
-from annotator.jobs.pooled import Mates, pooled_probabilities, read_mates
-from annotator.jobs.predict import decide, reasons_for
+from annotator.jobs.pooled import Mates, pooled_answers, read_mates
+from annotator.jobs.predict import decide, other_samples, reasons_for
 from annotator.jobs.usable import unusable_samples
 from annotator.learn.field_model import COMBINED
 from annotator.learn.folds import take_profiles
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import Profiles
+    from annotator.learn.field_model import Answers
     from annotator.learn.trust import Decision
     from annotator.settings import Settings
     from annotator.store.connection import Database
@@ -85,7 +86,12 @@ class SampleExplanation:
     expression
         The sample's reads per million of them, ``(features,)``, float32.
     kinds
-        Model kind to its explanation, kinds that have one.
+        ``"combined"``, the answer itself, and each model kind to its explanation.
+    weights
+        Model kind to its share of the answer.
+    other_samples
+        What the other samples of the dataset contribute to the logit of each class,
+        ``(classes,)``, float64; ``None`` where they do not count.
     percentiles
         Column of a leading feature to where the sample's expression lies among the
         training samples of each class, ``(classes,)`` in [0, 100]: 50 in their
@@ -104,6 +110,8 @@ class SampleExplanation:
     features: tuple[str, ...]
     expression: NDArray[np.float32]
     kinds: Mapping[str, KindExplanation]
+    weights: Mapping[str, float]
+    other_samples: NDArray[np.float64] | None
     percentiles: Mapping[int, NDArray[np.float64]]
     stored: int | None = None
 
@@ -181,11 +189,15 @@ def _check_usable(
 
 @dataclass(frozen=True, eq=False)
 class _Said:
-    """What the models say of the sample: inputs, novelty and combined probabilities."""
+    """What the models predict for the sample: inputs, novelty and answers."""
 
     inputs: NDArray[np.float32]
     novelty: NDArray[np.float64]
-    combined: NDArray[np.float64]
+    answers: Answers
+
+    @property
+    def combined(self) -> NDArray[np.float64]:
+        return self.answers.probabilities[COMBINED]
 
     @property
     def best_first(self) -> NDArray[np.int64]:
@@ -197,8 +209,8 @@ def _said(live: LiveModel, profiles: Profiles, dataset_id: str, mates: Mates | N
     inputs = model.inputs(profiles)
     raw = model.predict_raw_inputs(inputs)
     names = profiles.sample_ids.tolist()
-    combined = pooled_probabilities(model, raw, names, [dataset_id], mates)[COMBINED]
-    return _Said(inputs, model.novelty_scores(profiles, raw), combined)
+    answers = pooled_answers(model, raw, names, [dataset_id], mates)
+    return _Said(inputs, model.novelty_scores(profiles, raw), answers)
 
 
 def _explained(
@@ -207,10 +219,12 @@ def _explained(
     model = live.model
     order = said.best_first
     kinds = {}
-    for kind, (method, scores) in live.contributions(said.inputs, order).items():
+    explained = live.explainer.contributions(said.inputs, order, said.answers.own_weights)
+    for kind, (method, scores) in explained.items():
         of_classes = scores[:, 0]
         leading = leading_columns(of_classes[0], model.features, top)
         kinds[kind] = KindExplanation(method, of_classes, *leading)
+    others = other_samples(live, said.answers, order)
     return SampleExplanation(
         sample_id=str(profiles.sample_ids[0]),
         release=live.release,
@@ -221,6 +235,8 @@ def _explained(
         features=model.features,
         expression=model.expression(profiles)[0],
         kinds=kinds,
+        weights=model.weights,
+        other_samples=None if others is None else others[0],
         percentiles={},
     )
 
@@ -256,7 +272,7 @@ def _store(
     (sample_id,), release = read.profiles.sample_ids.tolist(), live.release
     expression = live.model.expression(read.profiles)
     reasons = reasons_for(
-        live, said.inputs, said.best_first, expression, settings.top_contributions
+        live, said.inputs, said.answers, said.best_first, expression, settings.top_contributions
     )
     contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
     with database.connect() as connection:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from annotator.explain.top import leading_columns
+from annotator.explain.top import ANSWERING, leading_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 DRAWN = 15
 """Features for, and as many against, that are drawn at least."""
+WORDS = {"combined": "all models combined", "network": "the network"}
 STRONGEST = 9  # a heat map's digit for the largest score
 UNITS = {
+    "combined": "logits",
     "network": "logits",
     "linear": "logits",
     "forest": "probability",
@@ -31,7 +33,7 @@ def explanation_text(found: SampleExplanation) -> str:
     Classes are numbered in the order of their probability, and the columns of the
     tables refer to these numbers.
     """
-    parts = [_head(found), _classes(found)]
+    parts = [_head(found), _classes(found), *_answer_parts(found)]
     parts += [_leading(found, name, kind) for name, kind in found.kinds.items()]
     if found.kinds:
         parts.append(_heat_map(found))
@@ -71,6 +73,20 @@ def _classes(found: SampleExplanation) -> str:
     )
 
 
+def _answer_parts(found: SampleExplanation) -> list[str]:
+    """Return the shares of the kinds, and what the dataset's other samples contribute."""
+    parts = []
+    if found.weights:
+        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found.weights.items())
+        parts.append(f"Shares of the answer: {shares}.")
+    if found.other_samples is not None:
+        parts.append(
+            "Other samples of the dataset contribute"
+            f" {found.other_samples[0]:+#.3g} logits to {found.classes[0]}."
+        )
+    return parts
+
+
 def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
     """Return the leading features of a kind, where their expression lies, for and against."""
     headers = ["", "feature", "score", "RPM", *_numbers(found)]
@@ -85,7 +101,7 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
         for column in kind.leading
     ]
     unit = UNITS.get(name, "its own unit")
-    title = f"{name} ({kind.method}, {unit}): what speaks for and against {found.classes[0]}"
+    title = f"{name} ({kind.method}, {unit}): features for and against {found.classes[0]}"
     return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
 
 
@@ -127,8 +143,8 @@ def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
 
 
 def _drawn_kind(found: SampleExplanation) -> tuple[str, KindExplanation]:
-    """Return the model kind whose scores are drawn: the network, as in the paper, or the first."""
-    name = "network" if "network" in found.kinds else next(iter(found.kinds))
+    """Return the kind whose scores are drawn: the answer, or else the network or the first."""
+    name = next((each for each in ANSWERING if each in found.kinds), next(iter(found.kinds)))
     return name, found.kinds[name]
 
 
@@ -155,7 +171,7 @@ def explanation_figure(found: SampleExplanation) -> Figure | None:
         found.classes,
         [found.features[column] for column in columns],
         found.expression[columns],
-        f"{found.sample_id}: {found.classes[0]} by the {name}",
+        f"{found.sample_id}: {found.classes[0]} by {WORDS.get(name, name)}",
     )
 
 

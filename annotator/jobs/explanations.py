@@ -6,18 +6,24 @@ Nothing of it decides whether the release goes live.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain import ReleaseExplanations
 from annotator.errors import AnnotatorError
-from annotator.explain.class_scores import forest_mean_differences, mean_differences
+from annotator.explain.answer import COMBINED
+from annotator.explain.class_scores import (
+    mean_differences,
+    sampled_mean_differences,
+    some_of_each_class,
+)
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.markers import HeldOutScores, class_markers
 from annotator.explain.sample_map import sample_map
-from annotator.explain.similarity import class_similarities
+from annotator.explain.similarity import Explainable, class_similarities
+from annotator.jobs.answer_explainer import answer_explainer
 from annotator.jobs.enrichment import TABLE4, reference_sets, release_enrichments
 from annotator.learn.field_model import log_rpm
 
@@ -26,17 +32,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Profiles
+    from annotator.domain import ClassSimilarity, Profiles
+    from annotator.explain.answer import AnswerExplainer
     from annotator.explain.feature_sets import FeatureSet
     from annotator.learn.field_model import FieldModel
     from annotator.settings import Settings
 
+NETWORK = "network"
 OF_TISSUES = "tissue"  # the field that the paper's Table 4 is about
 CHECKED_SAMPLES = 16
 LARGEST_DIFFERENCE = 1e-4
 """Of our DeepLIFT scores from the package's, as a share of the largest score."""
-FOREST_SAMPLES = 50
-"""Samples of a class at most that a forest is asked about: its scores take long."""
+TREE_SAMPLES = 50
+"""Maximum number of samples per class whose tree contributions are computed."""
+
+TREE_SAMPLES_OF_FOLD = 10
+"""The same for the models of a fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class ExplanationOptions:
     marker_count
         Markers of a class at most.
     similarity_samples
-        Samples of a class at most that similarities are found from.
+        Maximum number of samples per class used to compute class similarity.
     feature_sets
         Source to its sets, which are looked for among the markers.
     hashes
@@ -90,8 +101,8 @@ def explanation_options(settings: Settings, field: str) -> ExplanationOptions:
 
 def held_out_scores(
     model: FieldModel, profiles: Profiles, labels: NDArray[np.object_]
-) -> HeldOutScores | None:
-    """Return what sets classes apart for the network of a fold, ``None`` without one.
+) -> HeldOutScores:
+    """Return what sets classes apart for the models of a fold.
 
     Parameters
     ----------
@@ -100,9 +111,11 @@ def held_out_scores(
     profiles, labels
         Its training samples and their classes, ``(samples,)``.
     """
-    if model.network is None:
-        return None
-    scores = _network_scores(model, model.inputs(profiles), _class_index(model, labels))
+    explainer, class_index = answer_explainer(model), _class_index(model, labels)
+    inputs = model.inputs(profiles)
+    scores = _scores_of_kinds(
+        explainer, inputs, class_index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
+    )
     return HeldOutScores(model.features, model.classes, scores)
 
 
@@ -111,12 +124,15 @@ def explain_release(
     profiles: Profiles,
     labels: NDArray[np.object_],
     dataset_ids: NDArray[np.object_],
-    held_out: Sequence[HeldOutScores | None],
+    held_out: Sequence[HeldOutScores],
     options: ExplanationOptions,
     seed: int,
     threads: int,
 ) -> ReleaseExplanations:
     """Work out the markers, similarities, enrichments and the map of a release.
+
+    Markers, similarities and enrichments are those of the answer; where the models have no
+    common answer, those of the network. The network's own stand beside them.
 
     Parameters
     ----------
@@ -136,7 +152,7 @@ def explain_release(
     Returns
     -------
     ReleaseExplanations
-        Without a network only the map.
+        Only the map where there is neither a common answer nor a network.
 
     Raises
     ------
@@ -149,15 +165,24 @@ def explain_release(
         mapped = sample_map(
             log_rpm(profiles, model.features), profiles.sample_ids, dataset_ids, labels, seed
         )
-        if model.network is None:
+        explainer = answer_explainer(model)
+        answer = COMBINED if explainer.factors is not None else NETWORK
+        if answer == NETWORK and model.network is None:
             return ReleaseExplanations(sample_map=mapped)
         inputs, class_index = model.inputs(profiles), _class_index(model, labels)
+        if model.network is not None:
+            _check_deep_lift(model, inputs)
+        scores = _scores_of_kinds(
+            explainer, inputs, class_index, len(model.classes), TREE_SAMPLES, seed
+        )
         expression = _mean_expression(model, profiles, class_index)
-        _check_deep_lift(model, inputs)
         markers = class_markers(
-            _network_scores(model, inputs, class_index),
-            _forest_scores(model, inputs, class_index, seed),
-            [scores for scores in held_out if scores is not None],
+            _answer_scores(explainer, scores),
+            scores,
+            [
+                replace(each, scores={answer: _answer_scores(explainer, each.scores)})
+                for each in held_out
+            ],
             expression,
             model.features,
             model.classes,
@@ -165,15 +190,7 @@ def explain_release(
         )
         return ReleaseExplanations(
             markers=markers,
-            similarities=class_similarities(
-                model.network.dense_layers(),
-                inputs,
-                class_index,
-                model.classes,
-                _class_of_output(model),
-                options.similarity_samples,
-                seed,
-            ),
+            similarities=_similarities(model, explainer, inputs, class_index, options, seed),
             enrichments=release_enrichments(
                 options.feature_sets, markers, model.classes, model.features, expression
             ),
@@ -181,49 +198,69 @@ def explain_release(
         )
 
 
+def _scores_of_kinds(
+    explainer: AnswerExplainer,
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    classes: int,
+    tree_samples: int,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Return D1 of each model kind, ``(classes, features)``, in the kind's own unit."""
+    some = some_of_each_class(class_index, tree_samples, seed)
+    found = {}
+    for name, kind in explainer.kinds.items():
+        if isinstance(kind.scores, DeepLift):
+            found[name] = mean_differences(kind.scores, inputs, class_index)
+        else:
+            found[name] = sampled_mean_differences(
+                kind.scores, inputs[some], class_index[some], classes, sum_to_zero=name == "forest"
+            )
+    return found
+
+
+def _answer_scores(
+    explainer: AnswerExplainer, scores: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return D1 of the answer, or of the network where there is no common answer."""
+    if explainer.factors is None:
+        return scores[NETWORK]
+    return np.asarray(sum(factor * scores[kind] for kind, factor in explainer.factors.items()))
+
+
+def _similarities(
+    model: FieldModel,
+    explainer: AnswerExplainer,
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    options: ExplanationOptions,
+    seed: int,
+) -> tuple[ClassSimilarity, ...]:
+    """Return the similarities by the answer, where there is one, and by the network."""
+    asked = {}
+    if explainer.factors is not None:
+        asked[COMBINED] = Explainable(
+            lambda rows: model.predict_inputs(rows)[COMBINED].argmax(axis=1),
+            lambda rows, classes: explainer.contributions(rows, classes[:, None])[COMBINED][1][0],
+        )
+    network, model_network = explainer.kinds.get(NETWORK), model.network
+    if network is not None and model_network is not None:
+        asked[NETWORK] = Explainable(
+            lambda rows: model_network.predict(rows).argmax(axis=1),
+            network.scores.contributions,
+        )
+    return tuple(
+        replace(found, model_kind=name)
+        for name, each in asked.items()
+        for found in class_similarities(
+            each, inputs, class_index, model.classes, options.similarity_samples, seed
+        )
+    )
+
+
 def _class_index(model: FieldModel, labels: NDArray[np.object_]) -> NDArray[np.int64]:
     column = {name: position for position, name in enumerate(model.classes)}
     return np.array([column[label] for label in labels.tolist()], dtype=np.int64)
-
-
-def _class_of_output(model: FieldModel) -> Sequence[int]:
-    """Return the class of each output of the network."""
-    if model.learns_leaves("network"):
-        return model.class_of_leaf
-    return range(len(model.classes))
-
-
-def _network_scores(
-    model: FieldModel, inputs: NDArray[np.float32], class_index: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    assert model.network is not None
-    return mean_differences(
-        model.network.dense_layers(),
-        inputs,
-        class_index,
-        _class_of_output(model),
-        len(model.classes),
-    )
-
-
-def _forest_scores(
-    model: FieldModel,
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    seed: int,
-) -> NDArray[np.float64] | None:
-    if model.forest is None or model.learns_leaves("forest"):
-        return None
-    return forest_mean_differences(
-        model.forest.estimator,
-        model.forest.feature_indices,
-        inputs,
-        class_index,
-        len(model.classes),
-        len(model.features),
-        samples_per_class=FOREST_SAMPLES,
-        seed=seed,
-    )
 
 
 def _mean_expression(

@@ -1,0 +1,41 @@
+"""What explains the models of a release, and the answer they make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.explain.answer import AnswerExplainer, KindExplainer
+from annotator.explain.deep_lift import DeepLift
+from annotator.explain.trees import BoostingExplainer, ForestExplainer
+
+if TYPE_CHECKING:
+    from annotator.learn.field_model import FieldModel
+
+DEEP_LIFT = "deeplift"
+TREE_SHAP = "tree_shap"
+LINEAR = "coefficient"
+
+
+def answer_explainer(model: FieldModel) -> AnswerExplainer:
+    """Return what explains the models of a field and their combination.
+
+    Raises
+    ------
+    ArtefactError
+        A model cannot be explained: its parts do not fit one another.
+    """
+    kinds: dict[str, KindExplainer] = {}
+    network, forest, boosting, linear = model.network, model.forest, model.boosting, model.linear
+    if network is not None:
+        kinds["network"] = KindExplainer(DEEP_LIFT, DeepLift(network.dense_layers(), network.wide))
+    if forest is not None:
+        kinds["forest"] = KindExplainer(
+            TREE_SHAP, ForestExplainer(forest.estimator, forest.feature_indices)
+        )
+    if boosting is not None:
+        kinds["boosting"] = KindExplainer(TREE_SHAP, BoostingExplainer(boosting.booster))
+    if linear is not None:
+        method = LINEAR if linear.units is None else DEEP_LIFT
+        kinds["linear"] = KindExplainer(method, DeepLift(linear.dense_layers()))
+    factors = None if model.calibration is None else model.calibration.factors
+    return AnswerExplainer(kinds, factors)
