@@ -155,9 +155,11 @@ class Cohort:
         Shape ``(samples,)``, dtype object (str).
     values
         The labels as curated, dtype object (str). For a field of intervals the
-        number as text; ``numbers`` has it as a number.
+        number as text, or the interval that a reviewer decided on; ``numbers`` has
+        the number.
     numbers
-        ``numeric_value`` of the annotation, float64, NaN where there is none.
+        ``numeric_value`` of the annotation, or the number that a reviewer gave,
+        float64, NaN where there is none.
     known
         For each known field the curated value of every sample, ``""`` where it
         is missing, dtype object (str).
@@ -190,7 +192,7 @@ class Metric:
         ``network``, ``forest``, ``boosting``, ``combined`` or a baseline.
     name
         ``accuracy``, ``balanced_accuracy``, ``mean_over_datasets``,
-        ``mean_over_classes``, ``class_accuracy``, ...
+        ``mean_over_classes``, ``class_accuracy``, ``class_precision``, ...
     class_name
         The class for a figure of one class, else ``None``.
     value
@@ -293,16 +295,19 @@ class ClassContributions:
     Attributes
     ----------
     model_kind, method
-        Such as ``network`` and ``deeplift``.
+        Such as ``network`` and ``deeplift``; ``combined`` for the answer itself.
     class_name, class_rank
         The class, and how probable it was: 1 the most probable, 2 the runner-up.
     features
         Those that spoke loudest, for or against, the loudest first.
     scores
-        Of each: signed and in the model's own unit (logit for the network,
-        probability for the forest, margin for boosting).
+        Of each: signed and in the model's own unit (logit for the answer, the network and
+        the linear part, probability for the forest, margin for boosting).
     expression
         Of each: the sample's count in reads per million.
+    other_samples
+        Of the answer only: what the other samples of the dataset contribute to its
+        logit; ``None`` where they do not count.
     """
 
     model_kind: str
@@ -312,19 +317,23 @@ class ClassContributions:
     features: tuple[str, ...]
     scores: tuple[float, ...]
     expression: tuple[float, ...]
+    other_samples: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMarker:
-    """One feature that sets a class apart for a release's network (paper, section 2.3.4).
+    """One feature that sets a class apart for a release (paper, section 2.3.4).
 
     Attributes
     ----------
     class_name, rank, feature
         The feature, and its place among the class's markers, from 1 on.
     score
-        D1: mean over the class's samples of the DeepLIFT score for the class less
-        its mean for the other classes, in logits.
+        D1: mean over the class's samples of the contribution to the answer's logit of
+        the class less its mean for the other classes.
+    network_rank
+        Place of the feature for the class by DeepLIFT of the network alone, worked out
+        the same way, as in the paper; ``None`` where there is no network.
     tree_rank
         Place of the feature for the class by tree SHAP of the forest, worked out the
         same way; ``None`` where there is no forest or it never used the feature.
@@ -339,6 +348,7 @@ class ClassMarker:
     rank: int
     feature: str
     score: float
+    network_rank: int | None
     tree_rank: int | None
     stability: float | None
     expression: tuple[float, ...]
@@ -359,6 +369,8 @@ class ClassSimilarity:
         changed at all.
     mean_steps
         Mean number of features set to zero until it did; ``None`` where none changed.
+    model_kind
+        Whose prediction changed: the answer's (``combined``) or the network's.
     """
 
     class_name: str
@@ -366,6 +378,7 @@ class ClassSimilarity:
     samples: int
     changed: int
     mean_steps: float | None
+    model_kind: str = "combined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,12 +435,18 @@ class SampleMap:
 
 @dataclass(frozen=True, eq=False)
 class ReleaseExplanations:
-    """Why the models of a release say what they say, as it is stored with it."""
+    """What the models of a release base their answers on, as it is stored with it."""
 
     markers: tuple[ClassMarker, ...] = ()
     similarities: tuple[ClassSimilarity, ...] = ()
     enrichments: tuple[ClassEnrichment, ...] = ()
     sample_map: SampleMap | None = None
+
+    @property
+    def answer_similarities(self) -> tuple[ClassSimilarity, ...]:
+        """Similarities by the answer; by the network where there are only those."""
+        combined = tuple(each for each in self.similarities if each.model_kind == "combined")
+        return combined or self.similarities
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +458,8 @@ class SamplePrediction:
     first. ``known_features`` is how many of the release's features the sample
     expresses, relative to a usual training sample. ``number`` with ``number_low``
     and ``number_high`` is a predicted number and its interval of the same coverage.
+    ``class_probabilities`` are the combined probabilities, in the order of the
+    release's classes; empty where they are not known.
     """
 
     sample_id: str
@@ -461,6 +482,7 @@ class SamplePrediction:
     number: float | None = None
     number_low: float | None = None
     number_high: float | None = None
+    class_probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,12 +516,61 @@ class ClaimedSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric of a candidate release beside that of what it is compared with.
+
+    Attributes
+    ----------
+    name
+        The metric, named as in ``annotator.metric``.
+    compared_with
+        ``live`` for the live release, else the baseline.
+    ours, theirs
+        Both values, on the same held-out samples.
+    margin
+        For the live release, how far ours may fall behind; for a baseline, how far ours
+        must be ahead; for a baseline that sees expression, how far behind may still be
+        within chance, at most 0.
+    passed
+        Whether the candidate may go live as far as this metric goes.
+    samples, datasets
+        The held-out samples that both predicted, and their datasets.
+    sentence
+        The same in words, one of the verdict's reasons.
+    chance
+        The value that guessing has; a baseline below it counts as this. ``None`` where
+        guessing is not considered.
+    """
+
+    name: str
+    compared_with: str
+    ours: float
+    theirs: float
+    margin: float
+    passed: bool
+    samples: int
+    datasets: int
+    sentence: str
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """Whether a candidate may go live, and every reason for or against."""
+    """Whether a candidate may go live, and every reason for or against.
+
+    Attributes
+    ----------
+    promoted
+        Whether it may.
+    reasons
+        In words. Those against it start with ``Refused:``.
+    comparisons
+        The figures behind them.
+    """
 
     promoted: bool
     reasons: tuple[str, ...]
-    figures: Mapping[str, float] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

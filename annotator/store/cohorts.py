@@ -14,6 +14,7 @@ from annotator.domain import FIELDS, Cohort, FieldDefinition, LabelScheme
 from annotator.errors import InputError
 from annotator.store.expression import read_profiles
 from annotator.store.features import as_objects
+from annotator.store.transactions import committed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,22 +22,38 @@ if TYPE_CHECKING:
     import psycopg
     from numpy.typing import NDArray
 
+    from annotator.errors import SampleError
+
 
 @dataclass(frozen=True, eq=False)
 class ReadCohort:
-    """A cohort and its hash.
+    """A cohort and what it is hashed from.
 
     Attributes
     ----------
     cohort
         Samples in the order of their ids.
-    hash
-        SHA-256 (hex) over the field and, for each sample, its id, dataset,
-        label, known values and the hash of its expression.
+    lines
+        One JSON line per sample: its id, dataset, label, known values and the hash of
+        its expression, dtype object (str).
+    left_out
+        Labelled samples that are not in the cohort, with the reason.
+    updated_at
+        When each labelled sample last changed before it was read, as text.
     """
 
     cohort: Cohort
-    hash: str
+    lines: NDArray[np.object_]
+    left_out: Mapping[str, SampleError]
+    updated_at: Mapping[str, str | None]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) over the field, its known fields and the lines."""
+        content = hashlib.sha256(json.dumps([self.cohort.field, *self.cohort.known]).encode())
+        for line in self.lines.tolist():
+            content.update(line.encode() + b"\n")
+        return content.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +64,13 @@ class _Label:
     dataset_id: str
     value: str
     number: float
+    updated_at: str | None
 
 
 _CURATED = """
 select s.sample_id::text, s.dataset_id::text,
        coalesce(nullif(btrim(a.value::text), ''), a.numeric_value::text),
-       a.numeric_value::float8
+       a.numeric_value::float8, s.updated_at::timestamptz::text
 from atlas.annotation a
 join atlas.sample s on s.sample_id = a.sample_id
 where a.field::text = %(field)s
@@ -62,7 +80,8 @@ where a.field::text = %(field)s
 # A curated value wins over a decided one, as it does in annotator.effective_annotation.
 _DECIDED = """
 union all
-select s.sample_id::text, s.dataset_id::text, e.value, null
+select s.sample_id::text, s.dataset_id::text, e.value, e.numeric_value,
+       s.updated_at::timestamptz::text
 from annotator.effective_annotation e
 join atlas.sample s on s.sample_id = e.sample_id
 where e.field = %(field)s
@@ -89,7 +108,8 @@ def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) 
     -------
     ReadCohort
         Its features are those of the field's kinds. ``values`` holds an
-        interval that a curator accepted as it is, with NaN in ``numbers``.
+        interval that a curator decided on as it is; ``numbers`` has the number that
+        the curator gave, NaN where the interval is all that is known.
 
     Raises
     ------
@@ -116,7 +136,12 @@ def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) 
         numbers=np.array([one.number for one in kept], dtype=np.float64),
         known=known,
     )
-    return ReadCohort(cohort, _hash(field, kept, known, read.hashes))
+    return ReadCohort(
+        cohort,
+        _lines(kept, known, read.hashes),
+        read.rejected,
+        {sample_id: label.updated_at for sample_id, label in labels.items()},
+    )
 
 
 def _read_labels(
@@ -127,8 +152,16 @@ def _read_labels(
     rows = conn.execute(query, {"field": definition.name}).fetchall()
     labels: dict[str, _Label] = {}
     complete = [row for row in rows if None not in row[:3]]
-    for sample_id, dataset_id, value, number in sorted(complete, key=lambda row: row[:3]):
-        label = _Label(sample_id, dataset_id, value.strip(), _number(definition, value, number))
+    for sample_id, dataset_id, value, number, updated_at in sorted(
+        complete, key=lambda row: row[:3]
+    ):
+        label = _Label(
+            sample_id,
+            dataset_id,
+            value.strip(),
+            _number(definition, value, number),
+            updated_at,
+        )
         is_number_or_name = not math.isnan(label.number) or value.strip().lower() != "nan"
         if label.value and is_number_or_name:
             labels.setdefault(sample_id, label)
@@ -157,13 +190,12 @@ def _known_values(conn: psycopg.Connection, field: str, sample_ids: Sequence[str
     return [values.get(sample_id, "") for sample_id in sample_ids]
 
 
-def _hash(
-    field: str,
+def _lines(
     labels: Sequence[_Label],
     known: Mapping[str, NDArray[np.object_]],
     expression: NDArray[np.object_],
-) -> str:
-    content = hashlib.sha256(json.dumps([field, *known]).encode())
+) -> NDArray[np.object_]:
+    lines = []
     for row, label in enumerate(labels):
         number = None if math.isnan(label.number) else label.number
         line = [
@@ -174,8 +206,53 @@ def _hash(
             [values[row] for values in known.values()],
             expression[row],
         ]
-        content.update(json.dumps(line).encode() + b"\n")
-    return content.hexdigest()
+        lines.append(json.dumps(line))
+    return as_objects(lines)
+
+
+# The sample as it was read: one that has changed since is not concerned.
+_QUARANTINE = """
+insert into annotator.quarantine (sample_id, field, sample_updated_at, code, reason)
+select given.sample_id, %(field)s, given.updated_at::timestamptz, given.code, given.reason
+from unnest(%(samples)s::text[], %(updated_at)s::text[], %(codes)s::text[], %(reasons)s::text[])
+    as given (sample_id, updated_at, code, reason)
+order by given.sample_id
+on conflict do nothing
+"""
+
+
+def quarantine_left_out(conn: psycopg.Connection, read: ReadCohort) -> int:
+    """Put the labelled samples that cannot be used in quarantine; committed.
+
+    A sample that is in quarantine already, as it was when the cohort was read, is
+    left as it is.
+
+    Returns
+    -------
+    int
+        Samples that were put there now.
+    """
+    names = list(read.left_out)
+    with committed(conn):
+        return conn.execute(
+            _QUARANTINE,
+            {
+                "field": read.cohort.field,
+                "samples": names,
+                "updated_at": [read.updated_at[name] for name in names],
+                "codes": [error.code for error in read.left_out.values()],
+                "reasons": [error.reason for error in read.left_out.values()],
+            },
+        ).rowcount
+
+
+def read_term_names(conn: psycopg.Connection) -> Mapping[str, str]:
+    """Read the name of each term of the mirror's ontology that has one."""
+    rows = conn.execute(
+        "select term_id::text, name::text from atlas.term where term_id is not null"
+        " and name is not null order by 1, 2"
+    ).fetchall()
+    return dict(rows)
 
 
 def read_term_parents(conn: psycopg.Connection) -> Mapping[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
-"""The binary COPY format of PostgreSQL, for rows of expression.
+"""The binary COPY format of PostgreSQL, for rows of expression and of contributions.
 
-One row a sample, arrays in NumPy's hands: nothing here loops over values. The
+Arrays of numbers are in NumPy's hands: nothing here loops over them. The
 format is described in the PostgreSQL manual, chapter "COPY", section "Binary
 Format"; an element of an array is its length in bytes, then its value, which is
 a structured dtype to NumPy.
@@ -9,6 +9,7 @@ a structured dtype to NumPy.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
+    from annotator.domain import ClassContributions
+
 Buffer = bytes | bytearray | memoryview
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 HEADER = SIGNATURE + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
 
-INTEGER_OID, REAL_OID = 23, 700
+INTEGER_OID, REAL_OID, TEXT_OID = 23, 700, 25
 BIGINT_OID, DOUBLE_OID = 20, 701
 # Type of the elements of an array -> their length and value, as NumPy sees them.
 ELEMENTS = {
@@ -39,9 +42,13 @@ ELEMENTS = {
 }
 
 _LENGTH = struct.Struct(">i")
+_NULL = _LENGTH.pack(-1)
 _ARRAY = struct.Struct(">iiI")  # dimensions, has nulls, oid of the elements
 _ROW_START = struct.Struct(">hiqiq")  # columns, then place and nnz, each after its length
 _ROW_COLUMNS = 4
+_CONTRIBUTION_COLUMNS = 9
+_CONTRIBUTION_START = struct.Struct(">hiq")  # columns, then the prediction after its length
+_MESSAGE_BYTES = 1 << 18
 
 
 class ArrayColumn(NamedTuple):
@@ -113,6 +120,78 @@ def _array_start(oid: int, elements: int) -> bytes:
     if elements == 0:
         return struct.pack(">iiiI", 12, 0, 0, oid)
     return struct.pack(">iiiIii", 20 + 8 * elements, 1, 0, oid, elements, 1)
+
+
+def encode_contributions(items: Sequence[tuple[int, ClassContributions]]) -> Iterator[bytes]:
+    """Encode contributions for COPY ... FROM STDIN.
+
+    Parameters
+    ----------
+    items
+        The contributions with the ``prediction_id`` that each belongs to.
+
+    Yields
+    ------
+    bytes
+        Rows ``(prediction_id, model_kind, method, class, class_rank, features, scores,
+        expression, other_samples)``, several in each message, after the header and before
+        the trailer.
+    """
+    scores = _doubles([score for _, item in items for score in item.scores])
+    expression = _doubles([reads for _, item in items for reads in item.expression])
+    of_scores = of_expression = 0
+    message, size = [HEADER], 0
+    for prediction_id, item in items:
+        names = b"".join([_text(name) for name in item.features])
+        end_of_scores = of_scores + len(item.scores)
+        end_of_expression = of_expression + len(item.expression)
+        row = b"".join(
+            (
+                _CONTRIBUTION_START.pack(_CONTRIBUTION_COLUMNS, 8, prediction_id),
+                _text(item.model_kind),
+                _text(item.method),
+                _text(item.class_name),
+                struct.pack(">ii", 4, int(item.class_rank)),
+                _array_of(TEXT_OID, len(item.features), names),
+                _array_of(DOUBLE_OID, len(item.scores), scores[of_scores:end_of_scores]),
+                _array_of(
+                    DOUBLE_OID,
+                    len(item.expression),
+                    expression[of_expression:end_of_expression],
+                ),
+                _NULL if item.other_samples is None else struct.pack(">id", 8, item.other_samples),
+            )
+        )
+        of_scores, of_expression = end_of_scores, end_of_expression
+        message.append(row)
+        size += len(row)
+        if size >= _MESSAGE_BYTES:
+            yield b"".join(message)
+            message, size = [], 0
+    yield b"".join([*message, TRAILER])
+
+
+@lru_cache(maxsize=1 << 16)  # the same names again and again
+def _text(value: str) -> bytes:
+    """Return a text after its length, as a column or as an element of an array."""
+    encoded = value.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
+
+
+def _doubles(values: Sequence[float]) -> NDArray[Any]:
+    """Return numbers as elements of an array."""
+    elements = np.empty(len(values), dtype=ELEMENTS[DOUBLE_OID])
+    elements["length"] = 8
+    elements["value"] = values
+    return elements
+
+
+def _array_of(oid: int, elements: int, content: bytes | NDArray[Any]) -> bytes:
+    """Return a one-dimensional array after its length; ``content`` are its elements."""
+    content = content if isinstance(content, bytes) else content.tobytes()
+    if elements == 0:
+        return _array_start(oid, 0)
+    return struct.pack(">iiiIii", 20 + len(content), 1, 0, oid, elements, 1) + content
 
 
 def decode_row(message: Buffer) -> ExpressionRow | None:

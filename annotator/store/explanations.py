@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import psycopg
 
 _MARKERS = (
-    "copy annotator.class_marker (release_id, class, rank, feature, score, tree_rank, stability,"
-    " mean_expression, expression) from stdin"
+    "copy annotator.class_marker (release_id, class, rank, feature, score, network_rank, tree_rank,"
+    " stability, mean_expression, expression) from stdin"
 )
 _SIMILARITIES = (
-    "copy annotator.class_similarity (release_id, class, rival, samples, changed, mean_steps)"
-    " from stdin"
+    "copy annotator.class_similarity (release_id, class, rival, samples, changed, mean_steps,"
+    " model_kind) from stdin"
 )
 _ENRICHMENTS = (
     "copy annotator.class_enrichment (release_id, source, set_name, class, background, set_size,"
@@ -33,7 +33,7 @@ _ENRICHMENTS = (
 _MAP = "copy annotator.sample_map (release_id, sample_id, dataset_id, class, x, y) from stdin"
 
 _READ_MARKERS = """
-select m.class, m.rank, m.feature, m.score, m.tree_rank, m.stability, m.expression
+select m.class, m.rank, m.feature, m.score, m.network_rank, m.tree_rank, m.stability, m.expression
 from annotator.class_marker m
 join annotator.release r using (release_id)
 where m.release_id = %s
@@ -41,11 +41,12 @@ order by array_position(r.classes, m.class), m.rank
 """
 
 _READ_SIMILARITIES = """
-select s.class, s.rival, s.samples, s.changed, s.mean_steps
+select s.class, s.rival, s.samples, s.changed, s.mean_steps, s.model_kind
 from annotator.class_similarity s
 join annotator.release r using (release_id)
 where s.release_id = %s
-order by array_position(r.classes, s.class), array_position(r.classes, s.rival) nulls last
+order by s.model_kind collate "C", array_position(r.classes, s.class),
+         array_position(r.classes, s.rival) nulls last
 """
 
 _READ_ENRICHMENTS = """
@@ -92,6 +93,7 @@ def copy_explanations(
                 marker.rank,
                 marker.feature,
                 float(marker.score),
+                marker.network_rank,
                 marker.tree_rank,
                 marker.stability,
                 float(marker.expression[place[marker.class_name]]),
@@ -104,7 +106,15 @@ def copy_explanations(
         conn,
         _SIMILARITIES,
         (
-            (release_id, item.class_name, item.rival, item.samples, item.changed, item.mean_steps)
+            (
+                release_id,
+                item.class_name,
+                item.rival,
+                item.samples,
+                item.changed,
+                item.mean_steps,
+                item.model_kind,
+            )
             for item in explanations.similarities
         ),
     )

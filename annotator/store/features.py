@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,11 @@ def read_features(conn: psycopg.Connection) -> FeatureTable:
     with conn.cursor(binary=True) as cursor:
         cursor.execute("select feature_id::int8, name::text, kind::text from atlas.feature")
         rows = cursor.fetchall()
+    return _checked_table(tuple(rows))
+
+
+@lru_cache(maxsize=1)  # they hardly ever change, and each batch reads them
+def _checked_table(rows: tuple[tuple[int, str, str], ...]) -> FeatureTable:
     kinds = {str(kind) for kind in FeatureKind}
     for feature_id, name, kind in rows:
         if feature_id is None or not name or kind not in kinds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from dataclasses import replace
 from itertools import count
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg.types.json import Jsonb
 
 from annotator.errors import LeaseLostError
+from annotator.store.copy_format import encode_contributions
 from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
 from annotator.store.schema import hold_schema
@@ -53,26 +55,47 @@ where field = %(field)s and sample_id = any (%(samples)s) and is_current
 """
 
 _SHOW_AGAIN = """
-update annotator.prediction set
-    is_current = true, sample_updated_at = %(sample_updated_at)s
-where sample_id = %(sample_id)s and field = %(field)s
-  and release_id = %(release_id)s and input_hash = %(input_hash)s
-returning prediction_id
+update annotator.prediction p set
+    is_current = true, sample_updated_at = again.sample_updated_at
+from unnest(%(samples)s::text[], %(hashes)s::text[], %(updated)s::timestamptz[])
+    as again (sample_id, input_hash, sample_updated_at)
+where p.sample_id = again.sample_id and p.field = %(field)s
+  and p.release_id = %(release_id)s and p.input_hash = again.input_hash
+returning p.sample_id
 """
 
-_INSERT = """
-insert into annotator.prediction (
-    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
-    confidence, status, reason, novelty, models, top_features, annotation_run_id,
-    prediction_set, set_coverage, known_features, number, number_low, number_high
-) values (
-    %(sample_id)s, %(dataset_id)s, %(field)s, %(release_id)s, %(input_hash)s,
-    %(sample_updated_at)s, %(value)s, %(lineage)s, %(confidence)s, %(status)s, %(reason)s,
-    %(novelty)s, %(models)s, %(top_features)s, %(annotation_run_id)s,
-    %(prediction_set)s, %(set_coverage)s, %(known_features)s, %(number)s, %(number_low)s,
-    %(number_high)s
-)
-returning prediction_id
+# The name of each column and its type in the binary format, in which a text is an enum, too.
+_COLUMNS = {
+    "sample_id": "text",
+    "dataset_id": "text",
+    "field": "text",
+    "release_id": "int8",
+    "input_hash": "text",
+    "sample_updated_at": "timestamptz",
+    "value": "text",
+    "lineage": "text[]",
+    "confidence": "float8",
+    "status": "text",
+    "reason": "text",
+    "novelty": "float8",
+    "models": "jsonb",
+    "top_features": "text[]",
+    "annotation_run_id": "int8",
+    "prediction_set": "text[]",
+    "set_coverage": "float8",
+    "known_features": "float8",
+    "number": "float8",
+    "number_low": "float8",
+    "number_high": "float8",
+    "class_probabilities": "float4[]",
+}
+_COPY_PREDICTIONS = f"copy annotator.prediction ({', '.join(_COLUMNS)}) from stdin (format binary)"
+
+# All that were current are hidden and those shown again are left out: these are the new ones.
+_NEW_IDS = """
+select p.sample_id, p.prediction_id
+from annotator.prediction p
+where p.field = %(field)s and p.sample_id = any (%(samples)s) and p.is_current
 """
 
 _QUARANTINE = """
@@ -83,10 +106,10 @@ on conflict do nothing
 
 _COPY_CONTRIBUTIONS = """
 copy annotator.class_contribution
-    (prediction_id, model_kind, method, class, class_rank, features, scores, expression)
+    (prediction_id, model_kind, method, class, class_rank, features, scores, expression,
+     other_samples)
 from stdin (format binary)
 """
-_CONTRIBUTION_TYPES = ("int8", "text", "text", "text", "int4", "text[]", "float8[]", "float8[]")
 
 
 def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> int:
@@ -174,7 +197,7 @@ def write_batch(
         quarantined = [item for item in quarantined if item.sample_id not in decided]
         open_samples = [sample for sample in samples if sample not in decided]
         conn.execute(_HIDE_CURRENT, names | {"samples": open_samples})
-        _write_predictions(conn, release_id, annotation_run_id, predictions)
+        _write_predictions(conn, field, release_id, annotation_run_id, predictions)
         _write_quarantine(conn, release_id, quarantined)
         conn.execute(
             "delete from annotator.work where field = %(field)s and sample_id = any (%(samples)s)",
@@ -237,62 +260,56 @@ def _row(
         "number": prediction.number,
         "number_low": prediction.number_low,
         "number_high": prediction.number_high,
+        # As single precision, since PostgreSQL refuses doubles that are too small for it.
+        "class_probabilities": array("f", prediction.class_probabilities).tolist() or None,
     }
-
-
-def _run_each(
-    cursor: psycopg.Cursor, statement: str, rows: Sequence[dict[str, object]]
-) -> list[int | None]:
-    """Run one statement for each row, pipelined; the id that each returned, if any."""
-    if not rows:
-        return []
-    cursor.executemany(statement, rows, returning=True)
-    found: list[int | None] = []
-    while True:
-        returned = cursor.fetchone()
-        found.append(None if returned is None else int(returned[0]))
-        if not cursor.nextset():
-            return found
 
 
 def _write_predictions(
     conn: psycopg.Connection,
+    field: str,
     release_id: int,
     annotation_run_id: int,
     predictions: Sequence[SamplePrediction],
 ) -> None:
-    rows = [_row(prediction, release_id, annotation_run_id) for prediction in predictions]
+    """Write answers none of whose samples has a current one."""
+    names: dict[str, Any] = {
+        "field": field,
+        "release_id": release_id,
+        "samples": [prediction.sample_id for prediction in predictions],
+        "hashes": [prediction.input_hash for prediction in predictions],
+        "updated": [prediction.sample_updated_at for prediction in predictions],
+    }
+    shown_again = {row[0] for row in conn.execute(_SHOW_AGAIN, names)}
+    fresh = [item for item in predictions if item.sample_id not in shown_again]
+    if not fresh:
+        return
     with conn.cursor() as cursor:
-        known = _run_each(cursor, _SHOW_AGAIN, rows)
-        fresh = [position for position, found in enumerate(known) if found is None]
-        identifiers = _run_each(cursor, _INSERT, [rows[position] for position in fresh])
+        with cursor.copy(_COPY_PREDICTIONS) as copy:
+            copy.set_types([*_COLUMNS.values()])
+            for prediction in fresh:
+                row = _row(prediction, release_id, annotation_run_id)
+                copy.write_row([row[column] for column in _COLUMNS])
+        new = names | {"samples": [prediction.sample_id for prediction in fresh]}
+        identifiers: dict[str, int] = dict(cursor.execute(_NEW_IDS, new).fetchall())
         _copy_contributions(
             cursor,
-            (
-                (identifier, item)
-                for position, identifier in zip(fresh, identifiers, strict=True)
-                for item in predictions[position].contributions
-            ),
+            [
+                (identifiers[prediction.sample_id], item)
+                for prediction in fresh
+                for item in prediction.contributions
+            ],
         )
 
 
 def _copy_contributions(
-    cursor: psycopg.Cursor, items: Iterable[tuple[int | None, ClassContributions]]
+    cursor: psycopg.Cursor, items: Sequence[tuple[int, ClassContributions]]
 ) -> int:
-    """Store what was said of classes; return of how many features."""
-    stored = 0
+    """Store contributions to classes of predictions; return of how many features."""
     with cursor.copy(_COPY_CONTRIBUTIONS) as copy:
-        copy.set_types(_CONTRIBUTION_TYPES)
-        for prediction_id, item in items:
-            copy.write_row(
-                (
-                    *(prediction_id, item.model_kind, item.method),
-                    *(item.class_name, int(item.class_rank)),
-                    *(list(item.features), list(item.scores), list(item.expression)),
-                )
-            )
-            stored += len(item.features)
-    return stored
+        for message in encode_contributions(items):
+            copy.write(message)
+    return sum(len(item.features) for _, item in items)
 
 
 def _write_quarantine(
@@ -396,7 +413,7 @@ def add_contributions(
             (prediction_id,),
         )
         new = _ranked_behind(cursor.fetchall(), contributions)
-        return _copy_contributions(cursor, ((prediction_id, item) for item in new))
+        return _copy_contributions(cursor, [(prediction_id, item) for item in new])
 
 
 def _ranked_behind(

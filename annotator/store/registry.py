@@ -12,10 +12,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from psycopg.types.json import Jsonb
+
 from annotator.domain import Artefact, Curve, HeldOutPredictions, LabelSuspicion, Metric
 from annotator.errors import ArtefactError, NeedsPersonError
+from annotator.store.comparisons import PROMOTED, REJECTED, as_json
 from annotator.store.events import add_event
 from annotator.store.explanations import copy_explanations
+from annotator.store.plain_json import dumps
 from annotator.store.release_files import check_written_down, write_down_files
 from annotator.store.runs import insert_metrics, require_running
 from annotator.store.transactions import committed
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain import ReleaseExplanations
+    from annotator.domain import Comparison, ReleaseExplanations
 
 # PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
 MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
@@ -70,6 +74,7 @@ def save_candidate(
     curves: Sequence[Curve] = (),
     suspicions: Sequence[LabelSuspicion] = (),
     explanations: ReleaseExplanations | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> int:
     """Store a candidate with its models, held-out predictions and figures, or nothing.
 
@@ -97,6 +102,9 @@ def save_candidate(
         Labels of held-out samples that are probably wrong.
     explanations
         Why its models say what they say.
+    weights
+        Model kind to its share of the answer; the shares sum to one. ``None`` where
+        they are not known.
 
     Returns
     -------
@@ -125,9 +133,12 @@ def save_candidate(
     with committed(conn):
         require_running(conn, run_id)
         row = conn.execute(
-            "insert into annotator.release (field, run_id, classes, features)"
-            " values (%s, %s, %s, %s) returning release_id",
-            (field, run_id, list(classes), n_features),
+            "insert into annotator.release (field, run_id, classes, features, weights)"
+            " values (%s, %s, %s, %s, %s) returning release_id",
+            (
+                *(field, run_id, list(classes), n_features),
+                None if weights is None else Jsonb(dict(weights), dumps=dumps),
+            ),
         ).fetchone()
         assert row is not None
         release_id = int(row[0])
@@ -184,7 +195,12 @@ def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
     return field
 
 
-def promote(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) -> None:
+def promote(
+    conn: psycopg.Connection,
+    release_id: int,
+    reasons: Sequence[str],
+    comparisons: Sequence[Comparison] = (),
+) -> None:
     """Make a candidate the live release of its field, in one transaction.
 
     Parameters
@@ -195,6 +211,8 @@ def promote(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) -
         A candidate.
     reasons
         Why it may go live; kept with the release.
+    comparisons
+        The figures behind them; kept in the event log.
 
     Raises
     ------
@@ -217,12 +235,29 @@ def promote(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) -
             "release_id": release_id,
             "retired": None if before is None else before[0],
             "reasons": list(reasons),
+            "comparisons": as_json(comparisons),
         }
-        add_event(conn, "promoted", field, detail)
+        add_event(conn, PROMOTED, field, detail)
 
 
-def reject(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) -> None:
+def reject(
+    conn: psycopg.Connection,
+    release_id: int,
+    reasons: Sequence[str],
+    comparisons: Sequence[Comparison] = (),
+) -> None:
     """Reject a candidate for good; the live release stays. Committed.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    release_id
+        A candidate.
+    reasons
+        Why it may not go live; kept with the release.
+    comparisons
+        The figures behind them; kept in the event log.
 
     Raises
     ------
@@ -235,7 +270,12 @@ def reject(conn: psycopg.Connection, release_id: int, reasons: Sequence[str]) ->
             "update annotator.release set status = 'rejected', reasons = %s where release_id = %s",
             (list(reasons), release_id),
         )
-        add_event(conn, "rejected", field, {"release_id": release_id, "reasons": list(reasons)})
+        detail = {
+            "release_id": release_id,
+            "reasons": list(reasons),
+            "comparisons": as_json(comparisons),
+        }
+        add_event(conn, REJECTED, field, detail)
 
 
 def sweep_orphans(conn: psycopg.Connection) -> int:
@@ -259,7 +299,7 @@ def sweep_orphans(conn: psycopg.Connection) -> int:
             (reason,),
         ).fetchall()
         for release_id, field in rows:
-            add_event(conn, "rejected", field, {"release_id": release_id, "reasons": [reason]})
+            add_event(conn, REJECTED, field, {"release_id": release_id, "reasons": [reason]})
         conn.execute(
             "delete from annotator.artefact where release_id = any (%s)",
             ([row[0] for row in rows],),

@@ -41,6 +41,7 @@ class ReleaseRow(NamedTuple):
     configuration_hash: str | None
     cohort_hash: str | None
     trained_for: float | None
+    weights: Mapping[str, float] | None
 
 
 class CohortRow(NamedTuple):
@@ -80,7 +81,7 @@ def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None
             "select r.run_id, r.release_id, r.field, r.status::text, t.preset, r.classes,"
             " r.features, r.reasons, r.created_at, r.promoted_at, r.retired_at, t.seed, t.folds,"
             " t.host, t.versions, t.configuration, t.configuration_hash, c.hash,"
-            " extract(epoch from t.finished_at - t.started_at)::float8"
+            " extract(epoch from t.finished_at - t.started_at)::float8, r.weights"
             " from annotator.release r"
             " join annotator.training_run t using (run_id)"
             " left join annotator.cohort c using (cohort_id)"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-REQUIRED_REVISION = "0004"
+REQUIRED_REVISION = "0005"
 MINIMUM_POSTGRESQL = 17
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
 _LOCK_NAME = "annotator schema"

@@ -45,6 +45,9 @@ class FieldStatus:
     refused_release_id
         The newest release, where the gate refused it and nothing is live: there
         is no reliable model.
+    answered, precision
+        Of the live release on held-out datasets: the share of samples that got an answer,
+        and of the answers that were right; ``None`` where that was not measured.
     """
 
     field: str
@@ -61,6 +64,8 @@ class FieldStatus:
     abstained: int
     quarantined: int
     refused_release_id: int | None
+    answered: float | None = None
+    precision: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +300,8 @@ select
     coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
     coalesce(unusable.quarantined, 0),
     case when newest_release.status = 'rejected' and live.release_id is null
-        then newest_release.release_id end
+        then newest_release.release_id end,
+    figure.answered, figure.precision
 from unnest(%s::text[]) with ordinality as named (field, place)
 left join live using (field)
 left join newest_release using (field)
@@ -303,6 +309,14 @@ left join newest_run using (field)
 left join queue using (field)
 left join answer using (field)
 left join unusable using (field)
+left join lateral (
+    select
+        max(m.value) filter (where m.name = 'answered') as answered,
+        max(m.value) filter (where m.name = 'precision') as precision
+    from annotator.metric m
+    where m.run_id = live.run_id and m.model_kind = 'combined' and m.class = ''
+      and m.scheme = 'one-dataset-out'
+) figure on true
 order by named.place
 """
 

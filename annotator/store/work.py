@@ -120,16 +120,30 @@ on conflict (sample_id, field) do update set
 where work.leased_until is null or work.leased_until <= statement_timestamp()
 """  # noqa: S608 constant text
 
+# The samples of a dataset are needed for one another: a dataset that does not fit is left for
+# the next batch, unless it is the only one.
 _CLAIM = """
-with chosen as (
-    select w.sample_id
+with waiting as (
+    select w.sample_id, w.dataset_id
     from annotator.work w
     where w.field = %(field)s and w.release_id = %(release_id)s
       and (w.leased_until is null or w.leased_until <= statement_timestamp())
       and (w.attempts >= %(suspect_attempts)s) = %(suspect)s
     order by w.dataset_id, w.sample_id
-    limit %(batch_size)s
+    limit %(batch_size)s + 1
     for update skip locked
+), datasets as (
+    select
+        min(dataset_id) as first, max(dataset_id) as last, count(*) > %(batch_size)s as is_cut
+    from waiting
+), chosen as (
+    select waiting.sample_id
+    from waiting
+    cross join datasets
+    where not datasets.is_cut
+        or datasets.first = datasets.last or waiting.dataset_id <> datasets.last
+    order by waiting.dataset_id, waiting.sample_id
+    limit %(batch_size)s
 )
 update annotator.work w set
     leased_by = %(worker)s,
@@ -281,8 +295,9 @@ def claim(
     """Lease up to ``batch_size`` queued samples to a worker.
 
     Rows that another worker has are skipped, those whose lease ran out are
-    taken over. Samples that were claimed :data:`SUSPECT_ATTEMPTS` times without
-    a result come last and one at a time.
+    taken over. A dataset of which only some samples would fit is left for the
+    next claim, unless it is the first. Samples that were claimed
+    :data:`SUSPECT_ATTEMPTS` times without a result come last and one at a time.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ grant delete on annotator.artefact to annotator_daemon;
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
-    annotator.class_contribution,
+    annotator.class_contribution, annotator.class_probability,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
     annotator.queue_member,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
