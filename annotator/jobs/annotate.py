@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,12 +30,13 @@ from annotator.store.work import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
 
     from annotator.domain import ClaimedSample
     from annotator.jobs.live_models import LiveModels
+    from annotator.jobs.pooled import Remembered
     from annotator.settings import Settings
     from annotator.store.connection import Database
 
@@ -195,6 +198,9 @@ def _annotate_field(
     if sound != release:
         queue_pending(work.connection, sound.field, sound.release_id)
         release = sound
+    from annotator.jobs.pooled import Remembered
+
+    remembered = Remembered()
     for number in itertools.count(1):
         if stop():
             return
@@ -210,16 +216,36 @@ def _annotate_field(
         if not claimed:
             return
         batch = f"{work.annotation_run}-{release.field}-{number}"
-        with log_context(release=release.release_id, batch=batch):
-            predicted, quarantined = _annotate_batch(work, release, claimed, batch)
+        with log_context(release=release.release_id, batch=batch), _without_collections():
+            predicted, quarantined = _annotate_batch(work, release, claimed, batch, remembered)
             count.add(release.field, predicted, quarantined)
             if predicted or quarantined:
                 seconds = time.perf_counter() - started
                 work.batch_done(BatchDone(release.field, predicted, quarantined, seconds))
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Look for no reference cycles meanwhile.
+
+    A batch makes many objects but no cycles, and the collector would go through the models
+    again and again.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _annotate_batch(
-    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], batch: str
+    work: _Pass,
+    release: LiveRelease,
+    claimed: Sequence[ClaimedSample],
+    batch: str,
+    remembered: Remembered,
 ) -> tuple[int, int]:
     """Predict and write one batch; return how many were predicted and quarantined."""
     from annotator.jobs.pooled import read_mates, stands_alone
@@ -233,8 +259,10 @@ def _annotate_batch(
     mates = None
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
-        mates = read_mates(connection, live, names, work.settings)
-    predictions, quarantined = predict_samples(live, claimed, read, work.settings, mates)
+        mates = read_mates(connection, live, names, work.settings, remembered)
+    predictions, quarantined = predict_samples(
+        live, claimed, read, work.settings, mates, remembered
+    )
     try:
         write_batch(
             connection,

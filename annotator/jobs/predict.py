@@ -1,7 +1,8 @@
-"""From the expression of claimed samples to predictions with their reasons."""
+"""From the expression of claimed samples to predictions with their contributions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,11 @@ import numpy as np
 from annotator.domain import (
     ClaimedSample,
     ClassContributions,
-    Profiles,
     QuarantinedSample,
     SamplePrediction,
 )
 from annotator.explain.top import leading_features, top_contributions
-from annotator.jobs.pooled import pooled_probabilities
+from annotator.jobs.pooled import pooled_answers, predict_once
 from annotator.jobs.usable import unusable_samples
 from annotator.learn.field_model import COMBINED
 from annotator.learn.trust import Decision
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.jobs.live_models import LiveModel
-    from annotator.jobs.pooled import Mates
-    from annotator.learn.field_model import FieldModel
+    from annotator.jobs.pooled import Mates, Remembered
+    from annotator.learn.features import AlignedProfiles
+    from annotator.learn.field_model import Answers, FieldModel
     from annotator.settings import Settings
     from annotator.store.expression import ReadExpression
 
 
 EXPLAINED = 2
 """Classes of a sample that are explained when it is annotated: the winner and the runner-up."""
+
+VALUES_AT_ONCE = 500_000
+"""Samples times features that are explained at a time: every model kind has a score for each."""
 
 
 def predict_samples(
@@ -41,6 +45,7 @@ def predict_samples(
     read: ReadExpression,
     settings: Settings,
     mates: Mates | None = None,
+    remembered: Remembered | None = None,
 ) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
     """Predict what can be predicted and give a reason for everything else.
 
@@ -57,6 +62,8 @@ def predict_samples(
     mates
         Other samples of the same datasets, that speak for these; ``None``: every sample
         stands alone.
+    remembered
+        What the models predicted earlier in the pass.
 
     Returns
     -------
@@ -69,7 +76,9 @@ def predict_samples(
         for sample_id, error in read.rejected.items()
         if sample_id in by_id
     }
-    unusable |= unusable_samples(live, read.profiles, settings)
+    aligned = live.model.aligned(read.profiles)
+    known = live.model.known_share(aligned.expressed)
+    unusable |= unusable_samples(live, read.profiles, settings, known)
     quarantined = [
         QuarantinedSample(
             sample_id=sample_id,
@@ -86,41 +95,39 @@ def predict_samples(
     )
     if len(rows) == 0:
         return [], quarantined
-    usable = Profiles(
-        sample_ids=read.profiles.sample_ids[rows],
-        features=read.profiles.features,
-        kinds=read.profiles.kinds,
-        counts=read.profiles.counts[rows],
-    )
-    samples = [by_id[name] for name in usable.sample_ids]
+    samples = [by_id[name] for name in read.profiles.sample_ids[rows].tolist()]
     speaking = mates.without(unusable) if mates is not None else None
-    return _predict(live, samples, usable, read.hashes[rows], settings, speaking), quarantined
+    found = _predict(
+        live, samples, aligned.take(rows), read.hashes[rows], settings, speaking, remembered
+    )
+    return found, quarantined
 
 
 def _predict(
     live: LiveModel,
     samples: Sequence[ClaimedSample],
-    profiles: Profiles,
+    aligned: AlignedProfiles,
     hashes: NDArray[np.object_],
     settings: Settings,
     mates: Mates | None,
+    remembered: Remembered | None,
 ) -> list[SamplePrediction]:
     model = live.model
-    inputs, expression = model.inputs(profiles), model.expression(profiles)
-    raw = model.predict_raw_inputs(inputs)
-    probabilities = pooled_probabilities(
-        model,
-        raw,
-        [sample.sample_id for sample in samples],
-        [sample.dataset_id for sample in samples],
-        mates,
+    sample_ids = [sample.sample_id for sample in samples]
+    inputs = model.aligned_inputs(aligned)
+    raw = predict_once(model, sample_ids, hashes, inputs, remembered if mates is not None else None)
+    answered = pooled_answers(
+        model, raw, sample_ids, [sample.dataset_id for sample in samples], mates
     )
+    probabilities = answered.probabilities
     best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")
-    decisions = decide(model, probabilities[COMBINED], model.novelty_scores(profiles, raw))
-    known = model.known_features(profiles)
+    decisions = decide(model, probabilities[COMBINED], model.aligned_novelty(aligned, raw))
+    known = model.known_share(aligned.expressed).tolist()
     numbers = model.numbers(inputs) if model.number_half_width is not None else None
+    answers = _answers(model.classes, probabilities)
+    class_probabilities = list(map(tuple, np.clip(probabilities[COMBINED], 0, 1).tolist()))
     reasons = reasons_for(
-        live, inputs, best_first[:, :EXPLAINED], expression, settings.top_contributions
+        live, inputs, answered, best_first[:, :EXPLAINED], aligned.rpm, settings.top_contributions
     )
     predictions = []
     for row, sample in enumerate(samples):
@@ -138,14 +145,15 @@ def _predict(
                 status="suggested" if decision.value is not None else "abstained",
                 reason=decision.reason,
                 novelty=decision.novelty,
-                models=_answers(model.classes, probabilities, row),
+                models=answers[row],
                 top_features=leading_features(reasons[0][row]),
                 contributions=tuple(
                     of_kind for of_class in reasons for of_kind in of_class[row].values()
                 ),
                 prediction_set=decision.prediction_set,
                 set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
-                known_features=float(known[row]),
+                known_features=known[row],
+                class_probabilities=class_probabilities[row],
                 **_number(numbers, model.number_half_width, row),
             )
         )
@@ -155,11 +163,12 @@ def _predict(
 def reasons_for(
     live: LiveModel,
     inputs: NDArray[np.float32],
+    answers: Answers,
     best_first: NDArray[np.int64],
     expression: NDArray[np.float32],
     count: int,
 ) -> list[list[dict[str, ClassContributions]]]:
-    """Return the features that speak most for or against classes of each sample.
+    """Return the features that contribute most to classes of each sample.
 
     Parameters
     ----------
@@ -168,32 +177,76 @@ def reasons_for(
     inputs, expression
         What the models saw, and the same features in reads per million, each
         ``(samples, features)``, float32.
+    answers
+        Of the same samples.
     best_first
         The classes to explain, each sample's most probable one first,
         ``(samples, asked)``.
     count
-        Features a class and model kind, at most.
+        Features per class and model kind, at most.
 
     Returns
     -------
     list of list of dict
-        ``[place in best_first][sample]``: model kind to its contributions.
+        ``[place in best_first][sample]``: ``"combined"``, the answer itself, and each model
+        kind to its contributions.
     """
-    model = live.model
-    explained = live.contributions(inputs, best_first)
-    found: list[list[dict[str, ClassContributions]]] = []
-    for place, classes in enumerate(best_first.T):
-        names = [model.classes[column] for column in classes]
-        per_kind = {
-            kind: top_contributions(
-                kind, method, names, place + 1, scores[place], model.features, expression, count
-            )
-            for kind, (method, scores) in explained.items()
-        }
-        found.append(
-            [{kind: of[row] for kind, of in per_kind.items()} for row in range(len(inputs))]
-        )
+    rows_at_once = max(1, VALUES_AT_ONCE // inputs.shape[1])
+    others = other_samples(live, answers, best_first)
+    found: list[list[dict[str, ClassContributions]]] = [[] for _ in best_first.T]
+    for start in range(0, len(inputs), rows_at_once):
+        here = slice(start, start + rows_at_once)
+        own_weights = None if answers.own_weights is None else answers.own_weights[here]
+        explained = live.explainer.contributions(inputs[here], best_first[here], own_weights)
+        for place, classes in enumerate(best_first[here].T.tolist()):
+            names = [live.model.classes[column] for column in classes]
+            per_kind = {
+                kind: top_contributions(
+                    *(kind, method, names, place + 1, scores[place]),
+                    *(live.model.features, expression[here], count),
+                )
+                for kind, (method, scores) in explained.items()
+            }
+            if others is not None:
+                per_kind[COMBINED] = [
+                    replace(of_sample, other_samples=other)
+                    for of_sample, other in zip(
+                        per_kind[COMBINED], others[here, place].tolist(), strict=True
+                    )
+                ]
+            found[place] += [
+                {kind: of[row] for kind, of in per_kind.items()} for row in range(len(names))
+            ]
     return found
+
+
+def other_samples(
+    live: LiveModel, answers: Answers, classes: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Return what the dataset's other samples contribute to the answer's logits.
+
+    With it, the contributions of the features add up to the difference between the logit,
+    pooled, and that of the reference, by itself.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    answers
+        Of some samples.
+    classes
+        The classes asked about, ``(samples, asked)``.
+
+    Returns
+    -------
+    NDArray[float64] or None
+        Shape ``(samples, asked)``; ``None`` where other samples do not count.
+    """
+    if answers.own_weights is None or answers.others is None or not live.model.pools:
+        return None
+    reference = live.explainer.references(len(live.model.classes))
+    of_reference = (answers.own_weights[:, None] - 1) * (reference - reference.mean())[classes]
+    return np.asarray(np.take_along_axis(answers.others, classes, axis=1) + of_reference)
 
 
 def decide(
@@ -240,11 +293,20 @@ def _number(
 
 
 def _answers(
-    classes: Sequence[str], probabilities: Mapping[str, NDArray[np.float64]], row: int
-) -> dict[str, dict[str, object]]:
-    """Each model kind's most probable class, and that of their combination."""
-    answers: dict[str, dict[str, object]] = {}
-    for kind, table in probabilities.items():
-        best = int(np.argmax(table[row]))
-        answers[kind] = {"value": classes[best], "probability": round(float(table[row, best]), 6)}
-    return answers
+    classes: Sequence[str], probabilities: Mapping[str, NDArray[np.float64]]
+) -> list[dict[str, dict[str, object]]]:
+    """Return each model kind's most probable class per sample, and that of their combination."""
+    of_kinds = []
+    for table in probabilities.values():
+        best = table.argmax(axis=1)
+        most = table[np.arange(len(table)), best]
+        of_kinds.append(
+            [
+                {"value": classes[column], "probability": round(probability, 6)}
+                for column, probability in zip(best.tolist(), most.tolist(), strict=True)
+            ]
+        )
+    return [
+        dict(zip(probabilities, of_sample, strict=True))
+        for of_sample in zip(*of_kinds, strict=True)
+    ]
