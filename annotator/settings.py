@@ -95,9 +95,16 @@ class Settings:
     minimum_datasets: int = _setting(2, "datasets a class needs", _positive, "> 0")
     tissue_level: str = _setting(
         "term",
-        "tissue classes: the deepest sufficient terms, or the groups at the top of the ontology",
+        "tissue classes: the most specific terms with enough samples, or groups of terms",
         lambda v: v in ("term", "group"),
         "term or group",
+    )
+    tissue_groups: str = _setting(
+        "ontology",
+        "what groups tissues: `ontology` (the imported one, or the paper's Table 2 without one)"
+        " or `table2` (the paper's Table 2, on top of the imported ontology)",
+        lambda v: v in ("ontology", "table2"),
+        "ontology or table2",
     )
     age_limits: tuple[float, ...] = _setting(
         (0.0, 65.0, 110.0),
@@ -146,8 +153,8 @@ class Settings:
     )
     marker_count: int = _setting(300, "markers stored for a class (paper: 300)", _positive, "> 0")
     similarity_samples: int = _setting(
-        200,
-        "samples of a class at most that similarities of classes are found from",
+        20,
+        "maximum number of samples per class used to compute class similarity",
         _positive,
         "> 0",
     )
@@ -173,16 +180,23 @@ class Settings:
         0, "processes that folds run in; 0 for one a core", _not_negative, ">= 0"
     )
 
-    batch_size: int = _setting(64, "samples claimed at a time", _positive, "> 0")
+    batch_size: int = _setting(256, "samples claimed at a time, at most", _positive, "> 0")
     lease_seconds: int = _setting(600, "how long a claim holds", _positive, "> 0")
     top_contributions: int = _setting(
         20, "contributing sRNAs stored for a prediction and model", _positive, "> 0"
     )
     minimum_reads: int = _setting(
-        1000, "mapped reads that a sample must have", _not_negative, ">= 0"
+        1000,
+        "mapped reads that a sample must have to be annotated or learned from",
+        _not_negative,
+        ">= 0",
     )
     minimum_known_features: float = _setting(
-        0.2, "share of a release's features that a sample must express", _share, "between 0 and 1"
+        0.2,
+        "features that a sample must express to be annotated or learned from, as a share of what"
+        " is usual: of the release's features, or of those that the labelled samples express",
+        _share,
+        "between 0 and 1",
     )
 
     poll_seconds: int = _setting(60, "how often the daemon looks for samples", _positive, "> 0")

@@ -16,8 +16,14 @@ import numpy as np
 from annotator.domain import FeatureKind
 from annotator.errors import CohortError
 from annotator.jobs.evaluate import CROSS_VALIDATION_FOLDS
-from annotator.jobs.tables import as_table
-from annotator.jobs.training import label_options, parallelism, preset_named, read_labelled
+from annotator.jobs.tables import OF_HELD_OUT_DATASETS, as_table
+from annotator.jobs.training import (
+    label_options,
+    notes_of,
+    parallelism,
+    preset_named,
+    read_labelled,
+)
 from annotator.learn.baselines import KNOWN_FIELDS, MAJORITY
 from annotator.learn.evaluate import CROSS_VALIDATION, Validation, cross_validate, one_dataset_out
 from annotator.learn.metrics import metrics_of
@@ -59,8 +65,8 @@ class Ablation:
         :data:`NO_FEATURES` holds those of the baselines that see labels alone.
         A set that models cannot be made from is absent.
     notes
-        What a reader has to know: which sets are absent and why, and how many
-        samples have no read of a kind.
+        What a reader has to know: how many labelled samples are left out and why,
+        which sets are absent and why, and how many samples have no read of a kind.
     """
 
     field: str
@@ -102,6 +108,7 @@ def ablate(
     read, ontology = read_labelled(database, field, settings)
     cohort = _with_every_feature(database, read.cohort)
     sets, notes = _usable_sets(cohort.profiles)
+    notes = [*notes_of(read, settings), *notes]
     validations: dict[str, Validation] = {}
     for place, name in enumerate(sets):
         shown = _part_of(progress, place, len(sets))
@@ -232,7 +239,12 @@ def ablation_table(ablation: Ablation) -> str:
         for metric in metrics
         if metric.class_name is None
     }
-    figures = [name for name in FIGURES if any(key[2] == name for key in found)]
+    figures = [
+        name
+        for name in FIGURES
+        if any(key[2] == name for key in found)
+        and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
+    ]
     rows = []
     for name, kind in dict.fromkeys(key[:2] for key in found):
         values = [

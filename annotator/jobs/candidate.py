@@ -10,12 +10,12 @@ import numpy as np
 from annotator.domain import FIELDS
 from annotator.jobs.explanations import explain_release, held_out_scores
 from annotator.jobs.training import folds_for, label_options, parallelism, trust_options
-from annotator.learn.cross_calibration import release_calibration
+from annotator.learn.cross_calibration import release_calibration, with_calibration
 from annotator.learn.evaluate import Validation, cross_validate, one_dataset_out
 from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_cohort
 from annotator.learn.gate import GateOptions, judge
-from annotator.learn.labels import leaf_labels, lineages_of, make_labels, training_numbers
+from annotator.learn.labels import lineages_of, make_labels, training_numbers
 from annotator.learn.metrics import metrics_of
 from annotator.learn.prediction_sets import dataset_quantile
 from annotator.learn.trust import fit_trust
@@ -191,8 +191,8 @@ def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> Gat
     sentence = (
         f"In use, {became.confirmed} of the {became.judged} suggestions of live release"
         f" {became.release_id} that got a label later were right"
-        f" ({became.confirmed / became.judged:.4f}, 95 % interval {became.lowest:.4f} to"
-        f" {became.highest:.4f}; asks nothing of the candidate)."
+        f" ({became.confirmed / became.judged:.3f}, 95 % interval {became.lowest:.3f} to"
+        f" {became.highest:.3f}); this counts neither for nor against the candidate."
     )
     return replace(verdict, reasons=(*verdict.reasons, sentence))
 
@@ -206,12 +206,13 @@ def _fit_on_everything(
     settings: Settings,
 ) -> FieldModel:
     options = label_options(settings)
-    leaves = leaf_labels(cohort, ontology, options, labels)
     labelled = np.flatnonzero(labels != "")
     part = take_cohort(cohort, labelled)
     classes = validation.label_set.classes
-    lineages = lineages_of(classes, ontology, FIELDS[cohort.field])
+    general = validation.label_set.too_general
+    lineages = lineages_of(classes, ontology, FIELDS[cohort.field], general)
     numbers, limits = training_numbers(part, validation.label_set, options)
+    calibration = release_calibration(validation.raw, preset)
     model = fit_field_model(
         part.profiles,
         labels[labelled],
@@ -220,18 +221,21 @@ def _fit_on_everything(
         cohort.field,
         preset,
         settings.seed,
-        release_calibration(validation.raw, preset),
+        calibration,
         lineages=lineages,
-        leaves=leaves[labelled],
         numbers=numbers,
         limits=limits,
         threads=parallelism(settings).threads,
     )
-    if not preset.calibrate:
+    if calibration is None:
         return model
     return replace(
         model,
-        trust=fit_trust(validation.predictions, lineages, trust_options(settings, cohort.field)),
+        trust=fit_trust(
+            with_calibration(validation.raw, calibration),
+            lineages,
+            validation.trust or trust_options(settings, cohort.field),
+        ),
         number_half_width=_number_half_width(validation.predictions, settings.set_coverage),
     )
 
@@ -244,8 +248,9 @@ def _number_half_width(held_out: HeldOutPredictions, coverage: float) -> float |
     """
     if held_out.numbers is None:
         return None
-    truth, predicted, known_mean = held_out.numbers.T
-    if np.abs(truth - predicted).mean() >= np.abs(truth - known_mean).mean():
+    known = np.isfinite(held_out.numbers).all(axis=1)
+    truth, predicted, known_mean = held_out.numbers[known].T
+    if not known.any() or np.abs(truth - predicted).mean() >= np.abs(truth - known_mean).mean():
         return None
-    width = dataset_quantile(np.abs(truth - predicted), held_out.dataset_ids, coverage)
+    width = dataset_quantile(np.abs(truth - predicted), held_out.dataset_ids[known], coverage)
     return width if np.isfinite(width) else None

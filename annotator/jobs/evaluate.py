@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from annotator.jobs.training import (
     label_options,
+    notes_of,
     parallelism,
     preset_named,
     read_labelled,
@@ -47,7 +49,7 @@ def evaluate(
     read, ontology = read_labelled(database, field, settings)
     preset, options = preset_named(settings.preset, field), label_options(settings)
     if scheme == "cv":
-        return cross_validate(
+        validation = cross_validate(
             read.cohort,
             ontology,
             preset,
@@ -58,17 +60,19 @@ def evaluate(
             progress=progress,
             trust=trust_options(settings, field),
         )
-    return one_dataset_out(
-        read.cohort,
-        ontology,
-        preset,
-        options,
-        settings.seed,
-        folds=settings.folds or None,  # the paper's way: every dataset by itself
-        parallel=parallelism(settings),
-        progress=progress,
-        trust=trust_options(settings, field),
-    )
+    else:
+        validation = one_dataset_out(
+            read.cohort,
+            ontology,
+            preset,
+            options,
+            settings.seed,
+            folds=settings.folds or None,  # the paper's way: every dataset by itself
+            parallel=parallelism(settings),
+            progress=progress,
+            trust=trust_options(settings, field),
+        )
+    return replace(validation, notes=notes_of(read, settings))
 
 
 def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:
         "preset": preset,
         "scheme": validation.scheme,
         "held_out": validation.description,
+        "notes": list(validation.notes),
         "classes": list(validation.label_set.classes),
         "dropped": dict(validation.label_set.dropped),
         "samples_left_out": validation.label_set.left_out,

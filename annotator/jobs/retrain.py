@@ -13,7 +13,15 @@ from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.candidate import Candidate, make_candidate
 from annotator.jobs.explanations import ExplanationOptions, explanation_options
 from annotator.jobs.status import INTERRUPTED
-from annotator.jobs.training import folds_for, label_options, preset_named, read_labelled
+from annotator.jobs.training import (
+    folds_for,
+    label_options,
+    notes_of,
+    preset_named,
+    read_labelled,
+)
+from annotator.jobs.usable import left_out_counts
+from annotator.learn.labels import make_labels
 from annotator.learn.options import Preset, configuration
 from annotator.learn.suspects import suspect_labels
 from annotator.learn.trust import curves
@@ -109,7 +117,8 @@ def _retrain_alone(
     preset = preset_named(settings.preset, field)
     try:
         explained = explanation_options(settings, field)
-        read, ontology = read_labelled(database, field, settings)
+        read, ontology = read_labelled(database, field, settings, quarantine=True)
+        facts = _cohort_facts(read, ontology, settings)
     except AnnotatorError as error:
         if isinstance(error, RetryableError):
             raise
@@ -121,6 +130,8 @@ def _retrain_alone(
         return RetrainOutcome(field, "failed", (str(error),))
     described = _configuration(preset, ontology, read.cohort, settings, explained)
     configuration_hash = _hash(described)
+    # Not hashed: what is left out of a cohort is no reason to train on it again.
+    described["cohort"] = facts
     with database.connect() as connection:
         last = runs.last_attempt(connection, field)
         run = _start(connection, settings, field, described, configuration_hash)
@@ -185,7 +196,7 @@ def _run(
             raise
         if not isinstance(error, AnnotatorError):
             logger.exception("retraining %s failed", field)  # ours to mend; other fields go on
-        return RetrainOutcome(field, "failed", (reason,))
+        return RetrainOutcome(field, "failed", (reason, *notes_of(read, settings)))
 
 
 def _configuration(
@@ -203,6 +214,7 @@ def _configuration(
             "minimum_samples": options.minimum_samples,
             "minimum_datasets": options.minimum_datasets,
             "tissue_level": options.tissue_level,
+            "tissue_groups": settings.tissue_groups,
             "age_limits": list(options.age_limits),
             "ontology_hash": _hash({term: list(up) for term, up in ontology.parents.items()}),
         },
@@ -225,6 +237,17 @@ def _configuration(
     }
 
 
+def _cohort_facts(read: ReadCohort, ontology: Ontology, settings: Settings) -> dict[str, Any]:
+    """Return what a person has to know about a cohort besides its samples."""
+    label_set, _ = make_labels(read.cohort, ontology, label_options(settings))
+    return {
+        "minimum_reads": settings.minimum_reads,
+        "minimum_known_features": settings.minimum_known_features,
+        "left_out": left_out_counts(read.left_out),
+        "too_general": sorted(label_set.too_general),
+    }
+
+
 def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -233,8 +256,8 @@ def _save(
     database: Database, settings: Settings, run: int, read: ReadCohort, candidate: Candidate
 ) -> RetrainOutcome:
     """Store the candidate, then promote or reject it: one transaction."""
-    cohort = read.cohort
-    reasons = candidate.verdict.reasons
+    cohort, verdict = read.cohort, candidate.verdict
+    reasons = (*verdict.reasons, *notes_of(read, settings))
     with database.connect() as connection, connection.transaction():
         hold_schema(connection)  # hours may have passed since it was checked
         runs.save_cohort(
@@ -265,20 +288,24 @@ def _save(
             curves=curves(candidate.validation.predictions),
             suspicions=suspect_labels(candidate.validation.predictions),
             explanations=candidate.explanations,
+            weights=candidate.model.weights,
         )
-        if candidate.verdict.promoted:
-            registry.promote(connection, release_id, reasons)
-        else:
-            registry.reject(connection, release_id, reasons)
+        decide = registry.promote if verdict.promoted else registry.reject
+        decide(connection, release_id, reasons, verdict.comparisons)
         runs.finish_run(connection, run, "succeeded", None, folds=candidate.validation.description)
         registry.retire_artefacts(connection, settings.keep_releases)
-    status = "promoted" if candidate.verdict.promoted else "rejected"
+    status = "promoted" if verdict.promoted else "rejected"
+    # The reasons are in the outcome, which is shown to whoever asked, and in the database.
     logger.info(
         "%s release %d of %s",
         status,
         release_id,
         cohort.field,
-        extra={"release": release_id, "reasons": list(reasons)},
+        extra={
+            "release": release_id,
+            "comparisons": len(verdict.comparisons),
+            "passed": sum(each.passed for each in verdict.comparisons),
+        },
     )
     shown = candidate.metrics[candidate.validation.scheme]
     return RetrainOutcome(cohort.field, status, reasons, release_id, shown)

@@ -4,6 +4,16 @@ A class needs enough samples from enough datasets, else it cannot be learned or
 checked. A term of an ontology that has too few is merged upwards into its
 nearest ancestor that has enough, as the paper merges tissues by BTO (section
 2.1 and Table 2); a class of any other field that has too few is dropped.
+
+Real ontologies have one root, and terms such as "whole body" above nearly every
+label. A term is *too general* if it covers, as itself or as an ancestor, most of
+the labelled samples and most of the labels, where a label with fewer samples than
+a class needs counts in proportion. Two kinds of terms are not too general: a term
+that most of the samples it covers are labelled with, and one of several groups in
+a flat ontology, which is the parent of most of the labels it covers while other
+labels have other parents. Nothing is merged into a term that is too general: it is
+at most the class of the samples labelled with it, and no answer for others. A group
+is a term directly below such terms, or a root.
 """
 
 from __future__ import annotations
@@ -20,15 +30,13 @@ from annotator.domain import FIELDS, Cohort, FieldDefinition, LabelScheme
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from annotator.learn.ontology import Ontology
 
 TERM, GROUP = "term", "group"
-LEAF_SAMPLES = 4
-"""Samples that a term needs to be told apart from others within a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class LabelOptions:
         What a class needs, in every scheme (paper: 9 or 15 samples).
     tissue_level
         ``"term"``: the deepest sufficient terms. ``"group"``: every label goes
-        to the top of the ontology first.
+        to the nearest group above it first, the highest term that is not too general.
     age_limits
         Limits of the intervals in years, ascending.
     """
@@ -67,12 +75,16 @@ class LabelSet:
     left_out
         Samples that were left out whatever their value, because a field that is
         known of them gives the class away.
+    too_general
+        Terms that are too general for others to be merged into, and to be an answer
+        for samples of other classes.
     """
 
     classes: tuple[str, ...]
     class_of: Mapping[str, str]
     dropped: Mapping[str, str]
     left_out: int = 0
+    too_general: frozenset[str] = frozenset()
 
 
 def _number_text(number: float) -> str:
@@ -99,12 +111,22 @@ def interval_of(years: float, limits: Sequence[float]) -> str | None:
 
 
 def lineages_of(
-    classes: Sequence[str], ontology: Ontology, definition: FieldDefinition
+    classes: Sequence[str],
+    ontology: Ontology,
+    definition: FieldDefinition,
+    general: Collection[str] = (),
 ) -> dict[str, tuple[str, ...]]:
-    """Return each class's lineage: the class and, in an ontology field, its ancestors."""
+    """Return each class's lineage: the class and, in an ontology field, its ancestors.
+
+    Ancestors that are too general (:attr:`LabelSet.too_general`) are left out: "whole
+    body" would be a safe answer for nearly every sample, and of no use for any.
+    """
     if definition.scheme is not LabelScheme.ONTOLOGY:
         return {name: (name,) for name in classes}
-    return {name: ontology.lineage(name) for name in classes}
+    return {
+        name: (name, *(term for term in ontology.ancestors(name) if term not in general))
+        for name in classes
+    }
 
 
 @dataclass
@@ -153,16 +175,71 @@ def _depths(terms: Iterable[str], ontology: Ontology) -> dict[str, int]:
     return depths
 
 
-def roll_up(
+def too_general(
     tallies: Mapping[str, _Tally], ontology: Ontology, options: LabelOptions
+) -> dict[str, float]:
+    """Find the terms that are too general for others to be merged into them.
+
+    Parameters
+    ----------
+    tallies
+        Samples and datasets of each label.
+    ontology
+        Its declared groups are never too general.
+    options
+        What a class needs.
+
+    Returns
+    -------
+    dict
+        Each such term to the share of the labelled samples that it covers.
+    """
+    before = ontology.without_groups
+    # Counted in proportion, so that a tail of rare labels elsewhere hides no such term.
+    weights = {label: min(each.samples, options.minimum_samples) for label, each in tallies.items()}
+    lineages = {label: before.lineage(label) for label in tallies}
+    samples, labels, as_parent = (defaultdict[str, int](int) for _ in range(3))
+    for label, lineage in lineages.items():
+        for term in lineage:
+            samples[term] += tallies[label].samples
+            labels[term] += weights[label]
+        for term in before.direct_parents(label):
+            as_parent[term] += weights[label]
+    all_samples = sum(each.samples for each in tallies.values())
+    all_labels = sum(weights.values())
+
+    def is_one_of_flat_groups(term: str) -> bool:
+        above = before.ancestors(term)
+        below = labels[term] - weights.get(term, 0)
+        return 2 * as_parent[term] > below and any(
+            len(lineage) > 1 and term not in lineage and label not in above
+            for label, lineage in lineages.items()
+        )
+
+    return {
+        term: samples[term] / all_samples
+        for term in sorted(samples)
+        if 2 * samples[term] > all_samples
+        and 2 * labels[term] > all_labels
+        and not (term in tallies and 2 * tallies[term].samples > samples[term])
+        and term not in ontology.groups
+        and not is_one_of_flat_groups(term)
+    }
+
+
+def roll_up(
+    tallies: Mapping[str, _Tally],
+    ontology: Ontology,
+    options: LabelOptions,
+    general: Mapping[str, float],
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Merge terms with too few samples into their nearest sufficient ancestors.
 
     Deepest terms first: a term that has enough, with what was merged into it,
     becomes a class; else all of it moves to its parent (of several, the one
-    with most samples so far, ties by name). What arrives at a root that still
-    has too few joins the nearest of its ancestors that did become a class, and
-    is dropped where there is none.
+    with most samples so far, ties by name). What still has too few where all
+    parents are too general joins the nearest of its ancestors that did become a
+    class and are not too general, and is dropped where there is none.
 
     Parameters
     ----------
@@ -172,6 +249,8 @@ def roll_up(
         Where terms can be merged to.
     options
         The thresholds.
+    general
+        What :func:`too_general` returned.
 
     Returns
     -------
@@ -200,18 +279,19 @@ def roll_up(
         for term in sorted(levels[depth]):
             if not members[term]:
                 continue
-            parents = ontology.direct_parents(term)
+            parents = [each for each in ontology.direct_parents(term) if each not in general]
             if pools[term].enough(options):
                 class_of.update(dict.fromkeys(members[term], term))
             elif parents:
                 moves.append((term, min(parents, key=lambda name: (-pools[name].samples, name))))
             else:
                 shortage = f"{term!r} has {pools[term].shortage(options)}"
-                stranded.update(dict.fromkeys(members[term], shortage))
+                reason = shortage + _only_general(term, ontology, general)
+                stranded.update(dict.fromkeys(members[term], reason))
         for term, parent in moves:
             pools[parent].add(pools[term])
             members[parent].extend(members[term])
-    classes = set(class_of.values())
+    classes = set(class_of.values()) - set(general)
     for term in list(stranded):
         nearest = next((each for each in ontology.ancestors(term) if each in classes), None)
         if nearest is not None:
@@ -220,26 +300,56 @@ def roll_up(
     return class_of, stranded
 
 
-def _top(term: str, ontology: Ontology) -> str:
-    return next(
-        (each for each in ontology.lineage(term) if not ontology.direct_parents(each)), term
-    )
+def _only_general(term: str, ontology: Ontology, general: Mapping[str, float]) -> str:
+    """Name the nearest term that would be large enough if it were not too general."""
+    nearest = next((each for each in ontology.ancestors(term) if each in general), None)
+    if nearest is not None:
+        return (
+            f"; only {nearest!r}, which covers {100 * general[nearest]:.0f} % of the labelled"
+            " samples, would be large enough"
+        )
+    if ontology.groups and not ontology.groups & set(ontology.lineage(term)):
+        return "; it belongs to no group of the paper's Table 2 either"
+    return ""
+
+
+def _groups_of(term: str, ontology: Ontology, general: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the groups that a term belongs to, nearest first; itself where it has none."""
+    return tuple(
+        each
+        for each in ontology.lineage(term)
+        if each not in general and general.keys() >= set(ontology.direct_parents(each))
+    ) or (term,)
 
 
 def _term_classes(
     cohort: Cohort, ontology: Ontology, options: LabelOptions
-) -> tuple[dict[str, str], dict[str, str]]:
-    start = {value: value for value in set(cohort.values.tolist())}
+) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
+    """Return the class of each value, why values have none, and what is too general."""
+    observed = _tally(cohort.values, cohort.dataset_ids)
+    has_empty = observed.pop("", None) is not None
+    _depths(observed, ontology.without_groups)  # groups on top may hide a cycle
+    general = too_general(observed, ontology, options)
+    starts: dict[str, tuple[str, ...]] = {value: (value,) for value in observed}
     if options.tissue_level == GROUP:
-        start = {value: _top(value, ontology) for value in start}
-    tallies = _tally((start[value] for value in cohort.values), cohort.dataset_ids)
-    tallies.pop("", None)
-    merged, stranded = roll_up(tallies, ontology, options)
-    class_of = {value: merged[term] for value, term in start.items() if term in merged}
-    dropped = {value: stranded[term] for value, term in start.items() if term in stranded}
-    if "" in start:
-        dropped[""] = "no value"
-    return class_of, dropped
+        starts = {value: _groups_of(value, ontology, general) for value in observed}
+    tallies: dict[str, _Tally] = defaultdict(_Tally)
+    for value, tally in observed.items():
+        tallies[starts[value][0]].add(tally)
+    merged, stranded = roll_up(tallies, ontology, options, general)
+    classes = set(merged.values()) - set(general)
+    class_of: dict[str, str] = {}
+    dropped: dict[str, str] = {"": "no value"} if has_empty else {}
+    for value, groups in starts.items():
+        if groups[0] in merged:
+            class_of[value] = merged[groups[0]]
+            continue
+        further = next((each for each in groups if each in classes), None)
+        if further is not None:
+            class_of[value] = further
+        else:
+            dropped[value] = stranded[groups[0]]
+    return class_of, dropped, frozenset(general)
 
 
 def _plain_classes(
@@ -279,52 +389,6 @@ def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
         numbers=cohort.numbers[rows],
         known={},
     )
-
-
-def leaf_labels(
-    cohort: Cohort, ontology: Ontology, options: LabelOptions, labels: NDArray[np.object_]
-) -> NDArray[np.object_]:
-    """Return what is learned below the classes: the deepest terms with some samples.
-
-    Models that learn to tell terms apart and have their probabilities summed up do
-    better on the groups of these terms than models of the groups, since a group is
-    seldom one cloud of samples.
-
-    Parameters
-    ----------
-    cohort, ontology, options
-        As for :func:`make_labels`.
-    labels
-        The classes of the samples, from :func:`make_labels`.
-
-    Returns
-    -------
-    NDArray[object]
-        Shape ``(samples,)``: each sample's leaf, which belongs to one class only and
-        is the class itself where there is nothing finer; ``""`` where it has no class.
-    """
-    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY:
-        return labels
-    terms, _ = _term_classes(
-        cohort,
-        ontology,
-        replace(
-            options,
-            tissue_level=TERM,
-            minimum_samples=min(LEAF_SAMPLES, options.minimum_samples),
-            minimum_datasets=1,
-        ),
-    )
-    leaves = [
-        _leaf_name(label, terms.get(value, label)) if label else ""
-        for value, label in zip(cohort.values.tolist(), labels.tolist(), strict=True)
-    ]
-    return np.array(leaves, dtype=object)
-
-
-def _leaf_name(label: str, term: str) -> str:
-    # A term of several groups is a leaf of each of them.
-    return label if term == label else f"{term} ({label})"
 
 
 def _left_out(cohort: Cohort, ontology: Ontology) -> NDArray[np.bool_]:
@@ -373,8 +437,9 @@ def make_labels(
         every[~left_out] = of_rest
         return replace(label_set, left_out=int(left_out.sum())), every
     definition = FIELDS[cohort.field]
+    general: frozenset[str] = frozenset()
     if definition.scheme is LabelScheme.ONTOLOGY:
-        class_of, dropped = _term_classes(cohort, ontology, options)
+        class_of, dropped, general = _term_classes(cohort, ontology, options)
         labels = [class_of.get(value, "") for value in cohort.values.tolist()]
         order = sorted(set(class_of.values()))
     else:
@@ -391,7 +456,10 @@ def make_labels(
         labels = [name if name in kept else "" for name in candidates]
         order = [name for name in names if name in kept]
     label_set = LabelSet(
-        tuple(order), dict(sorted(class_of.items())), dict(sorted(dropped.items()))
+        tuple(order),
+        dict(sorted(class_of.items())),
+        dict(sorted(dropped.items())),
+        too_general=general,
     )
     return label_set, np.array(labels, dtype=object)
 
@@ -404,8 +472,9 @@ def training_numbers(
     Returns
     -------
     numbers : NDArray[float64] or None
-        Shape ``(samples,)``; ``None`` for a field without numbers, where a sample has
-        none, or where an interval between others is no class.
+        Shape ``(samples,)``, NaN for a sample of which only the interval is known; ``None``
+        for a field without numbers, where no sample has one, or where an interval between
+        others is no class.
     limits : tuple of float
         Of the classes, one more than there are classes; empty without numbers.
     """
@@ -414,6 +483,6 @@ def training_numbers(
     names = interval_names(options.age_limits)
     used = [names.index(name) for name in label_set.classes]
     together = used == list(range(used[0], used[0] + len(used)))
-    if not together or not np.isfinite(cohort.numbers).all():
+    if not together or not np.isfinite(cohort.numbers).any():
         return None, ()
     return cohort.numbers, options.age_limits[used[0] : used[-1] + 2]
