@@ -300,16 +300,18 @@ def evaluate(
     """Validate the models of a field; nothing is stored or promoted."""
     from annotator.jobs.evaluate import as_json
     from annotator.jobs.evaluate import evaluate as validate
-    from annotator.jobs.tables import class_table, kind_table, term_table
+    from annotator.jobs.tables import class_tables, kind_table, term_table
 
     settings = _changed(settings, preset=preset, folds=folds, tissue_level=level)
     _check_output_file(json_file)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {validation.description}")
-    click.echo(kind_table(validation.metrics))
+    for note in validation.notes:
+        click.echo(note)
+    click.echo(kind_table(validation.metrics, datasets_held_out=scheme != "cv"))
     click.echo()
-    click.echo(class_table(validation.metrics))
+    click.echo(class_tables(validation.metrics))
     if by_term := term_table(validation.metrics):
         click.echo(f"\n{by_term}")
     _write_json_file(json_file, as_json(field, settings.preset, validation))

@@ -18,6 +18,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -36,12 +37,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from apscheduler.events import JobSubmissionEvent
+
     from annotator.jobs.metrics import Metrics
     from annotator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 RETRAIN = "retrain"
+HEARTBEAT = "heartbeat"
 LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
 SHUTDOWN_GRACE_SECONDS = 20
 RETRY_SECONDS = 2
@@ -90,6 +94,7 @@ class Daemon:
         self._models: object | None = None
         self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
+        self._heartbeat_is_late = False
         self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> None:
@@ -122,16 +127,17 @@ class Daemon:
             id="poll",
         )
         scheduler.add_job(
-            self._guarded("heartbeat", self.beat),
+            self._guarded(HEARTBEAT, self.beat),
             "interval",
             seconds=self.settings.heartbeat_seconds,
             next_run_time=now,
-            id="heartbeat",
+            id=HEARTBEAT,
         )
         # Besides the due times themselves, so that what a dead daemon left is taken up.
         retrain = OrTrigger([self.trigger, IntervalTrigger(minutes=10, timezone=UTC)])
         scheduler.add_job(self._guarded(RETRAIN, self.retrain_when_due), retrain, id=RETRAIN)
         scheduler.add_job(self._guarded("catch up", self.catch_up), id="catch up")
+        scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
         scheduler.start()
         logger.info("the daemon is up", extra={"worker": self.worker, "version": __version__})
         self.stopping.wait()
@@ -165,6 +171,19 @@ class Daemon:
                 logger.exception("job %r failed", name)
 
         return run
+
+    def _still_running(self, event: JobSubmissionEvent) -> None:
+        """Report a heartbeat that is due again before the last one is written, once.
+
+        The other jobs may take longer than their interval: what they do is logged as they
+        do it, and what has become due meanwhile is done at the next tick.
+        """
+        if event.job_id == HEARTBEAT and not self._heartbeat_is_late:
+            self._heartbeat_is_late = True
+            logger.warning(
+                "the heartbeat is late: the database has not answered for %g seconds",
+                self.settings.heartbeat_seconds,
+            )
 
     def _poll_soon(self) -> None:
         """Look again before the next poll is due: a database that comes back is not waited for."""
@@ -248,6 +267,7 @@ class Daemon:
                 __version__,
                 self._state(),
             )
+        self._heartbeat_is_late = False
 
     def catch_up(self) -> None:
         """Retrain once if the last due time passed while no daemon was up."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+SCHEDULER = "apscheduler"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=_NOTHING)
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -43,6 +44,13 @@ def log_context(**keys: object) -> Iterator[None]:
 def _add_context(record: logging.LogRecord) -> bool:
     for key, value in _context.get().items():
         record.__dict__.setdefault(key, value)
+    return True
+
+
+def _reword_scheduler(record: logging.LogRecord) -> bool:
+    """Have errors of the scheduler in our words; the traceback, if any, stays."""
+    if record.name.startswith(SCHEDULER):
+        record.msg, record.args = "a scheduled job of the daemon failed", None
     return True
 
 
@@ -83,14 +91,16 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_context)
+    handler.addFilter(_reword_scheduler)
     if log_format == "json":
         handler.setFormatter(_JsonFormatter())
     else:
         handler.setFormatter(
             _TextFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
-    # SQLAlchemy shows a traceback of its own where a migration that is told to stop ends.
-    others = (("apscheduler", logging.WARNING), ("sqlalchemy", logging.CRITICAL))
+    # The daemon itself reports jobs that take longer than their interval. SQLAlchemy shows
+    # a traceback of its own where a migration that is told to stop ends.
+    others = ((SCHEDULER, logging.ERROR), ("sqlalchemy", logging.CRITICAL))
     for name, lowest in (("annotator", level), *others):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

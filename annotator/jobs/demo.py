@@ -173,8 +173,8 @@ def _show(
         )
     )
     click.echo(
-        f"\nOnly what reaches {settings.target_precision:.0%} precision on unseen datasets is"
-        " answered; the best guess counts every gap."
+        f"\nThe threshold is set for {settings.target_precision:.0%} precision on held-out datasets"
+        f" ({_reached(outcomes)}); the best guess counts every gap."
     )
     if queue:
         first = dict(zip(columns, queue[0], strict=True))
@@ -188,6 +188,21 @@ def _show(
             )
         )
     click.echo(f"The demo is in {settings.home_folder()}")
+
+
+def _reached(outcomes: Sequence[Any]) -> str:
+    """Return what precision each field reaches there, and how many samples are answered."""
+    found = []
+    for outcome in outcomes:
+        metrics = {m.name: m.value for m in outcome.metrics if m.model_kind == "combined"}
+        if "precision" in metrics:
+            found.append(
+                f"{outcome.field}: {metrics['answered']:.0%} answered,"
+                f" {metrics['precision']:.1%} of them right"
+            )
+        elif "answered" in metrics:
+            found.append(f"{outcome.field}: nothing answered")
+    return "; ".join(found)
 
 
 def _program() -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from annotator.domain import FIELDS, LabelScheme
 from annotator.errors import AnnotatorError, InputError, RetryableError
 from annotator.store import registry, reports
-from annotator.store.cohorts import read_term_parents
+from annotator.store.comparisons import read_comparisons
 from annotator.store.explanations import read_explanations
 from annotator.store.live_accuracy import live_accuracy_of
 from annotator.store.schema import check_schema
@@ -23,8 +23,6 @@ from annotator.store.service import record_event
 from annotator.store.validation import held_out_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import psycopg
 
     from annotator.report.contents import ReportContents
@@ -194,23 +192,28 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
         held_out=held_out_of(connection, run_id),
         curves=reports.read_curves(connection, run_id),
         explanations=read_explanations(connection, release_id),
-        groups=_groups(connection, release.field, release.classes),
+        groups=_groups(connection, release),
         suspects=tuple(Suspect(*row) for row in reports.read_suspects(connection, run_id)),
         live_accuracy=live_accuracy_of(connection, release_id),
+        comparisons=read_comparisons(connection, release_id),
     )
 
 
-def _groups(connection: psycopg.Connection, field: str, classes: Sequence[str]) -> dict[str, str]:
+def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict[str, str]:
     """Return the broadest term that each class is a part of and that says something."""
+    from annotator.jobs.training import read_ontology
     from annotator.learn.label_tree import label_tree
     from annotator.learn.labels import lineages_of
-    from annotator.learn.ontology import ontology_or_built_in
+    from annotator.learn.ontology import ONTOLOGY
 
-    definition = FIELDS.get(field)
+    classes = release.classes
+    definition = FIELDS.get(release.field)
     if definition is None or definition.scheme is not LabelScheme.ONTOLOGY:
         return {name: name for name in classes}
-    ontology = ontology_or_built_in(read_term_parents(connection))
-    tree = label_tree(tuple(classes), lineages_of(classes, ontology, definition))
+    labels = release.configuration.get("labels", {})
+    ontology = read_ontology(connection, classes, labels.get("tissue_groups", ONTOLOGY))
+    general = release.configuration.get("cohort", {}).get("too_general", ())
+    tree = label_tree(classes, lineages_of(classes, ontology, definition, general))
     groups: dict[str, str] = {}
     for node in tree.top:
         for column in tree.members[node].nonzero()[0]:

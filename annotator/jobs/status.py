@@ -123,6 +123,17 @@ def status_lines(report: StatusReport) -> str:
         )
     lines.append("")
     lines += [
+        f"{field.field}: {field.answered:.1%} of the samples of held-out datasets are answered,"
+        f" {field.precision:.1%} of the answers are right"
+        for field in found.fields
+        if field.answered is not None and field.precision is not None
+    ]
+    lines += [
+        f"{field.field}: no sample of the held-out datasets reached the target precision"
+        for field in found.fields
+        if field.answered is not None and field.precision is None
+    ]
+    lines += [
         f"no reliable model of {field.field}: release {field.refused_release_id} was refused;"
         " model_card has the reasons"
         for field in found.fields

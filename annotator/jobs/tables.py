@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import textwrap
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
 FIGURES = (
     "accuracy",
     "balanced_accuracy",
+    "balanced_accuracy_at_equal_priors",
     "mean_over_datasets",
     "mean_over_classes",
     "auc",
     "expected_calibration_error",
 )
+OF_HELD_OUT_DATASETS = ("mean_over_datasets", "mean_over_classes")
+"""Metrics that count held-out datasets: none is held out where samples are divided at random."""
+CLASS_TITLES = {
+    "class_accuracy": "Accuracy of each class: share of its samples that are recognised",
+    "class_precision": "Precision of each class: share of the samples predicted as it that are it",
+}
 WIDEST = 60
+WIDEST_HEADER = 18
 
 
 def as_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -123,37 +132,63 @@ def _csv_cell(value: Any) -> Any:
     return _plain(value)
 
 
-def kind_table(metrics: Iterable[Metric]) -> str:
-    """Return a row for each model kind: figures over everything held out."""
+def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> str:
+    """Return one row per model kind: metrics over everything held out.
+
+    Parameters
+    ----------
+    metrics
+        Of one validation.
+    datasets_held_out
+        Whether whole datasets were held out; means over datasets are shown only then.
+    """
     found = {
         (metric.model_kind, metric.name): metric for metric in metrics if metric.class_name is None
     }
     kinds = list(dict.fromkeys(kind for kind, _ in found))
-    names = [name for name in FIGURES if any((kind, name) in found for kind in kinds)]
+    names = [
+        name
+        for name in FIGURES
+        if any((kind, name) in found for kind in kinds)
+        and (datasets_held_out or name not in OF_HELD_OUT_DATASETS)
+    ]
     rows = []
     for kind in kinds:
         first = found.get((kind, "accuracy"))
         values = [found[kind, name].value if (kind, name) in found else None for name in names]
         behind = [first.samples, first.datasets] if first else [None, None]
         rows.append([kind, *values, *behind])
-    headers = ["model", *(name.replace("_", " ") for name in names), "samples", "datasets"]
-    return as_table(headers, rows)
+    titles = [textwrap.fill(name.replace("_", " "), WIDEST_HEADER) for name in names]
+    return as_table(["model", *titles, "samples", "datasets"], rows)
 
 
-def class_table(metrics: Iterable[Metric]) -> str:
-    """Return a row for each class: accuracy over its datasets, by model kind."""
+def class_tables(metrics: Sequence[Metric]) -> str:
+    """Return accuracy and precision of each class by model kind, each under its title."""
+    parts = ((title, class_table(metrics, name)) for name, title in CLASS_TITLES.items())
+    return "\n\n".join(f"{title}\n{rows}" for title, rows in parts if rows)
+
+
+def class_table(metrics: Iterable[Metric], name: str) -> str:
+    """Return one row per class: a metric by model kind, and the class's own samples.
+
+    Empty where no class has the metric. Of a precision no number of samples is shown: each
+    model kind has its own.
+    """
     found = {
         (metric.class_name, metric.model_kind): metric
         for metric in metrics
-        if metric.name == "class_accuracy" and metric.class_name is not None
+        if metric.name == name and metric.class_name is not None
     }
+    if not found:
+        return ""
     kinds = list(dict.fromkeys(kind for _, kind in found))
+    behind = ["samples", "datasets"] if name == "class_accuracy" else []
     rows = []
-    for name in sorted({name for name, _ in found if name is not None}):
-        some = next(found[name, kind] for kind in kinds if (name, kind) in found)
-        values = [found[name, kind].value if (name, kind) in found else None for kind in kinds]
-        rows.append([name, *values, some.samples, some.datasets])
-    return as_table(["class", *kinds, "samples", "datasets"], rows)
+    for each in sorted({each for each, _ in found if each is not None}):
+        some = next(found[each, kind] for kind in kinds if (each, kind) in found)
+        values = [found[each, kind].value if (each, kind) in found else None for kind in kinds]
+        rows.append([each, *values, *([some.samples, some.datasets] if behind else [])])
+    return as_table(["class", *kinds, *behind], rows)
 
 
 def term_table(metrics: Iterable[Metric]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import GateVerdict, HeldOutPredictions
+from annotator.domain import Comparison, GateVerdict, HeldOutPredictions
 from annotator.learn.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
 from annotator.learn.metrics import (
     area_under_roc,
@@ -29,21 +29,32 @@ if TYPE_CHECKING:
     from annotator.learn.evaluate import Validation
 
 COMBINED = "combined"
+LIVE = "live"
 ROUNDING = 1e-9
 """Differences below this are not differences."""
 
-BASELINE_WORDS = {
-    MAJORITY: "always naming the largest class",
-    KNOWN_FIELDS: "the already known fields by themselves",
-    LOGISTIC_REGRESSION: "a plain logistic regression",
-}
+REFUSED = "Refused: "
+"""What each sentence against a candidate starts with: the review queue looks for it."""
 
+FEWEST_DIGITS, MOST_DIGITS = 3, 9
 DRAWS = 200
 
-FIGURE_WORDS = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+WORDS = {
+    LIVE: "live release",
+    MAJORITY: "always the largest class",
+    KNOWN_FIELDS: "already known fields alone",
+    LOGISTIC_REGRESSION: "plain logistic regression",
+}
+"""As the tables of reports name them."""
 
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_at_equal_priors": "balanced accuracy at equal priors",
+    "auc": "AUC",
+}
 
-Right = Callable[[HeldOutPredictions, str], "NDArray[np.bool_]"]
+MetricFunction = Callable[[HeldOutPredictions, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +75,45 @@ class GateOptions:
 
 @dataclass
 class _Findings:
-    """Sentences and figures, gathered on the way to a verdict."""
+    """Sentences and comparisons, gathered on the way to a verdict."""
 
-    passed: bool = True
     reasons: list[str] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
 
-    def add(self, passed: bool, reason: str) -> None:
-        self.passed = self.passed and passed
+    def add(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    def compare(
+        self,
+        name: str,
+        compared_with: str,
+        part: HeldOutPredictions,
+        ours: float,
+        theirs: float,
+        margin: float,
+        passed: bool,
+        chance: float | None = None,
+    ) -> None:
+        samples, datasets = len(part.sample_ids), len(set(part.dataset_ids))
+        where = f"{_counted(samples, 'sample')} of {_counted(datasets, 'held-out dataset')}"
+        figures = _worded_figures(compared_with, ours, theirs, margin, passed, chance)
+        sentence = f"{METRIC_WORDS[name]} on {where}: {figures}."
+        sentence = sentence[0].upper() + sentence[1:] if passed else REFUSED + sentence
+        self.comparisons.append(
+            Comparison(
+                name,
+                compared_with,
+                ours,
+                theirs,
+                margin,
+                passed,
+                samples,
+                datasets,
+                sentence,
+                chance,
+            )
+        )
+        self.add(sentence)
 
 
 def judge(
@@ -93,10 +134,11 @@ def judge(
 
     Against each baseline, balanced accuracy must be higher on the samples that
     both predicted, and for two classes the area under the receiver operating
-    characteristic (AUC) too. A baseline counts as no worse than chance, which is
-    one over the number of classes, and 0.5 for AUC: pooled over folds, always
-    naming the largest class comes out below it, since that class is the rarer
-    where it was held out.
+    characteristic (AUC) too. If classes did not count the same in training, it is
+    balanced accuracy at equal priors, for baselines too. A baseline counts as no worse
+    than chance, which is one over the number of classes, and 0.5 for AUC: pooled over
+    folds, always naming the largest class comes out below it, since that class is the
+    rarer where it was held out.
 
     Parameters
     ----------
@@ -115,43 +157,57 @@ def judge(
         Every comparison gives one sentence in ``reasons``, whichever way it went.
     """
     predictions, findings = candidate.predictions, _Findings()
-    # Balanced accuracy is compared with rules under equal priors.
-    right = is_correct if candidate.balanced_training else is_correct_at_equal_priors
     problem = _unusable(predictions)
     if problem is not None:
         return GateVerdict(promoted=False, reasons=(problem,))
-    correct = is_correct(predictions, COMBINED)
-    findings.figures |= {
-        "samples": float(len(correct)),
-        "accuracy": float(correct.mean()),
-        "balanced_accuracy": mean_over_groups(correct, predictions.truth),
-    }
     _compare_with_live(findings, predictions, live, options.gate_margin)
+    metrics = _compared_metrics(predictions, candidate.balanced_training)
     for kind in baselines.probabilities:
-        if kind == LOGISTIC_REGRESSION:
-            _compare_with_plain_model(
-                findings, predictions, baselines, right, options.baseline_margin
-            )
-        else:
-            _compare_with_baseline(
-                findings, predictions, baselines, kind, right, options.baseline_margin
-            )
-    broken = sorted(name for name, value in findings.figures.items() if not math.isfinite(value))
+        compare = (
+            _compare_with_plain_model if kind == LOGISTIC_REGRESSION else _compare_with_baseline
+        )
+        compare(findings, predictions, baselines, kind, metrics, options.baseline_margin)
+    broken = sorted(
+        {
+            METRIC_WORDS[each.name]
+            for each in findings.comparisons
+            if not (math.isfinite(each.ours) and math.isfinite(each.theirs))
+        }
+    )
     if broken:
-        findings.add(False, f"Refused: not a finite number: {', '.join(broken)}.")
-    return GateVerdict(findings.passed, tuple(findings.reasons), findings.figures)
+        findings.add(f"{REFUSED}not a finite number: {', '.join(broken)}.")
+    promoted = not any(reason.startswith(REFUSED) for reason in findings.reasons)
+    return GateVerdict(promoted, tuple(findings.reasons), tuple(findings.comparisons))
+
+
+def _compared_metrics(
+    predictions: HeldOutPredictions, balanced_training: bool
+) -> dict[str, MetricFunction]:
+    """Return the metrics that are compared with baselines', by name."""
+    right: Callable[[HeldOutPredictions, str], NDArray[np.bool_]]
+    # Baselines are rules under equal priors.
+    if balanced_training:
+        name, right = "balanced_accuracy", is_correct
+    else:
+        name, right = "balanced_accuracy_at_equal_priors", is_correct_at_equal_priors
+    metrics: dict[str, MetricFunction] = {
+        name: lambda part, kind: mean_over_groups(right(part, kind), part.truth)
+    }
+    if len(predictions.classes) == 2:
+        metrics["auc"] = _auc
+    return metrics
 
 
 def _unusable(predictions: HeldOutPredictions) -> str | None:
     if len(predictions.sample_ids) == 0:
-        return "Refused: no held-out sample could be scored."
+        return f"{REFUSED}no held-out sample could be scored."
     if COMBINED not in predictions.probabilities:
-        return "Refused: the validation has no combined prediction."
+        return f"{REFUSED}the validation has no combined prediction."
     if not np.isfinite(predictions.probabilities[COMBINED]).all():
-        return "Refused: held-out probabilities are not finite numbers."
+        return f"{REFUSED}held-out probabilities are not finite numbers."
     if len(set(predictions.truth)) < 2:
         return (
-            "Refused: the held-out samples that could be scored are all of the class"
+            f"{REFUSED}the held-out samples that could be scored are all of the class"
             f" {predictions.truth[0]!r}, so nothing shows that classes are told apart."
         )
     return None
@@ -167,13 +223,57 @@ def _common_rows(
     return np.array(rows, dtype=np.int64), np.array(other, dtype=np.int64)
 
 
-def _not_behind(name: str, candidate: float, live: float, margin: float) -> tuple[bool, str]:
-    passed = candidate >= live - margin - ROUNDING
-    words = "not worse than" if passed else "worse than"
-    return passed, (
-        f"{name} {candidate:.4f} is {words} the live release's {live:.4f}"
-        f" (may fall behind by {margin:.4f})"
-    )
+def _counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _worded_figures(
+    compared_with: str,
+    ours: float,
+    theirs: float,
+    margin: float,
+    passed: bool,
+    chance: float | None,
+) -> str:
+    """Return both values in words, and what was required where that is not plain from them."""
+    bar = theirs if chance is None or chance <= theirs else chance
+    required = bar
+    if compared_with != LOGISTIC_REGRESSION:
+        required = bar - margin if compared_with == LIVE else bar + margin
+    digits = _digits(ours, bar, required)
+    words = f"{ours:.{digits}f}, {WORDS.get(compared_with, compared_with)} {theirs:.{digits}f}"
+    if bar > theirs:
+        words += f", chance {bar:.{digits}f}"
+    if passed and ours >= bar - ROUNDING:
+        return words
+    return f"{words}; {_requirement(compared_with, margin)}"
+
+
+def _requirement(compared_with: str, margin: float) -> str:
+    if compared_with == LOGISTIC_REGRESSION:
+        return f"it may fall behind only within chance, in {DRAWS} random draws of the datasets"
+    if compared_with == LIVE:
+        return f"it may fall behind by at most {margin:g}" if margin else "it may not fall behind"
+    if margin < 0:
+        return f"it may fall behind by less than {-margin:g}"
+    return f"it must be ahead by more than {margin:g}" if margin else "it must be ahead"
+
+
+def _digits(ours: float, theirs: float, required: float) -> int:
+    """Return the fewest digits that show on which side of the other two our value is."""
+    for digits in range(FEWEST_DIGITS, MOST_DIGITS):
+        shown = round(theirs, digits), round(theirs, digits) + required - theirs
+        if all(
+            _side(round(ours, digits), as_shown) == _side(ours, value)
+            for as_shown, value in zip(shown, (theirs, required), strict=True)
+        ):
+            return digits
+    return FEWEST_DIGITS  # level, but for rounding errors
+
+
+def _side(ours: float, theirs: float) -> int:
+    return int(ours > theirs + ROUNDING) - int(ours < theirs - ROUNDING)
 
 
 def _compare_with_live(
@@ -183,13 +283,11 @@ def _compare_with_live(
     margin: float,
 ) -> None:
     if live is None:
-        findings.add(True, "Nothing is live yet, so there is no release to compare with.")
+        findings.add("Nothing is live yet, so there is no release to compare with.")
         return
     rows, live_rows = _common_rows(predictions, live)
-    findings.figures["samples_in_common_with_live"] = float(len(rows))
     if len(rows) == 0:
         findings.add(
-            True,
             "Not compared with the live release: none of its"
             f" {len(live.sample_ids)} held-out samples is among the candidate's"
             f" {len(predictions.sample_ids)}; the baselines alone decide.",
@@ -197,16 +295,14 @@ def _compare_with_live(
         return
     if COMBINED not in live.probabilities or not np.isfinite(live.probabilities[COMBINED]).all():
         findings.add(
-            True,
             "Not compared with the live release: its held-out probabilities are missing or not"
             " finite numbers; the baselines alone decide.",
         )
         return
     ours, theirs = select_samples(predictions, rows), select_samples(live, live_rows)
-    our_correct, their_correct = is_correct(ours, COMBINED), is_correct(theirs, COMBINED)
-    where = f"On {len(rows)} samples that both held out, "
     if set(ours.classes) != set(theirs.classes):
-        where += "each judged by its own classes, which differ, "
+        findings.add("The live release has other classes: each release is judged by its own.")
+    our_correct, their_correct = is_correct(ours, COMBINED), is_correct(theirs, COMBINED)
     compared = {
         "accuracy": (float(our_correct.mean()), float(their_correct.mean())),
         "balanced_accuracy": (
@@ -215,10 +311,8 @@ def _compare_with_live(
         ),
     }
     for name, (our_figure, their_figure) in compared.items():
-        findings.figures[f"{name}_in_common"] = our_figure
-        findings.figures[f"live_{name}_in_common"] = their_figure
-        passed, sentence = _not_behind(name.replace("_", " "), our_figure, their_figure, margin)
-        findings.add(passed, f"{where}{sentence}.")
+        passed = our_figure >= their_figure - margin - ROUNDING
+        findings.compare(name, LIVE, ours, our_figure, their_figure, margin, passed)
 
 
 def _compare_with_baseline(
@@ -226,42 +320,27 @@ def _compare_with_baseline(
     predictions: HeldOutPredictions,
     baselines: HeldOutPredictions,
     kind: str,
-    right: Right,
+    metrics: dict[str, MetricFunction],
     margin: float,
 ) -> None:
     rows, baseline_rows = _common_rows(predictions, baselines)
-    words = BASELINE_WORDS.get(kind, kind)
     if len(rows) == 0:
-        findings.add(False, f"Refused: no sample to compare with {words} ({kind}).")
+        findings.add(f"{REFUSED}no sample to compare with {WORDS.get(kind, kind)}.")
         return
     ours, theirs = select_samples(predictions, rows), select_samples(baselines, baseline_rows)
-    chance = 1 / len(set(ours.truth))
-    compared = {
-        "balanced_accuracy": (
-            mean_over_groups(right(ours, COMBINED), ours.truth),
-            max(mean_over_groups(is_correct(theirs, kind), theirs.truth), chance),
-        )
-    }
-    if len(predictions.classes) == 2:
-        compared["auc"] = (_auc(ours, COMBINED), max(_auc(theirs, kind), 0.5))
-        findings.figures["auc"] = compared["auc"][0]
-    for name, (our_figure, their_figure) in compared.items():
-        findings.figures[f"{kind}_{name}"] = their_figure
-        passed = our_figure > their_figure + margin + ROUNDING
-        compared_words = "above" if our_figure > their_figure + ROUNDING else "not above"
-        findings.add(
-            passed,
-            f"On {len(rows)} held-out samples, {FIGURE_WORDS[name]} {our_figure:.4f} is"
-            f" {compared_words} the {their_figure:.4f} of {words} (must be above by more than"
-            f" {margin:.4f}{'' if passed else ', and is not'}).",
-        )
+    for name, metric in metrics.items():
+        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
+        chance = 0.5 if name == "auc" else 1 / len(set(ours.truth))
+        passed = our_figure > max(their_figure, chance) + margin + ROUNDING
+        findings.compare(name, kind, ours, our_figure, their_figure, margin, passed, chance)
 
 
 def _compare_with_plain_model(
     findings: _Findings,
     predictions: HeldOutPredictions,
     baselines: HeldOutPredictions,
-    right: Right,
+    kind: str,
+    metrics: dict[str, MetricFunction],
     margin: float,
 ) -> None:
     """Refuse a candidate that is behind a plain model of expression by more than chance.
@@ -275,28 +354,18 @@ def _compare_with_plain_model(
     if len(rows) == 0:
         return
     ours, theirs = select_samples(predictions, rows), select_samples(baselines, other_rows)
-    figures: dict[str, Callable[[HeldOutPredictions, str], float]] = {
-        "balanced_accuracy": lambda part, kind: mean_over_groups(right(part, kind), part.truth)
-    }
-    if len(predictions.classes) == 2:
-        figures["auc"] = _auc
-    for name, figure in figures.items():
-        our_figure, their_figure = figure(ours, COMBINED), figure(theirs, LOGISTIC_REGRESSION)
-        highest = _likely_highest_gain(ours, theirs, figure)
-        findings.figures[f"{LOGISTIC_REGRESSION}_{name}"] = their_figure
-        passed = highest >= min(margin, 0.0)
-        findings.add(
-            passed,
-            f"On {len(rows)} held-out samples, {FIGURE_WORDS[name]} {our_figure:.4f} beside the"
-            f" {their_figure:.4f} of {BASELINE_WORDS[LOGISTIC_REGRESSION]} (must be level within"
-            f" 97.5 % of {DRAWS} draws of the datasets{'' if passed else ', and is not'}).",
-        )
+    allowed = min(margin, 0.0)
+    for name, metric in metrics.items():
+        passed = _likely_highest_gain(ours, theirs, kind, metric) >= allowed
+        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
+        findings.compare(name, kind, ours, our_figure, their_figure, allowed, passed)
 
 
 def _likely_highest_gain(
     ours: HeldOutPredictions,
     theirs: HeldOutPredictions,
-    figure: Callable[[HeldOutPredictions, str], float],
+    kind: str,
+    metric: MetricFunction,
 ) -> float:
     """Return the 97.5 % quantile of the gain over draws of datasets with replacement."""
     generator = np.random.default_rng(0)
@@ -305,8 +374,8 @@ def _likely_highest_gain(
     for _ in range(DRAWS):
         drawn = generator.integers(0, len(members), len(members))
         rows = np.concatenate([members[each] for each in drawn])
-        gain = figure(select_samples(ours, rows), COMBINED) - figure(
-            select_samples(theirs, rows), LOGISTIC_REGRESSION
+        gain = metric(select_samples(ours, rows), COMBINED) - metric(
+            select_samples(theirs, rows), kind
         )
         gains.append(gain)
     known = np.array(gains)[np.isfinite(gains)]

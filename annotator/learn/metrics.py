@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST_PROBABILITY = 1e-15
+AT_EQUAL_PRIORS = frozenset({"majority", "known_fields"})
+"""Baselines that are the best rule under equal priors as they are."""
 
 
 def class_index(values: NDArray[np.object_], classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -72,8 +74,10 @@ def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> ND
     Probabilities are divided by the shares of the classes among the held-out samples of
     the other folds. Calibrated probabilities favour frequent classes, which is right on
     average and wrong for balanced accuracy; this is the fair way to compare it with rules
-    under equal priors.
+    under equal priors, which stay as they are (:data:`AT_EQUAL_PRIORS`).
     """
+    if kind in AT_EQUAL_PRIORS:
+        return is_correct(predictions, kind)
     truth = class_index(predictions.truth, predictions.classes)
     said = np.empty(len(truth), dtype=np.int64)
     for fold in np.unique(predictions.folds):
@@ -155,10 +159,15 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     ``mean_over_datasets``
         The same within each dataset, then the mean over datasets.
     ``class_accuracy``
-        For one class: the share within it in each dataset that holds it, then
-        the mean over these datasets.
+        For one class: the share of its samples that are recognised.
+    ``class_precision``
+        For one class: of the samples predicted as it, the share that is it; missing where
+        there is none.
+    ``class_accuracy_over_datasets``
+        For one class: the share of its samples that are recognised in each dataset
+        that holds it, then the mean over these datasets.
     ``mean_over_classes``
-        Mean over classes of ``class_accuracy``.
+        Mean over classes of ``class_accuracy_over_datasets``.
     ``log_loss``, ``expected_calibration_error``
         Of the probabilities; the latter over 15 bins.
     ``auc``
@@ -183,14 +192,17 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
 def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     """Return how far predicted numbers are off, in their own unit.
 
-    ``mean_absolute_error`` of the kind ``kernel`` and of ``known_fields``, the mean
-    of the training samples with the same known field. Nothing where no numbers are
-    predicted.
+    ``mean_absolute_error`` of the kind ``linear``, which predicts them, and of
+    ``known_fields``, the mean of the training samples with the same known field, over the
+    samples whose number is known. Nothing where no numbers are predicted.
     """
     if predictions.numbers is None:
         return ()
-    truth, predicted, baseline = predictions.numbers.T
-    datasets = len(set(predictions.dataset_ids))
+    known = np.isfinite(predictions.numbers).all(axis=1)
+    if not known.any():
+        return ()
+    truth, predicted, baseline = predictions.numbers[known].T
+    datasets = len(set(predictions.dataset_ids[known]))
     return tuple(
         Metric(
             kind,
@@ -200,7 +212,7 @@ def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
             len(truth),
             datasets,
         )
-        for kind, values in (("kernel", predicted), ("known_fields", baseline))
+        for kind, values in (("linear", predicted), ("known_fields", baseline))
     )
 
 
@@ -214,7 +226,7 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
     datasets, probabilities = predictions.dataset_ids, predictions.probabilities[kind]
     truth_index = class_index(truth, predictions.classes)
     of_class = {
-        name: float(np.mean(list(_share_by(correct[held], datasets[held]).values())))
+        name: mean_over_groups(correct[held], datasets[held])
         for name in sorted(set(truth))
         for held in (truth == name,)
     }
@@ -235,8 +247,17 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
     result = [
         Metric(kind, name, None, value, len(truth), n_datasets) for name, value in figures.items()
     ]
+    predicted = predicted_classes(predictions, kind)
+    for metric, part_of in (("class_accuracy", truth), ("class_precision", predicted)):
+        for name, value in _share_by(correct, part_of).items():
+            result.append(_of_class(kind, metric, name, value, datasets[part_of == name]))
     for name, value in of_class.items():
-        held = truth == name
-        n_held = len(set(datasets[held]))
-        result.append(Metric(kind, "class_accuracy", name, value, int(held.sum()), n_held))
+        held = datasets[truth == name]
+        result.append(_of_class(kind, "class_accuracy_over_datasets", name, value, held))
     return result
+
+
+def _of_class(
+    kind: str, metric: str, name: str, value: float, datasets: NDArray[np.object_]
+) -> Metric:
+    return Metric(kind, metric, name, value, len(datasets), len(set(datasets)))

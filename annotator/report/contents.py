@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from annotator.domain import Curve, HeldOutPredictions, LiveAccuracy, Metric
+    from annotator.domain import Comparison, Curve, HeldOutPredictions, LiveAccuracy, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class ReleaseSummary:
     """What a release is and what became of it.
 
     ``versions`` are those of the libraries, ``host`` where it was trained, ``folds``
-    how samples were held out, in words. ``trained_for`` is in seconds.
+    how samples were held out, in words. ``trained_for`` is in seconds. ``weights`` are the
+    shares of the model kinds in the answer, ``None`` where they were not stored.
     """
 
     release_id: int
@@ -40,6 +41,7 @@ class ReleaseSummary:
     configuration_hash: str | None
     cohort_hash: str | None
     trained_for: float | None
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class ReportContents:
         Labels that probably are wrong, worst first.
     live_accuracy
         What became of its suggestions; ``None`` while none of them was judged.
+    comparisons
+        What the gate compared; empty for releases made before that was kept.
     """
 
     release: ReleaseSummary
@@ -100,3 +104,4 @@ class ReportContents:
     groups: Mapping[str, str] = field(default_factory=dict)
     suspects: tuple[Suspect, ...] = ()
     live_accuracy: LiveAccuracy | None = None
+    comparisons: tuple[Comparison, ...] = ()

@@ -119,7 +119,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "summary": {
             "standing_word": provenance.STANDINGS.get(release.status, release.status),
             "standing": provenance.standing(release),
-            "reasons": provenance.reasons(release),
+            "reasons": provenance.reasons(contents),
             "tiles": tiles(contents),
         },
         "data": {

@@ -33,7 +33,13 @@ from annotator.report.paper_figures import (
     PaperAccuracy,
     paper_accuracies,
 )
-from annotator.report.tables.accuracy import COMBINED, held_out_metrics, random_metrics
+from annotator.report.tables.accuracy import (
+    COMBINED,
+    accuracy_over_datasets,
+    has_class_precision,
+    held_out_metrics,
+    random_metrics,
+)
 from annotator.report.tables.cells import BASELINES, kind_words
 from annotator.report.words import count, listed, percent
 
@@ -237,16 +243,23 @@ def _kind_description(panels: Sequence[tuple[str, Sequence[_Row]]], *, with_pape
     return " ".join(sentences)
 
 
-def _of_classes(metrics: Sequence[Metric]) -> list[Metric]:
-    return [each for each in metrics if each.name == "class_accuracy" and np.isfinite(each.value)]
+def _of_classes(metrics: Iterable[Metric]) -> list[Metric]:
+    return [each for each in metrics if np.isfinite(each.value)]
+
+
+def _share_of_samples(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return the accuracy of each class over its samples, where it is recorded."""
+    if not has_class_precision(metrics):
+        return []
+    return [each for each in metrics if each.name == "class_accuracy"]
 
 
 def _by_class(contents: ReportContents) -> Iterable[Figure]:
-    held_out = _of_classes(held_out_metrics(contents))
+    held_out = _of_classes(accuracy_over_datasets(held_out_metrics(contents)))
     values = {(each.model_kind, each.class_name): each for each in held_out}
     random = {
         each.class_name: each.value
-        for each in _of_classes(random_metrics(contents))
+        for each in _of_classes(_share_of_samples(random_metrics(contents)))
         if each.model_kind == COMBINED
     }
     classes = [each for each in held_out if each.model_kind == COMBINED and each.class_name]
@@ -288,11 +301,16 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
         sheet.text(NARROW - 54, middle, _narrow(each.value), size=SMALL_TEXT, align="right")
         size = f"{each.samples:,}, {each.datasets:,}"
         sheet.text(NARROW - 4, middle, size, size=SMALL_TEXT, colour="muted", align="right")
+    of_random = (
+        " (in random cross-validation: of all its samples, since no dataset is held out)"
+        if random
+        else ""
+    )
     yield sheet.figure(
         "accuracy-by-class",
         "Accuracy of each class",
         "Share of a class's samples that are recognised when their whole dataset is held out,"
-        " mean over datasets; per cent are of all models combined. "
+        f" mean over datasets{of_random}; per cent are of all models combined. "
         + "; ".join(f"{each.class_name} {percent(each.value)}" for each in classes[:5])
         + (
             f"; … ; {classes[-1].class_name} {percent(classes[-1].value)}."

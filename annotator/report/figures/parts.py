@@ -20,8 +20,6 @@ KIND_COLOURS: Final = {
     "linear": "category-2",
     "network": "category-3",
     "forest": "category-4",
-    "neighbours": "category-5",
-    "kernel": "category-6",
 }
 """The colour of each model kind, the same in every figure."""
 

@@ -41,12 +41,12 @@ LETTERS: Final = 24
 
 def similarity(contents: ReportContents) -> Iterable[Figure]:
     """Yield the matrix of steps between classes and the steps to any other class."""
-    pairs = [each for each in contents.explanations.similarities if each.rival is not None]
+    pairs = [each for each in contents.explanations.answer_similarities if each.rival is not None]
     if any(each.mean_steps is not None for each in pairs):
         yield _matrix(contents, pairs)
     stable = [
         each
-        for each in contents.explanations.similarities
+        for each in contents.explanations.answer_similarities
         if each.rival is None and each.mean_steps is not None
     ]
     if stable:

@@ -34,6 +34,7 @@ FIGURES = (
     ("mean_over_datasets", "Mean over datasets"),
     ("mean_over_classes", "Mean over classes"),
     ("balanced_accuracy", "Balanced accuracy"),
+    ("balanced_accuracy_at_equal_priors", "Balanced accuracy at equal priors"),
     ("auc", "Area under the ROC curve"),
     ("expected_calibration_error", "Calibration error"),
 )
@@ -58,6 +59,11 @@ TERM_PARTS = (
     ("new", "Only other terms of their class were"),
 )
 PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
+
+RANDOM_CLASS_TITLES = (
+    "Share of its samples, all combined, samples split at random",
+    "Precision, all combined, samples split at random",
+)
 
 Found = dict[tuple[str, str, str | None], "Metric"]
 
@@ -144,35 +150,61 @@ def paper_figures(contents: ReportContents) -> Table | None:
     )
 
 
+def accuracy_over_datasets(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """Return the accuracy of each class within each held-out dataset, then their mean.
+
+    Releases made before precision by class was recorded have it as ``class_accuracy``.
+    """
+    found = tuple(metrics)
+    name = "class_accuracy_over_datasets" if has_class_precision(found) else "class_accuracy"
+    return tuple(metric for metric in found if metric.name == name)
+
+
+def has_class_precision(metrics: Iterable[Metric]) -> bool:
+    """Tell whether ``class_accuracy`` counts samples, as it does beside a precision."""
+    return any(metric.name == "class_precision" for metric in metrics)
+
+
 def class_figures(contents: ReportContents) -> Table | None:
-    """Return a row for each class: accuracy over its unseen datasets, by model kind."""
-    held_out, at_random = _by_name(held_out_metrics(contents)), _by_name(random_metrics(contents))
+    """Return one row per class: accuracy by model kind, and precision, on unseen datasets.
+
+    Beside them stand accuracy and precision where samples were divided at random.
+    """
+    held_out, at_random = held_out_metrics(contents), random_metrics(contents)
     found = {
-        (name, kind): metric
-        for (kind, figure, name), metric in held_out.items()
-        if figure == "class_accuracy" and name is not None and kind not in BASELINES
+        (metric.class_name, metric.model_kind): metric
+        for metric in accuracy_over_datasets(held_out)
+        if metric.class_name and metric.model_kind not in BASELINES
     }
     kinds = sorted(dict.fromkeys(kind for _, kind in found), key=lambda kind: kind != COMBINED)
-    by_chance = any(figure == "class_accuracy" for _, figure, _ in at_random)
+    precise = has_class_precision(held_out)
+    by_chance = has_class_precision(at_random)
     rows = []
     for name in dict.fromkeys(name for name, _ in found):
         some = next(found[name, kind] for kind in kinds if (name, kind) in found)
         row = [text(name), count(some.samples), count(some.datasets)]
         row += [_cell(found.get((name, kind)), bar=kind == COMBINED) for kind in kinds]
+        if precise:
+            row.append(_cell(figure_of(held_out, "class_precision", COMBINED, name)))
         if by_chance:
-            row.append(_cell(at_random.get((COMBINED, "class_accuracy", name))))
+            row += [
+                _cell(figure_of(at_random, figure, COMBINED, name))
+                for figure in ("class_accuracy", "class_precision")
+            ]
         rows.append(row)
     rows.sort(key=lambda row: (row[3].order is None, row[3].order))
     return table(
         "class-accuracy",
         "Share of each class's samples that is recognised in unseen datasets: within each"
-        " dataset, then the mean over datasets",
+        " dataset, then the mean over datasets. Precision is the share of the samples predicted"
+        " as the class that are of it.",
         [
             words("Class"),
             "Samples",
             "Datasets",
             *(kind_words(kind).capitalize() for kind in kinds),
-            *(["All combined, samples split at random"] if by_chance else []),
+            *(["Precision, all combined"] if precise else []),
+            *(RANDOM_CLASS_TITLES if by_chance else []),
         ],
         rows,
         (3, "ascending"),

@@ -16,8 +16,6 @@ KIND_WORDS = {
     "forest": "random forest",
     "boosting": "boosted trees",
     "linear": "linear model",
-    "neighbours": "nearest neighbours",
-    "kernel": "kernel model",
     "majority": "always the largest class",
     "known_fields": "already known fields alone",
     "logistic_regression": "plain logistic regression",

@@ -100,7 +100,7 @@ def similar_pairs(contents: ReportContents) -> Table | None:
     pairs = sorted(
         (
             pair
-            for pair in contents.explanations.similarities
+            for pair in contents.explanations.answer_similarities
             if pair.rival is not None and pair.mean_steps is not None
         ),
         key=lambda pair: (pair.mean_steps, pair.class_name, pair.rival),
@@ -133,7 +133,7 @@ def similar_pairs(contents: ReportContents) -> Table | None:
 def stabilities(contents: ReportContents) -> Table | None:
     """Return how many steps each class stands before it is taken for any other."""
     found = sorted(
-        (pair for pair in contents.explanations.similarities if pair.rival is None),
+        (pair for pair in contents.explanations.answer_similarities if pair.rival is None),
         key=lambda pair: (pair.mean_steps is None, pair.mean_steps or 0.0, pair.class_name),
     )
     return table(

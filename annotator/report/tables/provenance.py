@@ -6,13 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from annotator.report.tables.cells import KIND_WORDS, per_cent
+
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from annotator.report.contents import ReleaseSummary
+    from annotator.report.contents import ReleaseSummary, ReportContents
 
+REFUSED = "Refused: "
 FAILED = re.compile(r"^Refused|, and is not\)|[0-9] is worse than ")
-"""What the gate's sentences say where a comparison went against the candidate."""
+"""Marks of the gate's sentences against a release, the last two of earlier versions; as in SQL."""
 
 STANDINGS = {
     "live": "Live",
@@ -42,10 +45,22 @@ def standing(release: ReleaseSummary) -> str:
     return "The gate has not decided on it yet."
 
 
-def reasons(release: ReleaseSummary) -> tuple[tuple[str, bool], ...]:
-    """Return the gate's reasons and whether each went against the release, those first."""
-    judged = [(sentence, bool(FAILED.search(sentence))) for sentence in release.reasons]
+def reasons(contents: ReportContents) -> tuple[tuple[str, bool], ...]:
+    """Return the gate's reasons and whether each went against the release, those first.
+
+    The comparisons decide where they are kept; every other sentence by its marks.
+    """
+    failed = {each.sentence: not each.passed for each in contents.comparisons}
+    judged = [
+        (_without_mark(sentence), failed.get(sentence, bool(FAILED.search(sentence))))
+        for sentence in contents.release.reasons
+    ]
     return tuple(sorted(judged, key=lambda item: not item[1]))
+
+
+def _without_mark(sentence: str) -> str:
+    found = sentence.removeprefix(REFUSED)
+    return found[:1].upper() + found[1:]
 
 
 def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
@@ -54,6 +69,7 @@ def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
         ("Release", f"{release.release_id} ({STANDINGS.get(release.status, release.status)})"),
         ("Field", release.field),
         ("Preset", release.preset),
+        ("Shares of the answer", _shares(release)),
         ("Seed", str(release.seed)),
         ("Features that the models see", f"{release.features:,}"),
         ("Validation", release.folds or ""),
@@ -66,6 +82,12 @@ def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
         ("Stopped serving", moment(release.retired_at)),
     )
     return tuple((term, value) for term, value in found if value)
+
+
+def _shares(release: ReleaseSummary) -> str:
+    """Return the share of each model kind in the answer, the largest first."""
+    ordered = sorted((release.weights or {}).items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{KIND_WORDS.get(kind, kind)} {per_cent(share)}" for kind, share in ordered)
 
 
 def configuration_text(release: ReleaseSummary) -> str:
