@@ -20,11 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain import HeldOutPredictions
+from annotator.learn.metrics import is_correct_at_equal_priors
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+BASELINE = "baseline "  # before the names of baselines among the models
 REPLICATES = 1000
 LEVEL = 0.95
 BINS = 15
@@ -51,6 +55,8 @@ class HeldOut:
         Shape ``(samples,)``, dtype object (str).
     truth
         Column of the true class, ``(samples,)``, int64.
+    folds
+        The fold in which each was held out, ``(samples,)``, int64.
     classes
         The class of each column.
     probabilities
@@ -60,6 +66,7 @@ class HeldOut:
     sample_ids: NDArray[np.object_]
     dataset_ids: NDArray[np.object_]
     truth: NDArray[np.int64]
+    folds: NDArray[np.int64]
     classes: tuple[str, ...]
     probabilities: Mapping[str, NDArray[np.float64]]
 
@@ -109,10 +116,10 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     -------
     dict
         Figure to ``(1 + replicates,)``; ``auc`` only for two classes that both
-        occur. A replicate that lacks what a figure needs is NaN. At equal priors,
-        probabilities are divided by the shares of the classes among all samples, the
-        same for every sample and replicate: calibrated probabilities favour frequent
-        classes, and balanced accuracy does not.
+        occur. A replicate that lacks what a figure needs is NaN. At equal priors, the
+        class of each sample is that of
+        :func:`annotator.learn.metrics.is_correct_at_equal_priors` on all samples, the
+        same in every replicate.
     """
     names, place = np.unique(held_out.dataset_ids.astype(str), return_inverse=True)
     probabilities, truth = held_out.probabilities[model], held_out.truth
@@ -121,8 +128,7 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     cell = place * shape[1] + truth
     size = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     right = np.bincount(cell, weights=correct, minlength=shape[0] * shape[1]).reshape(shape)
-    scaled = probabilities / np.maximum(size.sum(axis=0), 1)
-    fair = (scaled.argmax(axis=1) == truth).astype(np.float64)
+    fair = _correct_at_equal_priors(held_out, model).astype(np.float64)
     fairly_right = np.bincount(cell, weights=fair, minlength=shape[0] * shape[1]).reshape(shape)
     of_dataset, holds = size.sum(axis=1), (size > 0).astype(np.float64)
     share = np.divide(right, size, out=np.zeros(shape), where=size > 0)
@@ -141,6 +147,20 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
         probabilities.max(axis=1), correct, place, weights
     )
     return found
+
+
+def _correct_at_equal_priors(held_out: HeldOut, model: str) -> NDArray[np.bool_]:
+    names = np.array(held_out.classes, dtype=object)
+    kind = model.removeprefix(BASELINE)
+    predictions = HeldOutPredictions(
+        sample_ids=held_out.sample_ids,
+        dataset_ids=held_out.dataset_ids,
+        truth=names[held_out.truth],
+        folds=held_out.folds,
+        classes=held_out.classes,
+        probabilities={kind: held_out.probabilities[model]},
+    )
+    return is_correct_at_equal_priors(predictions, kind)
 
 
 def shares(

@@ -4,14 +4,14 @@
     .venv/bin/python benchmarks/explain.py --data ../shared/data
 
 Fits the default preset on simulated counts, predicts as many new samples, and explains
-the winner and the runner-up of each by every kind that has an explanation. The network
-is also explained by the ``deeplift`` package as shipped, class by class. Then a daemon's
-work is done with and without explanations, on a database with the same samples. Each way
-is run once to warm up, then ``--repeats`` times; the median counts. Processor seconds are
-those of all threads.
+the winner and the runner-up of each by every model kind, and their answer. The hidden
+layers of the network are also explained by the ``deeplift`` package as shipped, class by
+class. Then a daemon's work is done with and without explanations, on a database with the
+same samples. Each way is run once to warm up, then ``--repeats`` times; the median counts.
+Processor seconds are those of all threads.
 
 With ``--data`` it also takes the samples of the cellular microRNAome apart, feature by
-feature, until the network says another class (similarity and stability).
+feature, until the network predicts another class (similarity and stability).
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from annotator.domain import Profiles
 from annotator.explain import deep_lift_library
 from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift, centred_layers
-from annotator.explain.similarity import class_similarities
+from annotator.explain.similarity import Explainable, class_similarities
 from annotator.explain.top import top_contributions
-from annotator.explain.trees import BoostingExplainer, ForestExplainer
+from annotator.jobs.answer_explainer import answer_explainer
+from annotator.learn.calibration import Calibration
 from annotator.learn.field_model import COMBINED, FieldModel
 from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_cohort
-from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
+from annotator.learn.labels import LabelOptions, make_labels
 from annotator.learn.presets import PRESETS
 from annotator.settings import Settings
 
@@ -101,9 +102,11 @@ def fitted(options: argparse.Namespace) -> FieldModel:
         options.training_samples, options.features, options.classes, seed=1
     )
     classes = sorted(set(labels.tolist()))
-    return fit_field_model(
+    model = fit_field_model(
         profiles, labels, datasets, classes, "tissue", PRESETS["default"], 1, threads=1
     )
+    # What the slopes are makes no difference to the cost.
+    return model.with_calibration(Calibration(dict.fromkeys(model.kinds, 1.0), 1.0, 0))
 
 
 def predict(model: FieldModel, profiles: Profiles) -> NDArray[np.float64]:
@@ -113,22 +116,6 @@ def predict(model: FieldModel, profiles: Profiles) -> NDArray[np.float64]:
     model.novelty_scores(profiles, raw)
     model.known_features(profiles)
     return model.calibrated(raw)[COMBINED]
-
-
-def explainers(model: FieldModel) -> dict[str, Callable[..., NDArray[np.float64]]]:
-    """Return for each kind what gives the scores of samples for a class."""
-    assert model.network is not None
-    assert model.forest is not None
-    assert model.boosting is not None
-    assert model.linear is not None
-    forest = ForestExplainer(model.forest.estimator, model.forest.feature_indices)
-    boosting = BoostingExplainer(model.boosting.booster)
-    return {
-        "network": DeepLift(model.network.dense_layers()).contributions,
-        "forest": lambda inputs, target: forest.contributions(inputs, target)[0],
-        "boosting": lambda inputs, target: boosting.contributions(inputs, target)[0],
-        "linear": model.linear.contributions,
-    }
 
 
 def costs(options: argparse.Namespace) -> None:
@@ -143,45 +130,48 @@ def costs(options: argparse.Namespace) -> None:
     predicting = timed(lambda: predict(model, profiles), options.repeats)
     best = np.argsort(-predicting.result, axis=1, kind="stable")[:, :2].astype(np.int64)
     count = Settings().top_contributions
-    rows, whole = [], {"clock": 0.0, "processor": 0.0}
+    rows: list[list[Any]] = []
 
     def line(what: str, cost: Timed, of: Timed) -> None:
         rows.append([what, cost.clock, cost.processor, cost.processor / of.processor])
 
     line("predict, all kinds", predicting, predicting)
-    ours = None
-    for kind, explain in explainers(model).items():
+    explainer = answer_explainer(model)
 
-        def both(explain: Callable[..., Any] = explain) -> list[NDArray[np.float64]]:
-            return [explain(inputs, best[:, place]) for place in (0, 1)]
+    def choose(kind: str, method: str, scores: NDArray[np.float64]) -> None:
+        for place in (0, 1):
+            names = [model.classes[column] for column in best[:, place]]
+            top_contributions(
+                kind,
+                method,
+                names,
+                place + 1,
+                scores[place],
+                model.features,
+                expression,
+                count,
+            )
 
-        def choose(scores: list[NDArray[np.float64]], kind: str = kind) -> None:
-            for place in (0, 1):
-                names = [model.classes[column] for column in best[:, place]]
-                top_contributions(
-                    kind,
-                    "",
-                    names,
-                    place + 1,
-                    scores[place],
-                    model.features,
-                    expression,
-                    count,
-                )
+    for kind, part in explainer.kinds.items():
+
+        def both(explain: Any = part.scores.contributions) -> NDArray[np.float64]:
+            return np.stack([explain(inputs, best[:, place]) for place in (0, 1)])
 
         alone = timed(lambda kind=kind: model.models[kind].predict(inputs), options.repeats)
         explaining = timed(both, options.repeats)
         line(f"{kind}: predict", alone, predicting)
         line(f"{kind}: explain winner and runner-up", explaining, predicting)
         choosing = timed(
-            lambda scores=explaining.result, choose=choose: choose(scores), options.repeats
+            lambda chosen=(kind, part.method, explaining.result): choose(*chosen), options.repeats
         )
         line(f"{kind}: choose the {count} leading features", choosing, predicting)
-        for part in (explaining, choosing):
-            whole["clock"] += part.clock
-            whole["processor"] += part.processor
-        ours = explaining if kind == "network" else ours
-    line("explain and choose, all kinds", Timed(**whole, result=None), predicting)
+
+    def everything() -> None:
+        for kind, found in explainer.contributions(inputs, best).items():
+            choose(kind, *found)
+
+    whole = timed(everything, options.repeats)
+    line("explain and choose, all kinds and their answer", whole, predicting)
     print(
         tabulate(
             rows,
@@ -189,9 +179,14 @@ def costs(options: argparse.Namespace) -> None:
             floatfmt=".3f",
         )
     )
-    assert ours is not None
     assert model.network is not None
-    package = as_shipped(model.network.dense_layers(), inputs, best, options.repeats)
+    layers = model.network.dense_layers()
+    package = as_shipped(layers, inputs, best, options.repeats)
+    hidden = DeepLift(layers)
+    ours = timed(
+        lambda: np.stack([hidden.contributions(inputs, best[:, place]) for place in (0, 1)]),
+        options.repeats,
+    )
     scores = np.stack(ours.result, axis=1)
     difference = np.abs(package.result - scores).max()
     print(
@@ -249,9 +244,7 @@ def apart(folder: Path) -> None:
     """Time markers and similarity on all samples of the cellular microRNAome."""
     cohort, ontology = read_cohort(folder / CELLS)
     default = PRESETS["default"]
-    preset = replace(
-        default, forest=None, boosting=None, linear=None, neighbours=None, leaf_kinds=("network",)
-    )
+    preset = replace(default, forest=None, boosting=None)
     rows = []
     for level in ("group", "term"):
         label_options = LabelOptions(tissue_level=level)
@@ -266,20 +259,23 @@ def apart(folder: Path) -> None:
             "tissue",
             preset,
             1,
-            leaves=leaf_labels(part, ontology, label_options, labels),
             threads=1,
         )
-        assert model.network is not None
-        layers, inputs = model.network.dense_layers(), model.inputs(part.profiles)
+        network, inputs = model.network, model.inputs(part.profiles)
+        assert network is not None
         index = np.array([model.classes.index(label) for label in labels], dtype=np.int64)
         times = [time.perf_counter()]
-        mean_differences(layers, inputs, index, model.class_of_leaf, len(model.classes))
+        deep_lift = DeepLift(network.dense_layers(), network.wide)
+        mean_differences(deep_lift, inputs, index)
         times.append(time.perf_counter())
-        class_similarities(layers, inputs, index, model.classes, model.class_of_leaf)
+        asked = Explainable(
+            lambda rows, network=network: network.predict(rows).argmax(axis=1),
+            deep_lift.contributions,
+        )
+        class_similarities(asked, inputs, index, model.classes)
         times.append(time.perf_counter())
-        sizes = (len(used), len(model.classes), len(model.leaves))
-        rows.append([level, *sizes, *np.diff(times)])
-    headers = ("level", "samples", "classes", "leaves", "D1, s", "similarity and stability, s")
+        rows.append([level, len(used), len(model.classes), *np.diff(times)])
+    headers = ("level", "samples", "classes", "D1, s", "similarity and stability, s")
     print("\n" + tabulate(rows, headers=headers, floatfmt=".2f"))
 
 

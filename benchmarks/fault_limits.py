@@ -202,9 +202,7 @@ def one_candidate() -> Iterator[None]:
 def cheap_models() -> Iterator[None]:
     """Leave the models out that take seconds: what is tried here is how they are stored."""
     default = PRESETS["default"]
-    PRESETS["default"] = replace(
-        default, network=None, forest=None, boosting=None, kernel=None, leaf_kinds=()
-    )
+    PRESETS["default"] = replace(default, network=None, forest=None, boosting=None)
     try:
         yield
     finally:

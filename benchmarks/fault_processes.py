@@ -225,7 +225,6 @@ def quick_preset() -> None:
         network=None,
         forest=replace(default.forest, first_trees=10, trees=20),  # type: ignore[type-var]
         boosting=replace(default.boosting, rounds=10),  # type: ignore[type-var]
-        leaf_kinds=("linear",),
     )
 
 

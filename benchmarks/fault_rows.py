@@ -72,6 +72,9 @@ select q.sample_id, q.field, null, q.release_id, q.code, q.reason, null, 'quaran
     null, null, null, q.sample_updated_at is not distinct from s.updated_at, null,
     null, null, null, null
 from annotator.quarantine q join atlas.sample s using (sample_id)
+-- A retraining puts labelled samples there.
+where not exists (
+    select from atlas.annotation a where a.sample_id = q.sample_id and a.field = q.field)
 order by 1, 2, 4
 """
 _FIGURES = 4
@@ -126,6 +129,8 @@ select count(*) from (
     select p.sample_id, p.sample_updated_at from annotator.prediction p where p.is_current
     union all
     select q.sample_id, q.sample_updated_at from annotator.quarantine q
+    where not exists (
+        select from atlas.annotation a where a.sample_id = q.sample_id and a.field = q.field)
 ) answered
 join atlas.sample s
     on (s.sample_id, s.updated_at) = (answered.sample_id, answered.sample_updated_at)

@@ -31,16 +31,18 @@ def light(preset: Preset) -> Preset:
     assert preset.network is not None
     assert preset.forest is not None
     assert preset.boosting is not None
+    assert preset.linear is not None
+    units = min(preset.linear.random_units, 100)
     small = replace(
         preset,
         network=replace(preset.network, hidden_units=(16,), dropout=(0.2,), epochs=10),
         forest=replace(preset.forest, first_trees=10, trees=20),
         boosting=replace(preset.boosting, rounds=10),
+        linear=replace(preset.linear, random_units=units),
     )
     if os.environ.get(VARIABLE) != NO_NETWORK:
         return small
-    leaf_kinds = tuple(kind for kind in small.leaf_kinds if kind != "network")
-    return replace(small, network=None, leaf_kinds=leaf_kinds)
+    return replace(small, network=None)
 
 
 def main() -> None:

@@ -93,10 +93,8 @@ def evaluate_one(
     """Evaluate one task with one preset and store it; runs in a process of its own."""
     from annotator.domain import FIELDS
     from annotator.jobs.evaluate import evaluate
-    from annotator.jobs.training import trust_options
     from annotator.learn.labels import lineages_of
     from annotator.learn.ontology import ontology_or_built_in
-    from annotator.learn.presets import preset_for
     from annotator.logs import progress
     from annotator.settings import Settings
     from annotator.store.cohorts import read_term_parents
@@ -111,9 +109,10 @@ def evaluate_one(
         with database.connect() as connection:
             ontology = ontology_or_built_in(read_term_parents(connection))
     answers = None
-    if preset_for(preset, task.field).calibrate:  # only then is anything said of trust
-        lineages = lineages_of(validation.predictions.classes, ontology, FIELDS[task.field])
-        answers = answers_of(validation.predictions, lineages, trust_options(settings, task.field))
+    if validation.trust is not None:
+        classes, general = validation.predictions.classes, validation.label_set.too_general
+        lineages = lineages_of(classes, ontology, FIELDS[task.field], general)
+        answers = answers_of(validation.predictions, validation.parts, lineages, validation.trust)
     save_run(target, as_run(validation, answers))
 
 

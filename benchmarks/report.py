@@ -20,7 +20,7 @@ TITLES = {
     "mean_over_datasets": "mean over datasets",
     "mean_over_classes": "mean over classes",
     "balanced_accuracy": "balanced accuracy",
-    "balanced_accuracy_at_equal_priors": "the same at equal priors",
+    "balanced_accuracy_at_equal_priors": "balanced accuracy at equal priors",
     "auc": "AUC",
     "expected_calibration_error": "calibration error",
 }

@@ -83,8 +83,7 @@ select
             'value', case when x < 0.3 then 'tissue 0' else said end, 'probability', x),
         'boosting', jsonb_build_object('value', said, 'probability', x),
         'linear', jsonb_build_object(
-            'value', case when x < 0.2 then 'tissue 1' else said end, 'probability', x),
-        'neighbours', jsonb_build_object('value', said, 'probability', x)),
+            'value', case when x < 0.2 then 'tissue 1' else said end, 'probability', x)),
     array['hsa-miR-21-5p', 'hsa-let-7a-5p', 'hsa-miR-122-5p'], array[said], 0.9
 from annotator.release r
 cross join atlas.sample s

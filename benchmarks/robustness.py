@@ -32,7 +32,7 @@ from annotator.learn.features import feature_coverage, total_reads
 from annotator.learn.field_model import COMBINED, FieldModel
 from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_profiles
-from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
+from annotator.learn.labels import LabelOptions, make_labels
 from annotator.learn.mirna_names import members as members_of
 from annotator.learn.mirna_names import name_table, written
 from annotator.learn.ontology import Ontology
@@ -344,9 +344,8 @@ def split_of(
     """Train on all but one of ``parts`` groups of datasets."""
     options = LabelOptions(tissue_level="group")
     _, labels = make_labels(cohort, ontology, options)
-    leaves = leaf_labels(cohort, ontology, options, labels)
     labelled = np.flatnonzero(labels != "")
-    labels, leaves, datasets = labels[labelled], leaves[labelled], cohort.dataset_ids[labelled]
+    labels, datasets = labels[labelled], cohort.dataset_ids[labelled]
     folds = dataset_folds(datasets, labels, parts, seed)
     training = np.flatnonzero(folds != 0)
     classes = tuple(sorted(set(labels[training])))
@@ -359,7 +358,6 @@ def split_of(
         cohort.field,
         preset,
         seed,
-        leaves=leaves[training],
         threads=1,
     )
     held_out = take_profiles(cohort.profiles, labelled[asked])

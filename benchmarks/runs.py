@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bootstrap import FIGURES, Estimate, HeldOut, draws, estimate, gain, replicated, shares
+from bootstrap import (
+    BASELINE,
+    FIGURES,
+    Estimate,
+    HeldOut,
+    draws,
+    estimate,
+    gain,
+    replicated,
+    shares,
+)
 from report import COMBINED, OURS, PAPER, PAPERS_MODELS, TRUST
 
 if TYPE_CHECKING:
@@ -18,11 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain import HeldOutPredictions
+    from annotator.learn.cross_calibration import Part
     from annotator.learn.evaluate import Validation
     from annotator.learn.trust import TrustOptions
 
 SEED = 20200330
-BASELINE = "baseline "  # before the names of baselines among the stored predictions
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,11 @@ class Run:
 
 def answers_of(
     predictions: HeldOutPredictions,
+    parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
     options: TrustOptions,
 ) -> dict[str, NDArray[np.float64]]:
-    """Decide for each sample by trust that was fitted on the other folds.
+    """Decide for each sample by trust that was fitted on the other parts of the folds.
 
     Returns
     -------
@@ -63,7 +74,6 @@ def answers_of(
         ``(samples,)``. The means are those of
         :func:`annotator.learn.trust.cross_fitted`.
     """
-    from annotator.learn.metrics import select_samples
     from annotator.learn.trust import fit_trust
 
     found = {
@@ -71,10 +81,9 @@ def answers_of(
         for name in ("answered", "right", "class", "covered", "size")
     }
     novelty = predictions.novelty
-    for fold in np.unique(predictions.folds):
-        here = np.flatnonzero(predictions.folds == fold)
-        elsewhere = select_samples(predictions, predictions.folds != fold)
-        decisions = fit_trust(elsewhere, lineages, options).decide(
+    for part in parts:
+        here = np.flatnonzero(part.own)
+        decisions = fit_trust(part.others, lineages, options).decide(
             predictions.probabilities[COMBINED][here],
             None if novelty is None else novelty[here],
             predictions.classes,
@@ -125,6 +134,7 @@ def as_run(validation: Validation, answers: Mapping[str, NDArray[np.float64]] | 
         sample_ids=predictions.sample_ids,
         dataset_ids=predictions.dataset_ids,
         truth=np.array([column[name] for name in predictions.truth], dtype=np.int64),
+        folds=predictions.folds,
         classes=predictions.classes,
         probabilities=dict(predictions.probabilities)
         | {BASELINE + name: p for name, p in baselines.probabilities.items()},
@@ -156,6 +166,7 @@ def save_run(path: Path, run: Run) -> None:
         sample_ids=held_out.sample_ids.astype(str),
         dataset_ids=held_out.dataset_ids.astype(str),
         truth=held_out.truth,
+        folds=held_out.folds,
         **arrays,
     )
     unfinished.replace(path)
@@ -164,11 +175,14 @@ def save_run(path: Path, run: Run) -> None:
 def load_run(path: Path) -> Run:
     """Read a run back."""
     with np.load(path, allow_pickle=False) as content:
+        if "folds" not in content:
+            raise SystemExit(f"{path} is of an earlier version, without folds: delete it, run anew")
         about = json.loads(str(content["about"]))
         held_out = HeldOut(
             sample_ids=content["sample_ids"].astype(object),
             dataset_ids=content["dataset_ids"].astype(object),
             truth=content["truth"],
+            folds=content["folds"],
             classes=tuple(about["classes"]),
             probabilities={model: content[f"model_{i}"] for i, model in enumerate(about["models"])},
         )
@@ -198,6 +212,7 @@ def take(held_out: HeldOut, rows: NDArray[np.int64]) -> HeldOut:
         held_out.sample_ids[rows],
         held_out.dataset_ids[rows],
         held_out.truth[rows],
+        held_out.folds[rows],
         held_out.classes,
         {model: p[rows] for model, p in held_out.probabilities.items()},
     )

@@ -35,7 +35,7 @@ from tabulate import tabulate
 from annotator.learn.features import reads_per_million
 from annotator.learn.fitting import fit_field_model
 from annotator.learn.folds import take_profiles
-from annotator.learn.labels import LabelOptions, leaf_labels, make_labels
+from annotator.learn.labels import LabelOptions, make_labels
 from annotator.learn.presets import PRESETS
 from annotator.learn.splits import dataset_folds
 
@@ -127,7 +127,6 @@ def scores_of(model: FieldModel, profiles: Profiles) -> Scores:
 def run_fold(
     cohort: Cohort,
     labels: NDArray[np.object_],
-    leaves: NDArray[np.object_],
     left_out: Sequence[str],
     held_out: NDArray[np.bool_],
     preset: Preset,
@@ -145,7 +144,6 @@ def run_fold(
         cohort.field,
         preset,
         seed,
-        leaves=leaves[training],
         threads=1,
     )
     known = np.flatnonzero(held_out & ~unknown & np.isin(labels.astype(str), classes))
@@ -175,20 +173,19 @@ def run_folds(
 ) -> list[Fold]:
     """Run every fold; say how far it got."""
     label_set, labels = make_labels(cohort, ontology, options)
-    leaves = leaf_labels(cohort, ontology, options, labels)
     rows = np.flatnonzero(labels.astype(str) != "")
     cohort = replace(
         cohort,
         profiles=take_profiles(cohort.profiles, rows),
         dataset_ids=cohort.dataset_ids[rows],
     )
-    labels, leaves = labels[rows], leaves[rows]
+    labels = labels[rows]
     fold_of = dataset_folds(cohort.dataset_ids, labels, folds, seed)
     found = []
     for number in range(folds):
         started = time.monotonic()
         left_out = label_set.classes[number::folds]
-        fold = run_fold(cohort, labels, leaves, left_out, fold_of == number, preset, seed + number)
+        fold = run_fold(cohort, labels, left_out, fold_of == number, preset, seed + number)
         found.append(fold)
         print(
             f"fold {number + 1} of {folds}: without {', '.join(left_out)};"

@@ -33,7 +33,7 @@ from runs import SEED, plain
 from annotator.learn.cross_calibration import cross_calibrated
 from annotator.learn.evaluate import raw_predictions
 from annotator.learn.folds import FoldData, fit_and_predict, take_cohort
-from annotator.learn.labels import GROUP, LabelOptions, leaf_labels, make_labels
+from annotator.learn.labels import GROUP, LabelOptions, make_labels
 from annotator.learn.metrics import is_correct
 from annotator.learn.parallel import Parallelism, run_all
 from annotator.learn.presets import preset_for
@@ -62,15 +62,14 @@ class Labelled:
     ----------
     cohort
         The samples; its values are their cell types.
-    labels, leaves
-        Group and leaf of each, ``(samples,)``.
+    labels
+        Group of each, ``(samples,)``.
     classes
         The groups.
     """
 
     cohort: Cohort
     labels: NDArray[np.object_]
-    leaves: NDArray[np.object_]
     classes: tuple[str, ...]
 
 
@@ -78,9 +77,8 @@ def labelled(cohort: Cohort, ontology: Ontology) -> Labelled:
     """Give samples their groups and leave out those without one."""
     options = LabelOptions(tissue_level=GROUP)
     label_set, labels = make_labels(cohort, ontology, options)
-    leaves = leaf_labels(cohort, ontology, options, labels)
     rows = np.flatnonzero(labels != "")
-    return Labelled(take_cohort(cohort, rows), labels[rows], leaves[rows], label_set.classes)
+    return Labelled(take_cohort(cohort, rows), labels[rows], label_set.classes)
 
 
 def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> NDArray[np.bool_]:
@@ -123,7 +121,6 @@ def predict(
         profiles=cohort.profiles,
         dataset_ids=cohort.dataset_ids,
         labels=given.labels,
-        leaves=given.leaves,
         numbers=None,
         limits=(),
         feature_kinds=None,
@@ -136,7 +133,8 @@ def predict(
     numbers = np.unique(fold_of).tolist()
     results = run_all(fit_and_predict, data, numbers, Parallelism(workers=workers), said)
     scored = [result for result in results if len(result.rows)]
-    return cross_calibrated(raw_predictions(cohort, data, scored), preset)
+    predictions, _ = cross_calibrated(raw_predictions(cohort, data, scored), preset)
+    return predictions
 
 
 def right_answers(

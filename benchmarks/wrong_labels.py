@@ -129,8 +129,6 @@ def quick(preset: Preset) -> Preset:
         network=None,
         forest=None,
         boosting=None,
-        kernel=None,
-        leaf_kinds=tuple(kind for kind in preset.leaf_kinds if kind == "linear"),
     )
 
 
