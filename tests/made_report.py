@@ -21,8 +21,15 @@ from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents
 
 HOSTILE = '<script>alert("x")</script> & </svg>'
 KINDS = ("combined", "network", "forest", "linear")
+CLASS_FIGURES = {"class_accuracy_over_datasets": 37, "class_accuracy": 41, "class_precision": 43}
 BASELINES = ("majority", "logistic_regression")
-FIGURES = ("accuracy", "mean_over_datasets", "mean_over_classes", "balanced_accuracy")
+FIGURES = (
+    "accuracy",
+    "mean_over_datasets",
+    "mean_over_classes",
+    "balanced_accuracy",
+    "balanced_accuracy_at_equal_priors",
+)
 
 
 def class_names(classes: int) -> tuple[str, ...]:
@@ -91,7 +98,8 @@ def metrics(classes: tuple[str, ...], level: float) -> tuple[Metric, ...]:
         for name in FIGURES
     ]
     found += [
-        Metric(kind, "class_accuracy", name, (level * 37 * (number + 3)) % 1.0, 20 + number, 4)
+        Metric(kind, metric, name, (level * factor * (number + 3)) % 1.0, 20 + number, 4)
+        for metric, factor in CLASS_FIGURES.items()
         for number, name in enumerate(classes)
         for kind in KINDS
     ]
@@ -137,6 +145,7 @@ def explanations(classes: tuple[str, ...], samples: int, seed: int) -> ReleaseEx
                     rank,
                     features[(7 * number + rank) % len(features)],
                     2.0 / rank,
+                    rank + rank % 3,
                     int(rank * 1.5) if rank % 4 else None,
                     1 - rank / 40 if rank % 5 else None,
                     tuple(float(value) for value in expression),

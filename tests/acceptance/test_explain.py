@@ -28,7 +28,15 @@ def test_one_sample_on_a_terminal_as_a_drawing_and_in_sql(trained, tmp_path):
     explain = ("explain", sample["sample_id"], "--field", "tissue")
     out = here.run(*explain, "--top", "3").out
     classes = trained.rows("select classes from release where field = 'tissue'")[0]["classes"]
-    for name in (*classes, "RPM", "deeplift", "tree_shap", "coefficient", "scores for each class"):
+    for name in (
+        *classes,
+        "RPM",
+        "combined",
+        "deeplift",
+        "tree_shap",
+        "coefficient",
+        "scores for each class",
+    ):
         assert name in out
     assert out.splitlines()[0].startswith(f"{sample['sample_id']}, tissue by release ")
     assert sample["best"] in out.split("probability")[1].splitlines()[2]
@@ -49,7 +57,7 @@ def test_one_sample_on_a_terminal_as_a_drawing_and_in_sql(trained, tmp_path):
     after = trained.rows(stored)
     assert after[:2] == before
     assert {row["class"] for row in after} == set(classes)
-    assert all(row["kinds"] == 4 for row in after)
+    assert all(row["kinds"] == 5 for row in after)
 
 
 def test_markers_similarities_and_sets_are_in_sql(trained):
@@ -57,11 +65,15 @@ def test_markers_similarities_and_sets_are_in_sql(trained):
         "release_id = (select release_id from release where field = 'tissue' and status = 'live')"
     )
     classes = trained.rows("select classes from release where field = 'tissue'")[0]["classes"]
-    markers = trained.rows(f"select class, rank, tree_rank from class_marker where {live}")
+    markers = trained.rows(
+        f"select class, rank, network_rank, tree_rank from class_marker where {live}"
+    )
     assert {row["class"] for row in markers} == set(classes)
+    assert min(row["network_rank"] for row in markers if row["network_rank"]) == 1
     assert min(row["tree_rank"] for row in markers if row["tree_rank"]) == 1
-    nearest = trained.rows(f"select class, rival from class_similarity where {live}")
-    assert len(nearest) == len(classes) ** 2  # every pair, and any other class
+    nearest = trained.rows(f"select class, rival, model_kind from class_similarity where {live}")
+    for kind in ("combined", "network"):  # every pair, and any other class
+        assert sum(row["model_kind"] == kind for row in nearest) == len(classes) ** 2
     sets = trained.rows(f"select distinct source from class_enrichment where {live}")
     assert sets == [{"source": "table4"}]
     mapped = trained.rows("select field, count(*) as n from sample_map join release r"

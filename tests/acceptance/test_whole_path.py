@@ -27,7 +27,8 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
     for field in FIELDS:
         answered = {row["sample_id"] for row in suggested if row["field"] == field}
         refused = {row["sample_id"] for row in quarantined if row["field"] == field}
-        assert answered | refused == missing[field]
+        # Labelled samples that cannot be learned from are in quarantine too.
+        assert answered | (refused & missing[field]) == missing[field]
         assert not answered & refused
     assert {row["status"] for row in suggested} <= {"suggested", "abstained"}
     for row in suggested:
@@ -40,7 +41,7 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
     )
     assert one["lineage"][0] == one["value"]
     assert 0 < one["confidence"] <= 1
-    kinds = {"network", "forest", "boosting", "linear", "neighbours", "combined"}
+    kinds = {"network", "forest", "boosting", "linear", "combined"}
     assert set(one["models"]) == kinds
     assert one["top_features"]
 
@@ -51,6 +52,7 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
     )
     assert [(row["model_kind"], row["method"]) for row in reasons] == [
         ("boosting", "tree_shap"),
+        ("combined", "weighted_sum"),
         ("forest", "tree_shap"),
         ("linear", "coefficient"),
         ("network", "deeplift"),

@@ -45,7 +45,14 @@ def atlas(connection: psycopg.Connection) -> psycopg.Connection:
     return connection
 
 
-def decide(conn: psycopg.Connection, sample: str, field: str, said: str, value: str | None) -> None:
+def decide(
+    conn: psycopg.Connection,
+    sample: str,
+    field: str,
+    said: str,
+    value: str | None,
+    number: float | None = None,
+) -> None:
     """Store a prediction and what a curator decided about it."""
     row = conn.execute(
         "with run as (insert into annotator.training_run"
@@ -64,8 +71,9 @@ def decide(conn: psycopg.Connection, sample: str, field: str, said: str, value: 
     assert row is not None
     decision = "rejected" if value is None else "accepted" if value == said else "corrected"
     conn.execute(
-        "insert into annotator.review (prediction_id, decision, value) values (%s, %s, %s)",
-        [row[0], decision, value],
+        "insert into annotator.review (prediction_id, decision, value, number)"
+        " values (%s, %s, %s, %s)",
+        [row[0], decision, value, number],
     )
 
 
@@ -112,6 +120,15 @@ def test_reviews_join_only_when_asked(atlas: psycopg.Connection) -> None:
     assert ages.values.tolist() == ["61.5", "(65;110]", "70", "44"]
     assert str(ages.numbers.tolist()) == "[61.5, nan, 70.0, 44.0]"
     assert ages.known["tissue"].tolist() == ["lung", "lung", "skin", "lung"]
+
+
+def test_a_reviewed_number_is_learned_with_its_interval(atlas: psycopg.Connection) -> None:
+    decide(atlas, "s2", "age", "(65;110]", "[0;65]", 57.5)
+    first = read_cohort(atlas, "age", True)
+    assert first.cohort.values.tolist() == ["61.5", "[0;65]", "70"]
+    assert first.cohort.numbers.tolist() == [61.5, 57.5, 70.0]
+    atlas.execute("update annotator.review set number = 58")
+    assert read_cohort(atlas, "age", True).hash != first.hash
 
 
 def test_a_rejected_suggestion_is_no_label(atlas: psycopg.Connection) -> None:

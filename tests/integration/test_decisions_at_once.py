@@ -53,7 +53,7 @@ from release, atlas.sample s;
 @pytest.fixture
 def reannotated(database, settings, monkeypatch):
     """Samples that a retired release has answered, the job's settings and the live release."""
-    cheap = replace(PRESETS["default"], network=None, forest=None, boosting=None, leaf_kinds=())
+    cheap = replace(PRESETS["default"], network=None, forest=None, boosting=None)
     monkeypatch.setitem(PRESETS, "default", cheap)
     load_atlas(database)
     quick = replace(

@@ -24,9 +24,9 @@ CLASSES = ["blood", "brain"]
 NAMES = np.array(["S1"], dtype=object)
 EXPLANATIONS = ReleaseExplanations(
     markers=(
-        ClassMarker("blood", 1, "hsa-miR-451a", 2.0, 2, 1.0, (800.0, 1.0)),
-        ClassMarker("brain", 1, "hsa-miR-124-3p", 1.5, None, None, (0.0, 512.0)),
-        ClassMarker("brain", 2, "hsa-miR-9-5p", 1.25, 7, 1.0, (2.0, 64.0)),
+        ClassMarker("blood", 1, "hsa-miR-451a", 2.0, 1, 2, 1.0, (800.0, 1.0)),
+        ClassMarker("brain", 1, "hsa-miR-124-3p", 1.5, 2, None, None, (0.0, 512.0)),
+        ClassMarker("brain", 2, "hsa-miR-9-5p", 1.25, None, 7, 1.0, (2.0, 64.0)),
     ),
     similarities=(
         ClassSimilarity("blood", "brain", 4, 0, None),
@@ -84,12 +84,13 @@ def prediction_id(connection: psycopg.Connection) -> int:
         release_id,
     )
     for said in CONTRIBUTIONS:
-        connection.execute(
-            "insert into annotator.class_contribution (prediction_id, model_kind, method, class,"
-            " class_rank, features, scores, expression)"
-            " values (%s, 'network', 'deeplift', %s, %s, %s, %s, '{10, 10}')",
-            (found, *said),
-        )
+        for kind, method in (("combined", "weighted_sum"), ("network", "deeplift")):
+            connection.execute(
+                "insert into annotator.class_contribution (prediction_id, model_kind, method,"
+                " class, class_rank, features, scores, expression)"
+                " values (%s, %s, %s, %s, %s, %s, %s, '{10, 10}')",
+                (found, kind, method, *said),
+            )
     connection.commit()
     return int(found)
 

@@ -23,7 +23,6 @@ from annotator.jobs.explain_text import explanation_figure, explanation_text, fi
 from annotator.jobs.explanations import explanation_options
 from annotator.jobs.live_models import LiveModels
 from annotator.jobs.retrain import RetrainOutcome, retrain
-from annotator.learn.folds import take_profiles
 from annotator.learn.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.connection import Database
@@ -42,9 +41,9 @@ LIGHT = replace(
     boosting=replace(DEFAULT.boosting, rounds=15),
 )
 NETWORK = replace(
-    LIGHT, forest=None, boosting=None, linear=None, neighbours=None, leaf_kinds=("network",)
+    LIGHT, network=replace(LIGHT.network, wide=False), forest=None, boosting=None, linear=None
 )
-TREES = replace(LIGHT, network=None, forest=None, linear=None, neighbours=None, leaf_kinds=())
+TREES = replace(LIGHT, network=None, forest=None, linear=None)
 GROUP, PLANTED = max(ATLAS.markers.items(), key=lambda item: len(item[1]))
 GMT = "planted\tof the simulation\t{markers}\nnothing known\t\tno-such-feature\n"
 FAST = {
@@ -167,6 +166,7 @@ def test_a_release_is_stored_with_its_explanations(trained):
     assert set(stability) <= {0.0, 0.5, 1.0}
     assert np.mean([m.stability for m in found.markers if m.rank <= 5 and m.stability]) > 0.7
     assert any(marker.tree_rank for marker in found.markers)
+    assert any(marker.network_rank for marker in found.markers)
     profiles = ATLAS.profiles
     marker = found.markers[0]
     labels = dict(rows(loaded, "select sample_id, class from cohort_sample where class <> ''"))
@@ -179,8 +179,11 @@ def test_a_release_is_stored_with_its_explanations(trained):
     )
 
     pairs = len(release.classes) * (len(release.classes) - 1)
-    assert sum(item.rival is not None for item in found.similarities) == pairs
-    assert sum(item.rival is None for item in found.similarities) == len(release.classes)
+    of_network = [item for item in found.similarities if item.model_kind == "network"]
+    assert len(found.similarities) == len(of_network) + len(found.answer_similarities)
+    for similarities in (of_network, found.answer_similarities):
+        assert sum(item.rival is not None for item in similarities) == pairs
+        assert sum(item.rival is None for item in similarities) == len(release.classes)
     assert max(item.samples for item in found.similarities) == 5
     enriched = {(e.source, e.set_name, e.class_name): e for e in found.enrichments}
     assert {source for source, _, _ in enriched} == {"table4", "sets.gmt"}
@@ -245,8 +248,23 @@ def test_explanations_do_not_depend_on_where_they_are_made(loaded, job_settings,
     np.testing.assert_array_equal(one.sample_map.positions, two.sample_map.positions)
 
 
-def test_a_preset_without_a_network_has_a_map_only(loaded, job_settings, monkeypatch):
+def test_a_preset_without_a_network_has_the_markers_of_its_answer(
+    loaded, job_settings, monkeypatch
+):
     monkeypatch.setitem(PRESETS, "default", TREES)
+    retrain(loaded, job_settings, "tissue")
+    _, found = stored_explanations(loaded)
+    assert found.markers
+    assert {marker.network_rank for marker in found.markers} == {None}
+    assert {item.model_kind for item in found.similarities} == {"combined"}
+    explained = explain_sample(loaded, job_settings, missing("tissue")[0], "tissue", 3)
+    assert list(explained.kinds) == ["combined", "boosting"]
+
+
+def test_a_preset_without_a_network_and_a_common_answer_has_a_map_only(
+    loaded, job_settings, monkeypatch
+):
+    monkeypatch.setitem(PRESETS, "default", replace(TREES, calibrate=False))
     retrain(loaded, job_settings, "tissue")
     _, found = stored_explanations(loaded)
     assert found.markers == found.similarities == found.enrichments == ()
@@ -291,28 +309,28 @@ def test_winner_and_runner_up_are_stored_and_the_rest_on_demand(trained):
         " where prediction_id = %s group by 1, 2, 3 order by 1, 3"
     )
     first = rows(loaded, stored, prediction)
-    assert [row[0] for row in first] == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert [row[0] for row in first] == [1] * 5 + [2] * 5
     assert {row[1] for row in first if row[0] == 1} == {best}
     assert len({row[1] for row in first}) == 2
     assert all(row[3] == row[4] <= 20 for row in first)
     of_winner = rows(
         loaded,
-        "select distinct feature from contribution where prediction_id = %s and class_rank = 1"
-        " and score > 0",
+        "select feature from contribution where prediction_id = %s and class_rank = 1"
+        " and model_kind = 'combined' and score > 0 order by rank limit 5",
         prediction,
     )
-    assert set(top_features) <= {row[0] for row in of_winner}
+    assert top_features == [row[0] for row in of_winner]
 
     found = explain_sample(loaded, job_settings, sample, "tissue", 4, store=True)
     assert found.classes[0] == best
     assert list(found.probabilities) == sorted(found.probabilities, reverse=True)
     every = rows(loaded, stored, prediction)
-    assert every[:8] == first
+    assert every[:10] == first
     assert {row[1] for row in every} == set(found.classes)
     for rank, name, kind, *_ in every:
         assert found.classes[rank - 1] == name
         assert kind in found.kinds
-    assert found.stored == sum(row[3] for row in every[8:])
+    assert found.stored == sum(row[3] for row in every[10:])
     assert explain_sample(loaded, job_settings, sample, "tissue", 4, store=True).stored == 0
 
     network = found.kinds["network"]
@@ -356,30 +374,14 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
 
     text = explanation_text(found)
     assert f"learned this sample as {learned[sample]}" in text
-    for name in (*found.classes, "deeplift", "tree_shap", "coefficient"):
+    assert "Shares of the answer: " in text
+    for name in (*found.classes, "combined", "deeplift", "tree_shap", "coefficient"):
         assert name in text
     assert re.search(r" [+-]9\b", text.split("scores for each class")[1])
     figure = explanation_figure(found)
     assert figure.svg.startswith("<svg")
     assert found.classes[-1] in figure.svg
     assert figure_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
-
-
-def test_a_class_is_explained_by_its_most_probable_term(trained):
-    sample = missing("tissue")[2]
-    found = explain_sample(trained.database, trained.settings, sample, "tissue", 1)
-    with trained.database.connect() as connection:
-        live = LiveModels().load(connection, live_release(connection, "tissue"))
-    model, row = live.model, ATLAS.profiles.sample_ids.tolist().index(sample)
-    inputs = model.inputs(take_profiles(ATLAS.profiles, np.array([row])))
-    said = np.mean(
-        [model.models[kind].predict(inputs)[0] for kind in ("network", "linear")], axis=0
-    )
-    for place, name in enumerate(found.classes):
-        terms = np.flatnonzero(np.array(model.class_of_leaf) == model.classes.index(name))
-        best = terms[said[terms].argmax()]
-        expected = model.linear.contributions(inputs, np.array([best]))[0]
-        np.testing.assert_allclose(found.kinds["linear"].scores[place], expected, rtol=1e-6)
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(trained):

@@ -27,15 +27,17 @@ from annotator.store.explanations import read_explanations, training_classes
 CLASSES = ("skin", "brain", "liver")  # intervals of age are not in the order of their names
 
 MARKERS = (
-    ClassMarker("skin", 1, "hsa-miR-205-5p", 1.5, 3, 0.75, (100.0, 0.5, 0.0)),
-    ClassMarker("skin", 2, "hsa-miR-203a-3p", 1.25, None, None, (8.0, 0.25, 2.0)),
-    ClassMarker("brain", 1, "hsa-miR-124-3p", 2.5, 1, 1.0, (0.0, 512.0, 0.0)),
+    ClassMarker("skin", 1, "hsa-miR-205-5p", 1.5, 2, 3, 0.75, (100.0, 0.5, 0.0)),
+    ClassMarker("skin", 2, "hsa-miR-203a-3p", 1.25, None, None, None, (8.0, 0.25, 2.0)),
+    ClassMarker("brain", 1, "hsa-miR-124-3p", 2.5, 4, 1, 1.0, (0.0, 512.0, 0.0)),
 )
 SIMILARITIES = (
     ClassSimilarity("skin", "brain", 9, 9, 1.5),
     ClassSimilarity("skin", "liver", 9, 0, None),
     ClassSimilarity("skin", None, 9, 9, 1.25),
     ClassSimilarity("brain", "skin", 0, 0, None),
+    ClassSimilarity("skin", "brain", 8, 7, 2.5, "network"),
+    ClassSimilarity("skin", None, 8, 8, 2.0, "network"),
 )
 ENRICHMENTS = (
     ClassEnrichment("sets.gmt", "a set", "skin", 12, 2, 2, 0, 1.0, 1.0, ()),
@@ -100,6 +102,7 @@ def test_explanations_come_back_as_they_were_stored(daemon) -> None:
     found = read_explanations(daemon, release_id)
     assert found.markers == MARKERS
     assert found.similarities == SIMILARITIES
+    assert found.answer_similarities == SIMILARITIES[:4]
     assert found.enrichments == ENRICHMENTS
     assert found.sample_map is not None
     for name in ("sample_ids", "dataset_ids", "classes"):

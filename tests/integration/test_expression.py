@@ -238,6 +238,16 @@ def test_features_of_a_view_must_be_unique_and_of_a_known_kind(atlas: psycopg.Co
             read_features(atlas)
 
 
+def test_the_table_of_features_is_made_anew_only_where_they_changed(
+    atlas: psycopg.Connection,
+) -> None:
+    table = read_features(atlas)
+    assert read_features(atlas) is table
+    atlas.execute("update atlas.feature set name = 'miR-2' where name = 'miR-1'")
+    changed = read_features(atlas)
+    assert changed.names.tolist() == sorted({*NAMES, "miR-2"} - {"miR-1"})
+
+
 def test_huge_feature_ids_of_a_view_are_found(atlas: psycopg.Connection) -> None:
     foreign(
         atlas, {"s1": "2, '{9000000000000,-5}', '{1,2}'", "s2": "1, '{6}', '{1}'"}, "int8[] int4[]"

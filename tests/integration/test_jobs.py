@@ -10,12 +10,18 @@ import pytest
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain import FIELDS, FeatureKind
 from annotator.errors import ArtefactError
+from annotator.explain.answer import centred_log_odds
 from annotator.jobs import candidate as candidate_module
+from annotator.jobs import predict as predict_module
 from annotator.jobs.annotate import annotate
 from annotator.jobs.live_models import LiveModels
+from annotator.jobs.predict import other_samples
 from annotator.jobs.retrain import retrain
+from annotator.learn import cross_calibration
 from annotator.learn.field_model import FieldModel
+from annotator.learn.folds import take_profiles
 from annotator.learn.ontology import Ontology
+from annotator.learn.pooling import Pooling
 from annotator.learn.presets import PRESETS
 from annotator.store.mirror import apply_import
 from annotator.store.registry import live_release, load_artefacts
@@ -95,6 +101,9 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     assert "2 folds" in card[5]
     assert 0.3 < card[6] <= 1
     assert card[9] == "25"
+    ((weights,),) = rows(database, "select weights from annotator.model_card")
+    assert set(weights) == {kind for kind in probabilities(database) if kind != "combined"}
+    assert sum(weights.values()) == pytest.approx(1)
 
     again = retrain(database, job_settings, "tissue")
     assert again.status == "skipped"
@@ -116,7 +125,33 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
         )
     worse = retrain(database, job_settings, "tissue")
     assert worse.status == "rejected"
-    assert any("worse than the live release" in reason for reason in worse.reasons)
+    assert any(
+        reason.startswith("Refused: ") and "live release" in reason for reason in worse.reasons
+    )
+    for kind, outcome in (("promoted", first), ("rejected", worse)):
+        ((stored,),) = rows(
+            database, "select detail -> 'comparisons' from annotator.event where kind = %s", kind
+        )
+        assert [each["sentence"] for each in stored] == [
+            reason for reason in outcome.reasons if "held-out dataset" in reason
+        ]
+        assert [each["passed"] for each in stored] == [
+            not reason.startswith("Refused")
+            for reason in outcome.reasons
+            if "held-out dataset" in reason
+        ]
+    # Both figures are where everybody looks for them, under the same name.
+    ((ours, theirs),) = rows(
+        database,
+        "select max(value) filter (where model_kind = 'combined'),"
+        " max(value) filter (where model_kind = 'majority') from annotator.metric m"
+        " join annotator.release r using (run_id) where r.release_id = %s"
+        " and m.scheme = 'one-dataset-out' and m.name = 'balanced_accuracy'",
+        worse.release_id,
+    )
+    compared = next(each for each in stored if each["compared_with"] == "majority")
+    assert compared["name"] == "balanced_accuracy"  # classes were balanced in training
+    assert (compared["ours"], compared["theirs"]) == pytest.approx((ours, theirs))
     assert rows(
         database,
         "select status::text, cardinality(reasons) > 0 from annotator.release order by release_id",
@@ -152,7 +187,6 @@ def test_the_same_data_configuration_and_seed_give_the_same_release(database, jo
         "forest",
         "boosting",
         "linear",
-        "neighbours",
         "combined",
     }
     for kind, table in first.items():
@@ -212,8 +246,20 @@ def test_planted_markers_lead_the_contributions(database, job_settings, monkeypa
     bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
     retrain(database, bold, "tissue")
     annotate(database, bold, worker="one")
+    answers = rows(
+        database,
+        "select sum(c.probability), max(c.probability),"
+        " (array_agg(c.class order by c.probability desc))[1],"
+        " (p.models #>> '{combined,probability}')::float8, p.models #>> '{combined,value}'"
+        " from annotator.prediction p join annotator.class_probability c using (prediction_id)"
+        " group by p.prediction_id",
+    )
+    assert len(answers) == rows(database, "select count(*) from annotator.prediction")[0][0] > 0
+    for whole, highest, best, probability, value in answers:
+        assert (whole, highest) == pytest.approx((1, probability), abs=1e-5)
+        assert best == value
     chance = np.mean([len(markers) for markers in ATLAS.markers.values()]) / 160
-    kinds = ("network", "forest", "boosting", "linear")
+    kinds = ("combined", "network", "forest", "boosting", "linear")
     for kind in kinds:
         listed = []
         for group, markers in ATLAS.markers.items():
@@ -239,7 +285,7 @@ def test_planted_markers_lead_the_contributions(database, job_settings, monkeypa
         places = {kind: [] for kind in kinds}
         for group, markers in ATLAS.markers.items():
             of_group = np.flatnonzero([group in lineage for lineage in tissues])
-            explained = live.contributions(inputs[of_group], said[of_group, None])
+            explained = live.explainer.contributions(inputs[of_group], said[of_group, None])
             for kind, (_, scores) in explained.items():
                 rank = np.argsort(np.argsort(-scores[0].mean(axis=0))) / len(features)
                 places[kind].append(np.median(rank[np.isin(features, markers)]))
@@ -248,24 +294,33 @@ def test_planted_markers_lead_the_contributions(database, job_settings, monkeypa
         assert np.median(of_groups) < 0.25, (kind, of_groups)
 
 
-def test_contributions_sum_to_the_difference_from_the_reference(database, job_settings):
+@pytest.mark.parametrize("field", ["sex", "tissue"])
+def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
+    database, job_settings, monkeypatch, field
+):
+    """Of two classes and of many, and with what the other samples of a dataset contribute."""
+    monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
     load(database)
-    retrain(database, replace(job_settings, baseline_margin=-1.0), "sex")
+    lenient = replace(job_settings, baseline_margin=-1.0)
+    assert retrain(database, lenient, field).status == "promoted"
     with database.connect() as connection:
-        live = LiveModels().load(connection, live_release(connection, "sex"))
-        inputs = live.model.inputs(ATLAS.profiles)[:20]
-        target = np.arange(20) % 2
-        explained = live.contributions(inputs, target[:, None])
-        difference = live.deep_lift.output_difference(inputs, target)
-        np.testing.assert_allclose(
-            explained["network"][1][0].sum(axis=1), difference, atol=1e-4 * np.abs(difference).max()
-        )
-        reference = live.model.forest.estimator.predict_proba(
-            inputs[:, live.model.forest.feature_indices]
-        )[np.arange(20), target]
-        _, bias = live.forest.contributions(inputs, target)
-        of_forest = explained["forest"][1][0].sum(axis=1)
-        np.testing.assert_allclose(of_forest + bias, reference, atol=1e-7)
+        live = LiveModels().load(connection, live_release(connection, field))
+    model, profiles = live.model, take_profiles(ATLAS.profiles, np.arange(40))
+    datasets = np.array([sample.dataset_id for sample in ATLAS.samples[:40]], dtype=object)
+    classes = np.tile(np.arange(len(model.classes)), (40, 1))
+    inputs, raw = model.inputs(profiles), model.predict_raw(profiles)
+    reference = live.explainer.references(len(model.classes))
+    for answers in (model.answers(raw), model.answers(raw, datasets)):
+        explained = live.explainer.contributions(inputs, classes, answers.own_weights)
+        found = explained["combined"][1].sum(axis=2).T
+        found -= found.mean(axis=1, keepdims=True)
+        others = other_samples(live, answers, classes)
+        if answers.own_weights is not None:
+            assert np.abs(others).max() > 0.1
+            found += others
+        wanted = centred_log_odds(answers.probabilities["combined"])
+        wanted -= reference - reference.mean()
+        np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
 
 
 def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
@@ -290,3 +345,27 @@ def test_an_empty_mirror_is_said_to_be_unlabelled(database, job_settings, field)
     outcome = retrain(database, job_settings, field)
     assert outcome.status == "unlabelled"
     assert f"no usable sample has a {field} label" in outcome.reasons[0]
+
+
+def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
+    database, job_settings, monkeypatch
+):
+    load(database)
+    assert retrain(database, job_settings, "tissue").status == "promoted"
+    stored = (
+        "select p.sample_id, p.top_features, c.model_kind, c.class, c.class_rank, c.features,"
+        " c.scores, c.expression, p.models, p.known_features, p.novelty"
+        " from annotator.prediction p join annotator.class_contribution c using (prediction_id)"
+        " order by 1, 3, 4"
+    )
+    annotate(database, job_settings, worker="one")
+    together = rows(database, stored)
+    execute(database, "truncate annotator.prediction cascade")
+    monkeypatch.setattr(predict_module, "VALUES_AT_ONCE", 1)
+    annotate(database, job_settings, worker="two")
+    apart = rows(database, stored)
+    assert [row[:6] for row in apart] == [row[:6] for row in together]
+    for one, other in zip(apart, together, strict=True):
+        for position in (6, 7):
+            assert one[position] == pytest.approx(other[position], rel=1e-4, abs=1e-6)
+        assert one[8:] == other[8:]

@@ -33,8 +33,6 @@ LINEAR = replace(
     network=None,
     forest=None,
     boosting=None,
-    neighbours=None,
-    leaf_kinds=("linear",),
 )
 
 
@@ -117,6 +115,34 @@ def test_answers_do_not_depend_on_the_batches(pooled):
         annotate(database, replace(settings, batch_size=size), worker=f"w{size}")
         assert said(database) == pytest.approx(together, abs=1e-5)
         execute(database, "truncate annotator.prediction cascade")
+
+
+def test_a_pass_predicts_each_sample_once_however_often_it_is_needed(pooled, monkeypatch):
+    """The datasets are larger than the batches, so their samples are needed again and again."""
+    database, settings = pooled
+    together, _ = expected(database)
+    predicted = []
+    predict = FieldModel.predict_raw_inputs
+
+    def counted(model, inputs):
+        predicted.append(len(inputs))
+        return predict(model, inputs)
+
+    monkeypatch.setattr(FieldModel, "predict_raw_inputs", counted)
+    annotate(database, replace(settings, batch_size=3), worker="one")
+    assert said(database) == pytest.approx(together, abs=1e-5)
+    assert sum(predicted) == len(together)
+
+
+def test_only_the_predictions_that_were_asked_for_last_are_remembered(monkeypatch):
+    monkeypatch.setattr(jobs_pooled, "MOST_REMEMBERED", 2)
+    remembered, raw = jobs_pooled.Remembered(), {"linear": np.ones(2)}
+    for name in "ab":
+        remembered.add(name, "hash", raw)
+    assert remembered.find("a", "another hash") is None
+    assert remembered.find("a", "hash") is raw
+    remembered.add("c", "hash", raw)
+    assert [remembered.find(name, "hash") is not None for name in "abc"] == [True, False, True]
 
 
 def test_a_sample_that_comes_later_is_answered_with_those_that_were_there(pooled):

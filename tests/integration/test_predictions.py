@@ -268,6 +268,34 @@ def test_the_same_input_again_makes_the_earlier_answer_current(
     assert len(take(daemon, "w1", release)) == 1
 
 
+def test_a_batch_of_seen_and_new_inputs_stores_each_answer_with_its_own_contributions(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b", "c")
+    release = add_release(connection)
+    write(daemon, "w1", release, [answer(s) for s in take(daemon, "w1", release)])
+    run(connection, "update atlas.sample set updated_at = clock_timestamp()")
+    claimed = take(daemon, "w1", release)
+    again = [
+        replace(
+            answer(s, digit="a" if s.sample_id == "b" else "b"),
+            contributions=(
+                ClassContributions("forest", "shap", "liver", 1, (s.sample_id,), (1.0,), (2.0,)),
+            ),
+        )
+        for s in claimed
+    ]
+    write(daemon, "w1", release, again)
+    assert run(
+        connection,
+        "select p.sample_id, left(p.input_hash, 1), p.sample_updated_at = s.updated_at, c.feature"
+        " from annotator.prediction p join atlas.sample s using (sample_id)"
+        " join annotator.contribution c using (prediction_id)"
+        " where p.is_current and c.rank = 1 order by 1",
+    ) == [("a", "b", True, "a"), ("b", "a", True, "hsa-miR-122-5p"), ("c", "b", True, "c")]
+    assert run(connection, "select count(*) from annotator.prediction") == [(5,)]
+
+
 def test_quarantine_hides_the_answer_until_the_sample_changes(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:

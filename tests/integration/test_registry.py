@@ -15,6 +15,7 @@ import pytest
 
 from annotator.domain import (
     Artefact,
+    Comparison,
     Curve,
     CurvePoint,
     HeldOutPredictions,
@@ -23,6 +24,7 @@ from annotator.domain import (
 )
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
 from annotator.store import registry, runs, validation
+from annotator.store.comparisons import read_comparisons
 
 CLASSES = ("brain", "liver", "skin")
 ARTEFACTS = (
@@ -312,6 +314,21 @@ def test_curves_and_suspect_labels_are_stored_with_a_candidate(
     ]
 
 
+def test_the_shares_of_the_kinds_are_on_the_model_card(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    weights = {"network": np.float64(0.25), "forest": 0.75}
+    for given in (weights, None):
+        registry.save_candidate(
+            daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
+            weights=given,
+        )  # fmt: skip
+    query = "select weights from annotator.model_card order by release_id"
+    assert run(connection, query) == [({"network": 0.25, "forest": 0.75},), (None,)]
+    with pytest.raises(psycopg.errors.CheckViolation, match="weights_are_an_object"):
+        connection.execute("update annotator.release set weights = '[1]'")
+
+
 def test_suspect_labels_of_samples_that_were_not_held_out_are_refused(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
@@ -409,6 +426,30 @@ def test_only_a_candidate_is_promoted_or_rejected(
     assert run(
         connection, "select reasons from annotator.release where release_id = %s", refused
     ) == [(["worse than the majority class"],)]
+
+
+def test_what_the_gate_compared_comes_back_as_it_was(
+    daemon: psycopg.Connection,
+) -> None:
+    passed = Comparison("accuracy", "live", 0.8, 0.7, 0.01, True, 9, 3, "Accuracy.")
+    failed = Comparison("auc", "majority", 0.4, 0.45, 0.0, False, 9, 3, "Refused: AUC.", 0.5)
+    live, refused = candidate(daemon), candidate(daemon)
+    assert read_comparisons(daemon, live) == ()
+    registry.promote(daemon, live, ["Accuracy."], [passed])
+    broken = replace(failed, ours=float("nan"))
+    registry.reject(daemon, refused, ["Accuracy.", "Refused: AUC."], [passed, broken])
+    assert read_comparisons(daemon, live) == (passed,)
+    same, back = read_comparisons(daemon, refused)
+    assert same == passed
+    assert np.isnan(back.ours)
+    assert replace(back, ours=0.4) == failed
+    # A live release whose files are damaged is rejected without being compared again.
+    detail = '{"release_id": %s, "reasons": ["damaged"]}'
+    daemon.execute(
+        "insert into annotator.event (kind, subject, detail) values ('rejected', 'tissue', %s)",
+        (detail % live,),
+    )
+    assert read_comparisons(daemon, live) == (passed,)
 
 
 def test_promotions_at_once_leave_one_live(

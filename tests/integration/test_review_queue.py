@@ -236,9 +236,9 @@ def test_the_reason_names_what_the_gate_refused_and_nothing_else(connection, rel
     add_release(connection, "sex", "rejected", verdict.reasons)
     ((reason,),) = connection.execute("select reason from review_queue where field = 'sex'")
     assert reason == (
-        "no reliable model: balanced accuracy 0.8750 is not above the 1.0000 of the already known"
-        " fields by themselves (must be above by more than 0.0000); AUC 0.8750 is not above the"
-        " 1.0000 of the already known fields by themselves (must be above by more than 0.0000)"
+        "no reliable model: balanced accuracy on 8 samples of 1 held-out dataset: 0.875, already"
+        " known fields alone 1.000; it must be ahead; AUC on 8 samples of 1 held-out dataset:"
+        " 0.875, already known fields alone 1.000; it must be ahead"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import GateVerdict, LiveAccuracy, SamplePrediction
+from annotator.domain import Comparison, GateVerdict, LiveAccuracy, SamplePrediction
 from annotator.jobs.candidate import with_live_accuracy
 from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store import predictions, work
@@ -163,13 +163,16 @@ def test_what_a_release_has_learned_from_is_never_one_click(
 
 def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candidate() -> None:
     for promoted in (True, False):
-        verdict = GateVerdict(promoted, ("One.",), {"accuracy": 0.5})
+        made = Comparison("accuracy", "live", 0.9, 0.8, 0.0, promoted, 50, 3, "One.")
+        verdict = GateVerdict(promoted, ("One.",), (made,))
         assert with_live_accuracy(verdict, None) == verdict
         told = with_live_accuracy(verdict, LiveAccuracy(3, 50, 48, 0.865, 0.989))
-        assert (told.promoted, told.figures, told.reasons[0]) == (promoted, verdict.figures, "One.")
+        assert (told.promoted, told.comparisons) == (promoted, verdict.comparisons)
+        assert told.reasons[0] == "One."
         assert told.reasons[1] == (
             "In use, 48 of the 50 suggestions of live release 3 that got a label later were right"
-            " (0.9600, 95 % interval 0.8650 to 0.9890; asks nothing of the candidate)."
+            " (0.960, 95 % interval 0.865 to 0.989); this counts neither for nor against the"
+            " candidate."
         )
 
 

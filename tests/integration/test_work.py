@@ -276,9 +276,20 @@ def test_claims_whole_datasets_in_order(
     add_samples(connection, "b", "c", dataset="D1")
     release = add_release(connection)
     work.queue_pending(daemon, "tissue", release)
-    assert names_of(work.claim(daemon, "w1", "tissue", release, 3, 600)) == ["b", "c", "a"]
-    assert names_of(work.claim(daemon, "w2", "tissue", release, 3, 600)) == ["d"]
+    assert names_of(work.claim(daemon, "w1", "tissue", release, 3, 600)) == ["b", "c"]
+    assert names_of(work.claim(daemon, "w2", "tissue", release, 3, 600)) == ["a", "d"]
     assert work.claim(daemon, "w3", "tissue", release, 3, 600) == []
+
+
+def test_a_dataset_that_no_claim_can_hold_is_cut_and_datasets_that_fit_are_claimed_together(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    add_samples(connection, "a", "b", "c", "d", dataset="D1")
+    add_samples(connection, "e", "f", dataset="D2")
+    release = add_release(connection)
+    work.queue_pending(daemon, "tissue", release)
+    claims = [names_of(work.claim(daemon, "w1", "tissue", release, 3, 600)) for _ in range(4)]
+    assert claims == [["a", "b", "c"], ["d", "e", "f"], [], []]
 
 
 def in_threads(count: int, body: Any) -> list[Any]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from annotator.domain import HeldOutPredictions
-from annotator.learn.metrics import metrics_of
+from annotator.learn.cross_calibration import Part
+from annotator.learn.metrics import is_correct_at_equal_priors, metrics_of, select_samples
 from annotator.learn.trust import TrustOptions, cross_fitted
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,6 +44,7 @@ def held_out(classes=CLASSES, models=("combined",), datasets=9, size=11, seed=1,
         sample_ids=np.array([f"s{i:03}" for i in range(samples)], dtype=object),
         dataset_ids=np.array([f"d{i % datasets}" for i in range(samples)], dtype=object),
         truth=truth,
+        folds=np.arange(samples) % datasets % 3,
         classes=classes,
         probabilities=probabilities,
     )
@@ -55,17 +57,26 @@ def by_metrics(given, rows):
         sample_ids=given.sample_ids[rows],
         dataset_ids=given.dataset_ids[rows],
         truth=names[given.truth[rows]],
-        folds=np.zeros(len(rows), dtype=np.int64),
+        folds=given.folds[rows],
         classes=given.classes,
         probabilities={model: p[rows] for model, p in given.probabilities.items()},
     )
-    found = {m.name: m.value for m in metrics_of(predictions) if m.class_name is None}
-    probabilities = given.probabilities["combined"][rows] / np.bincount(given.truth)
-    right = probabilities.argmax(axis=1) == given.truth[rows]
-    found["balanced_accuracy_at_equal_priors"] = np.mean(
-        [right[given.truth[rows] == each].mean() for each in np.unique(given.truth[rows])]
+    return {m.name: m.value for m in metrics_of(predictions) if m.class_name is None}
+
+
+def at_equal_priors(given, rows):
+    """Balanced accuracy where the class of each sample is the one that all samples give it."""
+    everything = HeldOutPredictions(
+        sample_ids=given.sample_ids,
+        dataset_ids=given.dataset_ids,
+        truth=np.array(given.classes, dtype=object)[given.truth],
+        folds=given.folds,
+        classes=given.classes,
+        probabilities=given.probabilities,
     )
-    return found
+    right = is_correct_at_equal_priors(everything, "combined")[rows]
+    truth = given.truth[rows]
+    return np.mean([right[truth == each].mean() for each in np.unique(truth)])
 
 
 @pytest.mark.parametrize("classes", [CLASSES, ("female", "male")])
@@ -97,16 +108,27 @@ def test_a_weight_is_as_many_copies_of_a_dataset(classes, monkeypatch):
             drawn.sample_ids,
             np.array(copies, dtype=object),
             drawn.truth,
+            drawn.folds,
             drawn.classes,
             drawn.probabilities,
         )
         expected = by_metrics(drawn, np.arange(len(copies)))
         # Replicates keep the class shares of the data as they are.
-        expected["balanced_accuracy_at_equal_priors"] = by_metrics(given, np.concatenate(rows))[
-            "balanced_accuracy_at_equal_priors"
-        ]
+        expected["balanced_accuracy_at_equal_priors"] = at_equal_priors(given, np.concatenate(rows))
         for name, values in found.items():
             assert values[replicate] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_baselines_have_the_balanced_accuracies_of_the_program():
+    given = held_out(("female", "male"), models=("combined", "baseline known_fields"))
+    weights = bootstrap.draws(9, replicates=1)
+    found = bootstrap.replicated(given, "baseline known_fields", weights)
+    assert found["balanced_accuracy_at_equal_priors"][0] == found["balanced_accuracy"][0]
+
+
+def test_the_two_balanced_accuracies_have_titles_of_their_own():
+    titles = [report.TITLES[name] for name in report.TITLES if name.startswith("balanced")]
+    assert titles == ["balanced accuracy", "balanced accuracy at equal priors"]
 
 
 def test_intervals_are_those_of_datasets_not_of_samples():
@@ -117,6 +139,7 @@ def test_intervals_are_those_of_datasets_not_of_samples():
         sample_ids=np.array([f"s{i}" for i in range(1200)], dtype=object),
         dataset_ids=np.repeat([f"d{i:02}" for i in range(30)], 40).astype(object),
         truth=np.where(right, 0, 1),
+        folds=np.repeat(np.arange(30) % 3, 40),
         classes=("a", "b"),
         probabilities={"combined": np.tile([0.9, 0.1], (1200, 1))},
     )
@@ -152,6 +175,7 @@ def some_runs():
         ours.sample_ids,
         ours.dataset_ids,
         paper.truth,
+        paper.folds,
         CLASSES,
         ours.probabilities,
     )
@@ -193,8 +217,11 @@ def test_answers_are_those_that_the_program_measures():
     )
     lineages = {"blood": ("blood", "inner"), "brain": ("brain", "inner"), "skin": ("skin",)}
     options = TrustOptions(target_precision=0.8, set_coverage=0.9, maximum_novelty=0.95)
-    measured = {m.name: m.value for m in cross_fitted(predictions, lineages, options)}
-    answers = runs.answers_of(predictions, lineages, options)
+    parts = tuple(
+        Part(folds == fold, select_samples(predictions, folds != fold)) for fold in range(5)
+    )
+    measured = {m.name: m.value for m in cross_fitted(predictions, parts, lineages, options)}
+    answers = runs.answers_of(predictions, parts, lineages, options)
     found = runs.trust_figures(runs.Run(given, "", measured, answers))
     assert 0 < measured["answered"] < 1
     assert measured["precision"] < 1

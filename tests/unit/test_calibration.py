@@ -11,8 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from annotator.learn.calibration import (
-    FLOOR,
     PRIOR_SAMPLES,
+    SMALLEST,
+    USUAL_SLOPE_OF_VOTES,
     Calibration,
     expected_calibration_error,
     fit_calibration,
@@ -20,23 +21,82 @@ from annotator.learn.calibration import (
 from annotator.learn.pooling import Pooling
 
 
+def drawn(probabilities, random) -> np.ndarray:
+    """Draw a class for each row."""
+    truth = (probabilities.cumsum(axis=1) < random.random((len(probabilities), 1))).sum(axis=1)
+    return np.minimum(truth, probabilities.shape[1] - 1)
+
+
 def overconfident(samples=3000, classes=4, sharpness=3.0, seed=0):
     """Probabilities that are calibrated once their logarithms are divided by ``sharpness``."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 1.5, (samples, classes))
-    truth = (softmax(logits, axis=1).cumsum(axis=1) < random.random((samples, 1))).sum(axis=1)
-    return softmax(sharpness * logits, axis=1), np.minimum(truth, classes - 1)
+    truth = drawn(softmax(logits, axis=1), random)
+    return softmax(sharpness * logits, axis=1), truth
+
+
+def votes(slope, samples=3000, classes=4, seed=0):
+    """Shares of votes whose classes are drawn by exp(slope * share)."""
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet(np.full(classes, 0.7), samples)
+    return shares, drawn(softmax(slope * shares, axis=1), random)
 
 
 def loss(probabilities, truth) -> float:
     return float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())
 
 
-def test_a_known_temperature_is_found() -> None:
-    probabilities, truth = overconfident(sharpness=1.5)
+@pytest.mark.parametrize("sharpness", [0.5, 1.5, 4.0])
+def test_a_known_slope_of_log_probabilities_is_found(sharpness) -> None:
+    probabilities, truth = overconfident(sharpness=sharpness)
     calibration = fit_calibration({"network": probabilities}, truth)
-    assert calibration.temperatures["network"] == pytest.approx(1.5, rel=0.1)
+    assert calibration.slopes["network"] == pytest.approx(1 / sharpness, rel=0.1)
     assert calibration.samples == 3000
+
+
+@pytest.mark.parametrize("slope", [3.0, 10.0, 25.0])
+def test_a_known_slope_of_votes_is_found(slope) -> None:
+    shares, truth = votes(slope)
+    calibration = fit_calibration({"forest": shares}, truth)
+    assert calibration.slopes["forest"] == pytest.approx(slope, rel=0.1)
+    # The same numbers of another kind are log-probabilities.
+    assert fit_calibration({"network": shares}, truth).slopes["network"] < slope / 2
+
+
+def test_the_shares_of_votes_and_not_their_logarithms_are_what_counts() -> None:
+    shares = np.array([[0.6, 0.39, 0.01], [0.0, 0.5, 0.5]])
+    network = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]])
+    calibration = Calibration({"forest": 4.0, "network": 1.0}, 2.0, 9)
+    calibrated, combined = calibration.apply({"forest": shares, "network": network})
+    np.testing.assert_allclose(calibrated["forest"], softmax(4 * shares, axis=1))
+    np.testing.assert_allclose(combined, softmax(4 * shares + np.log(network), axis=1))
+    assert (combined > 0).all()  # that no tree votes for a class is no proof against it
+
+
+def test_classes_that_no_kind_gives_anything_do_not_disturb_the_slope() -> None:
+    shares, truth = votes(10.0)
+    some = np.arange(len(truth)) < 100
+    shares[some, truth[some]] = 0
+    shares[some] /= shares[some].sum(axis=1, keepdims=True)
+    found = fit_calibration({"forest": shares}, truth)
+    without = fit_calibration({"forest": shares[~some]}, truth[~some])
+    assert found.slopes["forest"] == pytest.approx(without.slopes["forest"], rel=1e-3)
+    assert found.sharpness == pytest.approx(without.sharpness, rel=1e-3)
+
+
+def test_a_known_sharpness_is_found() -> None:
+    """Kinds that err apart are together surer than each by itself."""
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 1.5, (6000, 3))
+    truth = drawn(softmax(logits, axis=1), random)
+    parts = random.normal(0, 0.7, (6000, 3))
+    kinds = {"a": softmax(logits + parts, axis=1), "b": softmax(logits - parts, axis=1)}
+    found = fit_calibration(kinds, truth)
+    # The mean of the two is exact: what each slope takes away the sharpness gives back.
+    assert found.slopes["a"] < 0.95
+    assert found.sharpness > 1.05
+    for factor in found.factors.values():
+        assert factor == pytest.approx(0.5, rel=0.1)
 
 
 def test_calibration_makes_confidence_honest() -> None:
@@ -50,65 +110,56 @@ def test_calibration_makes_confidence_honest() -> None:
     assert after < 0.06
 
 
-def test_the_better_kind_weighs_more_and_the_combination_is_not_worse() -> None:
+def test_families_of_kinds_count_the_same() -> None:
     good, truth = overconfident()
     noise = np.random.default_rng(9).dirichlet(np.ones(4), len(truth))
-    kinds = {"network": good, "forest": noise}
-    calibration = fit_calibration(kinds, truth)
-    assert calibration.weights["network"] > 0.9
-    assert sum(calibration.weights.values()) == pytest.approx(1)
+    raw = {"network": good, "boosting": noise, "forest": good, "linear": good}
+    calibration = fit_calibration(raw, truth)
+    third, sixth = pytest.approx(1 / 3), pytest.approx(1 / 6)
+    assert calibration.weights == {
+        "network": third,
+        "linear": third,
+        "forest": sixth,
+        "boosting": sixth,
+    }
+    assert fit_calibration({"boosting": noise}, truth).weights == {"boosting": 1}
+
+
+def test_the_combination_is_the_product_to_the_power_of_the_sharpness() -> None:
+    network, _ = overconfident(samples=40)
+    shares, _ = votes(1.0, samples=40)
+    calibration = Calibration({"network": 0.8, "forest": 6.0}, 1.3, 40)
+    kinds = {"network": network, "forest": shares}
     calibrated, combined = calibration.apply(kinds)
-    assert loss(combined, truth) <= loss(calibrated["network"], truth) + 1e-3
-
-
-def test_equal_kinds_weigh_the_same() -> None:
-    probabilities, truth = overconfident()
-    calibration = fit_calibration({"a": probabilities, "b": probabilities}, truth)
-    assert calibration.weights["a"] == pytest.approx(0.5, abs=1e-3)
+    mean_logits = (np.log(calibrated["network"]) + np.log(calibrated["forest"])) / 2
+    np.testing.assert_allclose(combined, softmax(1.3 * mean_logits, axis=1), rtol=1e-9)
+    factors = calibration.factors
+    assert factors == {"network": pytest.approx(0.52), "forest": pytest.approx(3.9)}
+    scores = factors["network"] * np.log(network) + factors["forest"] * shares
+    np.testing.assert_allclose(combined, softmax(scores, axis=1), rtol=1e-9)
 
 
 def test_a_handful_of_samples_does_not_make_it_certain() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
-    calibration = fit_calibration({"a": probabilities}, np.array([0, 1]))
-    assert 0.5 < calibration.temperatures["a"] <= 1
+    found = fit_calibration({"a": probabilities, "forest": probabilities}, np.array([0, 1]))
+    assert 1 <= found.slopes["a"] < 2
+    assert USUAL_SLOPE_OF_VOTES * 0.8 < found.slopes["forest"] < USUAL_SLOPE_OF_VOTES * 1.25
+    assert 0.8 < found.sharpness < 1.25
 
 
-def test_it_is_the_minimum_of_the_likelihood_and_the_prior() -> None:
+@pytest.mark.parametrize(("kind", "usual"), [("network", 1.0), ("forest", USUAL_SLOPE_OF_VOTES)])
+def test_it_is_the_minimum_of_the_likelihood_and_the_prior(kind, usual) -> None:
     probabilities, truth = overconfident(samples=20, sharpness=1.3)
-    logs = np.log(probabilities)
+    scores = np.log(probabilities) if kind == "network" else probabilities
 
-    def objective(exponent: float) -> float:
-        calibrated = softmax(exponent * logs, axis=1)
-        return loss(calibrated, truth) + PRIOR_SAMPLES / 20 * (exponent - 1) ** 2 / 2
+    def objective(log_slope: float) -> float:
+        calibrated = softmax(usual * np.exp(log_slope) * scores, axis=1)
+        return 20 * loss(calibrated, truth) + PRIOR_SAMPLES * log_slope**2 / 2
 
-    best = minimize_scalar(objective, bounds=(0.01, 10), method="bounded")
-    found = 1 / fit_calibration({"a": probabilities}, truth).temperatures["a"]
-    assert (probabilities > FLOOR).all()  # so that no floor is in the way
-    assert found == pytest.approx(best.x, rel=1e-3)
-
-
-def test_weights_decide_whose_mistakes_count() -> None:
-    truth = np.repeat([0, 1], 100)
-    first_half, second_half = truth == 0, truth == 1
-    sure = np.array([0.9, 0.1])
-    knows_first = np.where(first_half[:, None], sure, 0.5)
-    knows_second = np.where(second_half[:, None], sure[::-1], 0.5)
-    # Beside what they know both kinds mislead now and then.
-    knows_first[150:170], knows_second[50:70] = sure, sure[::-1]
-    kinds = {"a": knows_first, "b": knows_second}
-    for_first = fit_calibration(kinds, truth, np.where(first_half, 1.0, 0.01))
-    for_second = fit_calibration(kinds, truth, np.where(second_half, 1.0, 0.01))
-    assert for_first.weights["a"] > 0.6 > 0.4 > for_second.weights["a"]
-    # How sure each kind is by itself is fitted with every sample counting the same.
-    assert for_first.temperatures == for_second.temperatures
-
-
-def test_few_datasets_draw_the_kinds_together() -> None:
-    probabilities, truth = overconfident()
-    misled = np.random.default_rng(0).permutation(probabilities)
-    kinds = {"a": probabilities, "b": misled}
-    many, few = fit_calibration(kinds, truth), fit_calibration(kinds, truth, datasets=2)
-    assert many.weights["b"] < few.weights["b"] < 0.6
+    best = minimize_scalar(objective, bounds=(-3, 3), method="bounded")
+    found = fit_calibration({kind: probabilities}, truth).slopes[kind]
+    assert (probabilities > SMALLEST).all()  # so that no limit is in the way
+    assert found == pytest.approx(usual * np.exp(best.x), rel=1e-3)
 
 
 def test_the_order_of_kinds_and_a_repeat_change_nothing() -> None:
@@ -120,17 +171,14 @@ def test_the_order_of_kinds_and_a_repeat_change_nothing() -> None:
 
 def test_a_class_that_no_kind_knows_stays_impossible() -> None:
     probabilities = np.array([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
-    calibration = Calibration({"a": 2.0}, {"a": 0.5}, 9)
+    calibration = Calibration({"a": 2.0, "forest": 9.0}, 0.5, 9)
+    kinds = {"a": probabilities, "forest": probabilities}
+    assert calibration.apply(kinds)[0]["forest"][:, 2].tolist() == [0, 0]
+    assert calibration.apply(kinds)[1][:, 2].tolist() == [0, 0]
+    calibration = Calibration({"a": 2.0}, 0.5, 9)
     calibrated, combined = calibration.apply({"a": probabilities})
     assert calibrated["a"][:, 2].tolist() == [0, 0]
     np.testing.assert_allclose(combined.sum(axis=1), 1)
-
-
-def test_a_calibration_of_before_there_was_pooling_pools_nothing() -> None:
-    probabilities, truth = overconfident(samples=50)
-    data = fit_calibration({"network": probabilities}, truth).to_json()
-    del data["pooling"]
-    assert Calibration.from_json(data).pooling.strength == 0
 
 
 def test_only_samples_of_a_known_dataset_are_pooled() -> None:
@@ -147,8 +195,21 @@ def test_only_samples_of_a_known_dataset_are_pooled() -> None:
 
 def test_it_survives_json_unchanged() -> None:
     probabilities, truth = overconfident(samples=50)
-    calibration = fit_calibration({"a": probabilities}, truth)
-    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+    fitted = fit_calibration({"a": probabilities, "forest": probabilities}, truth)
+    for calibration in (fitted, replace(fitted, pooling=Pooling(0.3, 0.8))):
+        again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
+        assert again == calibration
+        assert again.factors == calibration.factors
+
+
+def as_json(**changes):
+    """A calibration as plain data, with parts changed; ``None`` leaves one out."""
+    data = Calibration({"a": 1.0}, 1.0, 1).to_json() | changes
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def test_the_data_that_is_changed_here_is_a_calibration() -> None:
+    assert Calibration.from_json(as_json()) == Calibration({"a": 1.0}, 1.0, 1)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +217,22 @@ def test_it_survives_json_unchanged() -> None:
     [
         {},
         [],
-        {"temperatures": {}, "exponents": {}, "samples": 1},
-        {"temperatures": {"a": 0}, "exponents": {"a": 1}, "samples": 1},
-        {"temperatures": {"a": 1}, "exponents": {"a": -1}, "samples": 1},
-        {"temperatures": {"a": 1}, "exponents": {"b": 1}, "samples": 1},
-        {"temperatures": {"a": float("inf")}, "exponents": {"a": 1}, "samples": 1},
-        {"temperatures": {"a": "x"}, "exponents": {"a": 1}, "samples": 1},
+        as_json(slopes=None),
+        as_json(sharpness=None),
+        as_json(samples=None),
+        as_json(pooling=None),
+        as_json(slopes={}),
+        as_json(slopes={"a": 0}),
+        as_json(slopes={"a": -1}),
+        as_json(slopes={"a": float("inf")}),
+        as_json(slopes={"a": float("nan")}),
+        as_json(slopes={"a": "x"}),
+        as_json(slopes=[1.0]),
+        as_json(sharpness=0),
+        as_json(sharpness=float("inf")),
+        as_json(sharpness=float("nan")),
+        as_json(pooling={"strength": 0.9, "exponent": 1.0}),
+        {"temperatures": {"a": 1}, "exponents": {"a": 1}, "samples": 1},
     ],
 )
 def test_what_is_no_calibration_is_refused(data) -> None:
@@ -171,7 +242,7 @@ def test_what_is_no_calibration_is_refused(data) -> None:
 
 def test_other_model_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="calibrated for"):
-        Calibration({"a": 1.0}, {"a": 1.0}, 1).apply({"b": np.ones((1, 2)) / 2})
+        Calibration({"a": 1.0}, 1.0, 1).apply({"b": np.ones((1, 2)) / 2})
 
 
 def test_nothing_to_fit_on_is_an_error() -> None:
@@ -183,13 +254,15 @@ def test_nothing_to_fit_on_is_an_error() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 6), st.integers(1, 3))
 def test_any_probabilities_give_finite_probabilities(seed, samples, classes, kinds) -> None:
     random = np.random.default_rng(seed)
-    raw = {f"k{i}": random.dirichlet(np.full(classes, 0.05), samples) for i in range(kinds)}
+    names = ["network", "forest", "boosting"][:kinds]
+    raw = {name: random.dirichlet(np.full(classes, 0.05), samples) for name in names}
     truth = random.integers(classes, size=samples)
     calibrated, combined = fit_calibration(raw, truth).apply(raw)
     for kind, each in calibrated.items():
         np.testing.assert_allclose(each.sum(axis=1), 1, rtol=1e-9)
-        above_floor = raw[kind].max(axis=1) > 2e-4
-        assert (each.argmax(axis=1) == raw[kind].argmax(axis=1))[above_floor].all()
+        assert np.isfinite(each).all()
+        best = np.take_along_axis(each, raw[kind].argmax(axis=1)[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(best, each.max(axis=1))  # ties aside, the same class leads
     np.testing.assert_allclose(combined.sum(axis=1), 1, rtol=1e-9)
     assert (combined >= 0).all()
 

@@ -10,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from annotator.domain import ClassContributions
+from annotator.store import copy_format
 from annotator.store.copy_format import (
     BIGINT_OID,
     DOUBLE_OID,
     HEADER,
     INTEGER_OID,
     REAL_OID,
+    TEXT_OID,
     TRAILER,
     decode_row,
+    encode_contributions,
     encode_rows,
 )
 
@@ -141,3 +145,48 @@ def test_a_cut_or_foreign_message_is_refused() -> None:
         decode_row(whole + whole)
     with pytest.raises(ValueError, match="type 25"):
         decode_row(message(1, 0, array([], 25), array([], REAL_OID)))
+
+
+def contribution_row(prediction_id: int, item: ClassContributions) -> bytes:
+    """Write a row of contributions the slow way."""
+
+    def text(value: str) -> bytes:
+        return struct.pack(">i", len(value.encode())) + value.encode()
+
+    names = struct.pack(">iiI", int(bool(item.features)), 0, TEXT_OID)
+    if item.features:
+        names += struct.pack(">ii", len(item.features), 1)
+    names += b"".join(map(text, item.features))
+    return (
+        struct.pack(">hiq", 9, 8, prediction_id)
+        + text(item.model_kind)
+        + text(item.method)
+        + text(item.class_name)
+        + struct.pack(">ii", 4, item.class_rank)
+        + struct.pack(">i", len(names))
+        + names
+        + array(list(item.scores), DOUBLE_OID)
+        + array(list(item.expression), DOUBLE_OID)
+        + (
+            struct.pack(">i", -1)
+            if item.other_samples is None
+            else struct.pack(">id", 8, item.other_samples)
+        )
+    )
+
+
+@pytest.mark.parametrize("most_bytes", [1, 300, 1 << 20])
+def test_contributions_are_rows_of_the_format_however_they_are_divided(
+    monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(copy_format, "_MESSAGE_BYTES", most_bytes)
+    items = [
+        (7, ClassContributions("forest", "shap", "liver", 1, ("µ", "b"), (0.1, -2.0), (1e9, 0.0))),
+        (8, ClassContributions("network", "deeplift", "", 2, (), (), ())),
+        (9, ClassContributions("combined", "weighted_sum", "x", 1, ("b",), (1.0,), (3.0,), -0.5)),
+        (2**40, ClassContributions("linear", "coefficient", "x", 1, ("b",), (1e-300,), (3.0,))),
+    ]
+    sent = list(encode_contributions(items))
+    assert b"".join(sent) == HEADER + b"".join(contribution_row(*item) for item in items) + TRAILER
+    assert (len(sent) > 2) == (most_bytes < 300)
+    assert b"".join(encode_contributions([])) == HEADER + TRAILER

@@ -6,16 +6,20 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.errors import ArtefactError, InputError
+from annotator.errors import AnnotatorError, ArtefactError, InputError
 from annotator.explain import deep_lift, deep_lift_library
 from annotator.explain.deep_lift import DeepLift, centred_layers
 from annotator.explain.deep_lift_library import package_difference, package_scores
+from annotator.jobs.explanations import _check_deep_lift
+from annotator.learn.network import NetworkModel
 
 TOLERANCE = 1e-5  # of float32, relative to the largest contribution
 
@@ -135,6 +139,74 @@ def test_contributions_sum_to_the_difference_of_the_logit(seed, hidden, dead, bi
     assert not values[inputs == 0.0].any()
     scale = max(scale, np.abs(logits_of(inputs)).max())
     assert_close(explainer.forward(inputs).logits, logits_of(inputs), scale)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    hidden=st.lists(st.integers(1, 8), max_size=2),
+    classes=st.integers(2, 4),
+)
+def test_a_wide_path_is_explained_with_the_layers_beside_it(seed, hidden, classes) -> None:
+    layers, inputs = make_layers(seed, [6, *hidden, classes]), make_inputs(seed, 7, 6)
+    random = np.random.default_rng(seed)
+    wide, targets = random.normal(size=(6, classes)), random.integers(0, classes, 7)
+    explainer, deep = DeepLift(layers, wide), DeepLift(layers)
+    values = explainer.contributions(inputs, targets)
+    scale = max(1e-3, np.abs(values).sum(axis=1).max())
+    assert_close(values.sum(axis=1), explainer.output_difference(inputs, targets), scale)
+    # The path is linear: what it adds to the logits is weight times input.
+    centred = wide - wide.mean(axis=1, keepdims=True)
+    added = inputs * centred.T[targets]
+    assert_close(values, deep.contributions(inputs, targets) + added, scale)
+    logits = explainer.forward(inputs).logits
+    scale = max(scale, np.abs(logits).max())
+    assert_close(logits, deep.forward(inputs).logits + inputs @ centred, scale)
+    every = explainer.all_classes(inputs)
+    assert_close(every[np.arange(7), targets], values, scale)
+    np.testing.assert_array_equal(
+        explainer.references(np.arange(classes)), deep.references(np.arange(classes))
+    )
+
+
+def test_references_are_the_logits_of_an_input_of_zeros() -> None:
+    explainer = DeepLift(make_layers(8, [6, 5, 3]), np.ones((6, 3)))
+    nothing = explainer.forward(np.zeros((1, 6), np.float32)).logits[0]
+    np.testing.assert_allclose(explainer.references(np.array([2, 0])), nothing[[2, 0]], atol=1e-6)
+    assert nothing.sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_weighted_sums_of_logits_are_explained_at_once() -> None:
+    layers, inputs = make_layers(11, [8, 6, 4]), make_inputs(11, 5, 8)
+    explainer = DeepLift(layers, np.random.default_rng(0).normal(size=(8, 4)))
+    every = explainer.all_classes(inputs)
+    weights = np.random.default_rng(1).normal(size=(5, 2, 4)).astype(np.float32)
+    found = explainer.of_outputs(inputs, weights, explainer.forward(inputs))
+    assert_close(found, np.einsum("sko,sof->skf", weights, every), np.abs(every).max() * 4)
+
+
+@pytest.mark.parametrize(
+    "wide", [np.ones((3, 2)), np.ones((4, 3)), np.ones(4), np.full((4, 2), np.inf)]
+)
+def test_refuses_a_wide_path_that_does_not_fit(wide) -> None:
+    with pytest.raises(ArtefactError, match="wide path"):
+        DeepLift(make_layers(9, [4, 3, 2]), wide)
+
+
+def test_the_check_against_the_package_covers_the_layers_beside_a_wide_path(monkeypatch) -> None:
+    layers, inputs = make_layers(6, [8, 6, 3]), make_inputs(6, 40, 8)
+    wide = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    model = SimpleNamespace(field="tissue", network=NetworkModel(layers, wide))
+    _check_deep_lift(model, inputs)
+    forward = DeepLift.forward
+
+    def without_ratios(self, rows):
+        made = forward(self, rows)
+        return replace(made, ratios=tuple(np.ones_like(each) for each in made.ratios))
+
+    monkeypatch.setattr(DeepLift, "forward", without_ratios)
+    with pytest.raises(AnnotatorError, match="deeplift package"):
+        _check_deep_lift(model, inputs)
 
 
 def test_a_unit_passes_all_on_however_far_its_bias_is_from_zero() -> None:

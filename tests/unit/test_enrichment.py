@@ -130,7 +130,7 @@ def test_copies_of_a_stem_loop_are_one_finding():
 
 
 def marker(class_name, rank, feature):
-    return ClassMarker(class_name, rank, feature, 1.0, None, None, (1.0, 2.0))
+    return ClassMarker(class_name, rank, feature, 1.0, None, None, None, (1.0, 2.0))
 
 
 def test_a_class_is_tested_with_what_it_has():

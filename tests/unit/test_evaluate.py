@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Cohort, HeldOutPredictions, Profiles
+from annotator.domain import Cohort, HeldOutPredictions, Metric, Profiles
 from annotator.errors import CohortError
 from annotator.learn.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.evaluate import (
@@ -18,7 +18,7 @@ from annotator.learn.folds import FoldData, fit_part, fold_seed, take_cohort
 from annotator.learn.labels import LabelOptions
 from annotator.learn.metrics import is_correct, metrics_of
 from annotator.learn.ontology import Ontology
-from annotator.learn.options import ForestOptions, KernelOptions
+from annotator.learn.options import ForestOptions, LinearOptions
 from annotator.learn.presets import PRESETS
 from annotator.learn.trust import TrustOptions
 
@@ -28,8 +28,6 @@ LIGHT = replace(
     forest=ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
     boosting=replace(PRESETS["default"].boosting, rounds=4, depth=2, column_share=0.5),
     linear=None,
-    neighbours=None,
-    leaf_kinds=(),
 )
 PLAIN = replace(LIGHT, calibrate=False, boosting=None)
 OPTIONS = LabelOptions(minimum_samples=4, minimum_datasets=2)
@@ -78,7 +76,6 @@ def _fold_data(cohort: Cohort, preset=LIGHT) -> FoldData:
         profiles=cohort.profiles,
         dataset_ids=cohort.dataset_ids,
         labels=cohort.values,
-        leaves=cohort.values,
         numbers=None,
         limits=(),
         feature_kinds=None,
@@ -159,7 +156,7 @@ def test_the_calibration_of_a_fold_is_fitted_on_the_other_folds_only(validation)
     held_out = raw.dataset_ids == HELD_OUT
     turned = raw.truth.copy()
     turned[held_out] = turned[held_out][::-1]
-    again = cross_calibrated(replace(raw, truth=turned), LIGHT)
+    again, _ = cross_calibrated(replace(raw, truth=turned), LIGHT)
     _assert_same(again, validation.predictions, held_out)
     with pytest.raises(AssertionError):
         _assert_same(again, validation.predictions, ~held_out)
@@ -178,7 +175,7 @@ def test_the_pooling_of_a_fold_is_fitted_on_the_other_folds_only():
         classes=("no", "yes"),
         probabilities={"forest": np.column_stack([1 - p, p])},
     )
-    found = cross_calibrated(raw, LIGHT)
+    found, _ = cross_calibrated(raw, LIGHT)
     assert not np.allclose(
         found.probabilities["combined"], found.probabilities["forest"], atol=0.05
     )
@@ -186,7 +183,7 @@ def test_the_pooling_of_a_fold_is_fitted_on_the_other_folds_only():
     held_out = raw.folds == 0
     turned = raw.truth.copy()
     turned[held_out] = random.permutation(turned[held_out])
-    again = cross_calibrated(replace(raw, truth=turned), LIGHT)
+    again, _ = cross_calibrated(replace(raw, truth=turned), LIGHT)
     _assert_same(again, found, held_out)
     with pytest.raises(AssertionError):
         _assert_same(again, found, ~held_out)
@@ -354,21 +351,8 @@ def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation)
     calibration = release_calibration(validation.raw, LIGHT)
     assert calibration is not None
     assert calibration.samples == 36
-    assert set(calibration.temperatures) == {"forest", "boosting"}
+    assert set(calibration.slopes) == {"forest", "boosting"}
     assert release_calibration(validation.raw, PLAIN) is None
-
-
-def test_groups_are_learned_by_their_terms_and_answered_as_groups():
-    cohort = _cohort(("a1", "a2", "b1", "b2"), "tissue", datasets=4, size=24)
-    ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",), "b2": ("b",)})
-    preset = replace(PLAIN, forest=None, linear=PRESETS["default"].linear, leaf_kinds=("linear",))
-    options = replace(OPTIONS, tissue_level="group")
-    found = one_dataset_out(cohort, ontology, preset, options, SEED)
-    assert found.predictions.classes == ("a", "b")
-    figures = {m.name: m.value for m in found.metrics if m.model_kind == "combined"}
-    assert figures["accuracy"] > 0.8
-    of_groups = one_dataset_out(cohort, ontology, replace(preset, leaf_kinds=()), options, SEED)
-    assert not np.allclose(found.raw.probabilities["linear"], of_groups.raw.probabilities["linear"])
 
 
 def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
@@ -424,23 +408,92 @@ def test_samples_whose_tissue_gives_sex_away_take_no_part():
     assert not set(gone) & set(found.predictions.sample_ids)
 
 
+NUMBERS = replace(
+    PLAIN,
+    forest=None,
+    linear=LinearOptions((), 0.0, random_units=300, ridge=1.0),
+)
+
+
+def _aged(seed=0) -> Cohort:
+    """Samples with years, of which 30 and 75 are usual."""
+    cohort = _cohort(field="age", datasets=4, size=24)
+    noise = np.random.default_rng(seed).normal(0, 4, 96)
+    age = np.where(cohort.values == "male", 75.0, 30.0) + noise
+    values = np.array([f"{each:.1f}" for each in age], dtype=object)
+    return replace(cohort, values=values, numbers=age)
+
+
+def _errors(validation) -> dict[str, Metric]:
+    return {m.model_kind: m for m in validation.metrics if m.name == "mean_absolute_error"}
+
+
 def test_numbers_are_predicted_where_a_field_has_them():
-    cohort = _cohort(datasets=4, size=24)
-    age = np.where(cohort.values == "male", 75.0, 30.0) + np.random.default_rng(0).normal(0, 4, 96)
-    aged = replace(
-        cohort,
-        field="age",
-        values=np.array([f"{each:.1f}" for each in age], dtype=object),
-        numbers=age,
-    )
-    preset = replace(PLAIN, forest=None, kernel=KernelOptions(0.3, 0.5, 0.75, 80))
-    found = one_dataset_out(aged, NO_ONTOLOGY, preset, OPTIONS, SEED)
+    aged = _aged()
+    found = one_dataset_out(aged, NO_ONTOLOGY, NUMBERS, OPTIONS, SEED)
     numbers = found.predictions.numbers
     assert numbers.shape == (96, 3)
-    assert np.array_equal(numbers[:, 0], age)
-    errors = {m.model_kind: m.value for m in found.metrics if m.name == "mean_absolute_error"}
-    assert errors["kernel"] < 0.8 * errors["known_fields"]
-    raw = found.raw.probabilities["kernel"]
+    assert np.array_equal(numbers[:, 0], aged.numbers)
+    errors = _errors(found)
+    assert errors["linear"].value < 0.8 * errors["known_fields"].value
+    raw = found.raw.probabilities["linear"]
     order = np.argsort(numbers[:, 1])
     in_fold = [row for row in order if found.predictions.folds[row] == 0]
     assert (np.diff(raw[in_fold, 1]) >= -1e-9).all(), "the order of years is the order of classes"
+
+
+def test_one_label_of_an_interval_alone_does_not_switch_years_off():
+    aged = _aged()
+    whole = one_dataset_out(aged, NO_ONTOLOGY, NUMBERS, OPTIONS, SEED)
+    values, numbers = aged.values.copy(), aged.numbers.copy()
+    # Its interval is known all the same, as where a curator gave that and no year.
+    values[5], numbers[5] = "(65;110]" if aged.numbers[5] > 65 else "[0;65]", np.nan
+    found = one_dataset_out(
+        replace(aged, values=values, numbers=numbers), NO_ONTOLOGY, NUMBERS, OPTIONS, SEED
+    )
+    assert found.label_set.classes == whole.label_set.classes
+    predicted = found.predictions.numbers
+    assert np.isnan(predicted[5, 0])
+    assert np.isfinite(np.delete(predicted, 5, axis=0)).all()
+    assert np.isfinite(predicted[5, 1:]).all()
+    errors = _errors(found)
+    known = np.delete(predicted, 5, axis=0)
+    assert errors["linear"].samples == errors["known_fields"].samples == 95
+    assert errors["linear"].value == pytest.approx(np.abs(known[:, 0] - known[:, 1]).mean())
+    assert errors["linear"].value == pytest.approx(_errors(whole)["linear"].value, rel=0.1)
+
+
+def test_the_usual_years_of_an_interval_are_its_own_where_a_fold_lacks_another():
+    """The fold that is held out has all samples of the first interval."""
+    cohort = _cohort(("[0;20]", "(20;40]", "(40;60]"), "age", datasets=4, size=24)
+    values = cohort.values.copy()
+    first = values == "[0;20]"
+    values[first & (cohort.dataset_ids != HELD_OUT)] = "(20;40]"
+    years = np.select([values == "[0;20]", values == "(20;40]"], [10.0, 30.0], np.nan)
+    data = replace(
+        _fold_data(replace(cohort, values=values), NUMBERS),
+        classes=("[0;20]", "(20;40]", "(40;60]"),
+        numbers=years,
+        limits=(0.0, 20.0, 40.0, 60.0),
+    )
+    training = np.flatnonzero(data.fold_of != 0)
+    model = fit_part(data, training, SEED)
+    assert model.classes == data.classes[1:]
+    part = take_cohort(cohort, training)
+    predicted = model.numbers(model.inputs(part.profiles))
+    last = values[training] == "(40;60]"
+    assert np.median(predicted[last]) > 40 > np.median(predicted[~last])
+
+
+def test_labels_of_intervals_alone_give_no_years():
+    aged = _aged()
+    names = np.where(aged.numbers > 65, "(65;110]", "[0;65]").astype(object)
+    found = one_dataset_out(
+        replace(aged, values=names, numbers=np.full(96, np.nan)),
+        NO_ONTOLOGY,
+        NUMBERS,
+        OPTIONS,
+        SEED,
+    )
+    assert found.predictions.numbers is None
+    assert not _errors(found)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,12 @@ from annotator.learn.calibration import Calibration
 from annotator.learn.field_model import COMBINED, FieldModel
 from annotator.learn.fitting import fit_field_model
 from annotator.learn.kinds import KINDS, kinds_of
-from annotator.learn.options import LinearOptions, NetworkOptions
+from annotator.learn.options import (
+    LinearOptions,
+    NetworkOptions,
+    configuration,
+    preset_from_configuration,
+)
 from annotator.learn.presets import PRESETS
 
 CLASSES = ("blood", "brain", "skin")
@@ -22,19 +27,23 @@ LINEAGES = {"blood": ("blood",), "brain": ("brain", "nervous system"), "skin": (
 DEFAULT, PAPER = PRESETS["default"], PRESETS["paper"]
 TINY = replace(
     DEFAULT,
-    network=NetworkOptions((12,), (0.1,), epochs=15, batch_size=16, learning_rate=0.01),
+    network=NetworkOptions(
+        (12,), (0.1,), epochs=15, batch_size=16, learning_rate=0.01, wide=True, deep_share=0.5
+    ),
     forest=replace(DEFAULT.forest, first_trees=8, trees=10, top_features=15),
     boosting=replace(DEFAULT.boosting, rounds=5, top_features=20, column_share=0.5),
 )
 TINY_PAPER = replace(
     TINY, name="paper", features=PAPER.features, forest=replace(TINY.forest, down_sample=True)
 )
-LIGHT = replace(TINY, network=None, boosting=None, linear=None, neighbours=None, leaf_kinds=())
-CALIBRATION = Calibration(
-    dict.fromkeys(kinds_of(TINY), 1.5),
-    {"network": 0.6, "forest": 0.3, "boosting": 0.2, "linear": 0.4, "neighbours": 0.3},
-    50,
+TINY_WEAK = replace(
+    TINY,
+    network=replace(TINY.network, wide=False, correlation_power=0.75),
+    linear=LinearOptions((), 0.0, random_units=50),
 )
+LIGHT = replace(TINY, network=None, boosting=None, linear=None)
+NUMBERS = replace(LIGHT, forest=None, linear=TINY_WEAK.linear)
+CALIBRATION = Calibration({"network": 0.8, "forest": 12.0, "boosting": 0.7, "linear": 0.9}, 1.2, 50)
 
 
 def problem(seed=0, samples=60, features=30):
@@ -93,7 +102,7 @@ def assert_same_predictions(first, second, profiles) -> None:
 def test_all_kinds_learn_and_rows_sum_to_one(fitted) -> None:
     profiles, _, _, truth = problem(seed=9)
     predictions = fitted.predict(profiles)
-    assert list(predictions) == ["network", "forest", "boosting", "linear", "neighbours", COMBINED]
+    assert list(predictions) == ["network", "forest", "boosting", "linear", COMBINED]
     for kind, probabilities in predictions.items():
         assert probabilities.shape == (60, 3)
         assert probabilities.dtype == np.float64
@@ -136,11 +145,56 @@ def test_without_a_calibration_the_combination_is_the_mean(fitted) -> None:
     profiles = problem(seed=9)[0]
     raw = fitted.predict_raw(profiles)
     plain = fitted.with_calibration(None).predict(profiles)
-    np.testing.assert_allclose(plain[COMBINED], sum(raw.values()) / 5)
+    np.testing.assert_allclose(plain[COMBINED], sum(raw.values()) / 4)
     assert np.array_equal(plain["network"], raw["network"])
     calibrated, combined = CALIBRATION.apply(raw)
     assert np.array_equal(fitted.predict(profiles)[COMBINED], combined)
     assert np.array_equal(fitted.predict(profiles)["forest"], calibrated["forest"])
+
+
+def test_the_shares_of_the_kinds_sum_to_one(fitted) -> None:
+    assert fitted.weights == CALIBRATION.weights
+    assert sum(fitted.weights.values()) == pytest.approx(1)
+    plain = fitted.with_calibration(None).weights
+    assert plain == dict.fromkeys(fitted.kinds, pytest.approx(1 / len(fitted.kinds)))
+
+
+def test_the_wide_path_is_the_linear_kind(fitted) -> None:
+    assert np.array_equal(fitted.network.wide, fitted.linear.coefficients.T)
+    assert fit(TINY_WEAK).network.wide is None
+
+
+@pytest.mark.parametrize("linear", [None, TINY_WEAK.linear])
+def test_a_wide_path_without_a_linear_kind_of_the_inputs_is_refused(linear) -> None:
+    with pytest.raises(ValueError, match="wide path needs a linear kind"):
+        replace(TINY, linear=linear)
+    assert replace(TINY, network=None, linear=linear).linear == linear
+    described = configuration(TINY) | {"linear": None if linear is None else asdict(linear)}
+    with pytest.raises(ValueError, match="wide path needs a linear kind"):
+        preset_from_configuration(described)
+
+
+def fit_aged(numbers) -> FieldModel:
+    """Fit three intervals of age; the classes are in their order."""
+    return fit(NUMBERS, numbers=numbers, limits=(0.0, 20.0, 40.0, 60.0))
+
+
+def test_numbers_are_predicted_although_one_sample_has_its_interval_alone() -> None:
+    profiles, _, _, truth = problem()
+    numbers = 20.0 * truth + np.random.default_rng(0).uniform(1, 19, len(truth))
+    inputs = fit_aged(numbers).inputs(profiles)
+    whole = fit_aged(numbers).numbers(inputs)
+    numbers[7] = np.nan
+    found = fit_aged(numbers).numbers(inputs)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, whole, atol=2)
+    assert not np.array_equal(found, whole)
+
+
+def test_no_numbers_are_predicted_where_none_is_known() -> None:
+    profiles = problem()[0]
+    for model in (fit_aged(np.full(60, np.nan)), fit_aged(None), fit(TINY)):
+        assert model.numbers(model.inputs(profiles)) is None
 
 
 def test_fields_see_their_own_feature_kinds() -> None:
@@ -148,12 +202,12 @@ def test_fields_see_their_own_feature_kinds() -> None:
     assert {"f28", "f29"} <= set(fit(LIGHT, field="sex").features)
 
 
-@pytest.mark.parametrize("preset", [TINY, TINY_PAPER, LIGHT])
+@pytest.mark.parametrize("preset", [TINY, TINY_PAPER, TINY_WEAK, LIGHT])
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_it_comes_back_from_its_artefacts_with_identical_predictions(preset, calibrated) -> None:
     profiles = problem(seed=9)[0]
     kinds = kinds_of(preset)
-    calibration = Calibration(dict.fromkeys(kinds, 2.0), dict.fromkeys(kinds, 0.4), 5)
+    calibration = Calibration(dict.fromkeys(kinds, 2.0), 0.4, 5)
     model = fit(preset, calibration=calibration if calibrated else None)
     stored = model.to_artefacts()
     again = FieldModel.from_artefacts(stored)
@@ -186,6 +240,25 @@ def test_profiles_that_share_no_feature_are_predicted_and_said_to_be_alien(fitte
     assert np.isfinite(fitted.predict(renamed)[COMBINED]).all()
     assert fitted.known_features(renamed).tolist() == [0.0] * 60
     assert (novelty(fitted, renamed) > 0.9).all()
+
+
+def test_what_is_made_from_profiles_that_were_aligned_once_is_the_same(fitted) -> None:
+    profiles, *_ = problem(seed=3)
+    aligned = fitted.aligned(profiles)
+    before = aligned.rpm.copy()
+    raw = fitted.predict_raw(profiles)
+    np.testing.assert_array_equal(fitted.aligned_inputs(aligned), fitted.inputs(profiles))
+    np.testing.assert_array_equal(aligned.rpm, fitted.expression(profiles))
+    np.testing.assert_array_equal(
+        fitted.known_share(aligned.expressed), fitted.known_features(profiles)
+    )
+    np.testing.assert_array_equal(
+        fitted.aligned_novelty(aligned, raw), fitted.novelty_scores(profiles, raw)
+    )
+    np.testing.assert_array_equal(aligned.rpm, before)
+    some = aligned.take(np.array([5, 2]))
+    np.testing.assert_array_equal(some.rpm, before[[5, 2]])
+    assert some.expressed.tolist() == aligned.expressed[[5, 2]].tolist()
 
 
 def test_usual_samples_express_the_usual_number_of_features(fitted) -> None:
@@ -229,7 +302,7 @@ def test_unusable_cohorts_are_refused(labels, classes, word) -> None:
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, bytes]:
-    calibration = Calibration({"forest": 2.0}, {"forest": 0.4}, 5)
+    calibration = Calibration({"forest": 2.0}, 0.4, 5)
     return {each.name: each.content for each in fit(LIGHT, calibration=calibration).to_artefacts()}
 
 
@@ -262,15 +335,14 @@ def test_an_artefact_too_many_is_refused(stored) -> None:
     "change",
     [
         lambda data: data.update(format=1),
+        lambda data: data.update(format=2),
         lambda data: data.update(field="colour"),
         lambda data: data.update(classes=["blood", "brain"]),
         lambda data: data.update(classes=["blood", "brain", "brain"]),
         lambda data: data.update(features=data["features"][:-1]),
         lambda data: data.update(features=[1, 2]),
         lambda data: data["lineages"].pop("skin"),
-        lambda data: data.update(leaves=["blood", "brain"]),
-        lambda data: data.update(class_of_leaf=[0, 1, 1]),
-        lambda data: data.update(class_of_leaf=[0, 1, 7]),
+        lambda data: data.update(leaves=["blood", "brain", "skin"]),
         lambda data: data.update(number_half_width=-3),
         lambda data: data.update(lineages=3),
         lambda data: data.update(usual_features=-1),

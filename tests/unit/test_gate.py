@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from annotator.domain import HeldOutPredictions
+from annotator.learn import gate
 from annotator.learn.evaluate import Validation
 from annotator.learn.gate import GateOptions, judge
 from annotator.learn.labels import LabelSet
@@ -41,6 +42,15 @@ def _judge(candidate, baselines, live=None, options=STRICT):
     return judge(validation, baselines, live, options)
 
 
+def _of(verdict, name, compared_with):
+    (found,) = (
+        each
+        for each in verdict.comparisons
+        if (each.name, each.compared_with) == (name, compared_with)
+    )
+    return found
+
+
 TRUTH = "aaaabbbbcccc"
 GOOD = "aaaabbbbccca"
 FAIR = "aaaabbbbccaa"
@@ -51,9 +61,15 @@ def test_a_first_release_goes_live_when_it_beats_the_baseline():
     verdict = _judge(_held_out(TRUTH, GOOD), MAJORITY)
     assert verdict.promoted
     assert verdict.reasons[0].startswith("Nothing is live yet")
-    assert "0.9167 is above the 0.3333 of always naming the largest class" in verdict.reasons[1]
-    assert verdict.figures["balanced_accuracy"] == pytest.approx(11 / 12)
-    assert verdict.figures["majority_balanced_accuracy"] == pytest.approx(1 / 3)
+    assert verdict.reasons[1] == (
+        "Balanced accuracy on 12 samples of 3 held-out datasets: 0.917,"
+        " always the largest class 0.333."
+    )
+    found = _of(verdict, "balanced_accuracy", "majority")
+    assert (found.ours, found.theirs) == pytest.approx((11 / 12, 1 / 3))
+    assert (found.passed, found.samples, found.datasets) == (True, 12, 3)
+    assert (found.margin, found.chance) == (0.0, pytest.approx(1 / 3))
+    assert found.sentence == verdict.reasons[1]
 
 
 def test_the_words_are_those_of_the_figures_whatever_the_margin():
@@ -61,33 +77,48 @@ def test_the_words_are_those_of_the_figures_whatever_the_margin():
         _held_out(TRUTH, "b" * 12), MAJORITY, options=GateOptions(0.0, baseline_margin=-1.0)
     )
     assert lenient.promoted
-    assert "is not above the 0.3333" in lenient.reasons[-1]
+    assert lenient.reasons[-1].endswith(": 0.333, always the largest class 0.333.")
     strict = _judge(_held_out(TRUTH, GOOD), MAJORITY, options=GateOptions(0.0, baseline_margin=0.9))
     assert not strict.promoted
-    assert "0.9167 is above the 0.3333" in strict.reasons[-1]
-    assert "(must be above by more than 0.9000, and is not)" in strict.reasons[-1]
+    assert strict.reasons[-1] == (
+        "Refused: balanced accuracy on 12 samples of 3 held-out datasets: 0.917,"
+        " always the largest class 0.333; it must be ahead by more than 0.9."
+    )
 
 
 def test_what_is_no_better_than_the_majority_stays_out():
     verdict = _judge(_held_out(TRUTH, "b" * 12), MAJORITY)
     assert not verdict.promoted
-    assert "is not above the 0.3333" in verdict.reasons[-1]
+    assert verdict.reasons[-1].startswith("Refused: balanced accuracy")
+    assert verdict.reasons[-1].endswith(
+        ": 0.333, always the largest class 0.333; it must be ahead."
+    )
 
 
 def test_what_is_worse_than_the_live_release_stays_out():
     live = _held_out(TRUTH, GOOD)
     verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
     assert not verdict.promoted
-    assert (
-        "On 12 samples that both held out, accuracy 0.8333 is worse than the live release's 0.9167"
-        in verdict.reasons[0]
+    assert verdict.reasons[0] == (
+        "Refused: accuracy on 12 samples of 3 held-out datasets: 0.833, live release 0.917;"
+        " it may not fall behind."
     )
-    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(11 / 12)
+    found = _of(verdict, "accuracy", "live")
+    assert (found.ours, found.theirs, found.passed) == (
+        *(pytest.approx(10 / 12), pytest.approx(11 / 12)),
+        False,
+    )
+    assert found.chance is None
 
 
 def test_the_margin_is_how_far_it_may_fall_behind():
     live, candidate = _held_out(TRUTH, GOOD), _held_out(TRUTH, FAIR)
-    assert _judge(candidate, MAJORITY, live, GateOptions(1 / 12, 0.0)).promoted
+    within = _judge(candidate, MAJORITY, live, GateOptions(1 / 12, 0.0))
+    assert within.promoted
+    assert within.reasons[0] == (
+        "Accuracy on 12 samples of 3 held-out datasets: 0.833, live release 0.917;"
+        " it may fall behind by at most 0.0833333."
+    )
     assert not _judge(candidate, MAJORITY, live, GateOptions(0.08, 0.0)).promoted
 
 
@@ -102,16 +133,18 @@ def test_balanced_accuracy_counts_too():
     candidate = _held_out(truth, "a" * 18 + "ab", classes=("a", "b"))
     verdict = _judge(candidate, _held_out(truth, "a" * 20, "majority", classes=("a", "b")), live)
     assert not verdict.promoted
-    assert "accuracy 0.9500 is not worse" in verdict.reasons[0]
-    assert "balanced accuracy 0.7500 is worse" in verdict.reasons[1]
+    assert verdict.reasons[0].startswith("Accuracy on 20 samples")
+    assert ": 0.950, live release" in verdict.reasons[0]
+    assert verdict.reasons[1].startswith("Refused: balanced accuracy on 20 samples")
+    assert ": 0.750, live release" in verdict.reasons[1]
 
 
 def test_only_samples_in_common_are_compared():
     live = _held_out("cccc" + "a" * 20, "ccca" + "b" * 20, first=8)
     verdict = _judge(_held_out(TRUTH, GOOD), MAJORITY, live)
     assert verdict.promoted
-    assert verdict.figures["samples_in_common_with_live"] == 4
-    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(3 / 4)
+    found = _of(verdict, "accuracy", "live")
+    assert (found.samples, found.theirs) == (4, pytest.approx(3 / 4))
 
 
 def test_the_order_of_the_live_release_does_not_matter():
@@ -142,10 +175,11 @@ def test_each_release_is_judged_by_its_own_classes():
     live = _held_out("aaaabbbbbbbb", "aaaabbbbbbba", classes=("a", "b"))
     verdict = _judge(_held_out(TRUTH, FAIR), MAJORITY, live)
     assert not verdict.promoted
-    assert "classes, which differ" in verdict.reasons[0]
-    assert verdict.figures["live_accuracy_in_common"] == pytest.approx(11 / 12)
+    assert "other classes" in verdict.reasons[0]
+    assert not any("classes" in reason for reason in verdict.reasons[1:])
+    assert _of(verdict, "accuracy", "live").theirs == pytest.approx(11 / 12)
     # Mean over the candidate's classes: 1, 1 and 3/4.
-    assert verdict.figures["live_balanced_accuracy_in_common"] == pytest.approx(11 / 12)
+    assert _of(verdict, "balanced_accuracy", "live").theirs == pytest.approx(11 / 12)
 
 
 def test_the_known_fields_have_to_be_beaten():
@@ -153,7 +187,7 @@ def test_the_known_fields_have_to_be_beaten():
     assert not _judge(_held_out(TRUTH, GOOD), known).promoted
     verdict = _judge(_held_out(TRUTH, TRUTH), known)
     assert verdict.promoted
-    assert "the already known fields by themselves" in verdict.reasons[-1]
+    assert "already known fields alone 0.917" in verdict.reasons[-1]
     assert not _judge(_held_out(TRUTH, TRUTH), known, None, GateOptions(0.0, 0.1)).promoted
 
 
@@ -167,8 +201,11 @@ def test_two_classes_need_the_better_auc_too():
     ]  # fmt: skip
     verdict = _judge(candidate, baseline)
     assert not verdict.promoted
-    assert verdict.figures["known_fields_auc"] == 1.0
-    assert "AUC 0.8333 is not above the 1.0000" in verdict.reasons[-1]
+    assert _of(verdict, "auc", "known_fields").theirs == 1.0
+    assert verdict.reasons[-1] == (
+        "Refused: AUC on 6 samples of 3 held-out datasets: 0.833,"
+        " already known fields alone 1.000; it must be ahead."
+    )
 
 
 def test_a_baseline_is_no_worse_than_chance():
@@ -176,8 +213,10 @@ def test_a_baseline_is_no_worse_than_chance():
     majority = _held_out("abab", "baba", "majority", classes=("a", "b"))
     verdict = _judge(_held_out("abab", "aaab", classes=("a", "b")), majority)
     assert verdict.promoted
-    assert verdict.figures["majority_balanced_accuracy"] == 0.5
-    assert verdict.figures["majority_auc"] == 0.5
+    for name in ("balanced_accuracy", "auc"):
+        found = _of(verdict, name, "majority")
+        assert (found.theirs, found.chance) == (0.0, 0.5)
+        assert "always the largest class 0.000, chance 0.500" in found.sentence
     assert not _judge(_held_out("abab", "aaaa", classes=("a", "b")), majority).promoted
 
 
@@ -223,11 +262,16 @@ def _two_classes(strength, kind, n=240):
 
 @pytest.mark.parametrize(("strength", "promoted"), [(1.0, True), (0.97, True), (0.4, False)])
 def test_a_plain_model_may_be_level_but_not_ahead_by_more_than_chance(strength, promoted):
-    plain = _two_classes(1.0, "logistic_regression")
+    plain_kind = "logistic_regression"
+    plain = _two_classes(1.0, plain_kind)
     verdict = _judge(_two_classes(strength, "combined"), plain)
     assert verdict.promoted is promoted
-    assert any("a plain logistic regression" in reason for reason in verdict.reasons)
-    assert any(", and is not)" in reason for reason in verdict.reasons) is not promoted
+    compared = [each for each in verdict.comparisons if each.compared_with == plain_kind]
+    assert [each.name for each in compared] == ["balanced_accuracy", "auc"]
+    assert all(each.passed for each in compared) is promoted
+    for each in compared:
+        assert "plain logistic regression" in each.sentence
+        assert ("within chance" in each.sentence) is (each.ours < each.theirs or not each.passed)
 
 
 def test_probabilities_that_follow_class_shares_are_judged_at_equal_priors():
@@ -243,15 +287,30 @@ def test_probabilities_that_follow_class_shares_are_judged_at_equal_priors():
         description="",
         balanced_training=False,
     )
-    fair = judge(validation, known, None, STRICT)
-    plain = _judge(candidate, known)
-    words = "of the already known fields"
-    of_fair = next(each for each in fair.reasons if "balanced accuracy" in each and words in each)
-    of_plain = next(each for each in plain.reasons if "balanced accuracy" in each and words in each)
-    assert of_fair != of_plain
-    figures = metrics_of(candidate)
-    at_equal = next(m.value for m in figures if m.name == "balanced_accuracy_at_equal_priors")
-    as_given = next(m.value for m in figures if m.name == "balanced_accuracy")
-    assert at_equal > as_given + 0.05
-    assert f"{at_equal:.4f}" in of_fair
-    assert f"{as_given:.4f}" in of_plain
+    fair, plain = judge(validation, known, None, STRICT), _judge(candidate, known)
+    of_model = {metric.name: metric.value for metric in metrics_of(candidate)}
+    of_known = {metric.name: metric.value for metric in metrics_of(known)}
+    at_equal, as_given = "balanced_accuracy_at_equal_priors", "balanced_accuracy"
+    assert of_model[at_equal] > of_model[as_given] + 0.05
+    for verdict, name in ((fair, at_equal), (plain, as_given)):
+        assert [each.name for each in verdict.comparisons] == [name, "auc"]
+        for each in verdict.comparisons:
+            # One number, one name: the metrics of the validation hold what is compared.
+            assert (each.ours, each.theirs) == (of_model[each.name], of_known[each.name])
+    assert "Balanced accuracy at equal priors on 240 samples of 12 held-out" in fair.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "margin", "passed", "figures"),
+    [
+        (0.846, 0.834, 0.02, True, "0.846, live release 0.834"),
+        (0.8338, 0.8342, 0.0, False, "0.8338, live release 0.8342; it may not fall behind"),
+        (
+            *(0.81381, 0.834, 0.02, False),
+            "0.8138, live release 0.8340; it may fall behind by at most 0.02",
+        ),
+        (0.834, 0.834, 0.0, True, "0.834, live release 0.834"),
+    ],
+)
+def test_a_sentence_has_the_digits_that_show_which_is_higher(ours, theirs, margin, passed, figures):
+    assert gate._worded_figures("live", ours, theirs, margin, passed, None) == figures

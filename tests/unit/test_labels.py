@@ -19,8 +19,10 @@ from annotator.learn.labels import (
 )
 from annotator.learn.ontology import (
     BUILT_IN_GROUPING,
+    TABLE_2_SYNONYMS,
     Ontology,
     built_in_ontology,
+    grouped_by_table_2,
     ontology_or_built_in,
 )
 
@@ -91,11 +93,11 @@ def test_small_terms_merge_into_their_nearest_sufficient_ancestor() -> None:
 
 
 def test_enough_samples_of_one_dataset_are_not_enough() -> None:
-    values = ["x1"] * 9 + ["x2"] * 2
-    dataset_ids = ["D0"] * 9 + ["D1"] * 2
+    values = ["x1"] * 9 + ["x2"] * 2 + ["y", "z"] * 9
+    dataset_ids = ["D0"] * 9 + ["D1"] * 11 + ["D0"] * 9
     ontology = Ontology({"x1": ("x",), "x2": ("x",)})
     label_set, _ = make_labels(cohort_of(values, dataset_ids), ontology, OPTIONS)
-    assert label_set.classes == ("x",)
+    assert label_set.class_of == {"x1": "x", "x2": "x", "y": "y", "z": "z"}
 
 
 def test_of_several_parents_the_one_with_most_samples_is_taken() -> None:
@@ -120,8 +122,132 @@ def test_a_stranded_term_joins_a_sufficient_ancestor_by_another_way() -> None:
 def test_group_level_takes_every_label_to_the_top() -> None:
     ontology = Ontology({"x1": ("x",), "x": ("r2", "r1")})
     options = LabelOptions(minimum_samples=4, minimum_datasets=2, tissue_level="group")
-    label_set, _ = make_labels(cohort_of(*spread({"x1": 9, "x": 9, "r2": 9})), ontology, options)
-    assert label_set.class_of == {"x1": "r1", "x": "r1", "r2": "r2"}
+    counts = {"x1": 9, "x": 9, "r2": 9, "y": 9, "z": 9, "w": 9}
+    label_set, _ = make_labels(cohort_of(*spread(counts)), ontology, options)
+    alone = {"y": "y", "z": "z", "w": "w"}
+    assert label_set.class_of == {"x1": "r1", "x": "r1", "r2": "r2"} | alone
+
+
+# One root, and three terms above (nearly) every label, as in BTO.
+BODY = {
+    "tissues and cell types": (),
+    "animal": ("tissues and cell types",),
+    "whole body": ("animal",),
+    "other source": ("tissues and cell types",),
+    "buffy coat": ("other source",),
+    "hematopoietic system": ("whole body",),
+    "blood": ("hematopoietic system",),
+    "blood plasma": ("blood",),
+    "serum": ("hematopoietic system",),
+    "spleen": ("hematopoietic system", "gland"),
+    "nervous system": ("whole body",),
+    "brain": ("nervous system",),
+    "Cerebral-cortex": ("brain",),
+    "gland": ("whole body",),
+    "mammary gland": ("gland",),
+    "testis": ("gland",),
+    "lung": ("whole body",),
+    "bronchus": ("lung",),
+}
+ONE_ROOT = Ontology(BODY)
+TISSUES = {
+    "blood": 30,
+    "blood plasma": 40,
+    "Cerebral-cortex": 10,
+    "brain": 10,
+    "mammary gland": 10,
+    "testis": 6,
+    "bronchus": 6,
+    "lung": 2,
+    "buffy coat": 5,
+}
+
+
+def options_of(level: str) -> LabelOptions:
+    return LabelOptions(minimum_samples=4, minimum_datasets=2, tissue_level=level)
+
+
+def classes_of(counts: dict[str, int], ontology: Ontology, level: str) -> dict[str, str]:
+    return dict(make_labels(cohort_of(*spread(counts)), ontology, options_of(level))[0].class_of)
+
+
+def test_groups_are_the_highest_terms_that_do_not_cover_everything() -> None:
+    assert classes_of(TISSUES, ONE_ROOT, "group") == {
+        "blood": "hematopoietic system",
+        "blood plasma": "hematopoietic system",
+        "Cerebral-cortex": "nervous system",
+        "brain": "nervous system",
+        "mammary gland": "gland",
+        "testis": "gland",
+        "bronchus": "lung",
+        "lung": "lung",
+        "buffy coat": "other source",
+    }
+
+
+@pytest.mark.parametrize("level", ["term", "group"])
+def test_rare_terms_do_not_merge_into_what_covers_everything(level) -> None:
+    rare = {"bronchus": 2, "lung": 1}
+    label_set, _ = make_labels(
+        cohort_of(*spread(TISSUES | rare | {"buffy coat": 11})), ONE_ROOT, options_of(level)
+    )
+    assert "whole body" not in label_set.classes
+    assert label_set.dropped.keys() == rare.keys()
+    for reason in label_set.dropped.values():
+        assert "'lung' has 3 samples of 2 datasets, a class needs 4 of 2" in reason
+        assert "only 'whole body', which covers 91 % of the labelled samples" in reason
+
+
+def test_what_covers_everything_is_no_answer_for_other_classes() -> None:
+    label_set, _ = make_labels(cohort_of(*spread(TISSUES)), ONE_ROOT, options_of("term"))
+    assert label_set.too_general == {"whole body", "animal", "tissues and cell types"}
+    lineages = lineages_of(label_set.classes, ONE_ROOT, FIELDS["tissue"], label_set.too_general)
+    assert lineages["blood plasma"] == ("blood plasma", "blood", "hematopoietic system")
+    assert lineages["buffy coat"] == ("buffy coat", "other source")
+
+
+def test_most_samples_may_be_of_one_term_or_of_one_group() -> None:
+    mostly_blood = {"blood": 80, "brain": 5, "testis": 5, "lung": 5}
+    assert classes_of(mostly_blood, ONE_ROOT, "term") == {name: name for name in mostly_blood}
+    assert classes_of(mostly_blood, ONE_ROOT, "group")["blood"] == "hematopoietic system"
+    # Rare kinds of blood join it, though it covers most samples.
+    rare = mostly_blood | {"blood plasma": 2}
+    assert classes_of(rare, ONE_ROOT, "term")["blood plasma"] == "blood"
+
+
+def test_a_term_that_covers_everything_is_the_class_of_its_own_samples_alone() -> None:
+    counts = TISSUES | {"whole body": 9, "lung": 1, "bronchus": 2}
+    classes = classes_of(counts, ONE_ROOT, "term")
+    assert [value for value, name in classes.items() if name == "whole body"] == ["whole body"]
+
+
+def test_where_only_the_root_is_above_the_labels_each_label_is_a_group() -> None:
+    ontology = Ontology(dict.fromkeys(("a", "b", "c", "d"), ("tissue",)))
+    assert classes_of({"a": 9, "b": 9, "c": 9, "d": 2}, ontology, "group") == {
+        "a": "a",
+        "b": "b",
+        "c": "c",
+    }
+
+
+def test_flat_groups_stay_groups_however_much_one_of_them_covers() -> None:
+    ontology = Ontology(dict.fromkeys(("a", "b", "c", "d"), ("immune",)) | {"e": ("brain",)})
+    counts = {"a": 30, "b": 20, "c": 2, "d": 2, "e": 5}
+    assert set(classes_of(counts, ontology, "group").values()) == {"immune", "brain"}
+    assert classes_of(counts, ontology, "term")["c"] == "immune"
+    # So they do beneath a root of their own.
+    under_a_root = Ontology({**ontology.parents, "immune": ("cell",), "brain": ("cell",)})
+    assert set(classes_of(counts, under_a_root, "group").values()) == {"immune", "brain"}
+
+
+def test_rare_labels_elsewhere_do_not_hide_what_covers_everything() -> None:
+    unknown = {f"free text {number}": 1 for number in range(12)}
+    assert "whole body" not in classes_of(TISSUES | unknown, ONE_ROOT, "group").values()
+
+
+def test_a_label_whose_nearest_group_is_too_small_joins_the_next() -> None:
+    counts = TISSUES | {"spleen": 2, "mammary gland": 1, "testis": 0}
+    assert classes_of(counts, ONE_ROOT, "group")["spleen"] == "hematopoietic system"
 
 
 def test_a_cycle_is_refused_by_name() -> None:
@@ -213,6 +339,28 @@ thresholds = st.builds(
 )
 
 
+def covers_everything(term, values, ontology, options) -> bool:
+    """The rule by hand: most samples, most labels, not its own name, no flat group."""
+    counts = Counter(values)
+    weights = {value: min(count, options.minimum_samples) for value, count in counts.items()}
+    covered = [value for value in counts if term in ontology.lineage(value)]
+    samples = sum(counts[value] for value in covered)
+    labels = sum(weights[value] for value in covered)
+    if samples <= len(values) / 2 or labels <= sum(weights.values()) / 2:
+        return False
+    if counts[term] > samples / 2:
+        return False
+    below = [value for value in covered if value != term]
+    children = [value for value in below if term in ontology.direct_parents(value)]
+    beside = [
+        value
+        for value in counts
+        if value not in (*covered, *ontology.ancestors(term)) and ontology.direct_parents(value)
+    ]
+    mostly_children = sum(map(weights.get, children)) > sum(map(weights.get, below)) / 2
+    return not (mostly_children and beside)
+
+
 @settings(deadline=None)
 @given(ontologies(), labelled, thresholds, st.randoms(use_true_random=False))
 def test_roll_up_holds_for_any_ontology(ontology, samples, options, random) -> None:
@@ -229,18 +377,89 @@ def test_roll_up_holds_for_any_ontology(ontology, samples, options, random) -> N
         assert (label != "") == (value in label_set.class_of)
         assert (label == "") == (value in label_set.dropped)
         assert label == "" or label in ontology.lineage(value)
+    too_broad = {name for name in TERMS if covers_everything(name, values, ontology, options)}
+    for name in too_broad:
+        assert set(np.array(values, dtype=object)[labels == name]) <= {name}
     if options.tissue_level == "term":
         for value in label_set.dropped:
-            assert not set(ontology.lineage(value)) & set(label_set.classes)
+            assert not set(ontology.lineage(value)) & set(label_set.classes) - too_broad
 
     random.shuffle(samples)
     shuffled, _ = make_labels(cohort_of(*map(list, zip(*samples, strict=True))), ontology, options)
     assert shuffled == label_set
 
     kept = labels != ""
-    if kept.any():
+    if kept.any() and options.tissue_level == "term":
         again, same = make_labels(
             cohort_of(labels[kept], np.array(dataset_ids, dtype=object)[kept]), ontology, options
         )
         assert again.classes == label_set.classes
         assert same.tolist() == labels[kept].tolist()
+
+
+def test_table_2_groups_a_term_by_its_name_or_by_one_above_it() -> None:
+    ontology = grouped_by_table_2(BODY, TISSUES)
+    assert classes_of(TISSUES, ontology, "group") == {
+        "blood": "blood_group",
+        "blood plasma": "blood_group",
+        "buffy coat": "blood_group",
+        "Cerebral-cortex": "brain_group",
+        "brain": "brain_group",
+        "mammary gland": "epithelium_group",  # a synonym of breast
+        "testis": "gland_group",
+        # Neither is in Table 2: the ontology groups them.
+        "bronchus": "lung",
+        "lung": "lung",
+    }
+    assert ontology.lineage("Cerebral-cortex") == ("Cerebral-cortex", "brain", "brain_group")
+    assert ontology.lineage("bronchus")[:3] == ("bronchus", "lung", "whole body")
+
+
+def test_table_2_is_beside_the_terms_that_it_does_not_have() -> None:
+    counts = TISSUES | {"bronchus": 2, "lung": 1, "elbow": 2}
+    label_set, _ = make_labels(
+        cohort_of(*spread(counts)), grouped_by_table_2(BODY, counts), options_of("group")
+    )
+    assert "only 'whole body', which covers" in label_set.dropped["bronchus"]
+    assert label_set.dropped["elbow"].endswith("no group of the paper's Table 2 either")
+
+
+@pytest.mark.parametrize(
+    "name", ["Blood Plasma", "blood_plasma", "bloodplasma", "PLASMA", "pbmc", "whole-blood"]
+)
+def test_table_2_knows_labels_in_any_case_and_spacing_and_by_synonym(name) -> None:
+    assert grouped_by_table_2({}, [name]).lineage(name) == (name, "blood_group")
+
+
+def test_table_2_knows_terms_by_their_names() -> None:
+    parents = {"BTO:3": ("BTO:2",), "BTO:2": ("BTO:1",), "BTO:1": ()}
+    ontology = grouped_by_table_2(parents, ["BTO:3"], {"BTO:2": "prostate", "BTO:3": "x"})
+    assert ontology.lineage("BTO:3") == ("BTO:3", "BTO:2", "gland_group")
+
+
+def test_groups_of_table_2_stay_groups_however_much_one_of_them_covers() -> None:
+    counts = {"plasma": 20, "serum": 20, "blood": 9, "skin": 5}
+    classes = classes_of(counts, grouped_by_table_2({}, counts), "group")
+    assert set(classes.values()) == {"blood_group", "epithelium_group"}
+
+
+def test_a_term_of_several_parents_keeps_those_that_lead_to_its_group() -> None:
+    parents = {"lobule": ("breast", "gland"), "breast": ("thorax",), "gland": (), "thorax": ()}
+    ontology = grouped_by_table_2(parents, ["lobule"])
+    assert ontology.lineage("lobule") == ("lobule", "breast", "epithelium_group")
+    assert ontology.without_groups == Ontology(parents)
+
+
+def test_a_cycle_beneath_table_2_is_refused() -> None:
+    parents = {"blood": ("plasma",), "plasma": ("blood",)}
+    with pytest.raises(InputError, match=r"circle.*blood"):
+        make_labels(
+            cohort_of(*spread({"blood": 9})), grouped_by_table_2(parents, ["blood"]), OPTIONS
+        )
+
+
+def test_every_synonym_is_of_a_tissue_of_table_2_and_of_one_only() -> None:
+    assert TABLE_2_SYNONYMS.keys() <= BUILT_IN_GROUPING.keys()
+    names = [name for names in TABLE_2_SYNONYMS.values() for name in names]
+    assert len(set(names)) == len(names)
+    assert not set(names) & BUILT_IN_GROUPING.keys()

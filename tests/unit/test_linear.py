@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
+from annotator.explain.deep_lift import DeepLift
 from annotator.learn.linear import LinearModel, fit_linear
 from annotator.learn.options import LinearOptions
 from annotator.learn.within_class import compared_datasets, within_class
@@ -87,7 +88,8 @@ def test_classes_of_one_dataset_each_leave_nothing_to_shrink():
 def test_contributions_add_up_to_the_centred_logit():
     values, truth, dataset = shifted_datasets()
     model = fit(LinearOptions((0.1,), 3.0), values, truth, dataset)
-    scores = model.contributions(values, truth)
+    scores = DeepLift(model.dense_layers()).contributions(values, truth)
+    np.testing.assert_allclose(scores, values * model.coefficients[truth], rtol=1e-5, atol=1e-6)
     logits = values @ model.coefficients.T
     centred = logits - logits.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(scores.sum(axis=1), centred[np.arange(len(truth)), truth], atol=1e-4)

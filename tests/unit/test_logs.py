@@ -79,3 +79,19 @@ def test_no_traceback_of_sqlalchemy_is_shown(logger, caplog, capsys):
     with pytest.raises(SystemExit):
         pool._close_connection(Closing())
     assert (caplog.records, lines(capsys)) == ([], [])
+
+
+def test_the_scheduler_is_heard_in_our_words_and_only_with_errors(logger, capsys):
+    configure_logging("json")
+    scheduler = logging.getLogger("apscheduler.scheduler")
+    job = "Daemon._guarded.<locals>.run (trigger: interval[0:00:05])"
+    scheduler.warning('Execution of job "%s" skipped: maximum number of running instances', job)
+    try:
+        raise MemoryError
+    except MemoryError:
+        scheduler.exception('Error submitting job "%s" to executor "%s"', job, "default")
+    (line,) = lines(capsys)
+    entry = json.loads(line)
+    assert (entry["level"], entry["message"]) == ("error", "a scheduled job of the daemon failed")
+    assert entry["traceback"].endswith("MemoryError")
+    assert "Daemon._guarded" not in line

@@ -21,10 +21,10 @@ CLASSES = ("brain", "liver", "skin")
 BACKGROUND = ("hsa-miR-124-3p", "hsa-miR-9-5p", "hsa-miR-205-5p", "hsa-miR-122-5p", "SNORD44")
 EXPECTED = dict.fromkeys(table4(), ()) | {"brain": ("brain",), "skin": ("skin",)}
 MARKERS = (
-    ClassMarker("brain", 1, "hsa-miR-124-3p", 2.0, None, None, (90.0, 0.0, 0.0)),
-    ClassMarker("brain", 2, "hsa-miR-205-5p", 1.0, None, None, (0.0, 3.0, 90.0)),  # lacks it
-    ClassMarker("liver", 1, "hsa-miR-9-5p", 1.0, None, None, (0.0, 2.0, 1.0)),
-    ClassMarker("skin", 1, "SNORD44", 1.0, None, None, (0.0, 0.0, 5.0)),
+    ClassMarker("brain", 1, "hsa-miR-124-3p", 2.0, None, None, None, (90.0, 0.0, 0.0)),
+    ClassMarker("brain", 2, "hsa-miR-205-5p", 1.0, None, None, None, (0.0, 3.0, 90.0)),  # lacks it
+    ClassMarker("liver", 1, "hsa-miR-9-5p", 1.0, None, None, None, (0.0, 2.0, 1.0)),
+    ClassMarker("skin", 1, "SNORD44", 1.0, None, None, None, (0.0, 0.0, 5.0)),
 )
 MEANS = np.array(
     [[90.0, 0.0, 0.0, 0.0, 0.0], [0.0, 2.0, 3.0, 0.0, 0.0], [0.0, 1.0, 90.0, 0.0, 5.0]]

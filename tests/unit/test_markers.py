@@ -12,11 +12,15 @@ SCORES = np.array([[-1.0, 3.0, 1.0, 4.0, 1.0], [5.0, -2.0, 0.5, -3.0, 0.0]])
 EXPRESSION = np.arange(10, dtype=np.float32).reshape(2, 5)
 
 
-def markers(tree_scores=None, held_out=(), count=300, scores=SCORES):
-    return class_markers(scores, tree_scores, held_out, EXPRESSION, FEATURES, CLASSES, count)
+def markers(kind_scores=None, held_out=(), count=300, scores=SCORES):
+    return class_markers(scores, kind_scores or {}, held_out, EXPRESSION, FEATURES, CLASSES, count)
 
 
-def test_markers_are_the_features_that_speak_for_a_class_ties_by_name() -> None:
+def of_answer(features, classes, scores) -> HeldOutScores:
+    return HeldOutScores(features, classes, {"combined": np.array(scores)})
+
+
+def test_markers_are_the_features_that_support_a_class_ties_by_name() -> None:
     found = [(one.class_name, one.rank, one.feature, one.score) for one in markers()]
     assert found == [
         ("brain", 1, "miR-124", 4.0),
@@ -26,7 +30,8 @@ def test_markers_are_the_features_that_speak_for_a_class_ties_by_name() -> None:
         ("heart", 1, "miR-1", 5.0),
         ("heart", 2, "miR-21", 0.5),
     ]
-    assert all(one.tree_rank is None and one.stability is None for one in markers())
+    for one in markers():
+        assert (one.network_rank, one.tree_rank, one.stability) == (None, None, None)
 
 
 def test_each_marker_has_its_mean_expression_in_every_class() -> None:
@@ -47,7 +52,8 @@ def test_a_class_may_have_no_marker() -> None:
 
 def test_the_forest_ranks_what_it_used() -> None:
     trees = np.array([[0.2, 0.1, 0.2, 0.0, -0.3], [0.0, 0.0, 0.4, 0.0, 0.0]])
-    ranks = {(one.class_name, one.feature): one.tree_rank for one in markers(trees)}
+    found = markers({"forest": trees, "linear": SCORES})
+    ranks = {(one.class_name, one.feature): one.tree_rank for one in found}
     assert ranks == {
         ("brain", "miR-124"): None,
         ("brain", "miR-9"): 3,
@@ -58,15 +64,31 @@ def test_the_forest_ranks_what_it_used() -> None:
     }
 
 
+def test_the_networks_own_ranks_stand_beside_those_of_the_answer() -> None:
+    network = np.array([[0.0, 1.0, 2.0, 3.0, -1.0], [0.5, 0.0, 1.5, 0.0, 0.0]])
+    found = {
+        (one.class_name, one.feature): (one.rank, one.network_rank, one.tree_rank)
+        for one in markers({"network": network, "forest": SCORES})
+    }
+    assert found == {
+        ("brain", "miR-124"): (1, 1, 1),
+        ("brain", "miR-9"): (2, 3, 2),
+        ("brain", "let-7a"): (3, 4, 3),  # against the class by the network
+        ("brain", "miR-21"): (4, 2, 4),
+        ("heart", "miR-1"): (1, 2, 1),
+        ("heart", "miR-21"): (2, 1, 2),
+    }
+
+
 def test_stability_is_the_share_of_models_that_knew_the_class_and_agree() -> None:
     held_out = [
         # Other features in another order; miR-9 is not among them.
-        HeldOutScores(
+        of_answer(
             ("miR-21", "miR-124", "miR-1"),
             ("heart", "brain"),
-            np.array([[-1.0, 2.0, 3.0], [0.5, 2.0, 1.0]]),
+            [[-1.0, 2.0, 3.0], [0.5, 2.0, 1.0]],
         ),
-        HeldOutScores(("miR-124", "miR-9", "miR-1"), ("brain",), np.array([[9.0, 3.0, -1.0]])),
+        of_answer(("miR-124", "miR-9", "miR-1"), ("brain",), [[9.0, 3.0, -1.0]]),
     ]
     found = {(one.class_name, one.feature): one.stability for one in markers(None, held_out, 2)}
     assert found == {
@@ -80,7 +102,7 @@ def test_stability_is_the_share_of_models_that_knew_the_class_and_agree() -> Non
 
 @pytest.mark.parametrize(("count", "stability"), [(2, 0.0), (3, 1.0)])
 def test_the_other_models_are_asked_for_as_many_markers(count, stability) -> None:
-    other = HeldOutScores(("miR-9", "miR-124", "miR-1"), ("brain",), np.array([[1.0, 2.0, 3.0]]))
+    other = of_answer(("miR-9", "miR-124", "miR-1"), ("brain",), [[1.0, 2.0, 3.0]])
     found = {one.feature: one.stability for one in markers(None, [other], count)}
     assert found["miR-124"] == 1.0
     assert found["miR-9"] == stability
@@ -92,7 +114,8 @@ def test_the_other_models_are_asked_for_as_many_markers(count, stability) -> Non
         ({"count": 0}, "at least 1"),
         ({"scores": SCORES[:, :4]}, "do not fit 2 classes"),
         ({"scores": SCORES[:1]}, "do not fit 2 classes"),
-        ({"tree_scores": SCORES.T}, "do not fit 2 classes"),
+        ({"kind_scores": {"forest": SCORES.T}}, "do not fit 2 classes"),
+        ({"kind_scores": {"network": SCORES[:1]}}, "do not fit 2 classes"),
     ],
 )
 def test_says_what_does_not_fit(change, words) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,16 +37,45 @@ def test_figures_by_hand():
     assert value["accuracy", None] == pytest.approx(5 / 8)
     assert value["balanced_accuracy", None] == pytest.approx((4 / 5 + 1 / 3) / 2)
     assert value["mean_over_datasets", None] == pytest.approx((1 + 1 / 4) / 2)
-    assert value["class_accuracy", "a"] == pytest.approx((1 + 0) / 2)
+    assert value["class_accuracy", "a"] == pytest.approx(4 / 5)
     assert value["class_accuracy", "b"] == pytest.approx(1 / 3)
+    assert value["class_accuracy_over_datasets", "a"] == pytest.approx((1 + 0) / 2)
+    assert value["class_accuracy_over_datasets", "b"] == pytest.approx(1 / 3)
+    # Said to be a: four of dataset 1, which are, and two of dataset 2, which are not.
+    assert value["class_precision", "a"] == pytest.approx(4 / 6)
+    assert value["class_precision", "b"] == pytest.approx(1 / 2)
     assert value["mean_over_classes", None] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert value["expected_calibration_error", None] == pytest.approx(0.8 - 5 / 8)
     of_a = figures["forest", "class_accuracy", "a"]
     assert (of_a.samples, of_a.datasets) == (5, 2)
+    said_a = figures["forest", "class_precision", "a"]
+    assert (said_a.samples, said_a.datasets) == (6, 2)
     overall = figures["forest", "accuracy", None]
     assert (overall.samples, overall.datasets) == (8, 2)
-    assert ("forest", "class_accuracy", "c") not in figures
+    for name in ("class_accuracy", "class_accuracy_over_datasets", "class_precision"):
+        assert ("forest", name, "c") not in figures
     assert ("forest", "auc", None) not in figures
+
+
+def test_a_class_that_is_never_true_may_be_predicted():
+    figures = _figures(_held_out("ab", "ac", "12"))
+    assert figures["forest", "class_precision", "c"].value == 0
+    assert ("forest", "class_accuracy", "c") not in figures
+
+
+def test_rules_under_equal_priors_have_one_balanced_accuracy():
+    """They are not divided by the shares of classes again; a model is."""
+    predictions = _held_out("aaaab", "aaabb", "12345", classes=("a", "b"), confidence=0.7)
+    predictions = replace(predictions, folds=np.array([0, 1, 0, 1, 0]))
+    (probabilities,) = predictions.probabilities.values()
+    found = {
+        kind: {m.name: m.value for m in metrics_of(replace(predictions, probabilities={kind: p}))}
+        for kind, p in (("known_fields", probabilities), ("forest", probabilities))
+    }
+    names = ("balanced_accuracy", "balanced_accuracy_at_equal_priors")
+    known, forest = ([found[kind][name] for name in names] for kind in ("known_fields", "forest"))
+    assert known[0] == known[1] == forest[0]
+    assert forest[0] != forest[1]
 
 
 def test_two_classes_have_an_auc_only_where_both_occur():
@@ -82,6 +113,13 @@ def test_accuracies_and_log_loss_agree_with_scikit_learn(seed, n_classes):
     said = probabilities.argmax(axis=1)
     assert value["accuracy", None] == pytest.approx(reference.accuracy_score(truth, said))
     recalls = [np.mean(said[truth == name] == name) for name in set(truth)]
+    columns = {"average": None, "zero_division": np.nan, "labels": range(n_classes)}
+    for name, expected in (
+        ("class_accuracy", reference.recall_score(truth, said, **columns)),
+        ("class_precision", reference.precision_score(truth, said, **columns)),
+    ):
+        for letter, number in zip(classes, expected, strict=True):
+            assert value.get((name, letter), np.nan) == pytest.approx(number, nan_ok=True)
     assert value["balanced_accuracy", None] == pytest.approx(np.mean(recalls))
     assert value["log_loss", None] == pytest.approx(
         reference.log_loss(truth, probabilities, labels=range(n_classes))

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from annotator.errors import ArtefactError
 from annotator.learn.artefacts import write_tensors
+from annotator.learn.linear import fit_linear
 from annotator.learn.network import NetworkModel, build_network, fit_network
-from annotator.learn.options import NetworkOptions
+from annotator.learn.options import LinearOptions, NetworkOptions
 from annotator.learn.presets import PRESETS
+from annotator.learn.random_units import correlation_weights
 from annotator.learn.within_class import within_class
 
 TINY = NetworkOptions((12, 8), (0.2, 0.1), epochs=15, batch_size=16, learning_rate=0.01)
@@ -131,7 +134,14 @@ def test_directions_between_datasets_are_shrunk_for_unseen_datasets() -> None:
         for strength, found in right.items():
             options = replace(TINY, within_class=strength, scale_power=0.5)
             model = fit_network(
-                values[known], truth[known], np.ones(known.sum()), 2, options, 1, dataset[known], 1
+                values[known],
+                truth[known],
+                np.ones(known.sum()),
+                2,
+                options,
+                1,
+                dataset[known],
+                threads=1,
             )
             found.append((model.predict(values[~known]).argmax(axis=1) == truth[~known]).mean())
     assert np.mean(right[10.0]) > np.mean(right[0.0]) + 0.03
@@ -141,13 +151,13 @@ def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
     values, truth, dataset = shifted(0)
     options = replace(TINY, within_class=5.0, scale_power=0.5, epochs=1)
     weights = np.ones(len(truth))
-    model = fit_network(values, truth, weights, 2, options, 1, dataset, 1)
+    model = fit_network(values, truth, weights, 2, options, 1, dataset, threads=1)
     # The same training on inputs that went through it before.
     scaled = values / values.std(axis=0) ** 0.5
     shrunk = within_class(scaled.astype(float), truth, dataset, 5.0).shrink(scaled.astype(float))
     shrunk *= np.sqrt(scaled.var(axis=0).sum() / shrunk.var(axis=0).sum())
     plain = replace(options, within_class=0.0, scale_power=0.0)
-    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, dataset, 1)
+    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, dataset, threads=1)
     np.testing.assert_allclose(
         model.predict(values), before.predict(shrunk.astype(np.float32)), atol=1e-5
     )
@@ -156,7 +166,7 @@ def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
 def test_directions_are_shrunk_only_with_enough_datasets() -> None:
     values, truth, dataset = shifted(0)
     plain, few, enough = (
-        fit_network(values, truth, np.ones(len(truth)), 2, options, 1, dataset, 1)
+        fit_network(values, truth, np.ones(len(truth)), 2, options, 1, dataset, threads=1)
         for options in (
             replace(TINY, epochs=1),
             replace(TINY, epochs=1, within_class=5.0, within_class_datasets=11),
@@ -167,7 +177,72 @@ def test_directions_are_shrunk_only_with_enough_datasets() -> None:
     assert not same(plain, enough)
     aside = np.where(dataset == 3, -1, dataset)
     options = replace(TINY, epochs=1, within_class=5.0, within_class_datasets=10)
-    assert same(plain, fit_network(values, truth, np.ones(len(truth)), 2, options, 1, aside, 1))
+    assert same(
+        plain, fit_network(values, truth, np.ones(len(truth)), 2, options, 1, aside, threads=1)
+    )
+
+
+def test_inputs_can_count_by_their_correlation_with_the_classes() -> None:
+    inputs, truth = problem()
+    options = replace(TINY, scale_power=0.5, correlation_power=0.75, epochs=2)
+    rest = (np.ones(len(truth)), CLASSES)
+    model = fit_network(inputs, truth, *rest, options, 1, truth, threads=1)
+    # The same training on inputs that were multiplied before.
+    scale = inputs.std(axis=0, dtype=np.float64) ** -0.5
+    scaled = inputs * scale
+    weighted = scaled * correlation_weights(inputs, np.eye(CLASSES)[truth], 0.75)
+    weighted *= np.sqrt(scaled.var(axis=0).sum() / weighted.var(axis=0).sum())
+    plain = replace(options, scale_power=0.0, correlation_power=0.0)
+    weighted = weighted.astype(np.float32)
+    before = fit_network(weighted, truth, *rest, plain, 1, truth, threads=1)
+    np.testing.assert_allclose(model.predict(inputs), before.predict(weighted), atol=1e-5)
+
+
+WIDE = replace(TINY, wide=True, deep_share=0.25)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    inputs, truth = problem()
+    options = LinearOptions((0.1,), 0.0)
+    return fit_linear(inputs, truth, np.ones(len(truth)), CLASSES, options, truth)
+
+
+@pytest.fixture(scope="module")
+def wide(linear) -> NetworkModel:
+    inputs, truth = problem()
+    weights = np.ones(len(truth))
+    return fit_network(
+        inputs, truth, weights, CLASSES, WIDE, 1, dataset_index=truth, linear=linear, threads=1
+    )
+
+
+def test_a_wide_path_adds_the_linear_logits_to_a_share_of_the_deep_ones(
+    fitted, wide, linear
+) -> None:
+    inputs, _ = problem(seed=3)
+    deep = np.log(fitted.predict(inputs))  # up to what all classes share
+    expected = 0.25 * deep + np.log(linear.predict(inputs))
+    np.testing.assert_allclose(wide.predict(inputs), softmax(expected, axis=1), atol=1e-5)
+    assert np.array_equal(wide.wide, linear.coefficients.T)
+    assert fitted.wide is None
+
+
+def test_a_wide_path_comes_back_from_its_bytes(wide) -> None:
+    inputs, _ = problem()
+    again = NetworkModel.from_bytes(wide.to_bytes(), 20, CLASSES, WIDE)
+    assert np.array_equal(again.predict(inputs), wide.predict(inputs))
+    assert again.to_bytes() == wide.to_bytes()
+
+
+def test_a_wide_path_that_does_not_fit_is_refused(fitted, wide) -> None:
+    for model, options in ((wide, TINY), (fitted, WIDE)):
+        with pytest.raises(ArtefactError, match="network"):
+            NetworkModel.from_bytes(model.to_bytes(), 20, CLASSES, options)
+    for path in (np.zeros((CLASSES, 20)), np.zeros((20, 2)), np.full((20, CLASSES), np.nan)):
+        damaged = NetworkModel(wide.layers, path.astype(np.float32))
+        with pytest.raises(ArtefactError, match="network"):
+            NetworkModel.from_bytes(damaged.to_bytes(), 20, CLASSES, WIDE)
 
 
 def test_diverging_training_is_an_error() -> None:

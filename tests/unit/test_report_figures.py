@@ -96,6 +96,7 @@ def contents(
             rank,
             f"hsa-miR-{100 + place}{'abc'[rank % 3]}-{3 + rank % 2 * 2}p-{rank}",
             1.0 / rank,
+            rank,
             rank if rank % 3 else None,
             0.9 if rank % 4 else None,
             tuple(float(x) for x in rng.gamma(1, 50, size=number)),
@@ -376,7 +377,7 @@ class TestAccuracy:
         values = {
             each.class_name: each.value
             for each in full.metrics["cv"]
-            if (each.model_kind, each.name) == ("combined", "class_accuracy")
+            if (each.model_kind, each.name) == ("combined", "class_accuracy_over_datasets")
         }
         best = max(values, key=values.get)
         assert drawn["accuracy-by-class"].description.split("combined. ")[1].startswith(best)
@@ -506,7 +507,7 @@ class TestTrust:
 
 class TestMarkers:
     def test_relative_expression_is_in_doublings(self):
-        marker = ClassMarker("blood", 1, "hsa-miR-451a", 1.0, None, None, (255.0, 15.0, 0.0))
+        marker = ClassMarker("blood", 1, "hsa-miR-451a", 1.0, None, None, None, (255.0, 15.0, 0.0))
         assert relative_expression([marker]).ravel().tolist() == [4.0, 0.0, -4.0]
 
     def test_leading_markers_are_named(self, full, drawn):

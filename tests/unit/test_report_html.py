@@ -15,6 +15,7 @@ import pytest
 
 from annotator.domain import (
     ClassMarker,
+    Comparison,
     HeldOutPredictions,
     LiveAccuracy,
     Metric,
@@ -168,14 +169,54 @@ def test_what_a_release_may_call_its_own_is_marked_as_the_gate_says_it():
     for predictions, live, against in ((held, None, 1), (wrong, held, 3)):
         verdict = judge(Validated(predictions), baselines, live, GateOptions(0.01, 0.0))
         release = replace(CONTENTS.release, reasons=verdict.reasons)
-        judged = provenance.reasons(release)
-        assert {sentence for sentence, _ in judged} == set(verdict.reasons)
+        decided = replace(CONTENTS, release=release, comparisons=verdict.comparisons)
+        judged = provenance.reasons(decided)
+        said = [reason.removeprefix("Refused: ").casefold() for reason in verdict.reasons]
+        assert {sentence.casefold() for sentence, _ in judged} == set(said)
+        assert judged == provenance.reasons(replace(decided, comparisons=()))
         # Level with its baseline, or behind it and the live release in accuracy twice.
         assert [failed for _, failed in judged].count(True) == against
         assert judged[0][1]
         assert not verdict.promoted
-    (sentence,) = provenance.reasons(replace(CONTENTS.release, reasons=("Refused: none.",)))
-    assert sentence[1]
+
+
+def test_the_comparisons_decide_which_reasons_are_against_a_release():
+    sentence = "Accuracy on 80 samples of 9 held-out datasets: 0.800, live release 0.790."
+    release = replace(CONTENTS.release, reasons=(sentence,))
+    made = Comparison("accuracy", "live", 0.8, 0.79, 0.0, True, 80, 9, sentence)
+    for passed in (True, False):
+        contents = replace(CONTENTS, release=release, comparisons=(replace(made, passed=passed),))
+        assert provenance.reasons(contents) == ((sentence, not passed),)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown", "against"),
+    [
+        ("Refused: not a finite number: AUC.", "Not a finite number: AUC.", True),
+        (
+            "On 12 samples that both held out, accuracy 0.8333 is worse than the live release's"
+            " 0.9167 (may fall behind by 0.0000).",
+            None,
+            True,
+        ),
+        (
+            "On 80 held-out samples, AUC 0.6000 is above the 0.5000 of always naming the largest"
+            " class (must be above by more than 0.0000).",
+            None,
+            False,
+        ),
+        (
+            "On 80 held-out samples, AUC 0.4000 is not above the 0.5000 of always naming the"
+            " largest class (must be above by more than 0.0000, and is not).",
+            None,
+            True,
+        ),
+    ],
+)
+def test_sentences_of_earlier_versions_are_shown_as_they_are(sentence, shown, against):
+    release = replace(CONTENTS.release, reasons=(sentence,))
+    found = provenance.reasons(replace(CONTENTS, release=release, comparisons=()))
+    assert found == ((shown or sentence, against),)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +268,7 @@ def test_kinds_stand_combined_first_baselines_last():
         *("always the largest class", "plain logistic regression"),
     ]
     assert table.columns[-1].title == "Accuracy, samples split at random"
-    assert rows(table)[0][1:] == [*["80.0\xa0%"] * 4, "0.031", "95.0\xa0%"]
+    assert rows(table)[0][1:] == [*["80.0\xa0%"] * 5, "0.031", "95.0\xa0%"]
 
 
 def test_the_papers_figures_stand_beside_ours():
@@ -244,6 +285,46 @@ def test_classes_are_worst_first():
     shown = [row[3].order for row in table.rows]
     assert shown == sorted(shown)
     assert len(shown) == 12
+
+
+def test_accuracy_by_class_counts_datasets_only_where_they_are_held_out():
+    table = accuracy.class_figures(CONTENTS)
+    titles = [column.title for column in table.columns]
+    held_out, at_random = CONTENTS.metrics["one-dataset-out"], CONTENTS.metrics["cv"]
+    for row in table.rows:
+        name = row[0].text
+        for title, metrics, metric in (
+            ("All models combined", held_out, "class_accuracy_over_datasets"),
+            ("Precision, all combined", held_out, "class_precision"),
+            (
+                "Share of its samples, all combined, samples split at random",
+                at_random,
+                "class_accuracy",
+            ),
+            ("Precision, all combined, samples split at random", at_random, "class_precision"),
+        ):
+            expected = accuracy.figure_of(metrics, metric, class_name=name)
+            assert row[titles.index(title)].order == expected.value
+    assert "mean over datasets" in table.caption
+    assert not any("datasets" in title for title in titles if "random" in title)
+
+
+def test_a_release_from_before_precision_by_class():
+    """Its accuracy by class is the mean over datasets, in random cross-validation as well."""
+    metrics = {
+        scheme: tuple(
+            replace(each, name="class_accuracy")
+            if each.name == "class_accuracy_over_datasets"
+            else each
+            for each in found
+            if each.name not in ("class_accuracy", "class_precision")
+        )
+        for scheme, found in CONTENTS.metrics.items()
+    }
+    before = accuracy.class_figures(replace(CONTENTS, metrics=metrics))
+    now = accuracy.class_figures(CONTENTS)
+    assert not any("random" in column.title for column in before.columns)
+    assert [row[:4] for row in before.rows] == [row[:4] for row in now.rows]
 
 
 def test_figures_of_baselines_by_class_only():
@@ -304,7 +385,7 @@ def test_a_dataset_of_one_wrong_sample_does_not_come_first():
 
 
 def test_markers_name_where_else_they_are_high():
-    marker = ClassMarker("b", 1, "miR-1", 0.5, None, None, (3.0, 10.0, 7.0))
+    marker = ClassMarker("b", 1, "miR-1", 0.5, None, None, None, (3.0, 10.0, 7.0))
     contents = replace(
         CONTENTS,
         release=replace(CONTENTS.release, classes=("a", "b", "c")),

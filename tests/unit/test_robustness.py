@@ -23,7 +23,6 @@ LIGHT = replace(
     network=None,
     forest=None,
     boosting=replace(DEFAULT.boosting, rounds=8, top_features=100),
-    leaf_kinds=("linear",),
 )
 
 

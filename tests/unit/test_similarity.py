@@ -1,4 +1,4 @@
-"""The oracle removes features one at a time and runs the whole network after each."""
+"""The oracle removes features one at a time and asks for a prediction after each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.explain import deep_lift, similarity
+from annotator.explain import similarity
 from annotator.explain.deep_lift import DeepLift
-from annotator.explain.similarity import class_similarities
+from annotator.explain.similarity import Explainable, class_similarities
 
 FEATURES = 14
 
@@ -35,65 +35,28 @@ def make_inputs(seed: int, samples: int) -> np.ndarray:
     return inputs
 
 
-def predicted(layers, row, class_of_output) -> tuple[int, list[float]]:
-    values = row.astype(float)
-    for number, (kernel, bias) in enumerate(layers):
-        values = values @ kernel.astype(float) + bias
-        if number < len(layers) - 1:
-            values = np.maximum(values, 0.0)
-    shares = np.exp(values - values.max())
-    of_class = [0.0] * (max(class_of_output) + 1)
-    for output, own in enumerate(class_of_output):
-        of_class[own] += shares[output]
-    return int(np.argmax(of_class)), values.tolist()
+def explainable(layers) -> Explainable:
+    network = DeepLift(layers)
+    return Explainable(
+        lambda rows: network.forward(rows).logits.argmax(axis=1), network.contributions
+    )
 
 
-def steps_by_loops(layers, row, own, rival, class_of_output) -> tuple[int | None, int | None]:
-    """Number of removals until the rival is said, and until anything but the class is."""
-    _, logits = predicted(layers, row, class_of_output)
-
-    def score(number):
-        leaves = [leaf for leaf, of_class in enumerate(class_of_output) if of_class == number]
-        best = max(leaves, key=lambda leaf: logits[leaf])
-        return DeepLift(layers).contributions(row[None], np.array([best]))[0]
-
-    difference = score(own) - score(rival)
-    to_rival = to_any = None
-    changed = row.copy()
-    for step, column in enumerate(sorted(range(FEATURES), key=lambda j: -difference[j]), start=1):
-        if difference[column] <= 0 or row[column] == 0:
+def predictions_by_steps(model, row, own, rival) -> list[int]:
+    """What is predicted with 0, 1, 2, ... features removed, as far as they are removed."""
+    of_own, of_rival = (model.contributions(row[None], np.array([c]))[0] for c in (own, rival))
+    difference = of_own - of_rival
+    changed, said = row.copy(), [int(model.predict(row[None])[0])]
+    for column in sorted(range(len(row)), key=lambda j: -difference[j]):
+        if difference[column] <= 0:
             break
         changed[column] = 0.0
-        said, _ = predicted(layers, changed, class_of_output)
-        if to_any is None and said != own:
-            to_any = step
-        if said == rival:
-            to_rival = step
-            break
-    return to_rival, to_any
+        said.append(int(model.predict(changed[None])[0]))
+    return said
 
 
-def by_loops(layers, inputs, classes, class_of_output):
-    """(class, rival) to samples, changed and mean steps; rival None for any other."""
-    names = range(max(class_of_output) + 1)
-    found = {}
-    for own in names:
-        rows = [
-            row
-            for row, label in zip(inputs, classes, strict=True)
-            if label == own and predicted(layers, row, class_of_output)[0] == own
-        ]
-        left, anywhere = set(), []
-        for rival in names:
-            if rival == own:
-                continue
-            steps = [steps_by_loops(layers, row, own, rival, class_of_output) for row in rows]
-            reached = [to_rival for to_rival, _ in steps if to_rival is not None]
-            anywhere += [to_any for _, to_any in steps if to_any is not None]
-            left |= {place for place, (_, to_any) in enumerate(steps) if to_any is not None}
-            found[own, rival] = (len(rows), len(reached), np.mean(reached) if reached else None)
-        found[own, None] = (len(rows), len(left), np.mean(anywhere) if anywhere else None)
-    return found
+def first_place(flags) -> int | None:
+    return next((place for place, flag in enumerate(flags) if flag), None)
 
 
 def as_mapping(found):
@@ -107,40 +70,118 @@ def as_mapping(found):
     }
 
 
-def names(class_of_output) -> list[str]:
-    return [f"c{number}" for number in range(max(class_of_output) + 1)]
+def names(classes: int) -> list[str]:
+    return [f"c{number}" for number in range(classes)]
+
+
+def similarities(model, inputs, labels, classes, *rest):
+    return as_mapping(class_similarities(model, inputs, labels, names(classes), *rest))
+
+
+def mean_or_none(values):
+    return pytest.approx(np.mean(values)) if values else None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    features=st.sampled_from([1, 5, 60]),
+    growth=st.sampled_from([1.01, 1.5, 8.0]),
+    values_at_once=st.sampled_from([1, 200, 2**24]),
+)
+def test_a_monotone_model_gives_the_exact_step(seed, features, growth, values_at_once) -> None:
+    """Of two linear logits: each removal makes the class less probable."""
+    random = np.random.default_rng(seed)
+    model = explainable([(random.normal(size=(features, 2)), random.normal(0, 0.5, 2))])
+    inputs = random.normal(0, 2, (20, features)).astype(np.float32)
+    inputs[random.random(inputs.shape) < 0.3] = 0.0
+    labels = model.predict(inputs)
+    labels[[0, -1]] = 0  # the first and last may be wrong
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarity, "GROWTH", growth)
+        patch.setattr(similarity, "VALUES_AT_ONCE", values_at_once)
+        found = similarities(model, inputs, labels, 2)
+    for own in (0, 1):
+        rows = [
+            row
+            for row, label in zip(inputs, labels, strict=True)
+            if label == own == model.predict(row[None])[0]
+        ]
+        steps = [
+            first_place(said != own for said in predictions_by_steps(model, row, own, 1 - own))
+            for row in rows
+        ]
+        reached = [step for step in steps if step is not None]
+        expected = (len(rows), len(reached), mean_or_none(reached))
+        assert found[own, 1 - own] == expected
+        assert found[own, None] == expected  # there is no other class to be taken for
 
 
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
-    class_of_output=st.sampled_from([(0, 1), (0, 1, 2, 3), (0, 1, 1, 2, 0), (1, 0, 2)]),
+    classes=st.integers(2, 5),
     hidden=st.sampled_from([(), (6,), (9, 7)]),
-    block=st.sampled_from([1, 3, 32]),
 )
-def test_steps_are_those_of_one_removal_at_a_time(seed, class_of_output, hidden, block) -> None:
-    layers = make_layers(seed, len(class_of_output), hidden)
-    inputs = make_inputs(seed, 20)
-    said = [predicted(layers, row, class_of_output)[0] for row in inputs]
-    classes = np.array([0, *said[1:-1], 0])  # the first and last may be wrong
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "STEPS_AT_ONCE", block)
-        patch.setattr(deep_lift, "VALUES_AT_ONCE", 7 * FEATURES * len(names(class_of_output)))
-        found = as_mapping(
-            class_similarities(layers, inputs, classes, names(class_of_output), class_of_output)
-        )
-    expected = by_loops(layers, inputs, classes, class_of_output)
-    assert found.keys() == expected.keys()
-    for pair, (samples, changed, mean) in expected.items():
-        assert found[pair][:2] == (samples, changed), pair
-        assert found[pair][2] == (None if mean is None else pytest.approx(mean)), pair
+def test_what_is_found_is_a_change_of_the_prediction(seed, classes, hidden) -> None:
+    model, inputs = explainable(make_layers(seed, classes, hidden)), make_inputs(seed, 5)
+    for row in inputs:
+        own = int(model.predict(row[None])[0])
+        found = similarities(model, row[None], np.array([own]), classes)
+        steps, leaves = [], False
+        for rival in range(classes):
+            if rival == own:
+                continue
+            said = predictions_by_steps(model, row, own, rival)
+            samples, changed, mean = found[own, rival]
+            assert samples == 1
+            if changed:
+                assert mean == int(mean)
+                assert said[int(mean)] == rival != said[int(mean) - 1]
+            else:
+                assert said[-1] != rival
+            steps += [place for place, one in enumerate(said) if one != own]
+            leaves |= said[-1] != own
+        samples, changed, mean = found[own, None]
+        # The last look is at all features removed: what leaves its class for good is found.
+        assert changed or not leaves
+        if changed:
+            assert min(steps) <= mean <= max(steps)
+
+
+def test_only_some_numbers_of_removed_features_are_looked_at() -> None:
+    features, needed = 3000, 700
+    asked = []
+
+    def predict(rows):
+        asked.append(len(rows))
+        return (rows.sum(axis=1) <= features - needed).astype(np.int64)
+
+    def contributions(rows, classes):
+        return rows * np.where(classes == 0, 1.0, -1.0)[:, None]
+
+    model = Explainable(predict, contributions)
+    found = similarities(model, np.ones((1, features), np.float32), np.array([0]), 2)
+    assert found[0, 1] == (1, 1, needed)
+    assert sum(asked) < 100
+
+
+def test_an_equal_number_of_steps_from_samples_of_different_size_is_averaged() -> None:
+    """One sample needs 2 removals, one 5: growing steps go on for those that are left."""
+    inputs = np.zeros((2, 8), np.float32)
+    inputs[0, :3] = 1.0
+    inputs[1, :6] = 1.0
+    model = Explainable(
+        lambda rows: (rows.sum(axis=1) < 2).astype(np.int64),
+        lambda rows, classes: rows * np.where(classes == 0, 1.0, -1.0)[:, None],
+    )
+    found = similarities(model, inputs, np.zeros(2, np.int64), 2)
+    assert found[0, 1] == found[0, None] == (2, 2, 3.5)
 
 
 def test_all_pairs_come_first_and_then_each_class_against_all() -> None:
-    class_of_output = (0, 1, 2)
-    found = class_similarities(
-        make_layers(1, 3), make_inputs(1, 40), np.arange(40) % 3, "xyz", class_of_output
-    )
+    model = explainable(make_layers(1, 3))
+    found = class_similarities(model, make_inputs(1, 40), np.arange(40) % 3, "xyz")
     assert [(one.class_name, one.rival) for one in found] == [
         ("x", "y"),
         ("x", "z"),
@@ -160,44 +201,33 @@ def linear(weights, bias=(0.0, 0.0)):
 
 
 def test_one_feature_that_makes_the_class_is_one_step() -> None:
-    layers = linear([1.0, 5.0, -1.0], (0.0, 1.5))
+    model = explainable(linear([1.0, 5.0, -1.0], (0.0, 1.5)))
     inputs = np.array([[1.0, 1.0, 1.0]], np.float32)
-    found = as_mapping(class_similarities(layers, inputs, np.array([0]), ["c0", "c1"], (0, 1)))
+    found = similarities(model, inputs, np.array([0]), 2)
     assert found[0, 1] == (1, 1, 1.0)
     assert found[0, None] == (1, 1, 1.0)
     assert found[1, 0] == (0, 0, None)
     assert found[1, None] == (0, 0, None)
 
 
-def test_only_features_that_speak_for_the_class_are_removed() -> None:
-    # The last two speak for the rival: the class stays although removing all would not do.
-    layers = linear([1.0, 2.0, 3.0], (0.5, 0.0))
+def test_only_features_that_support_the_class_are_removed() -> None:
+    # The last two support the rival: the class stays although removing all would not do.
+    model = explainable(linear([1.0, 2.0, 3.0], (0.5, 0.0)))
     inputs = np.array([[1.0, 0.0, 0.0], [4.0, 1.0, -1.0]], np.float32)
-    found = as_mapping(class_similarities(layers, inputs, np.zeros(2, int), ["c0", "c1"], (0, 1)))
+    found = similarities(model, inputs, np.zeros(2, int), 2)
     # Without any input the first sample is still of its class; the second needs one step.
     assert found[0, 1] == (2, 1, 1.0)
 
 
 def test_samples_are_limited_evenly_and_by_the_seed() -> None:
-    layers, class_of_output = make_layers(3, 3), (0, 1, 2)
-    inputs = make_inputs(3, 90)
-    classes = np.array([predicted(layers, row, class_of_output)[0] for row in inputs])
-    tried = [
-        class_similarities(
-            layers, inputs, classes, names(class_of_output), class_of_output, 5, seed
-        )
-        for seed in (1, 1, 2)
-    ]
+    model, inputs = explainable(make_layers(3, 3)), make_inputs(3, 90)
+    labels = model.predict(inputs)
+    tried = [class_similarities(model, inputs, labels, names(3), 5, seed) for seed in (1, 1, 2)]
     assert tried[0] == tried[1] != tried[2]
-    sizes = np.bincount(classes)
+    sizes = np.bincount(labels)
     assert {one.class_name: one.samples for one in tried[0]} == {
         f"c{number}": min(5, size) for number, size in enumerate(sizes)
     }
-    everything = class_similarities(
-        layers, inputs, classes, names(class_of_output), class_of_output
-    )
+    everything = class_similarities(model, inputs, labels, names(3))
     assert {one.samples for one in everything} == set(sizes.tolist())
-    enough = class_similarities(
-        layers, inputs, classes, names(class_of_output), class_of_output, 90
-    )
-    assert enough == everything
+    assert class_similarities(model, inputs, labels, names(3), 90) == everything

@@ -8,6 +8,7 @@ import json
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 
 from annotator.cli import command_line
 from annotator.domain import Metric
-from annotator.jobs.tables import class_table, kind_table, query_output, term_table
+from annotator.jobs.tables import class_table, class_tables, kind_table, query_output, term_table
 
 COLUMNS = ("a", "b", "a")
 ROW = (1, ["x", "y"], None)
@@ -66,7 +67,57 @@ def test_figures_stand_in_a_row_for_each_kind_and_class():
         Metric("combined", "class_accuracy", "skin", 1.0, 4, 2),
     ]
     assert "0.750" in kind_table(metrics).splitlines()[-1]
-    assert class_table(metrics).splitlines()[-1].split() == ["skin", "1.000", "4", "2"]
+    last = class_table(metrics, "class_accuracy").splitlines()[-1]
+    assert last.split() == ["skin", "1.000", "4", "2"]
+
+
+def words_above(table):
+    """The heads of a table's columns; those of several lines are read column by column."""
+    lines = table.splitlines()
+    rule = next(line for line in lines if line.startswith("---"))
+    heads = lines[: lines.index(rule)]
+    ends = [0]
+    for dashes in rule.split("  "):
+        ends.append(ends[-1] + len(dashes) + 2)
+    return [
+        " ".join(" ".join(line[start:end] for line in heads).split())
+        for start, end in pairwise(ends)
+    ]
+
+
+def test_both_balanced_accuracies_stand_side_by_side_under_their_names():
+    metrics = [
+        Metric("combined", "accuracy", None, 0.5, 10, 3),
+        Metric("combined", "balanced_accuracy", None, 0.81, 10, 3),
+        Metric("combined", "balanced_accuracy_at_equal_priors", None, 0.88, 10, 3),
+    ]
+    heads = words_above(kind_table(metrics))
+    assert heads[2:4] == ["balanced accuracy", "balanced accuracy at equal priors"]
+    assert kind_table(metrics).splitlines()[-1].split()[2:4] == ["0.810", "0.880"]
+
+
+@pytest.mark.parametrize("datasets_held_out", [True, False])
+def test_means_over_datasets_are_shown_only_where_datasets_were_held_out(datasets_held_out):
+    names = ("accuracy", "mean_over_datasets", "mean_over_classes")
+    metrics = [Metric("combined", name, None, 0.5, 10, 3) for name in names]
+    heads = words_above(kind_table(metrics, datasets_held_out=datasets_held_out))
+    means = ["mean over datasets", "mean over classes"] if datasets_held_out else []
+    assert heads == ["model", "accuracy", *means, "samples", "datasets"]
+
+
+def test_accuracy_and_precision_of_each_class_stand_under_what_they_count():
+    metrics = [
+        Metric("forest", "class_accuracy", "skin", 0.5, 4, 2),
+        Metric("combined", "class_accuracy", "skin", 0.75, 4, 2),
+        Metric("combined", "class_precision", "skin", 0.6, 5, 2),
+        Metric("combined", "class_accuracy_over_datasets", "skin", 0.1, 4, 2),
+    ]
+    accuracy, precision = class_tables(metrics).split("\n\n")
+    assert "share of its samples that are recognised" in accuracy.splitlines()[0]
+    assert accuracy.splitlines()[-1].split() == ["skin", "0.500", "0.750", "4", "2"]
+    assert "share of the samples predicted as it that are it" in precision.splitlines()[0]
+    assert precision.splitlines()[-1].split() == ["skin", "0.600"]
+    assert class_tables([]) == ""
 
 
 def test_figures_by_whether_the_own_term_was_learned():
@@ -93,7 +144,7 @@ def test_evaluate_prints_terms_last_where_they_are_told_apart(monkeypatch, told_
         Metric("combined", "class_accuracy", "skin", 1.0, 4, 2),
         Metric("combined", "accuracy_of_new_terms", None, 0.25, 20, 4),
     ]
-    validation = SimpleNamespace(description="8 folds", metrics=metrics[: 1 + told_apart])
+    validation = SimpleNamespace(description="8 folds", metrics=metrics[: 1 + told_apart], notes=())
     monkeypatch.setattr("annotator.cli._database", lambda settings: nullcontext())
     monkeypatch.setattr("annotator.jobs.evaluate.evaluate", lambda *_, **__: validation)
     monkeypatch.setattr("annotator.jobs.evaluate.as_json", lambda *_: {})

@@ -78,6 +78,19 @@ def test_equals_a_full_sort_whatever_the_order_of_columns(values, count, random)
     assert [of.expression for of in result] == [of.scores for of in result]
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e300, 1e-60, 1e-320])
+def test_scores_that_are_level_in_single_precision_are_told_apart(scale: float) -> None:
+    random = np.random.default_rng(1)
+    values = scale * (1 + 1e-12 * random.permutation(400).reshape(4, 100))
+    values[:, ::7] *= -1
+    values[1, 5:] = 0
+    names = [f"feature-{number}" for number in range(100)]
+    found = top_contributions("forest", "shap", ["blood"] * 4, 1, values, names, values, 20)
+    for row, top in zip(values.tolist(), found, strict=True):
+        order = sorted(range(100), key=lambda i: (-abs(row[i]), names[i]))[:20]
+        assert top.features == tuple(names[i] for i in order if row[i])
+
+
 @pytest.mark.parametrize(
     ("values", "names", "count", "words"),
     [
@@ -101,16 +114,20 @@ def test_expression_of_another_shape_is_refused() -> None:
         )
 
 
-def test_leading_features_weigh_kinds_alike_whatever_their_units() -> None:
-    network = contributions(a=300.0, b=100.0)
-    forest = contributions(b=0.03, c=0.01)
-    assert leading_features({"network": network, "forest": forest}) == ("b", "a", "c")
+def test_leading_features_are_those_of_the_answer_or_else_of_the_network() -> None:
+    combined, network = contributions(a=0.3, b=0.1), contributions(b=100.0, c=300.0)
+    forest = contributions(d=1.0)
+    kinds = {"forest": forest, "network": network, "combined": combined}
+    assert leading_features(kinds) == ("a", "b")
+    assert leading_features({"forest": forest, "network": network}) == ("c", "b")
+    assert leading_features({"forest": forest}) == ("d",)
+    assert leading_features({}) == ()
 
 
-def test_leading_features_speak_for_the_prediction() -> None:
-    network = contributions(against=-5.0, split=2.0, speaks_for=1.0)
-    forest = contributions(split=-3.0, speaks_for=1.0)
-    assert leading_features({"network": network, "forest": forest}) == ("speaks_for",)
+def test_leading_features_support_the_answer() -> None:
+    assert leading_features({"combined": contributions(against=-5.0, supports=1.0)}) == (
+        "supports",
+    )
 
 
 def test_leading_features_are_counted_and_tie_by_name() -> None:

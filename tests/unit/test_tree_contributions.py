@@ -18,11 +18,20 @@ from sklearn.ensemble import RandomForestClassifier
 
 from annotator.errors import ArtefactError, InputError
 from annotator.explain import forest_shap, trees
-from annotator.explain.trees import (
-    BoostingExplainer,
-    ForestExplainer,
-    forest_contributions,
-)
+from annotator.explain.trees import BoostingExplainer, ForestExplainer
+
+
+def explained(explainer, inputs, targets) -> tuple[np.ndarray, np.ndarray]:
+    """Contributions to each sample's class, and what they are counted from."""
+    return explainer.contributions(inputs, targets), explainer.references(np.asarray(targets))
+
+
+def forest_contributions(estimator, columns, inputs, targets):
+    return explained(ForestExplainer(estimator, columns), inputs, targets)
+
+
+def boosting_contributions(booster, inputs, targets):
+    return explained(BoostingExplainer(booster), inputs, targets)
 
 
 def shapley(expectation, features: int) -> np.ndarray:
@@ -127,7 +136,7 @@ def test_boosting_equals_the_definition_of_shapley_values(classes) -> None:
     inputs, labels = make_data(2, classes=classes)
     booster = fit_booster(inputs, labels, classes)
     rows, targets = inputs[:6], np.arange(6) % classes
-    values, bias = BoostingExplainer(booster).contributions(rows, targets)
+    values, bias = boosting_contributions(booster, rows, targets)
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         expected = shapley(booster_expectation(booster, row, int(target)), 5)
         np.testing.assert_allclose(values[number], expected[:-1], atol=1e-5)
@@ -140,7 +149,7 @@ def test_boosting_equals_what_xgboost_itself_says(seed, classes, depth) -> None:
     inputs, labels = make_data(seed, classes=classes)
     booster = fit_booster(inputs, labels, classes, max_depth=depth)
     targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
-    values, bias = BoostingExplainer(booster).contributions(inputs, targets)
+    values, bias = boosting_contributions(booster, inputs, targets)
     margins = booster.predict(xgboost.DMatrix(inputs), output_margin=True)
     rows = np.arange(len(inputs))
     np.testing.assert_allclose(values.sum(axis=1) + bias, margins[rows, targets], atol=1e-5)
@@ -279,19 +288,19 @@ def test_a_forest_of_single_leaves_explains_nothing() -> None:
 def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind) -> None:
     inputs, labels = make_data(8)
 
-    def explained():
+    def by_kind():
         if kind == "forest":
             forest = fit_forest(inputs, labels, max_depth=None)
-            return ForestExplainer(forest, np.arange(5)).contributions(inputs, labels)
-        return BoostingExplainer(fit_booster(inputs, labels)).contributions(inputs, labels)
+            return forest_contributions(forest, np.arange(5), inputs, labels)
+        return boosting_contributions(fit_booster(inputs, labels), inputs, labels)
 
-    whole = explained()
+    whole = by_kind()
     monkeypatch.setattr(forest_shap, "VALUES_AT_ONCE", 300)
     monkeypatch.setattr(trees, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(trees, "NODES_OF_A_GROUP", 1)
     for bits in (2, 3, 8):
         monkeypatch.setattr(forest_shap, "MOST_BITS", bits)
-        for one, other in zip(whole, explained(), strict=True):
+        for one, other in zip(whole, by_kind(), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-14)
 
 
@@ -302,9 +311,9 @@ def test_an_explainer_gives_the_same_again() -> None:
         ForestExplainer(fit_forest(inputs, labels), np.arange(5)),
         BoostingExplainer(booster),
     ):
-        first = explainer.contributions(inputs, labels)
-        explainer.contributions(inputs, (labels + 1) % 3)
-        for one, other in zip(first, explainer.contributions(inputs, labels), strict=True):
+        first = explained(explainer, inputs, labels)
+        explained(explainer, inputs, (labels + 1) % 3)
+        for one, other in zip(first, explained(explainer, inputs, labels), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
@@ -313,7 +322,7 @@ def test_no_samples_give_no_rows() -> None:
     none = np.empty((0, 5), np.float32), np.empty(0, np.int64)
     for values, bias in (
         forest_contributions(fit_forest(inputs, labels), np.arange(5), *none),
-        BoostingExplainer(fit_booster(inputs, labels)).contributions(*none),
+        boosting_contributions(fit_booster(inputs, labels), *none),
     ):
         assert values.shape == (0, 5)
         assert bias.shape == (0,)
@@ -335,7 +344,7 @@ def test_says_which_input_does_not_fit(change, words) -> None:
     inputs, labels = make_data(10)
     estimator, booster = fit_forest(inputs, labels), fit_booster(inputs, labels)
     with pytest.raises(InputError, match=words):
-        forest_contributions(estimator, np.arange(5), *change(inputs, labels))
+        ForestExplainer(estimator, np.arange(5)).contributions(*change(inputs, labels))
     with pytest.raises(InputError, match=words):
         BoostingExplainer(booster).contributions(*change(inputs, labels))
 

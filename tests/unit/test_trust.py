@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.domain import HeldOutPredictions
+from annotator.learn.cross_calibration import Part
+from annotator.learn.metrics import select_samples
 from annotator.learn.operating_point import NEVER, OperatingPoint
 from annotator.learn.prediction_sets import PredictionSets
 from annotator.learn.trust import (
@@ -17,6 +19,7 @@ from annotator.learn.trust import (
     cross_fitted,
     curves,
     fit_trust,
+    reached_precision,
 )
 
 LINEAGES = {
@@ -30,6 +33,14 @@ POINT = OperatingPoint(0.95, 0.9, 0.96, 0.7, 1000, 1.5)
 RAMP = tuple(number / 100 for number in range(101))
 TRUST = Trust(POINT, PredictionSets(0.9, 0.8), RAMP, 0.99)
 OPTIONS = TrustOptions(0.9, 0.9, 0.99)
+
+
+def parts_of(predictions: HeldOutPredictions) -> tuple[Part, ...]:
+    """Each fold and the others, as they are."""
+    return tuple(
+        Part(own, select_samples(predictions, ~own))
+        for own in (predictions.folds == fold for fold in np.unique(predictions.folds))
+    )
 
 
 def held_out(samples=3000, datasets=60, seed=0, novelty=True) -> HeldOutPredictions:
@@ -161,7 +172,10 @@ def test_what_is_fitted_holds_on_other_samples() -> None:
 
 def test_cross_fitted_figures() -> None:
     predictions = held_out()
-    figures = {each.name: each for each in cross_fitted(predictions, LINEAGES, OPTIONS)}
+    figures = {
+        each.name: each
+        for each in cross_fitted(predictions, parts_of(predictions), LINEAGES, OPTIONS)
+    }
     value = {name: each.value for name, each in figures.items()}
     assert set(value) == {
         "answered",
@@ -199,8 +213,8 @@ def test_figures_of_samples_whose_own_term_was_not_learned() -> None:
     # The less probable the true class, the more likely its term was new.
     column = np.array([CLASSES.index(name) for name in predictions.truth])
     new = predictions.probabilities["combined"][np.arange(3000), column] < 0.5
-    plain = cross_fitted(predictions, LINEAGES, OPTIONS)
-    found = cross_fitted(predictions, LINEAGES, OPTIONS, new)
+    plain = cross_fitted(predictions, parts_of(predictions), LINEAGES, OPTIONS)
+    found = cross_fitted(predictions, parts_of(predictions), LINEAGES, OPTIONS, new)
     assert found[: len(plain)] == plain
     figures = {each.name: each for each in found}
     wholes = {
@@ -220,7 +234,12 @@ def test_figures_of_samples_whose_own_term_was_not_learned() -> None:
     assert figures["answered_of_new_terms"].samples == new.sum()
     assert figures["answered_of_new_terms"].datasets == len(set(predictions.dataset_ids[new]))
     # Where every term was learned there is nothing to tell apart.
-    assert cross_fitted(predictions, LINEAGES, OPTIONS, np.zeros(3000, dtype=bool)) == plain
+    assert (
+        cross_fitted(
+            predictions, parts_of(predictions), LINEAGES, OPTIONS, np.zeros(3000, dtype=bool)
+        )
+        == plain
+    )
 
 
 def test_cross_fitting_never_looks_at_the_fold_it_decides_for() -> None:
@@ -229,11 +248,9 @@ def test_cross_fitting_never_looks_at_the_fold_it_decides_for() -> None:
     # Were the fold's own labels used, wrong ones throughout would stop all answers there.
     wrong = predictions.truth.copy()
     wrong[fold] = "testis"
+    turned = replace(predictions, truth=wrong, folds=np.where(fold, 0, 1))
     others = {
-        each.name: each.value
-        for each in cross_fitted(
-            replace(predictions, truth=wrong, folds=np.where(fold, 0, 1)), LINEAGES, OPTIONS
-        )
+        each.name: each.value for each in cross_fitted(turned, parts_of(turned), LINEAGES, OPTIONS)
     }
     alone = fit_trust(
         replace(
@@ -263,7 +280,12 @@ def test_without_novelty_or_answers_their_figures_are_left_out() -> None:
     predictions = held_out(60, novelty=False)
     names = {
         each.name
-        for each in cross_fitted(predictions, LINEAGES, replace(OPTIONS, target_precision=0.999))
+        for each in cross_fitted(
+            predictions,
+            parts_of(predictions),
+            LINEAGES,
+            replace(OPTIONS, target_precision=0.999),
+        )
     }
     assert "novelty_abstained" not in names
     assert "precision" not in names
@@ -272,7 +294,37 @@ def test_without_novelty_or_answers_their_figures_are_left_out() -> None:
 
 def test_one_fold_cannot_be_cross_fitted() -> None:
     predictions = held_out(100)
-    assert cross_fitted(replace(predictions, folds=predictions.folds * 0), LINEAGES, OPTIONS) == ()
+    assert cross_fitted(predictions, (), LINEAGES, OPTIONS) == ()
+
+
+def test_the_threshold_rises_where_precision_is_missed_beyond_chance() -> None:
+    """Half of the datasets are wrong with high confidence in the parts that decide."""
+    predictions = held_out()
+    parts = parts_of(predictions)
+    kept = reached_precision(predictions, parts, LINEAGES, OPTIONS)
+    assert kept.fitted_precision == OPTIONS.target_precision
+    # What the other parts show is better than what a part then meets.
+    lucky = tuple(
+        replace(part, others=replace(part.others, probabilities=_certain(part.others)))
+        for part in parts
+    )
+    raised = reached_precision(predictions, lucky, LINEAGES, OPTIONS)
+    assert raised.fitted_precision > OPTIONS.target_precision
+    assert raised.target_precision == OPTIONS.target_precision
+    trust = fit_trust(predictions, LINEAGES, raised)
+    assert trust.operating_point.target_precision == OPTIONS.target_precision
+    assert (
+        trust.operating_point.threshold
+        > fit_trust(predictions, LINEAGES, OPTIONS).operating_point.threshold
+    )
+
+
+def _certain(predictions: HeldOutPredictions) -> dict[str, np.ndarray]:
+    """Probabilities with which low confidences are right, too."""
+    truth = np.array([CLASSES.index(name) for name in predictions.truth])
+    p = np.full((len(truth), len(CLASSES)), 0.4 / (len(CLASSES) - 1))
+    p[np.arange(len(truth)), truth] = 0.6
+    return {**predictions.probabilities, "combined": p}
 
 
 def test_curves_of_every_kind() -> None:

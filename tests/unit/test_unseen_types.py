@@ -25,8 +25,6 @@ LIGHT = replace(
     network=None,
     forest=None,
     boosting=None,
-    neighbours=None,
-    leaf_kinds=("linear",),
 )
 
 

@@ -1,0 +1,38 @@
+"""What a retraining prints: our own lines, each of them once."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO|WARNING|ERROR) ")
+SENTENCE = re.compile(
+    r"(Refused: a|A)ccuracy on [\d,]+ samples of \d+ held-out datasets:"
+    r" 0\.\d{3,}, live release 0\.\d{3,}[.;]"
+)
+
+
+@pytest.mark.parametrize(("log_format", "workers", "seed"), [("json", 2, 2), ("text", 1, 3)])
+def test_retraining_prints_nothing_but_our_lines(trained, log_format, workers, seed):
+    ended = trained.run(
+        *("retrain", "--field", "sex"),
+        ANNOTATOR_LOG_FORMAT=log_format,
+        ANNOTATOR_WORKERS=str(workers),
+        ANNOTATOR_SEED=str(seed),
+        TF_ENABLE_ONEDNN_OPTS="1",  # as by itself on newer processors: TensorFlow prints that
+    )
+    lines = ended.err.splitlines()
+    assert lines
+    for line in lines:
+        if log_format == "json":
+            assert {"at", "level", "message"} <= json.loads(line).keys()
+        else:
+            assert LINE.match(line), line
+    (card,) = trained.rows(
+        "select reasons, balanced_accuracy from model_card order by release_id desc limit 1"
+    )
+    assert SENTENCE.match(card["reasons"][0])
+    for reason in card["reasons"]:
+        assert (ended.out + ended.err).count(reason) == 1

@@ -1,0 +1,54 @@
+"""What the daemon logs while its jobs take longer than their interval."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from annotator.daemon import Daemon
+from annotator.logs import configure_logging
+
+
+@pytest.fixture
+def as_before():
+    """Give back the handlers of signals and of log lines that are replaced."""
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    loggers = [logging.getLogger(name) for name in ("annotator", "apscheduler", "sqlalchemy")]
+    settings = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    yield
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    for one, (handlers, level, propagate) in zip(loggers, settings, strict=True):
+        one.handlers[:], one.propagate = handlers, propagate
+        one.setLevel(level)
+
+
+@pytest.mark.parametrize("slow", ["poll", "beat"])
+def test_only_a_late_heartbeat_is_worth_a_warning(database, settings, as_before, capsys, slow):
+    configure_logging("json")
+    daemon = Daemon(database, replace(settings, poll_seconds=1, heartbeat_seconds=1))
+    for job in ("poll", "beat"):
+        setattr(daemon, job, lambda: None)
+    begun = threading.Event()
+
+    def take_long():
+        begun.set()
+        time.sleep(3.5)  # three more ticks
+
+    setattr(daemon, slow, take_long)
+    threading.Timer(4.2, daemon.stopping.set).start()
+    daemon.run()
+    assert begun.is_set()
+    entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [entry["message"] for entry in entries if entry["level"] != "info"] == (
+        ["the heartbeat is late: the database has not answered for 1 seconds"]
+        if slow == "beat"
+        else []
+    )
+    assert entries[-1]["message"] == "stopped"
