@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/divisions.py --data ../shared/data
     .venv/bin/python benchmarks/divisions.py --only cellular-group --repeats 1
+    .venv/bin/python benchmarks/divisions.py --seed 2
     .venv/bin/python benchmarks/divisions.py --report
 
 The datasets of an atlas are dealt into thirds at random, several times (``--repeats``);
@@ -19,8 +20,9 @@ and what the threshold does: precision and share answered, beside the largest sh
 any threshold on the same confidences could answer at the target precision.
 
 A setting of the presets changes only if it wins here in the median and loses beyond
-chance nowhere. Fits are kept in the results folder, so that a run can be made in parts;
-``--report`` fits nothing and prints what is there.
+chance nowhere. What was chosen on the divisions of one seed is reported on those of
+another (``--seed``), on which nothing was chosen. Fits are kept in the results folder,
+so that a run can be made in parts; ``--report`` fits nothing and prints what is there.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 SEED = 20200330
 THIRDS = 3
 REPEATS = 3
-FOLDS = 5
+FOLDS = 10
 TARGET = 0.95
 COMBINED, LOGISTIC, XGBOOST = "combined", "logistic regression", "plain XGBoost"
 PAPER = "paper's "
@@ -56,13 +58,13 @@ ANSWERS = ("threshold", "precision", "answered", "largest share")
 DEFAULT_TASKS = ("cellular-group", "cellular-tissue", "tcga-tissue")
 
 
-def third_of(dataset_ids: NDArray[np.object_], repeat: int) -> NDArray[np.int64]:
+def third_of(dataset_ids: NDArray[np.object_], repeat: int, seed: int = SEED) -> NDArray[np.int64]:
     """Deal datasets into thirds at random; return the third of each sample, ``(samples,)``.
 
     The result does not depend on the order of the samples.
     """
     names, place = np.unique(dataset_ids.astype(str), return_inverse=True)
-    order = np.random.default_rng([SEED, repeat]).permutation(len(names))
+    order = np.random.default_rng([seed, repeat]).permutation(len(names))
     third = np.empty(len(names), dtype=np.int64)
     third[order] = np.arange(len(names)) % THIRDS
     return third[place]
@@ -100,7 +102,7 @@ def read_task(key: str, home: Path) -> Labelled:
     return Labelled(cohort, label_set.classes, ontology, settings.age_limits, label_set.too_general)
 
 
-def fit_division(labelled: Labelled, number: int, folds: int, target: Path) -> None:
+def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target: Path) -> None:
     """Fit everything on the training part of a division, predict the test part, store both."""
     from annotator.learn.evaluate import one_dataset_out
     from annotator.learn.fitting import fit_field_model
@@ -110,7 +112,7 @@ def fit_division(labelled: Labelled, number: int, folds: int, target: Path) -> N
 
     cohort = labelled.cohort
     repeat, third = divmod(number, THIRDS)
-    is_test = third_of(cohort.dataset_ids, repeat) == third
+    is_test = third_of(cohort.dataset_ids, repeat, seed) == third
     training, test = (take_cohort(cohort, np.flatnonzero(each)) for each in (~is_test, is_test))
     # The classes are decided already: none of them is too small here.
     options = LabelOptions(1, 1, "term", labelled.limits)
@@ -443,15 +445,15 @@ def lineages_of_task(labelled: Labelled) -> dict[str, tuple[str, ...]]:
     )
 
 
-def _fit_one(data: tuple[Labelled, str, int, Path], number: int) -> int:
-    labelled, key, folds, out = data
-    fit_division(labelled, number, folds, division_file(out, key, number))
+def _fit_one(data: tuple[Labelled, str, int, int, Path], number: int) -> int:
+    labelled, key, seed, folds, out = data
+    fit_division(labelled, number, seed, folds, division_file(out, key, seed, number))
     return number
 
 
-def division_file(out: Path, key: str, number: int) -> Path:
+def division_file(out: Path, key: str, seed: int, number: int) -> Path:
     """Return where a division's predictions are kept."""
-    return out / "divisions" / f"{key}.{number}.npz"
+    return out / "divisions" / f"{key}.{seed}.{number}.npz"
 
 
 def summary(scored_of: Mapping[str, Sequence[Scored]]) -> str:
@@ -489,7 +491,7 @@ def run_task(key: str, options: argparse.Namespace) -> list[Scored]:
 
     numbers = range(options.repeats * THIRDS)
     lineage_file = options.out / "divisions" / f"{key}.json"
-    missing = [n for n in numbers if not division_file(options.out, key, n).is_file()]
+    missing = [n for n in numbers if not division_file(options.out, key, options.seed, n).is_file()]
     if (missing and not options.report) or not lineage_file.is_file():
         with tempfile.TemporaryDirectory(prefix="annotator-divisions-") as scratch:
             home = Path(scratch) / "home"
@@ -499,11 +501,13 @@ def run_task(key: str, options: argparse.Namespace) -> list[Scored]:
         lineage_file.write_text(json.dumps(lineages_of_task(labelled)), encoding="utf-8")
         with progress(key, "divisions") as shown:
             parallel = Parallelism(workers=options.workers)
-            data = (labelled, key, options.folds, options.out)
+            data = (labelled, key, options.seed, options.folds, options.out)
             run_all(_fit_one, data, missing, parallel, shown)
     lineages = {name: tuple(of) for name, of in json.loads(lineage_file.read_text("utf-8")).items()}
-    there = [n for n in numbers if division_file(options.out, key, n).is_file()]
-    scored = [score_division(division_file(options.out, key, n), lineages) for n in there]
+    there = [n for n in numbers if division_file(options.out, key, options.seed, n).is_file()]
+    scored = [
+        score_division(division_file(options.out, key, options.seed, n), lineages) for n in there
+    ]
     print(report(key, scored), end="\n\n", flush=True)
     return scored
 
@@ -516,6 +520,7 @@ def main() -> None:
         "--only", type=lambda text: chosen(list(TASKS), text), default=list(DEFAULT_TASKS)
     )
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the divisions")
     parser.add_argument("--folds", type=int, default=FOLDS, help="within each training part")
     parser.add_argument("--workers", type=int, default=0, help="0: one per core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
