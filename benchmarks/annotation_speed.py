@@ -20,7 +20,8 @@ with the loading of the models. The peak memory is that of the process, without 
 `--memory` also annotates other numbers of samples of the first field, once. `--retrain` instead
 times `annotator retrain --field tissue` of cell groups with 10 grouped folds on the cellular
 microRNAome, once with each version. Without `--baseline` this version alone is measured. The
-environment of this version is used for both. Nothing else should run on the machine.
+environment of this version is used for both, so what only the other one needs is installed beside
+it (`pip install skops` for 2b31562). Nothing else should run on the machine.
 """
 
 from __future__ import annotations

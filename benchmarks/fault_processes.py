@@ -37,7 +37,7 @@ MIGRATING = (
 LIBRARIES = (
     *("annotator.cli", "annotator.daemon", "annotator.jobs.predict", "annotator.jobs.report"),
     *("annotator.jobs.retrain", "annotator.jobs.live_models", "annotator.jobs.tables"),
-    *("safetensors.numpy", "skops.io", "sklearn.ensemble", "sklearn.linear_model", "xgboost"),
+    *("safetensors.numpy", "sklearn.ensemble", "sklearn.linear_model", "xgboost"),
 )
 SETTINGS = {
     "ANNOTATOR_WORKERS": "1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import os
@@ -90,10 +89,7 @@ def remove(files: Files, random: np.random.Generator) -> Files:
 def plants(canary: Path) -> dict[str, bytes]:
     """Return contents that would run code, or write files, if they were trusted."""
     import keras
-    import skops.io
-    from sklearn.preprocessing import FunctionTransformer
 
-    trap = functools.partial(os.mkdir, str(canary))
     model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -107,9 +103,6 @@ def plants(canary: Path) -> dict[str, bytes]:
         "a pickle": pickle.dumps(_Canary(canary)),
         "a Keras Lambda": keras_lambda,
         "a zip that leaves its folder": escape.getvalue(),
-        "a skops file with a function": skops.io.dumps(
-            {"estimator": FunctionTransformer(trap), "feature_indices": trap}
-        ),
         "a shell script": f"#!/bin/sh\nmkdir {canary}\n".encode(),
     }
 
@@ -121,14 +114,6 @@ def planted(content: bytes) -> Callable[[Files, np.random.Generator], Files]:
         return files | {_one(files, random): content}
 
     return change
-
-
-def with_escape(files: Files, _random: np.random.Generator) -> Files:
-    """Add an entry that leads out of its folder to the forest's archive."""
-    content = io.BytesIO(files["forest.skops"])
-    with zipfile.ZipFile(content, "a") as archive:
-        archive.writestr("../../../escaped", b"x")
-    return files | {"forest.skops": content.getvalue()}
 
 
 def stored(connection: psycopg.Connection, release_id: int) -> Files:
@@ -301,7 +286,6 @@ def run_tampering(database: Database, settings: Settings, times: int = 1000) -> 
         exchanges = [
             Tampering("all files of another release", lambda _files, _random: others),
             Tampering("one file of another release", _exchange_one(others)),
-            Tampering("a zip entry that leaves its folder", with_escape),
         ]
         code = [Tampering(name, planted(content)) for name, content in plants(canary).items()]
         outcomes = tamper(connection, live_id, Tampering("a flipped bit", flip), times)

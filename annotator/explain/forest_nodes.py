@@ -1,4 +1,4 @@
-"""The nodes of many decision trees, laid out level by level for work on all at once."""
+"""The nodes of many decision trees, and the conditions before them, for work on all at once."""
 
 from __future__ import annotations
 
@@ -8,46 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, eq=False)
-class Tree:
-    """One binary decision tree; every array has one entry a node, the root first.
-
-    Attributes
-    ----------
-    left, right
-        Children, -1 for those of a leaf.
-    feature
-        Column that a node splits on; anything for a leaf.
-    threshold
-        Values up to it go left, others right.
-    weight
-        Training weight that came to the node.
-    """
-
-    left: NDArray[np.integer]
-    right: NDArray[np.integer]
-    feature: NDArray[np.integer]
-    threshold: NDArray[np.floating]
-    weight: NDArray[np.floating]
+    from annotator.learn.trees import Trees
 
 
 @dataclass(frozen=True, eq=False)
 class ForestNodes:
-    """The nodes of all trees of a forest, level by level.
+    """The nodes of some trees, in their order.
 
-    Every array has one entry a node. A path's branches on one feature are together
+    Every array has one entry per node. A path's branches on one feature are together
     one condition on it; ``feature`` to ``share`` describe that of the branch that leads
     to the node and of those above it on the same feature. A root has none.
 
     Attributes
     ----------
-    source
-        Place of the node where the nodes of all trees are put one after the other.
     parent
         Place of its parent here, -1 for a root.
     previous
@@ -65,7 +42,6 @@ class ForestNodes:
         Part of the tree's training weight that came to the node.
     """
 
-    source: NDArray[np.int64]
     parent: NDArray[np.int64]
     previous: NDArray[np.int64]
     is_leaf: NDArray[np.bool_]
@@ -74,30 +50,6 @@ class ForestNodes:
     high: NDArray[np.float32]
     share: NDArray[np.float64]
     reached: NDArray[np.float64]
-
-
-def _down_to_float32(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return thresholds that send float32 inputs the same way."""
-    near = threshold.astype(np.float32)
-    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
-
-
-def _level_order(
-    left: NDArray[np.int64], right: NDArray[np.int64], roots: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return source, parent and level of all nodes, level by level."""
-    sources, parents, levels = [roots], [np.full(len(roots), -1)], [np.zeros(len(roots), int)]
-    start = 0
-    while True:
-        nodes = sources[-1]
-        split = np.flatnonzero(left[nodes] >= 0)
-        if not len(split):
-            break
-        sources.append(np.column_stack([left[nodes[split]], right[nodes[split]]]).ravel())
-        parents.append(np.repeat(start + split, 2))
-        levels.append(np.full(2 * len(split), len(levels)))
-        start += len(nodes)
-    return np.concatenate(sources), np.concatenate(parents), np.concatenate(levels)
 
 
 def _previous_on_same_feature(
@@ -116,42 +68,55 @@ def _previous_on_same_feature(
     return previous
 
 
-def forest_nodes(trees: Sequence[Tree]) -> ForestNodes:
-    """Lay trees out level by level."""
-    counts = [len(tree.left) for tree in trees]
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    offsets = np.repeat(starts, counts)
-    left = np.concatenate([tree.left for tree in trees]).astype(np.int64)
-    right = np.concatenate([tree.right for tree in trees]).astype(np.int64)
-    weight = np.concatenate([tree.weight for tree in trees]).astype(np.float64)
-    split_feature = np.concatenate([tree.feature for tree in trees]).astype(np.int64)
-    split_threshold = np.concatenate([tree.threshold for tree in trees])
-    left, right = (np.where(child < 0, -1, child + offsets) for child in (left, right))
+def forest_nodes(trees: Trees, columns: NDArray[np.int64]) -> ForestNodes:
+    """Work out what stands before the nodes of trees.
 
-    source, parent, level = _level_order(left, right, starts)
+    Parameters
+    ----------
+    trees
+        The trees.
+    columns
+        The columns that they split on, ascending; features are places in it.
+    """
+    nodes = len(trees.feature)
+    inner = np.flatnonzero(trees.feature >= 0)
+    first = trees.first_child[inner]
+    parent = np.full(nodes, -1)
+    parent[first], parent[first + 1] = inner, inner
     branch = parent >= 0
-    above = source[parent]  # of a root: anything, replaced below
-    feature = np.where(branch, split_feature[above], 0)
-    threshold = _down_to_float32(split_threshold[above])
-    is_left = left[above] == source
-    low = np.where(branch & ~is_left, threshold, np.float32(-np.inf))
-    high = np.where(branch & is_left, threshold, np.float32(np.inf))
-    share = np.where(branch, weight[source] / weight[above], 1.0)
+    split_feature = np.searchsorted(columns, trees.feature)
+    feature = np.where(branch, split_feature[parent], 0)
+    threshold = trees.threshold[parent]
+    is_first = np.zeros(nodes, dtype=np.bool_)
+    is_first[first] = True
+    low = np.where(branch & ~is_first, threshold, np.float32(-np.inf))
+    high = np.where(branch & is_first, threshold, np.float32(np.inf))
+    weight = trees.weight.astype(np.float64)
+    share = np.where(branch, weight / weight[parent], 1.0)
     previous = _previous_on_same_feature(parent, feature)
-    again = previous >= 0
-    for depth in np.unique(level[again]):
-        nodes = np.flatnonzero(again & (level == depth))
-        low[nodes] = np.maximum(low[nodes], low[previous[nodes]])
-        high[nodes] = np.minimum(high[nodes], high[previous[nodes]])
-        share[nodes] *= share[previous[nodes]]
+    for again in _one_level_at_a_time(previous):
+        low[again] = np.maximum(low[again], low[previous[again]])
+        high[again] = np.minimum(high[again], high[previous[again]])
+        share[again] *= share[previous[again]]
+    roots = np.cumsum(trees.sizes) - trees.sizes
     return ForestNodes(
-        source=source,
         parent=parent,
         previous=previous,
-        is_leaf=left[source] < 0,
+        is_leaf=trees.feature < 0,
         feature=feature,
         low=low,
         high=high,
         share=share,
-        reached=weight[source] / weight[offsets[source]],
+        reached=weight / np.repeat(weight[roots], trees.sizes),
     )
+
+
+def _one_level_at_a_time(previous: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the nodes that have a previous one, each after that."""
+    waiting = np.flatnonzero(previous >= 0)
+    is_done = previous < 0
+    while len(waiting):
+        ready = is_done[previous[waiting]]
+        yield waiting[ready]
+        is_done[waiting[ready]] = True
+        waiting = waiting[~ready]

@@ -11,258 +11,172 @@ for tree ensembles.
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.errors import ArtefactError, InputError
 from annotator.explain.checks import checked_inputs, checked_targets
-from annotator.explain.forest_nodes import Tree, forest_nodes
+from annotator.explain.forest_nodes import forest_nodes
 from annotator.explain.forest_shap import TreeSum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    import xgboost
     from numpy.typing import NDArray
+
+    from annotator.learn.trees import Trees
 
 NODES_OF_A_GROUP = 2**14  # so that what is worked on together fits the processor's cache
 ROWS_AT_ONCE = 128
 
 
-def _groups(node_counts: Sequence[int]) -> list[range]:
-    """Deal trees, in order, into groups of about so many nodes."""
-    groups, start, nodes = [], 0, 0
-    for place, count in enumerate(node_counts):
-        if place > start and nodes + count > NODES_OF_A_GROUP:
-            groups.append(range(start, place))
-            start, nodes = place, 0
-        nodes += count
-    groups.append(range(start, len(node_counts)))
-    return groups
+@dataclass(frozen=True, eq=False)
+class TreeExplainer:
+    """Tree SHAP contributions to scores each of which is a sum of trees.
 
-
-class _ClassSums:
-    """The sums of trees behind the classes, each laid out when it is first asked for."""
-
-    def __init__(self, make: Callable[[int], list[TreeSum]]) -> None:
-        self._make = make
-        self._made: dict[int, list[TreeSum]] = {}
-
-    def explain(
-        self, matrix: NDArray[np.float32], targets: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Return the values of each sample's class, ``(samples, features)``."""
-        values = np.zeros(matrix.shape, np.float64)
-        for target in np.unique(targets):
-            rows = np.flatnonzero(targets == target)
-            values[rows] = _added_up(self._of_class(int(target)), matrix[rows])
-        return values
-
-    def expected(self, targets: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the expected sum of each class asked about."""
-        return np.array(
-            [sum(each.expected for each in self._of_class(int(target))) for target in targets],
-            dtype=np.float64,
-        )
-
-    def _of_class(self, target: int) -> list[TreeSum]:
-        if target not in self._made:
-            self._made[target] = self._make(target)
-        return self._made[target]
-
-
-def _added_up(sums: Sequence[TreeSum], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Add up groups of trees; NumPy lets parts of the samples run side by side."""
-    values = np.zeros(matrix.shape, np.float64, order="F")  # what is added comes by features
-
-    def explain(start: int) -> None:
-        rows = slice(start, start + ROWS_AT_ONCE)
-        for each in sums:
-            each.add_to(values[rows], matrix[rows])
-
-    starts = range(0, len(matrix), ROWS_AT_ONCE)
-    if len(starts) < 2:
-        explain(0)
-        return values
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(explain, starts))
-    return values
-
-
-class ForestExplainer:
-    """Tree SHAP contributions of a scikit-learn random forest.
-
-    Parameters
+    Attributes
     ----------
-    estimator
-        A fitted ``RandomForestClassifier`` with one output.
-    feature_indices
-        For each column that the estimator sees, its column in the inputs,
-        shape ``(estimator's features,)``, integer, without repetition.
-
-    Raises
-    ------
-    ArtefactError
-        The forest and ``feature_indices`` do not fit one another, or the forest
-        has several outputs.
+    features
+        Number of inputs of the model.
+    columns
+        Those that the trees split on, ascending, int64.
+    start
+        What the score of each class begins at, ``(classes,)``.
+    of_class
+        Returns the sums of trees behind a class, whose features are places in ``columns``.
     """
 
-    def __init__(self, estimator: Any, feature_indices: NDArray[np.integer[Any]]) -> None:
-        columns = np.asarray(feature_indices, dtype=np.int64)
-        if estimator.n_outputs_ != 1:
-            raise ArtefactError(
-                f"the forest has {estimator.n_outputs_} outputs, not one: train the release again"
-            )
-        if (
-            columns.shape != (estimator.n_features_in_,)
-            or len(np.unique(columns)) != len(columns)
-            or columns.min() < 0
-        ):
-            raise ArtefactError(
-                f"{columns.size} feature indices do not name the {estimator.n_features_in_}"
-                " features of the forest once each: train the release again"
-            )
-        self._columns = columns
-        self._class_count = int(estimator.n_classes_)
-        members = [member.tree_ for member in estimator.estimators_]
-        groups = [
-            (group, forest_nodes([_forest_tree(members[place]) for place in group]))
-            for group in _groups([int(member.node_count) for member in members])
-        ]
-
-        def of_class(target: int) -> list[TreeSum]:
-            """Each tree gives its share of the mean."""
-            probability = [member.value[:, 0, target] / len(members) for member in members]
-            return [
-                TreeSum(nodes, np.concatenate([probability[i] for i in group]), len(columns))
-                for group, nodes in groups
-            ]
-
-        self._sums = _ClassSums(of_class)
+    features: int
+    columns: NDArray[np.int64]
+    start: NDArray[np.floating]
+    of_class: Callable[[int], list[TreeSum]]
+    _made: dict[int, list[TreeSum]] = field(default_factory=dict, init=False, repr=False)
 
     def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the expected probability of some classes over the training samples."""
-        return self._sums.expected(classes)
+        """Return the expected scores of some classes over the training samples."""
+        expected = [sum(each.expected for each in self._sums(int(target))) for target in classes]
+        return np.array(expected, dtype=np.float64) + self.start[classes]
 
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """Return how much each input moved the probability of a sample's class.
+        """Return how much each input moved the score of a sample's class.
 
         Parameters
         ----------
         inputs
-            Shape ``(samples, inputs)``, float32; the forest sees the columns
-            that ``feature_indices`` names.
-        target_class
-            For each sample the column of ``predict_proba`` to explain, which is
-            the place of the class in ``estimator.classes_``; shape
-            ``(samples,)``, integer.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(samples, inputs)``, float64, in units of probability; 0 for
-            inputs that the forest does not see. A row and the reference of its class
-            sum to the probability of the class.
-
-        Raises
-        ------
-        InputError
-            The inputs or classes do not fit the forest.
-        """
-        if inputs.ndim != 2 or inputs.shape[1] <= self._columns.max():
-            raise InputError(
-                f"inputs of shape {inputs.shape} lack column {int(self._columns.max())},"
-                " which the forest sees: give all inputs of the model"
-            )
-        matrix = checked_inputs(inputs[:, self._columns], len(self._columns))
-        targets = checked_targets(target_class, len(matrix), self._class_count)
-        values = np.zeros(inputs.shape, np.float64)
-        values[:, self._columns] = self._sums.explain(matrix, targets)
-        return values
-
-
-def _forest_tree(tree: Any) -> Tree:
-    return Tree(
-        left=tree.children_left,
-        right=tree.children_right,
-        feature=tree.feature,
-        threshold=tree.threshold,
-        weight=tree.weighted_n_node_samples,
-    )
-
-
-class BoostingExplainer:
-    """Tree SHAP contributions of gradient-boosted trees.
-
-    XGBoost's own always explain all classes, in single precision.
-
-    Parameters
-    ----------
-    booster
-        Gradient-boosted trees with one margin a class (``multi:softprob``).
-    """
-
-    def __init__(self, booster: xgboost.Booster) -> None:
-        learner = json.loads(booster.save_raw("json"))["learner"]
-        model = learner["gradient_booster"]["model"]
-        self._features = booster.num_features()
-        self._classes = int(learner["learner_model_param"]["num_class"])
-        start = json.loads(learner["learner_model_param"]["base_score"])
-        self._start = np.broadcast_to(np.array(start, np.float64), self._classes)
-        trees, classes = model["trees"], model["tree_info"]
-
-        def of_class(target: int) -> list[TreeSum]:
-            own = [tree for tree, number in zip(trees, classes, strict=True) if number == target]
-            values = np.concatenate([tree["split_conditions"] for tree in own])
-            return [TreeSum(forest_nodes([*map(_boosted_tree, own)]), values, self._features)]
-
-        self._sums = _ClassSums(of_class)
-
-    def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the expected margin of some classes over the training samples."""
-        return self._sums.expected(classes) + self._start[classes]
-
-    def contributions(
-        self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Return how much each input moved the margin of a sample's class.
-
-        Parameters
-        ----------
-        inputs
-            What the booster sees, shape ``(samples, features)``, float32.
+            What the model sees, shape ``(samples, features)``, float32.
         target_class
             The class to explain for each sample, shape ``(samples,)``, integer.
 
         Returns
         -------
         ndarray
-            Shape ``(samples, features)``, float64, in units of the margin. A row and the
-            reference of its class sum to the margin of the class.
+            Shape ``(samples, features)``, float64, in units of the score: probability for
+            a forest, margin for boosted trees; 0 for inputs that no tree splits on. A row
+            and the reference of its class sum to the score of the class.
 
         Raises
         ------
         InputError
-            The inputs or classes do not fit the booster.
+            The inputs or classes do not fit the model.
         """
-        matrix = checked_inputs(inputs, self._features)
-        targets = checked_targets(target_class, len(matrix), self._classes)
-        return self._sums.explain(matrix, targets)
+        matrix = checked_inputs(inputs, self.features)
+        targets = checked_targets(target_class, len(matrix), len(self.start))
+        values = np.zeros(matrix.shape, np.float64)
+        seen = matrix[:, self.columns]
+
+        def explain(target: int, rows: NDArray[np.int64]) -> None:
+            found = np.zeros((len(rows), len(self.columns)), np.float64, order="F")
+            for each in self._sums(target):
+                each.add_to(found, seen[rows])
+            values[rows[:, None], self.columns] = found
+
+        _side_by_side(explain, targets)
+        return values
+
+    def _sums(self, target: int) -> list[TreeSum]:
+        """Return the sums behind a class, laid out when they are first asked for."""
+        if target not in self._made:
+            self._made[target] = self.of_class(target)
+        return self._made[target]
 
 
-def _boosted_tree(tree: dict[str, Any]) -> Tree:
-    # XGBoost sends values below the threshold to the left, not those that equal it.
-    threshold = np.array(tree["split_conditions"], np.float32)
-    return Tree(
-        left=np.array(tree["left_children"], np.int64),
-        right=np.array(tree["right_children"], np.int64),
-        feature=np.array(tree["split_indices"], np.int64),
-        threshold=np.nextafter(threshold, np.float32(-np.inf)).astype(np.float64),
-        weight=np.array(tree["sum_hessian"], np.float64),
-    )
+def _side_by_side(
+    explain: Callable[[int, NDArray[np.int64]], None], targets: NDArray[np.int64]
+) -> None:
+    """Explain the samples of each class, some at a time; NumPy lets them run side by side."""
+    parts = [
+        (int(target), rows[start : start + ROWS_AT_ONCE])
+        for target in np.unique(targets)
+        for rows in [np.flatnonzero(targets == target)]
+        for start in range(0, len(rows), ROWS_AT_ONCE)
+    ]
+    if len(parts) < 2:
+        for part in parts:
+            explain(*part)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(explain, *zip(*parts, strict=True)))
+
+
+def forest_explainer(trees: Trees, features: int) -> TreeExplainer:
+    """Return what explains the probabilities of a random forest.
+
+    Parameters
+    ----------
+    trees
+        One value per class and leaf; each tree gives its share of the mean.
+    features
+        Number of inputs of the model.
+    """
+    columns = _columns(trees)
+    groups = [trees.take(group) for group in _groups(trees.sizes)]
+    prepared = [(forest_nodes(group, columns), group.values) for group in groups]
+
+    def of_class(target: int) -> list[TreeSum]:
+        return [
+            TreeSum(nodes, values[:, target].astype(np.float64) / len(trees.sizes), len(columns))
+            for nodes, values in prepared
+        ]
+
+    return TreeExplainer(features, columns, np.zeros(trees.values.shape[1]), of_class)
+
+
+def boosting_explainer(trees: Trees, start: NDArray[np.floating], features: int) -> TreeExplainer:
+    """Return what explains the margins of boosted trees.
+
+    XGBoost's own contributions are those to all classes, in single precision.
+
+    Parameters
+    ----------
+    trees
+        One tree per class in each round, the classes in their order.
+    start
+        What the margin of each class begins at, ``(classes,)``.
+    features
+        Number of inputs of the model.
+    """
+    columns = _columns(trees)
+
+    def of_class(target: int) -> list[TreeSum]:
+        own = trees.take(np.arange(target, len(trees.sizes), len(start)))
+        values = own.values[:, 0].astype(np.float64)
+        return [TreeSum(forest_nodes(own, columns), values, len(columns))]
+
+    return TreeExplainer(features, columns, start, of_class)
+
+
+def _columns(trees: Trees) -> NDArray[np.int64]:
+    """Return the columns that trees split on, the first one where there are no splits."""
+    used = np.unique(trees.feature[trees.feature >= 0]).astype(np.int64)
+    return used if len(used) else np.zeros(1, dtype=np.int64)
+
+
+def _groups(sizes: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+    """Deal trees, in order, into groups of about :data:`NODES_OF_A_GROUP` nodes."""
+    group = (np.cumsum(sizes) - 1) // NODES_OF_A_GROUP
+    return [np.flatnonzero(group == number) for number in np.unique(group)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.explain.answer import AnswerExplainer, KindExplainer
 from annotator.explain.deep_lift import DeepLift
-from annotator.explain.trees import BoostingExplainer, ForestExplainer
+from annotator.explain.trees import boosting_explainer, forest_explainer
 
 if TYPE_CHECKING:
     from annotator.learn.field_model import FieldModel
@@ -25,15 +25,16 @@ def answer_explainer(model: FieldModel) -> AnswerExplainer:
         A model cannot be explained: its parts do not fit one another.
     """
     kinds: dict[str, KindExplainer] = {}
+    features = len(model.features)
     network, forest, boosting, linear = model.network, model.forest, model.boosting, model.linear
     if network is not None:
         kinds["network"] = KindExplainer(DEEP_LIFT, DeepLift(network.dense_layers(), network.wide))
     if forest is not None:
-        kinds["forest"] = KindExplainer(
-            TREE_SHAP, ForestExplainer(forest.estimator, forest.feature_indices)
-        )
+        kinds["forest"] = KindExplainer(TREE_SHAP, forest_explainer(forest.trees, features))
     if boosting is not None:
-        kinds["boosting"] = KindExplainer(TREE_SHAP, BoostingExplainer(boosting.booster))
+        kinds["boosting"] = KindExplainer(
+            TREE_SHAP, boosting_explainer(boosting.trees, boosting.start, features)
+        )
     if linear is not None:
         method = LINEAR if linear.units is None else DEEP_LIFT
         kinds["linear"] = KindExplainer(method, DeepLift(linear.dense_layers()))

@@ -8,6 +8,7 @@ raises :class:`~annotator.errors.ArtefactError` for what it does not know.
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 JSON_TYPE = "application/json"
 SAFETENSORS_TYPE = "application/vnd.safetensors"
-SKOPS_TYPE = "application/vnd.skops"
-UBJSON_TYPE = "application/ubjson"
 
 LARGEST_JSON = 32 * 1024**2
 
@@ -88,11 +87,23 @@ def write_tensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_tensors(
-    content: bytes, shapes: Mapping[str, tuple[int, ...]], what: str
-) -> dict[str, NDArray[np.float32]]:
-    """Read float32 arrays of known names and shapes from safetensors.
+    content: bytes,
+    shapes: Mapping[str, tuple[int, ...]],
+    what: str,
+    integers: Mapping[str, type[np.integer[Any]]] = MappingProxyType({}),
+) -> dict[str, NDArray[Any]]:
+    """Read arrays of known names and shapes from safetensors.
 
-    A length of -1 in a shape stands for any length.
+    Parameters
+    ----------
+    content
+        From :func:`write_tensors`.
+    shapes
+        Name to shape; a length of -1 stands for any length.
+    what
+        The file, for messages.
+    integers
+        Name to type of the arrays that are not float32.
 
     Raises
     ------
@@ -104,17 +115,18 @@ def read_tensors(
     from safetensors.numpy import load
 
     try:
-        tensors: dict[str, NDArray[np.float32]] = load(content)
+        tensors: dict[str, NDArray[Any]] = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ArtefactError(f"{what}: damaged, not safetensors: {error}; retrain") from error
     if tensors.keys() != shapes.keys():
         odd = sorted(tensors.keys() ^ shapes.keys())[0]
         raise ArtefactError(f"{what}: array {odd!r} is missing or unknown; retrain the field")
     for name, tensor in tensors.items():
-        if not _fits(tensor.shape, shapes[name]) or tensor.dtype != np.float32:
+        dtype = np.dtype(integers.get(name, np.float32))
+        if not _fits(tensor.shape, shapes[name]) or tensor.dtype != dtype:
             raise ArtefactError(
                 f"{what}: array {name!r} is {tensor.dtype} {tensor.shape},"
-                f" not float32 {tuple(shapes[name])}; retrain the field"
+                f" not {dtype} {tuple(shapes[name])}; retrain the field"
             )
         if not np.isfinite(tensor).all():
             raise ArtefactError(f"{what}: array {name!r} has values that are not finite; retrain")

@@ -5,16 +5,20 @@ and contributions have one form. Training uses one thread: XGBoost sums its
 histograms per thread, so that this makes trees bit-identical on every machine,
 and at the size of an atlas its threads mostly wait for one another, badly so
 where folds already share the cores.
+
+XGBoost only grows the trees; a release keeps their arrays (:mod:`annotator.learn.trees`).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 
-from annotator.errors import ArtefactError
+from annotator.learn.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
 
 if TYPE_CHECKING:
     import xgboost
@@ -25,50 +29,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BoostingModel:
-    """A trained booster on all of the field's features.
+    """Boosted trees on all of the field's features.
 
     Attributes
     ----------
-    booster
-        The ``xgboost.Booster``.
+    trees
+        One tree per class in each round, the classes in their order; a leaf has one
+        value, what it adds to the margin of the class.
+    start
+        What the margin of each class begins at, float32, ``(classes,)``.
     """
 
-    booster: xgboost.Booster
+    trees: Trees
+    start: NDArray[np.float32]
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one."""
-        import xgboost
-
-        single = self.booster.predict(xgboost.DMatrix(inputs)).astype(np.float64)
-        return np.asarray(single / single.sum(axis=1, keepdims=True))
+        added = self.trees.values[self.trees.leaves(inputs), 0].astype(np.float64)
+        margins = self.start + added.reshape(len(inputs), -1, len(self.start)).sum(axis=1)
+        return np.asarray(softmax(margins, axis=1))
 
     def to_bytes(self) -> bytes:
-        """Serialise the booster as UBJSON."""
-        return bytes(self.booster.save_raw("ubj"))
+        """Serialise the trees as safetensors."""
+        return write_trees(self.trees, {"start": self.start})
 
     @classmethod
     def from_bytes(
         cls, content: bytes, features: int, classes: int, options: BoostingOptions
     ) -> BoostingModel:
-        """Read a booster and check it.
+        """Read boosted trees and check them.
 
         Raises
         ------
         ArtefactError
-            The bytes are no model of XGBoost, or one that does not fit the
-            field's features and classes.
+            The bytes are damaged, or trees that do not fit the field's features and
+            classes.
         """
-        import xgboost
-
-        from annotator.learn.booster_file import checked_booster
-
-        try:
-            checked = checked_booster(content, features, classes, options.rounds)
-        except ValueError as error:
-            raise ArtefactError(f"boosting: damaged: {error}; retrain the field") from error
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray(checked))
-        return cls(booster)
+        trees, arrays = read_trees(
+            content,
+            "boosting",
+            trees=classes * options.rounds,
+            features=features,
+            outputs=1,
+            further={"start": (classes,)},
+        )
+        return cls(trees, arrays["start"])
 
 
 def telling_features(
@@ -156,5 +161,28 @@ def fit_boosting(
         data,
         num_boost_round=options.rounds,
     )
-    booster.set_param({"nthread": 1})
-    return BoostingModel(booster)
+    return model_of_booster(booster, classes)
+
+
+def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
+    """Return the trees of a ``multi:softprob`` booster and what its margins begin at."""
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    start = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
+    grown = [_grown(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    return BoostingModel(
+        level_by_level(grown), np.ascontiguousarray(np.broadcast_to(start, classes))
+    )
+
+
+def _grown(tree: dict[str, Any]) -> GrownTree:
+    # The conditions of leaves are their values.
+    conditions = np.array(tree["split_conditions"], np.float32)
+    return GrownTree(
+        left=np.array(tree["left_children"], np.int64),
+        right=np.array(tree["right_children"], np.int64),
+        feature=np.array(tree["split_indices"], np.int64),
+        # XGBoost sends values below the condition to the left, not those that equal it.
+        threshold=np.nextafter(conditions, np.float32(-np.inf)),
+        weight=np.array(tree["sum_hessian"], np.float32),
+        values=conditions[:, None],
+    )

@@ -9,19 +9,17 @@ where *each tree* draws, with replacement, as many samples of every class as
 the smallest class has. That is what is done here, rather than throwing most
 samples away once for the whole forest. scikit-learn has no such option, so the
 trees are grown one by one and put together to a ``RandomForestClassifier``.
+What is kept are the trees' arrays (:mod:`annotator.learn.trees`).
 """
 
 from __future__ import annotations
 
-import io
-import re
-import zipfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.errors import ArtefactError
+from annotator.learn.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,45 +27,30 @@ if TYPE_CHECKING:
 
     from annotator.learn.options import ForestOptions
 
-# The only type beyond skops' own list that a stored forest may hold.
-TRUSTED = ("sklearn.tree._tree.Tree",)
-LARGEST_UNPACKED = 4 * 1024**3
-# Nothing is ever unpacked to a disk; a name that would lead elsewhere is refused all the same.
-_PLAIN_NAME = re.compile(r"\w+\.(json|npy|npz|bin)")
-
 
 @dataclass(frozen=True, eq=False)
 class ForestModel:
-    """A second-stage forest and the features that it looks at.
+    """A second-stage forest.
 
     Attributes
     ----------
-    estimator
-        A ``sklearn.ensemble.RandomForestClassifier`` whose ``classes_`` are
-        0, 1, ... in the order of the field's classes.
-    feature_indices
-        The column of the inputs behind each of the estimator's columns, int64.
+    trees
+        They split on columns of the model's inputs; the values of a leaf are the shares
+        of its training samples, one per class.
     """
 
-    estimator: RandomForestClassifier
-    feature_indices: NDArray[np.int64]
+    trees: Trees
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one."""
-        return np.asarray(self.estimator.predict_proba(inputs[:, self.feature_indices]))
+        votes = np.zeros((len(inputs), self.trees.values.shape[1]))
+        for leaf in self.trees.leaves(inputs).T:
+            votes += self.trees.values[leaf]
+        return votes / len(self.trees.sizes)
 
     def to_bytes(self) -> bytes:
-        """Serialise the forest with skops, which stores no code."""
-        import skops.io
-
-        # A number that differs between machines has no place in a release.
-        self.estimator.set_params(n_jobs=None)
-        content: bytes = skops.io.dumps(
-            {"estimator": self.estimator, "feature_indices": self.feature_indices},
-            compression=zipfile.ZIP_DEFLATED,
-            compresslevel=1,
-        )
-        return content
+        """Serialise the trees as safetensors."""
+        return write_trees(self.trees)
 
     @classmethod
     def from_bytes(
@@ -78,86 +61,13 @@ class ForestModel:
         Raises
         ------
         ArtefactError
-            The bytes are no skops file, hold a type that is not trusted, or a
-            forest that does not fit the field's features and classes.
+            The bytes are damaged, or a forest that does not fit the field's features and
+            classes.
         """
-        model = _read(content)
-        _check(model, features, classes, options)
-        return cls(model["estimator"], model["feature_indices"])
-
-
-def _read(content: bytes) -> dict[str, Any]:
-    import skops.io
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-        unpacked = sum(entry.file_size for entry in entries)
-        odd = [entry.filename for entry in entries if not _PLAIN_NAME.fullmatch(entry.filename)]
-        if odd:
-            raise ArtefactError(f"forest: has an entry {odd[0]!r}, which no forest has")
-        if unpacked > LARGEST_UNPACKED:
-            raise ArtefactError(f"forest: {unpacked} bytes unpacked, more than allowed")
-        untrusted = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED)
-        if untrusted:
-            raise ArtefactError(f"forest: holds {sorted(untrusted)[0]}, which is not trusted")
-        model = skops.io.loads(content, trusted=list(TRUSTED))
-    except ArtefactError:
-        raise
-    except Exception as error:
-        # skops raises whatever its many node types raise on damaged bytes.
-        raise ArtefactError(f"forest: damaged, not readable: {error!r}; retrain") from error
-    if not isinstance(model, dict) or model.keys() != {"estimator", "feature_indices"}:
-        raise ArtefactError("forest: damaged, its parts are not a forest's; retrain the field")
-    return model
-
-
-def _check(model: dict[str, Any], features: int, classes: int, options: ForestOptions) -> None:
-    from sklearn.ensemble import RandomForestClassifier
-
-    estimator, indices = model["estimator"], model["feature_indices"]
-    if type(estimator) is not RandomForestClassifier or not isinstance(indices, np.ndarray):
-        raise ArtefactError("forest: its parts are not a forest's; retrain the field")
-    trees = getattr(estimator, "estimators_", ())
-    fits = (
-        indices.dtype == np.int64
-        and indices.ndim == 1
-        and len(indices) > 0
-        and indices.min() >= 0
-        and indices.max() < features
-        and estimator.n_features_in_ == len(indices)
-        and np.array_equal(estimator.classes_, np.arange(classes))
-        and len(trees) == options.trees
-    )
-    if not fits:
-        raise ArtefactError("forest: does not fit the model's features or classes; retrain")
-    for tree in trees:
-        _check_tree(tree.tree_, len(indices), classes)
-
-
-def _check_tree(tree: Any, features: int, classes: int) -> None:
-    """Refuse a tree that would make scikit-learn read outside of its arrays."""
-    nodes = tree.node_count
-    position = np.arange(nodes)
-    left, right = tree.children_left, tree.children_right
-    inner = left != -1
-    sound = (
-        nodes > 0
-        and tree.n_features == features
-        and tree.value.shape == (nodes, 1, classes)
-        and np.isfinite(tree.value).all()
-        and np.isfinite(tree.threshold).all()
-        and np.array_equal(inner, right != -1)
-        # Children come after their parent, so there is no way round in circles.
-        and (left[inner] > position[inner]).all()
-        and (right[inner] > position[inner]).all()
-        and (left < nodes).all()
-        and (right < nodes).all()
-        and (tree.feature[inner] >= 0).all()
-        and (tree.feature[inner] < features).all()
-    )
-    if not sound:
-        raise ArtefactError("forest: a tree is damaged; retrain the field")
+        trees, _ = read_trees(
+            content, "forest", trees=options.trees, features=features, outputs=classes
+        )
+        return cls(trees)
 
 
 def fit_forest(
@@ -208,8 +118,31 @@ def fit_forest(
     second = grow(
         inputs[:, chosen], class_index, weights, classes, options, options.trees, second_seed, jobs
     )
-    second.set_params(n_jobs=1)
-    return ForestModel(second, chosen)
+    return ForestModel(trees_of_forest(second, chosen))
+
+
+def trees_of_forest(estimator: RandomForestClassifier, columns: NDArray[np.int64]) -> Trees:
+    """Return the trees of a forest that was grown on some columns of the inputs."""
+    grown = []
+    for member in estimator.estimators_:
+        tree = member.tree_
+        near = tree.threshold.astype(np.float32)
+        lower = np.nextafter(near, np.float32(-np.inf))
+        grown.append(
+            GrownTree(
+                left=tree.children_left,
+                right=tree.children_right,
+                feature=tree.feature,
+                # scikit-learn compares in double precision; these send float32 the same way.
+                threshold=np.where(near > tree.threshold, lower, near),
+                weight=tree.weighted_n_node_samples,
+                values=tree.value[:, 0],
+            )
+        )
+    trees = level_by_level(grown)
+    split = trees.feature >= 0
+    of_inputs = np.where(split, columns[np.where(split, trees.feature, 0)], -1)
+    return replace(trees, feature=of_inputs.astype(np.int32))
 
 
 def _grow_weighted(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from annotator.learn.artefacts import SAFETENSORS_TYPE, SKOPS_TYPE, UBJSON_TYPE
 from annotator.learn.boosting import BoostingModel, fit_boosting
 from annotator.learn.forest import ForestModel, fit_forest
 from annotator.learn.linear import LinearModel, fit_linear, fit_linear_of_units
@@ -84,14 +83,13 @@ class Kind:
     read
         ``(content, features, classes, options)`` to a model; raises
         :class:`~annotator.errors.ArtefactError`.
-    artefact, media_type
-        The file that holds the model in a release.
+    artefact
+        The file that holds the model in a release, safetensors.
     """
 
     fit: Callable[..., KindModel]
     read: Callable[[bytes, int, int, Any], KindModel]
     artefact: str
-    media_type: str
 
 
 def _network(training: TrainingPart, options: Any, seed: int, threads: int) -> KindModel:
@@ -135,10 +133,10 @@ def _linear(training: TrainingPart, options: Any, seed: int, threads: int) -> Ki
 
 
 KINDS: Mapping[str, Kind] = {
-    "network": Kind(_network, NetworkModel.from_bytes, "network.safetensors", SAFETENSORS_TYPE),
-    "forest": Kind(_forest, ForestModel.from_bytes, "forest.skops", SKOPS_TYPE),
-    "boosting": Kind(_boosting, BoostingModel.from_bytes, "boosting.ubj", UBJSON_TYPE),
-    "linear": Kind(_linear, LinearModel.from_bytes, "linear.safetensors", SAFETENSORS_TYPE),
+    "network": Kind(_network, NetworkModel.from_bytes, "network.safetensors"),
+    "forest": Kind(_forest, ForestModel.from_bytes, "forest.safetensors"),
+    "boosting": Kind(_boosting, BoostingModel.from_bytes, "boosting.safetensors"),
+    "linear": Kind(_linear, LinearModel.from_bytes, "linear.safetensors"),
 }
 
 

@@ -66,7 +66,7 @@ def write_model(model: FieldModel) -> tuple[Artefact, ...]:
         artefacts.append(Artefact(TRUST_FILE, JSON_TYPE, write_json(model.trust.to_json())))
     for kind in model.kinds:
         content = model.models[kind].to_bytes()
-        artefacts.append(Artefact(KINDS[kind].artefact, KINDS[kind].media_type, content))
+        artefacts.append(Artefact(KINDS[kind].artefact, SAFETENSORS_TYPE, content))
     return tuple(artefacts)
 
 

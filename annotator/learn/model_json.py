@@ -11,7 +11,7 @@ from annotator.learn.calibration import Calibration
 from annotator.learn.options import preset_from_configuration
 from annotator.learn.trust import Trust
 
-FORMAT = 3
+FORMAT = 4
 MODEL_FILE = "model.json"
 CALIBRATION_FILE = "calibration.json"
 TRUST_FILE = "trust.json"

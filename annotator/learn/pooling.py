@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
-from scipy.stats import t as student
+from scipy.special import logsumexp, stdtrit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -231,7 +230,7 @@ def beyond_chance(gains: NDArray[np.float64]) -> bool:
     if datasets < 2:
         return False
     error = gains.std(ddof=1) / math.sqrt(datasets)
-    return bool(gains.mean() > student.ppf(1 - LARGEST_CHANCE, datasets - 1) * error)
+    return bool(gains.mean() > stdtrit(datasets - 1, 1 - LARGEST_CHANCE) * error)
 
 
 @dataclass(frozen=True, eq=False)

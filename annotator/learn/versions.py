@@ -17,7 +17,6 @@ LIBRARIES: tuple[str, ...] = (
     "tensorflow-cpu",
     "keras",
     "deeplift",
-    "skops",
     "safetensors",
     "joblib",
 )

@@ -48,6 +48,10 @@ _ROW_START = struct.Struct(">hiqiq")  # columns, then place and nnz, each after 
 _ROW_COLUMNS = 4
 _CONTRIBUTION_COLUMNS = 9
 _CONTRIBUTION_START = struct.Struct(">hiq")  # columns, then the prediction after its length
+_ARRAY_START = struct.Struct(">iiiIii")  # of one dimension, after its length
+_PAIR = struct.Struct(">ii")
+_DOUBLE = struct.Struct(">id")
+_DOUBLE_BYTES = _DOUBLE.size
 _MESSAGE_BYTES = 1 << 18
 
 
@@ -139,30 +143,26 @@ def encode_contributions(items: Sequence[tuple[int, ClassContributions]]) -> Ite
     """
     scores = _doubles([score for _, item in items for score in item.scores])
     expression = _doubles([reads for _, item in items for reads in item.expression])
-    of_scores = of_expression = 0
+    start = 0
     message, size = [HEADER], 0
     for prediction_id, item in items:
-        names = b"".join([_text(name) for name in item.features])
-        end_of_scores = of_scores + len(item.scores)
-        end_of_expression = of_expression + len(item.expression)
+        count = len(item.features)
+        end = start + count * _DOUBLE_BYTES
+        other = item.other_samples
         row = b"".join(
             (
                 _CONTRIBUTION_START.pack(_CONTRIBUTION_COLUMNS, 8, prediction_id),
                 _text(item.model_kind),
                 _text(item.method),
                 _text(item.class_name),
-                struct.pack(">ii", 4, int(item.class_rank)),
-                _array_of(TEXT_OID, len(item.features), names),
-                _array_of(DOUBLE_OID, len(item.scores), scores[of_scores:end_of_scores]),
-                _array_of(
-                    DOUBLE_OID,
-                    len(item.expression),
-                    expression[of_expression:end_of_expression],
-                ),
-                _NULL if item.other_samples is None else struct.pack(">id", 8, item.other_samples),
+                _PAIR.pack(4, int(item.class_rank)),
+                _array_of(TEXT_OID, count, b"".join(map(_text, item.features))),
+                _array_of(DOUBLE_OID, count, scores[start:end]),
+                _array_of(DOUBLE_OID, count, expression[start:end]),
+                _NULL if other is None else _DOUBLE.pack(8, other),
             )
         )
-        of_scores, of_expression = end_of_scores, end_of_expression
+        start = end
         message.append(row)
         size += len(row)
         if size >= _MESSAGE_BYTES:
@@ -178,20 +178,19 @@ def _text(value: str) -> bytes:
     return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _doubles(values: Sequence[float]) -> NDArray[Any]:
-    """Return numbers as elements of an array."""
+def _doubles(values: Sequence[float]) -> bytes:
+    """Return numbers as elements of an array, each after its length."""
     elements = np.empty(len(values), dtype=ELEMENTS[DOUBLE_OID])
     elements["length"] = 8
     elements["value"] = values
-    return elements
+    return elements.tobytes()
 
 
-def _array_of(oid: int, elements: int, content: bytes | NDArray[Any]) -> bytes:
+def _array_of(oid: int, elements: int, content: bytes) -> bytes:
     """Return a one-dimensional array after its length; ``content`` are its elements."""
-    content = content if isinstance(content, bytes) else content.tobytes()
     if elements == 0:
         return _array_start(oid, 0)
-    return struct.pack(">iiiIii", 20 + len(content), 1, 0, oid, elements, 1) + content
+    return _ARRAY_START.pack(20 + len(content), 1, 0, oid, elements, 1) + content
 
 
 def decode_row(message: Buffer) -> ExpressionRow | None:

@@ -28,7 +28,7 @@ from annotator.store.comparisons import read_comparisons
 
 CLASSES = ("brain", "liver", "skin")
 ARTEFACTS = (
-    Artefact("forest.skops", "application/zip", bytes(range(256)) * 40),
+    Artefact("forest.safetensors", "application/zip", bytes(range(256)) * 40),
     Artefact("configuration.json", "application/json", b"{}"),
 )
 
@@ -368,7 +368,7 @@ def test_an_artefact_too_large_for_postgresql_is_refused_by_name(
     connection: psycopg.Connection, daemon: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "MAXIMUM_ARTEFACT_BYTES", 10_000)
-    with pytest.raises(NeedsPersonError, match=r"forest\.skops has 10,240 bytes"):
+    with pytest.raises(NeedsPersonError, match=r"forest\.safetensors has 10,240 bytes"):
         candidate(daemon)
     assert statuses(connection) == []
 
@@ -533,11 +533,11 @@ def test_a_damaged_artefact_is_refused_before_it_is_returned(
 ) -> None:
     release_id = candidate(daemon)
     with pytest.raises(psycopg.errors.CheckViolation):
-        run(connection, f"update annotator.artefact set {damage} where name = 'forest.skops'")
+        run(connection, f"update annotator.artefact set {damage} where name = 'forest.safetensors'")
     connection.rollback()
     run(connection, "alter table annotator.artefact drop constraint content_is_what_it_was")
-    run(connection, f"update annotator.artefact set {damage} where name = 'forest.skops'")
-    with pytest.raises(ArtefactError, match=rf"release {release_id}: artefact forest\.skops"):
+    run(connection, f"update annotator.artefact set {damage} where name = 'forest.safetensors'")
+    with pytest.raises(ArtefactError, match=rf"release {release_id}: artefact forest\.safetensors"):
         registry.load_artefacts(daemon, release_id)
 
 

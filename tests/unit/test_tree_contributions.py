@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 
-from annotator.errors import ArtefactError, InputError
+from annotator.errors import InputError
 from annotator.explain import forest_shap, trees
-from annotator.explain.trees import BoostingExplainer, ForestExplainer
+from annotator.explain.trees import TreeExplainer, boosting_explainer, forest_explainer
+from annotator.learn.boosting import model_of_booster
+from annotator.learn.forest import ForestModel, trees_of_forest
 
 
 def explained(explainer, inputs, targets) -> tuple[np.ndarray, np.ndarray]:
@@ -26,12 +28,29 @@ def explained(explainer, inputs, targets) -> tuple[np.ndarray, np.ndarray]:
     return explainer.contributions(inputs, targets), explainer.references(np.asarray(targets))
 
 
+def of_forest(estimator, columns, features=5) -> TreeExplainer:
+    return forest_explainer(trees_of_forest(estimator, np.asarray(columns)), features)
+
+
+def of_booster(booster, classes=3) -> TreeExplainer:
+    model = model_of_booster(booster, classes)
+    return boosting_explainer(model.trees, model.start, booster.num_features())
+
+
 def forest_contributions(estimator, columns, inputs, targets):
-    return explained(ForestExplainer(estimator, columns), inputs, targets)
+    return explained(of_forest(estimator, columns, inputs.shape[1]), inputs, targets)
 
 
-def boosting_contributions(booster, inputs, targets):
-    return explained(BoostingExplainer(booster), inputs, targets)
+def boosting_contributions(booster, inputs, targets, classes=3):
+    return explained(of_booster(booster, classes), inputs, targets)
+
+
+def stored_probabilities(estimator, inputs) -> np.ndarray:
+    """Probabilities by the trees in single precision, as they are stored."""
+    trees = trees_of_forest(estimator, np.arange(inputs.shape[1]))
+    probabilities = ForestModel(trees).predict(inputs)
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(inputs), atol=1e-6)
+    return probabilities
 
 
 def shapley(expectation, features: int) -> np.ndarray:
@@ -127,8 +146,8 @@ def test_forest_equals_the_definition_of_shapley_values(weights) -> None:
     values, bias = forest_contributions(estimator, np.arange(5), rows, targets)
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         expected = shapley(forest_expectation(estimator, row, target), 5)
-        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-12)
-        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-12)
+        np.testing.assert_allclose(values[number], expected[:-1], atol=1e-6)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -136,7 +155,7 @@ def test_boosting_equals_the_definition_of_shapley_values(classes) -> None:
     inputs, labels = make_data(2, classes=classes)
     booster = fit_booster(inputs, labels, classes)
     rows, targets = inputs[:6], np.arange(6) % classes
-    values, bias = boosting_contributions(booster, rows, targets)
+    values, bias = boosting_contributions(booster, rows, targets, classes)
     for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
         expected = shapley(booster_expectation(booster, row, int(target)), 5)
         np.testing.assert_allclose(values[number], expected[:-1], atol=1e-5)
@@ -149,7 +168,7 @@ def test_boosting_equals_what_xgboost_itself_says(seed, classes, depth) -> None:
     inputs, labels = make_data(seed, classes=classes)
     booster = fit_booster(inputs, labels, classes, max_depth=depth)
     targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
-    values, bias = boosting_contributions(booster, inputs, targets)
+    values, bias = boosting_contributions(booster, inputs, targets, classes)
     margins = booster.predict(xgboost.DMatrix(inputs), output_margin=True)
     rows = np.arange(len(inputs))
     np.testing.assert_allclose(values.sum(axis=1) + bias, margins[rows, targets], atol=1e-5)
@@ -169,10 +188,12 @@ def test_forest_contributions_sum_to_the_probability(seed, classes, depth, featu
     inputs, labels = make_data(seed, features=max(3, features), classes=classes)
     estimator = fit_forest(inputs[:, :features], labels, max_depth=depth)
     targets = np.random.default_rng(seed).integers(0, classes, len(inputs))
-    values, bias = forest_contributions(estimator, np.arange(features), inputs, targets)
-    probability = estimator.predict_proba(inputs[:, :features])
+    values, bias = forest_contributions(
+        estimator, np.arange(features), inputs[:, :features], targets
+    )
+    probability = stored_probabilities(estimator, inputs[:, :features])
     np.testing.assert_allclose(
-        values.sum(axis=1) + bias, probability[np.arange(len(inputs)), targets], atol=1e-12
+        values.sum(axis=1) + bias, probability[np.arange(len(inputs)), targets], atol=2e-6
     )
 
 
@@ -194,12 +215,12 @@ def test_inputs_beside_a_threshold_go_the_way_that_the_forest_sends_them(seed, s
     values, bias = forest_contributions(estimator, np.arange(3), rows, targets)
     np.testing.assert_allclose(
         values.sum(axis=1) + bias,
-        estimator.predict_proba(rows)[np.arange(200), targets],
-        atol=1e-12,
+        stored_probabilities(estimator, rows)[np.arange(200), targets],
+        atol=2e-6,
     )
 
 
-def test_deep_trees_lose_no_precision() -> None:
+def test_deep_trees_are_explained_in_single_precision() -> None:
     random = np.random.default_rng(13)
     inputs = random.normal(size=(400, 60)).astype(np.float32)
     labels = random.integers(0, 12, 400)
@@ -208,8 +229,8 @@ def test_deep_trees_lose_no_precision() -> None:
     values, bias = forest_contributions(estimator, np.arange(60), inputs, labels)
     np.testing.assert_allclose(
         values.sum(axis=1) + bias,
-        estimator.predict_proba(inputs)[np.arange(400), labels],
-        atol=1e-12,
+        stored_probabilities(estimator, inputs)[np.arange(400), labels],
+        atol=1e-5,
     )
 
 
@@ -227,11 +248,13 @@ def test_forest_equals_the_definition_on_any_tree(seed, features, splits) -> Non
         max_leaf_nodes=splits + 1,
     )
     target = seed % 3
-    values, bias = forest_contributions(estimator, np.arange(features), inputs[:2], [target] * 2)
+    values, bias = forest_contributions(
+        estimator, np.arange(features), inputs[:2], np.array([target] * 2)
+    )
     for number in range(2):
         expected = shapley(forest_expectation(estimator, inputs[number], target), features)
-        np.testing.assert_allclose(values[number, :features], expected[:-1], atol=1e-12)
-        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-12)
+        np.testing.assert_allclose(values[number, :features], expected[:-1], atol=1e-6)
+        np.testing.assert_allclose(bias[number], expected[-1], atol=1e-6)
 
 
 def test_a_zero_that_stands_on_a_threshold_of_zero_goes_left() -> None:
@@ -244,7 +267,7 @@ def test_a_zero_that_stands_on_a_threshold_of_zero_goes_left() -> None:
     assert (values.sum() + bias)[0] == pytest.approx(1.0)
 
 
-def test_feature_indices_place_the_forests_columns_among_the_inputs() -> None:
+def test_columns_place_the_forests_features_among_the_inputs() -> None:
     inputs, labels = make_data(5)
     columns = np.array([7, 2, 0, 9, 4])
     wide = np.full((len(inputs), 11), 5.0, np.float32)
@@ -253,8 +276,8 @@ def test_feature_indices_place_the_forests_columns_among_the_inputs() -> None:
     narrow_values, narrow_bias = forest_contributions(estimator, np.arange(5), inputs, labels)
     values, bias = forest_contributions(estimator, columns, wide, labels)
     assert values.shape == wide.shape
-    np.testing.assert_array_equal(values[:, columns], narrow_values)
-    np.testing.assert_array_equal(bias, narrow_bias)
+    np.testing.assert_allclose(values[:, columns], narrow_values, atol=2e-6)
+    np.testing.assert_allclose(bias, narrow_bias, atol=2e-6)
     assert not values[:, [1, 3, 5, 6, 8, 10]].any()
     assert np.abs(narrow_values).sum() > 1.0
 
@@ -301,15 +324,15 @@ def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind
     for bits in (2, 3, 8):
         monkeypatch.setattr(forest_shap, "MOST_BITS", bits)
         for one, other in zip(whole, by_kind(), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-14)
+            np.testing.assert_allclose(one, other, atol=2e-6)
 
 
 def test_an_explainer_gives_the_same_again() -> None:
     inputs, labels = make_data(8)
     booster = fit_booster(inputs, labels)
     for explainer in (
-        ForestExplainer(fit_forest(inputs, labels), np.arange(5)),
-        BoostingExplainer(booster),
+        of_forest(fit_forest(inputs, labels), np.arange(5)),
+        of_booster(booster),
     ):
         first = explained(explainer, inputs, labels)
         explained(explainer, inputs, (labels + 1) % 3)
@@ -331,7 +354,7 @@ def test_no_samples_give_no_rows() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x, t: (x[:, :4], t), "features|lack column"),
+        (lambda x, t: (x[:, :4], t), "features"),
         (lambda x, t: (x[0], t), "shape"),
         (lambda x, t: (np.where(x == x[3], np.float32(np.nan), x), t), "not finite"),
         (lambda x, t: (x, t[:-1]), "do not fit"),
@@ -344,20 +367,6 @@ def test_says_which_input_does_not_fit(change, words) -> None:
     inputs, labels = make_data(10)
     estimator, booster = fit_forest(inputs, labels), fit_booster(inputs, labels)
     with pytest.raises(InputError, match=words):
-        ForestExplainer(estimator, np.arange(5)).contributions(*change(inputs, labels))
+        of_forest(estimator, np.arange(5)).contributions(*change(inputs, labels))
     with pytest.raises(InputError, match=words):
-        BoostingExplainer(booster).contributions(*change(inputs, labels))
-
-
-@pytest.mark.parametrize("columns", [[0, 1, 2], [0, 1, 2, 3, 3], [-1, 0, 1, 2, 3]])
-def test_refuses_feature_indices_that_do_not_fit_the_forest(columns) -> None:
-    inputs, labels = make_data(11)
-    with pytest.raises(ArtefactError, match="feature indices"):
-        ForestExplainer(fit_forest(inputs, labels), np.array(columns))
-
-
-def test_refuses_a_forest_of_several_outputs() -> None:
-    inputs, labels = make_data(12)
-    estimator = fit_forest(inputs, np.column_stack([labels, labels]))
-    with pytest.raises(ArtefactError, match="2 outputs"):
-        ForestExplainer(estimator, np.arange(5))
+        of_booster(booster).contributions(*change(inputs, labels))
