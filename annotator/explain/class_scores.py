@@ -104,7 +104,7 @@ def sampled_mean_differences(
         for each in range(classes):
             scores = explainer.contributions(inputs, np.full(len(inputs), each))
             own = targets == each
-            sums[each] += scores[own].sum(axis=0)
+            sums[each] += scores[own].sum(axis=0, dtype=np.float64)
             # The mean of the others, of which each of the other classes gives its part.
             np.add.at(sums, targets[~own], -scores[~own] / (classes - 1))
     samples = np.maximum(np.bincount(targets, minlength=classes), 1)

@@ -176,7 +176,7 @@ class DeepLift:
     --------
     >>> layers = [(np.array([[1.0, -1.0], [0.5, 0.0]]), np.zeros(2))]
     >>> DeepLift(layers).contributions(np.array([[2.0, 4.0]]), np.array([0]))
-    array([[2., 1.]])
+    array([[2., 1.]], dtype=float32)
     """
 
     def __init__(self, layers: Layers, wide: NDArray[Any] | None = None) -> None:
@@ -245,7 +245,7 @@ class DeepLift:
 
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.float32]:
         """Return how much each input moved the logit of a sample's class.
 
         Parameters
@@ -258,7 +258,7 @@ class DeepLift:
         Returns
         -------
         ndarray
-            Shape ``(samples, features)``, float64, in units of the logit; a row
+            Shape ``(samples, features)``, float32, in units of the logit; a row
             sums to :meth:`output_difference`.
 
         Raises
@@ -267,7 +267,7 @@ class DeepLift:
             The inputs or classes do not fit the network.
         """
         matrix, targets = self._checked(inputs, target_class)
-        values = np.empty(matrix.shape, np.float64)
+        values = np.empty(matrix.shape, np.float32)
         for rows in chunks(len(matrix), self.features):
             weights = np.eye(self.outputs, dtype=np.float32)[targets[rows], None, :]
             found = self.of_outputs(matrix[rows], weights, self.forward(matrix[rows]))

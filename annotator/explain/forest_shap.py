@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from annotator.explain.forest_nodes import ForestNodes
 
-MOST_POINTS = 8
+MOST_POINTS = 5
 MOST_BITS = 4  # conditions of a piece, each of which a sample meets or not
 VALUES_AT_ONCE = 2**19  # pieces times samples times points worked on together: 2 MB
 SMALLEST_SHARE = 1e-30
@@ -194,13 +194,13 @@ class TreeSum:
             shape=(features, count * (bits + 1)),
         )
 
-    def add_to(self, values: NDArray[np.float64], inputs: NDArray[np.float32]) -> None:
+    def add_to(self, values: NDArray[np.float32], inputs: NDArray[np.float32]) -> None:
         """Add the SHAP values of samples.
 
         Parameters
         ----------
         values
-            What is added to, shape ``(samples, features)``.
+            What is added to, shape ``(samples, features)``, float32.
         inputs
             What the trees see, shape ``(samples, features)``, float32.
         """

@@ -41,11 +41,11 @@ class Explainable:
     predict
         Inputs ``(samples, features)`` to the most probable class of each, int64.
     contributions
-        Inputs and a class for each to contributions, ``(samples, features)``, float64.
+        Inputs and a class for each to contributions, ``(samples, features)``, float32.
     """
 
     predict: Callable[[NDArray[np.float32]], NDArray[np.int64]]
-    contributions: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float64]]
+    contributions: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)

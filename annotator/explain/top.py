@@ -30,7 +30,7 @@ def _places_by_name(names: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _top_columns(
-    scores: NDArray[np.float64], names: tuple[str, ...], count: int
+    scores: NDArray[np.float32], names: tuple[str, ...], count: int
 ) -> NDArray[np.int64]:
     """Return the columns of each row's largest absolute scores in descending order, ties by name.
 
@@ -43,7 +43,7 @@ def _top_columns(
     places = _places_by_name(names)[used]
     count = min(count, len(used))
     found = np.empty((len(scores), count), dtype=np.int64)
-    sizes = np.empty((len(scores), count))
+    sizes = np.empty((len(scores), count), dtype=np.float32)
     for start in range(0, len(scores), ROWS_AT_ONCE):
         here = slice(start, start + ROWS_AT_ONCE)
         rows = scores[here]
@@ -55,18 +55,11 @@ def _top_columns(
 
 
 def _largest(
-    sizes: NDArray[np.float64], places: NDArray[np.int64], count: int
+    sizes: NDArray[np.float32], places: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """Return the columns of each row's largest sizes, in any order, of ties the first by place.
-
-    Candidates are found in single precision, which is several times as fast: rounding keeps
-    the order, so none of the largest is missed. Where it makes candidates of too many
-    columns, or columns tie, the choice among them is exact.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = sizes.astype(np.float32)
+    """Return the columns of each row's largest sizes, in any order, of ties the first by place."""
     last = sizes.shape[1] - count
-    is_candidate = rounded >= np.partition(rounded, last, axis=1)[:, last, None]
+    is_candidate = sizes >= np.partition(sizes, last, axis=1)[:, last, None]
     row_of, columns = np.divmod(np.flatnonzero(is_candidate), sizes.shape[1])
     if len(columns) == len(sizes) * count:  # no row has more than it should
         return np.asarray(columns.reshape(len(sizes), count))
@@ -98,7 +91,7 @@ def top_contributions(
         The class that each sample's scores are of, ``(samples,)``, and how probable it
         was for the sample: 1 the winner, 2 the runner-up.
     values
-        Signed contributions, shape ``(samples, features)``.
+        Signed contributions, shape ``(samples, features)``, float32.
     feature_names
         Names of the columns, unique.
     expression_rpm
@@ -117,7 +110,7 @@ def top_contributions(
     InputError
         The shapes do not agree, ``count`` is below 1, or a score is not finite.
     """
-    scores = np.asarray(values, np.float64)
+    scores = np.asarray(values, np.float32)
     names = np.asarray(feature_names, dtype=object)
     if (
         scores.ndim != 2
@@ -164,7 +157,7 @@ def top_contributions(
 
 
 def leading_columns(
-    scores: NDArray[np.float64], feature_names: Sequence[str], count: int
+    scores: NDArray[np.floating], feature_names: Sequence[str], count: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the features that speak most for and most against one class.
 

@@ -62,7 +62,7 @@ class TreeExplainer:
 
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.float32]:
         """Return how much each input moved the score of a sample's class.
 
         Parameters
@@ -75,7 +75,7 @@ class TreeExplainer:
         Returns
         -------
         ndarray
-            Shape ``(samples, features)``, float64, in units of the score: probability for
+            Shape ``(samples, features)``, float32, in units of the score: probability for
             a forest, margin for boosted trees; 0 for inputs that no tree splits on. A row
             and the reference of its class sum to the score of the class.
 
@@ -86,11 +86,11 @@ class TreeExplainer:
         """
         matrix = checked_inputs(inputs, self.features)
         targets = checked_targets(target_class, len(matrix), len(self.start))
-        values = np.zeros(matrix.shape, np.float64)
+        values = np.zeros(matrix.shape, np.float32)
         seen = matrix[:, self.columns]
 
         def explain(target: int, rows: NDArray[np.int64]) -> None:
-            found = np.zeros((len(rows), len(self.columns)), np.float64, order="F")
+            found = np.zeros((len(rows), len(self.columns)), np.float32, order="F")
             for each in self._sums(target):
                 each.add_to(found, seen[rows])
             values[rows[:, None], self.columns] = found

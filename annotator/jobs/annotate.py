@@ -7,11 +7,14 @@ import itertools
 import logging
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from annotator.errors import LeaseLostError, RetryableError, SchemaError
+from annotator.jobs.batch_writer import BatchWriter
+from annotator.jobs.freed_memory import keep_freed_memory
 from annotator.jobs.sound_release import sound_release
 from annotator.logs import log_context, silent
 from annotator.store.connection import lost
@@ -34,11 +37,13 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain import ClaimedSample
+    from annotator.domain import ClaimedSample, QuarantinedSample, SamplePrediction
     from annotator.jobs.live_models import LiveModels
     from annotator.jobs.pooled import Remembered
     from annotator.settings import Settings
     from annotator.store.connection import Database
+
+    Found = tuple[list[SamplePrediction], list[QuarantinedSample]]
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +84,8 @@ def annotate(
     """Annotate every pending sample of every field that has a live release.
 
     Each batch is written in one transaction together with the end of its
-    lease: killed at any point, a pass leaves nothing half-written, and the
-    next one finishes the rest.
+    lease, while the next one is predicted: killed at any point, a pass leaves
+    nothing half-written, and the next one finishes the rest.
 
     Parameters
     ----------
@@ -109,7 +114,8 @@ def annotate(
     DatabaseUnavailableError
         The connection was lost. Claims run out by themselves.
     """
-    with database.connect() as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(database.connect())
         check_schema(connection)
         releases = live_releases(connection)
         look_after_queue(connection)
@@ -126,10 +132,12 @@ def annotate(
         # The models, which take seconds to import, are wanted only from here on.
         from annotator.jobs.live_models import LiveModels
 
+        keep_freed_memory()
         models = LiveModels() if models is None else models
         models.keep_only(releases)
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())
-        work = _Pass(connection, settings, models, worker, annotation_run, batch_done)
+        writer = stack.enter_context(BatchWriter(stack.enter_context(database.connect())))
+        work = _Pass(connection, writer, settings, models, worker, annotation_run, batch_done)
         count = _Count(sum(waiting.values()), progress)
         failed: list[Exception] = []
         try:
@@ -160,6 +168,7 @@ class _Pass:
     """What every batch of one pass needs."""
 
     connection: psycopg.Connection
+    writer: BatchWriter
     settings: Settings
     models: LiveModels
     worker: str
@@ -201,53 +210,57 @@ def _annotate_field(
     from annotator.jobs.pooled import Remembered
 
     remembered = Remembered()
-    for number in itertools.count(1):
-        if stop():
-            return
-        started = time.perf_counter()
-        claimed = claim(
-            work.connection,
-            work.worker,
-            release.field,
-            release.release_id,
-            work.settings.batch_size,
-            work.settings.lease_seconds,
-        )
-        if not claimed:
-            return
-        batch = f"{work.annotation_run}-{release.field}-{number}"
-        with log_context(release=release.release_id, batch=batch), _without_collections():
-            predicted, quarantined = _annotate_batch(work, release, claimed, batch, remembered)
-            count.add(release.field, predicted, quarantined)
-            if predicted or quarantined:
-                seconds = time.perf_counter() - started
-                work.batch_done(BatchDone(release.field, predicted, quarantined, seconds))
+    try:
+        for number in itertools.count(1):
+            if stop():
+                return
+            started = time.perf_counter()
+            claimed = claim(
+                work.connection,
+                work.worker,
+                release.field,
+                release.release_id,
+                work.settings.batch_size,
+                work.settings.lease_seconds,
+            )
+            if not claimed:
+                return
+            if any(sample.attempts > 1 for sample in claimed):
+                # These may end the worker: what is done is not lost with it.
+                work.writer.finish()
+            batch = f"{work.annotation_run}-{release.field}-{number}"
+            with log_context(release=release.release_id, batch=batch), _quietly():
+                found = _predict_batch(work, release, claimed, remembered)
+                work.writer.write(
+                    partial(_write_batch, work, release, found, batch, started, count)
+                )
+    finally:
+        work.writer.finish()
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
-    """Look for no reference cycles meanwhile.
+def _quietly() -> Iterator[None]:
+    """Let neither the collector of cycles nor waiting threads of BLAS take the time of others.
 
     A batch makes many objects but no cycles, and the collector would go through the models
-    again and again.
+    again and again. BLAS has threads that spin while they wait, on the core that writes.
     """
+    from threadpoolctl import threadpool_limits
+
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _annotate_batch(
-    work: _Pass,
-    release: LiveRelease,
-    claimed: Sequence[ClaimedSample],
-    batch: str,
-    remembered: Remembered,
-) -> tuple[int, int]:
-    """Predict and write one batch; return how many were predicted and quarantined."""
+def _predict_batch(
+    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], remembered: Remembered
+) -> Found:
+    """Read and predict one batch."""
     from annotator.jobs.pooled import read_mates, stands_alone
     from annotator.jobs.predict import predict_samples
     from annotator.store.expression import read_profiles
@@ -260,9 +273,20 @@ def _annotate_batch(
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
         mates = read_mates(connection, live, names, work.settings, remembered)
-    predictions, quarantined = predict_samples(
-        live, claimed, read, work.settings, mates, remembered
-    )
+    return predict_samples(live, claimed, read, work.settings, mates, remembered)
+
+
+def _write_batch(
+    work: _Pass,
+    release: LiveRelease,
+    found: Found,
+    batch: str,
+    started: float,
+    count: _Count,
+    connection: psycopg.Connection,
+) -> None:
+    """Write one batch and say so, unless its lease was lost."""
+    predictions, quarantined = found
     try:
         write_batch(
             connection,
@@ -275,6 +299,9 @@ def _annotate_batch(
         )
     except LeaseLostError as error:
         logger.warning("a batch was given up: %s", error)
-        return 0, 0
+        return
     refresh_queue(connection)
-    return len(predictions), len(quarantined)
+    count.add(release.field, len(predictions), len(quarantined))
+    if predictions or quarantined:
+        seconds = time.perf_counter() - started
+        work.batch_done(BatchDone(release.field, len(predictions), len(quarantined), seconds))

@@ -47,7 +47,7 @@ class KindExplanation:
     method
         How the scores were made.
     scores
-        Signed, ``(classes, features)``, float64, classes as in
+        Signed, ``(classes, features)``, float32, classes as in
         :attr:`SampleExplanation.classes`.
     speak_for, speak_against
         Columns of the features that speak most for and against the most probable
@@ -55,7 +55,7 @@ class KindExplanation:
     """
 
     method: str
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float32]
     speak_for: tuple[int, ...]
     speak_against: tuple[int, ...]
 

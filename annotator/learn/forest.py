@@ -104,11 +104,12 @@ def fit_forest(
     """
     first_seed, second_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     grow = _grow_down_sampled if options.down_sample else _grow_weighted
+    rating = replace(options, maximum_leaves=0)
     jobs = threads if threads > 0 else -1
     everything = np.arange(inputs.shape[1], dtype=np.int64)
     if len(everything) > options.top_features:
         first = grow(
-            inputs, class_index, weights, classes, options, options.first_trees, first_seed, jobs
+            inputs, class_index, weights, classes, rating, options.first_trees, first_seed, jobs
         )
         importance = first.feature_importances_
         best = np.argsort(-importance, kind="stable")[: options.top_features]
@@ -158,7 +159,11 @@ def _grow_weighted(
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
-        trees, min_samples_leaf=options.minimum_leaf, random_state=seed, n_jobs=jobs
+        trees,
+        min_samples_leaf=options.minimum_leaf,
+        max_leaf_nodes=options.maximum_leaves or None,
+        random_state=seed,
+        n_jobs=jobs,
     )
     return forest.fit(inputs, class_index, sample_weight=weights)
 
@@ -186,6 +191,7 @@ def _grow_down_sampled(
         tree = DecisionTreeClassifier(
             max_features="sqrt",
             min_samples_leaf=options.minimum_leaf,
+            max_leaf_nodes=options.maximum_leaves or None,
             random_state=int(random.integers(2**31)),
         )
         # A forest's trees know classes as floats.

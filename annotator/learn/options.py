@@ -115,6 +115,10 @@ class ForestOptions:
         class has.
     minimum_leaf
         Samples that a leaf needs.
+    maximum_leaves
+        Leaves of a tree of the forest that predicts, the purest splits first; 0 for any
+        number. Where the signal is weak, trees grow with the cohort, and with them the cost
+        of explaining a sample.
     """
 
     first_trees: int
@@ -122,6 +126,7 @@ class ForestOptions:
     top_features: int
     down_sample: bool
     minimum_leaf: int = 1
+    maximum_leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,12 @@ _WEAK_SIGNAL = replace(
         correlation_power=0.75,
     ),
     forest=ForestOptions(
-        first_trees=100, trees=200, top_features=1000, down_sample=False, minimum_leaf=5
+        first_trees=100,
+        trees=100,
+        top_features=1000,
+        down_sample=False,
+        minimum_leaf=5,
+        maximum_leaves=64,
     ),
     boosting=BoostingOptions(
         rounds=300,

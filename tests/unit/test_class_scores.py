@@ -113,7 +113,7 @@ def test_margins_do_not_sum_to_zero_and_are_taken_from_every_class(classes) -> N
     booster = boosting_explainer(model.trees, model.start, inputs.shape[1])
     expected = by_loops(booster, inputs, labels, classes)
     found = sampled_mean_differences(booster, inputs, labels, classes, sum_to_zero=False)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
     assert np.abs(expected).max() > 0.1
     if classes > 2:  # two margins are each other's opposite, nearly
         one_class = sampled_mean_differences(booster, inputs, labels, classes, sum_to_zero=True)

@@ -103,7 +103,7 @@ def test_package_and_automatic_differentiation_agree_with_us(
     targets = np.random.default_rng(seed).integers(0, classes, 9)
     explainer = DeepLift(layers)
     values = explainer.contributions(inputs, targets)
-    assert values.dtype == np.float64
+    assert values.dtype == np.float32
     assert_close(values, by_automatic_differentiation(layers, inputs, targets))
     # Rounding grows with all that is added, not with what is left of it.
     scale = max(1e-3, np.abs(values).sum(axis=1).max())

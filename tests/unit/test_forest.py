@@ -92,6 +92,13 @@ def test_it_comes_back_from_its_bytes_unchanged(options) -> None:
     assert again.to_bytes() == model.to_bytes()
 
 
+@BOTH
+def test_trees_have_no_more_leaves_than_wanted(options) -> None:
+    trees = fit(replace(options, maximum_leaves=3)).trees
+    assert set(trees.sizes.tolist()) == {5}  # three leaves and two splits
+    assert trees.sizes.max() < fit(options).trees.sizes.max()
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("code ran",)
