@@ -36,8 +36,22 @@ INTERRUPTED = 130
 
 _file = click.Path(path_type=Path)
 _field = click.Choice(tuple(FIELDS))
+
+
+def _preset_or_file(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse what is neither one of our presets nor a file."""
+    if value in (None, "default", "paper") or (value.endswith(".toml") and Path(value).is_file()):
+        return value
+    raise click.BadParameter(f"{value!r} is not default, paper or a TOML file that is there")
+
+
 _preset = click.option(
-    "--preset", type=click.Choice(("default", "paper")), help="How models are made."
+    "--preset",
+    metavar="default|paper|FILE.toml",
+    callback=_preset_or_file,
+    help="How models are made.",
 )
 _folds = click.option(
     "--folds",

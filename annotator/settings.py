@@ -73,7 +73,10 @@ class Settings:
     )
 
     preset: str = _setting(
-        "default", "how models are made", lambda v: v in ("default", "paper"), "default or paper"
+        "default",
+        "how models are made; a TOML file says what differs from one of ours",
+        lambda v: v in ("default", "paper") or v.endswith(".toml"),
+        "default, paper or a path that ends in .toml",
     )
     seed: int = _setting(
         20200330, "seed of everything random", lambda v: 0 <= v < 2**31, "between 0 and 2**31 - 1"

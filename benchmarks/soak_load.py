@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from fault_atlas import Outcome, load_atlas
 from fault_processes import wait_for
 from fault_rows import one_number
-from light_command import NO_NETWORK, VARIABLE
 from soak_watch import Watch, children_of
 from soak_world import Curators, World
 
@@ -36,7 +35,9 @@ if TYPE_CHECKING:
     from annotator.settings import Settings
     from annotator.store.connection import Database
 
-COMMAND = Path(__file__).with_name("light_command.py")
+COMMAND = (sys.executable, "-m", "annotator")
+LIGHT = Path(__file__).with_name("light.toml")
+LIGHT_WITHOUT_NETWORK = Path(__file__).with_name("light_without_network.toml")
 SETTINGS = {
     "ANNOTATOR_WORKERS": "1",
     "ANNOTATOR_FOLDS": "2",
@@ -138,11 +139,11 @@ class Program:
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             }
         )
-        if not pace.network:
-            self._environment[VARIABLE] = NO_NETWORK
+        preset = LIGHT if pace.network else LIGHT_WITHOUT_NETWORK
+        self._environment["ANNOTATOR_PRESET"] = str(preset)
         with self.log.open("w") as log:
             self.daemon = subprocess.Popen(
-                [sys.executable, str(COMMAND), "serve"],
+                [*COMMAND, "serve"],
                 stdout=log,
                 stderr=log,
                 env=self._environment
@@ -164,7 +165,7 @@ class Program:
         """Start `status --json`, if the last one has ended."""
         if self._status is None or self._status.poll() is not None:
             self._status = subprocess.Popen(
-                [sys.executable, str(COMMAND), "status", "--json"],
+                [*COMMAND, "status", "--json"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=self._environment,

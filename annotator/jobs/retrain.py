@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import AnnotatorError, CohortError, RetryableError
@@ -159,7 +160,7 @@ def _start(
     return runs.start_run(
         connection,
         field=field,
-        preset=settings.preset,
+        preset=Path(settings.preset).stem,
         seed=settings.seed,
         configuration=described,
         configuration_hash=configuration_hash,

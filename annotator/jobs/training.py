@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from annotator.learn.ontology import (
     grouped_by_table_2,
     ontology_or_built_in,
 )
+from annotator.learn.preset_file import read_preset
 from annotator.learn.presets import PRESETS, preset_for
 from annotator.learn.splits import choose_folds
 from annotator.learn.trust import TrustOptions
@@ -62,8 +64,10 @@ def preset_named(name: str, field: str) -> Preset:
     Raises
     ------
     InputError
-        There is none of that name.
+        There is none of that name, or its file is no preset.
     """
+    if name.endswith(".toml"):
+        return read_preset(Path(name), field)
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
     return preset_for(name, field)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from annotator.domain import FIELDS
+from annotator.errors import InputError
+from annotator.learn.options import configuration, preset_from_configuration
+from annotator.learn.preset_file import read_preset
+from annotator.learn.presets import preset_for
+
+
+def read(folder, text: str, field: str = "tissue"):
+    path = folder / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_preset(path, field)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("base", ["default", "paper"])
+def test_an_empty_file_is_its_base_under_another_name(tmp_path, base, field) -> None:
+    preset = read(tmp_path, f'base = "{base}"', field)
+    assert preset.name == "small"
+    expected = configuration(preset_for(base, field)) | {"name": "small"}
+    assert configuration(preset) == expected
+
+
+def test_what_is_given_differs_and_the_rest_stays(tmp_path) -> None:
+    text = """
+        balance_classes = false
+        boosting = false
+
+        [network]
+        hidden_units = [16]
+        dropout = [0.2]
+
+        [sex.linear]
+        random_units = 50
+    """
+    tissue, sex = (read(tmp_path, text, field) for field in ("tissue", "sex"))
+    for preset in (tissue, sex):
+        assert preset.network.hidden_units == (16,)
+        assert preset.boosting is None
+        assert not preset.balance_classes
+    base = preset_for("default", "tissue")
+    assert tissue.network.epochs == base.network.epochs
+    assert tissue.forest == base.forest
+    assert tissue.linear == base.linear
+    assert sex.linear.random_units == 50
+    assert preset_from_configuration(configuration(sex)) == sex
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[network", "small.toml"),
+        ('base = "best"', "base is 'best'"),
+        ("[networks]\nepochs = 1", "no 'networks'"),
+        ('name = "mine"', "no 'name'"),
+        ("[network]\nepoch = 1", "no 'epoch'"),
+        ('[network]\nepochs = "many"', "epochs is 'many'"),
+        ("network = 3", "not the configuration"),
+        ("boosting = false\n[tissue.boosting]\nrounds = 1", "nothing to change"),
+        ("linear = false", "wide path needs a linear kind"),
+    ],
+)
+def test_what_no_preset_has_is_refused(tmp_path, text, words) -> None:
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.toml"):
+        read_preset(tmp_path / "nowhere.toml", "tissue")
