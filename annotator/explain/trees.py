@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from annotator.learn.trees import Trees
 
-NODES_OF_A_GROUP = 2**14  # so that what is worked on together fits the processor's cache
+NODES_OF_A_GROUP = 2**11  # so that what is worked on together fits the processor's cache
 ROWS_AT_ONCE = 128
 
 
@@ -164,8 +164,13 @@ def boosting_explainer(trees: Trees, start: NDArray[np.floating], features: int)
 
     def of_class(target: int) -> list[TreeSum]:
         own = trees.take(np.arange(target, len(trees.sizes), len(start)))
-        values = own.values[:, 0].astype(np.float64)
-        return [TreeSum(forest_nodes(own, columns), values, len(columns))]
+        groups = [own.take(group) for group in _groups(own.sizes)]
+        return [
+            TreeSum(
+                forest_nodes(group, columns), group.values[:, 0].astype(np.float64), len(columns)
+            )
+            for group in groups
+        ]
 
     return TreeExplainer(features, columns, start, of_class)
 

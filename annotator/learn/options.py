@@ -281,6 +281,9 @@ def _build(part: type, given: Mapping[str, Any]) -> Any:
 def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
     """Rebuild a preset from :func:`configuration`.
 
+    What has been added since with a default is left at that, so that releases made before
+    are still read.
+
     Raises
     ------
     ValueError
@@ -294,6 +297,4 @@ def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
         preset: Preset = _build(Preset, values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the configuration of a preset: {error}") from error
-    if configuration(preset) != dict(given):
-        raise ValueError("not the configuration of a preset: hyper-parameters are missing")
     return preset

@@ -121,10 +121,11 @@ where work.leased_until is null or work.leased_until <= statement_timestamp()
 """  # noqa: S608 constant text
 
 # The samples of a dataset are needed for one another: a dataset that does not fit is left for
-# the next batch, unless it is the only one.
+# the next batch, unless it is the only one. Rows are updated where they were found: the queue
+# may have grown since the last ANALYZE, and a join by name would compare every row with every row.
 _CLAIM = """
 with waiting as (
-    select w.sample_id, w.dataset_id
+    select w.ctid as place, w.sample_id, w.dataset_id
     from annotator.work w
     where w.field = %(field)s and w.release_id = %(release_id)s
       and (w.leased_until is null or w.leased_until <= statement_timestamp())
@@ -137,7 +138,7 @@ with waiting as (
         min(dataset_id) as first, max(dataset_id) as last, count(*) > %(batch_size)s as is_cut
     from waiting
 ), chosen as (
-    select waiting.sample_id
+    select waiting.place
     from waiting
     cross join datasets
     where not datasets.is_cut
@@ -150,7 +151,7 @@ update annotator.work w set
     leased_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
     attempts = w.attempts + 1
 from chosen
-where w.field = %(field)s and w.sample_id = chosen.sample_id
+where w.ctid = chosen.place
 returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
 """
 
