@@ -369,3 +369,38 @@ def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
         for position in (6, 7):
             assert one[position] == pytest.approx(other[position], rel=1e-4, abs=1e-6)
         assert one[8:] == other[8:]
+
+
+def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
+    database, job_settings, monkeypatch
+):
+    load(database)
+    assert retrain(database, job_settings, "tissue").status == "promoted"
+    ((suspect,),) = rows(
+        database,
+        "select max(dataset_id) from atlas.sample s where not exists (select from"
+        " atlas.annotation a where a.sample_id = s.sample_id and a.field = 'tissue')",
+    )
+    execute(
+        database,
+        "insert into annotator.work"
+        " (sample_id, dataset_id, field, release_id, sample_updated_at, attempts)"
+        " select s.sample_id, s.dataset_id, 'tissue', r.release_id, s.updated_at, 1"
+        " from atlas.sample s, annotator.release r where s.dataset_id = %s and not exists (select"
+        " from atlas.annotation a where a.sample_id = s.sample_id and a.field = 'tissue')",
+        suspect,
+    )
+    predict, before, seen = predict_module.predict_samples, [], []
+
+    def watched(live, claimed, *arguments):
+        if any(sample.attempts > 1 for sample in claimed):
+            seen.append(sum(before))
+            ((written,),) = rows(database, "select count(*) from annotator.prediction")
+            assert written == sum(before)
+        before.append(len(claimed))
+        return predict(live, claimed, *arguments)
+
+    monkeypatch.setattr(predict_module, "predict_samples", watched)
+    annotate(database, job_settings, worker="w1")
+    assert seen
+    assert seen[0] > 0

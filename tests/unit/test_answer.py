@@ -204,3 +204,17 @@ def test_an_explainer_of_its_own_keeps_what_it_is_given() -> None:
     explainer = AnswerExplainer(kinds, factors)
     factors["network"] = 2.0
     assert explainer.factors == {"network": 1.0}
+
+
+@pytest.mark.parametrize("preset", PRESETS_HERE)
+def test_of_two_classes_each_is_explained_as_if_asked_about_alone(preset) -> None:
+    model = with_kinds(fitted(preset, 2), dict.fromkeys(KINDS, 1.0), 1.0)
+    inputs, explainer = model.inputs(drawn(5, 2, samples=9)[0]), answer_explainer(model)
+    assert {kind for kind, each in explainer.kinds.items() if each.opposite} == {*KINDS} - {
+        "boosting"
+    }
+    together = explainer.contributions(inputs, all_classes(model, 9))
+    for kind, each in explainer.kinds.items():
+        for target in (0, 1):
+            alone = each.scores.contributions(inputs, np.full(9, target))
+            np.testing.assert_allclose(together[kind][1][target], alone, atol=1e-6)
