@@ -32,7 +32,9 @@ def answer_explainer(model: FieldModel) -> AnswerExplainer:
             DEEP_LIFT, DeepLift(network.dense_layers(), network.wide), opposite=two
         )
     if forest is not None:
-        kinds["forest"] = KindExplainer(TREE_SHAP, forest_explainer(forest.trees, features))
+        kinds["forest"] = KindExplainer(
+            TREE_SHAP, forest_explainer(forest.trees, features), opposite=two
+        )
     if boosting is not None:  # each class has trees of its own
         kinds["boosting"] = KindExplainer(
             TREE_SHAP, boosting_explainer(boosting.trees, boosting.start, features)

@@ -98,12 +98,20 @@ def test_presets_survive_json(name) -> None:
     assert PRESETS[name].name == name
 
 
+def test_an_option_added_later_has_its_default_in_configurations_of_before() -> None:
+    data = configuration(PRESETS["default"])
+    del data["forest"]["maximum_leaves"]
+    del data["network"]["deep_share"]
+    preset = preset_from_configuration(data)
+    assert preset.forest == PRESETS["default"].forest
+    assert preset.network.deep_share == 1.0
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda data: data.pop("network"),
         lambda data: data["forest"].pop("trees"),
-        lambda data: data["forest"].pop("minimum_leaf"),
         lambda data: data["network"].update(activation="tanh"),
         lambda data: data.update(new=1),
         lambda data: data.update(features=3),
