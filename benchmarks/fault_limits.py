@@ -24,7 +24,6 @@ from annotator.jobs import retrain as retrain_job
 from annotator.jobs.annotate import annotate
 from annotator.jobs.live_models import LiveModels
 from annotator.learn.field_model import FieldModel
-from annotator.learn.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.binaries import server_lives
 from annotator.store.connection import Database, translating
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 FIELD = "tissue"
+LINEAR_ONLY = Path(__file__).with_name("linear_only.toml")
 MEGABYTE = 1024**2
 FILE_LIMIT = 20 * MEGABYTE  # above a WAL segment: only the file of the models is as large
 FIRST_OWN = 16384  # PostgreSQL numbers what is its own below
@@ -198,22 +198,13 @@ def one_candidate() -> Iterator[None]:
         retrain_job.make_candidate = make
 
 
-@contextmanager
-def cheap_models() -> Iterator[None]:
-    """Leave the models out that take seconds: what is tried here is how they are stored."""
-    default = PRESETS["default"]
-    PRESETS["default"] = replace(default, network=None, forest=None, boosting=None)
-    try:
-        yield
-    finally:
-        PRESETS["default"] = default
-
-
 def _retrained(database: Database, settings: Settings, seed: int) -> str:
     """Retrain as the command does; return how it ended, in a person's words."""
     try:
         with translating():
-            outcome = retrain_job.retrain(database, replace(settings, seed=seed), FIELD)
+            outcome = retrain_job.retrain(
+                database, replace(settings, seed=seed, preset=str(LINEAR_ONLY)), FIELD
+            )
     except AnnotatorError as error:
         return str(error)
     except psycopg.Error as error:
@@ -463,7 +454,7 @@ def run_limits(
     ]
     load_atlas(database)
     outcomes, models = [], LiveModels()
-    with cheap_models(), one_candidate():
+    with one_candidate():
         _first_release(database, settings)
         _fill_models_file(database)
         for fault in faults:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fault_atlas import Outcome, load_atlas
+from fault_atlas import LIGHT, LIGHT_WITHOUT_NETWORK, Outcome, load_atlas
 from fault_processes import wait_for
 from fault_rows import one_number
 from soak_watch import Watch, children_of
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from annotator.store.connection import Database
 
 COMMAND = (sys.executable, "-m", "annotator")
-LIGHT = Path(__file__).with_name("light.toml")
-LIGHT_WITHOUT_NETWORK = Path(__file__).with_name("light_without_network.toml")
 SETTINGS = {
     "ANNOTATOR_WORKERS": "1",
     "ANNOTATOR_FOLDS": "2",

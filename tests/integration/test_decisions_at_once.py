@@ -15,11 +15,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
 
-from fault_atlas import fault_settings, load_atlas
+from fault_atlas import LIGHT_WITHOUT_NETWORK, fault_settings, load_atlas
 
 from annotator.jobs.annotate import annotate
 from annotator.jobs.retrain import retrain
-from annotator.learn.presets import PRESETS
 
 DECISIONS = 100
 CURATORS = 8
@@ -51,13 +50,12 @@ from release, atlas.sample s;
 
 
 @pytest.fixture
-def reannotated(database, settings, monkeypatch):
+def reannotated(database, settings):
     """Samples that a retired release has answered, the job's settings and the live release."""
-    cheap = replace(PRESETS["default"], network=None, forest=None, boosting=None)
-    monkeypatch.setitem(PRESETS, "default", cheap)
     load_atlas(database)
     quick = replace(
         fault_settings(settings),
+        preset=str(LIGHT_WITHOUT_NETWORK),
         batch_size=2,
         cross_validation_folds=0,
         minimum_reads=1,
