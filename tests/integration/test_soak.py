@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
@@ -42,4 +43,5 @@ def test_samples_come_and_go_curators_decide_and_the_daemon_retrains(tmp_path):
     values = series(read(record).measurements)
     assert len(values["seconds"]) == len(soaked.measurements) > 10
     for what in ("daemon_mb", "daemon_handles", "server_private_mb", "passing_mb", "kept_rows"):
-        assert values[what][-1] > 0 or values[what][-3:].max() > 0, what
+        # Not a number in turns in which it was not measured.
+        assert np.nanmax(values[what]) > 0, what
