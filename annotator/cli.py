@@ -41,17 +41,17 @@ _field = click.Choice(tuple(FIELDS))
 def _preset_or_file(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> str | None:
-    """Refuse what is neither one of our presets nor a file."""
+    """Accept a built-in preset or an existing TOML file."""
     if value in (None, "default", "paper") or (value.endswith(".toml") and Path(value).is_file()):
         return value
-    raise click.BadParameter(f"{value!r} is not default, paper or a TOML file that is there")
+    raise click.BadParameter(f"{value!r} is neither default nor paper nor an existing TOML file")
 
 
 _preset = click.option(
     "--preset",
     metavar="default|paper|FILE.toml",
     callback=_preset_or_file,
-    help="How models are made.",
+    help="How models are trained.",
 )
 _folds = click.option(
     "--folds",

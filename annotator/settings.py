@@ -74,7 +74,7 @@ class Settings:
 
     preset: str = _setting(
         "default",
-        "how models are made; a TOML file says what differs from one of ours",
+        "how models are trained: `default`, `paper` or a TOML file of differences from one of them",
         lambda v: v in ("default", "paper") or v.endswith(".toml"),
         "default, paper or a path that ends in .toml",
     )

@@ -47,7 +47,7 @@ class Outcome:
 
 
 def fault_settings(settings: Settings) -> Settings:
-    """Let every candidate go live, quickly, with small models: how good they are is not tried."""
+    """Let every candidate go live, with small models that are trained quickly."""
     return replace(
         settings,
         preset=str(LIGHT),

@@ -49,8 +49,7 @@ class KindExplainer:
     scores
         What explains the scores of a class.
     opposite
-        Whether there are two classes and the contributions to one are minus those to the
-        other.
+        Whether there are two classes whose contributions differ only in sign.
     """
 
     method: str

@@ -69,14 +69,14 @@ def _previous_on_same_feature(
 
 
 def forest_nodes(trees: Trees, columns: NDArray[np.int64]) -> ForestNodes:
-    """Work out what stands before the nodes of trees.
+    """Return the conditions before each node of some trees.
 
     Parameters
     ----------
     trees
         The trees.
     columns
-        The columns that they split on, ascending; features are places in it.
+        The columns that the trees split on, ascending; a feature is a position in this array.
     """
     nodes = len(trees.feature)
     inner = np.flatnonzero(trees.feature >= 0)
@@ -98,7 +98,6 @@ def forest_nodes(trees: Trees, columns: NDArray[np.int64]) -> ForestNodes:
         low[again] = np.maximum(low[again], low[previous[again]])
         high[again] = np.minimum(high[again], high[previous[again]])
         share[again] *= share[previous[again]]
-    roots = np.cumsum(trees.sizes) - trees.sizes
     return ForestNodes(
         parent=parent,
         previous=previous,
@@ -107,7 +106,7 @@ def forest_nodes(trees: Trees, columns: NDArray[np.int64]) -> ForestNodes:
         low=low,
         high=high,
         share=share,
-        reached=weight / np.repeat(weight[roots], trees.sizes),
+        reached=weight / np.repeat(weight[trees.roots], trees.sizes),
     )
 
 

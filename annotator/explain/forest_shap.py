@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 5
 MOST_BITS = 4  # conditions of a piece, each of which a sample meets or not
 VALUES_AT_ONCE = 2**19  # pieces times samples times points worked on together: 2 MB
-SMALLEST_SHARE = 1e-30
+SMALLEST_SHARE = 1e-30  # stands for 0; its logarithm is small enough for single precision
 
 
 def _conditions(

@@ -46,7 +46,7 @@ class TreeExplainer:
     start
         What the score of each class begins at, ``(classes,)``.
     of_class
-        Returns the sums of trees behind a class, whose features are places in ``columns``.
+        Class to the sums of trees behind it; their features are positions in ``columns``.
     """
 
     features: int
@@ -124,7 +124,7 @@ def _side_by_side(
 
 
 def forest_explainer(trees: Trees, features: int) -> TreeExplainer:
-    """Return what explains the probabilities of a random forest.
+    """Return the explainer of a random forest's probabilities.
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ def forest_explainer(trees: Trees, features: int) -> TreeExplainer:
 
 
 def boosting_explainer(trees: Trees, start: NDArray[np.floating], features: int) -> TreeExplainer:
-    """Return what explains the margins of boosted trees.
+    """Return the explainer of the margins of boosted trees.
 
-    XGBoost's own contributions are those to all classes, in single precision.
+    XGBoost's own contributions always cover every class, at the cost of every class.
 
     Parameters
     ----------

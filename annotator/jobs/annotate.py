@@ -135,8 +135,8 @@ def annotate(
         keep_freed_memory()
         models = LiveModels() if models is None else models
         models.keep_only(releases)
-        annotation_run = start_annotation_run(connection, worker, socket.gethostname())
         writer = stack.enter_context(BatchWriter(stack.enter_context(database.connect())))
+        annotation_run = start_annotation_run(connection, worker, socket.gethostname())
         work = _Pass(connection, writer, settings, models, worker, annotation_run, batch_done)
         count = _Count(sum(waiting.values()), progress)
         failed: list[Exception] = []
@@ -226,7 +226,7 @@ def _annotate_field(
             if not claimed:
                 return
             if any(sample.attempts > 1 for sample in claimed):
-                # These may end the worker: what is done is not lost with it.
+                # These samples may crash the worker: no finished batch must be lost with it.
                 work.writer.finish()
             batch = f"{work.annotation_run}-{release.field}-{number}"
             with log_context(release=release.release_id, batch=batch), _quietly():
@@ -240,10 +240,10 @@ def _annotate_field(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Let neither the collector of cycles nor waiting threads of BLAS take the time of others.
+    """Switch off the collector of reference cycles and the threads of BLAS.
 
     A batch makes many objects but no cycles, and the collector would go through the models
-    again and again. BLAS has threads that spin while they wait, on the core that writes.
+    again and again. Threads of BLAS spin while they wait, on the core that writes.
     """
     from threadpoolctl import threadpool_limits
 
@@ -285,7 +285,7 @@ def _write_batch(
     count: _Count,
     connection: psycopg.Connection,
 ) -> None:
-    """Write one batch and say so, unless its lease was lost."""
+    """Write one batch and report it, unless its lease was lost."""
     predictions, quarantined = found
     try:
         write_batch(

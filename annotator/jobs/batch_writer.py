@@ -1,4 +1,4 @@
-"""Writing one batch of a pass while the next one is predicted."""
+"""Write one batch of a pass while the next one is predicted."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class BatchWriter:
     """Writes batches one after the other, in a thread and on a connection of its own.
 
-    At most one batch is being written and none waits: whoever comes with the next one
-    waits first. So a pass holds two batches at a time.
+    At most one batch is being written and none is queued: :meth:`write` first waits for the
+    batch before. So a pass holds at most two batches.
 
     Parameters
     ----------
     connection
-        Used by nobody else.
+        Not used by any other thread.
     """
 
     def __init__(self, connection: psycopg.Connection) -> None:
@@ -37,18 +37,18 @@ class BatchWriter:
         self._thread.shutdown()
 
     def write(self, batch: Callable[[psycopg.Connection], None]) -> None:
-        """Wait for the batch before, then begin to write this one, in the caller's log context.
+        """Wait for the previous batch, then start to write this one in the caller's log context.
 
         Raises
         ------
         Exception
-            What writing the batch before raised.
+            The exception that writing the previous batch raised.
         """
         self.finish()
         self._writing = self._thread.submit(copy_context().run, batch, self._connection)
 
     def finish(self) -> None:
-        """Wait until what was begun is written, and raise what that raised."""
+        """Wait for the current batch; raise the exception that writing it raised."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()

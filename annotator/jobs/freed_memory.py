@@ -1,4 +1,4 @@
-"""Keeping memory that was freed for the next batch, where the C library can."""
+"""Keep freed memory for the next batch, where the C library supports it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PAD = 64 * 1024**2
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to use freed memory again instead of giving it back to the system.
+    """Tell glibc to reuse freed memory instead of returning it to the system.
 
-    A batch makes arrays of some megabytes again and again; mapping their pages anew took a
-    fifth of the processor time of a pass. Other C libraries have no such switch.
+    Every batch allocates arrays of several megabytes; otherwise the system would map their
+    pages again each time. Other C libraries have no such switch.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

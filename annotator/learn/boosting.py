@@ -165,7 +165,7 @@ def fit_boosting(
 
 
 def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
-    """Return the trees of a ``multi:softprob`` booster and what its margins begin at."""
+    """Return the model of a ``multi:softprob`` booster."""
     learner = json.loads(booster.save_raw("json"))["learner"]
     start = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
     grown = [_grown(tree) for tree in learner["gradient_booster"]["model"]["trees"]]

@@ -9,7 +9,7 @@ where *each tree* draws, with replacement, as many samples of every class as
 the smallest class has. That is what is done here, rather than throwing most
 samples away once for the whole forest. scikit-learn has no such option, so the
 trees are grown one by one and put together to a ``RandomForestClassifier``.
-What is kept are the trees' arrays (:mod:`annotator.learn.trees`).
+Only the arrays of the trees are kept (:mod:`annotator.learn.trees`).
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ class ForestOptions:
     minimum_leaf
         Samples that a leaf needs.
     maximum_leaves
-        Leaves of a tree of the forest that predicts, the purest splits first; 0 for any
-        number. Where the signal is weak, trees grow with the cohort, and with them the cost
+        Maximum number of leaves per tree of the second forest, best splits first; 0 for no
+        maximum. Where the signal is weak, trees grow with the cohort, and so does the cost
         of explaining a sample.
     """
 
@@ -281,8 +281,8 @@ def _build(part: type, given: Mapping[str, Any]) -> Any:
 def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
     """Rebuild a preset from :func:`configuration`.
 
-    What has been added since with a default is left at that, so that releases made before
-    are still read.
+    Options that were added later keep their defaults, so that older releases can still be
+    read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Presets of one's own, from TOML files that say what differs from ours.
+"""User-defined presets: TOML files that list the differences from a built-in preset.
 
 For example, small models for a first look at an atlas::
 
@@ -10,7 +10,7 @@ For example, small models for a first look at an atlas::
     [forest]
     trees = 50
 
-    [sex.linear]            # of one field
+    [sex.linear]            # for one field
     random_units = 500
 
 A model kind that is set to ``false`` is left out.
@@ -46,12 +46,15 @@ def read_preset(path: Path, field: str) -> Preset:
     Raises
     ------
     InputError
-        The file cannot be read, is not TOML, or sets something that no preset has.
+        The file cannot be read, is not TOML, sets an unknown option, or has the name of a
+        built-in preset.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"preset {path}: {error}") from error
+    if path.stem in PRESETS:
+        raise InputError(f"preset {path}: {path.stem} is a built-in preset; rename the file")
     base = given.pop(BASE, "default")
     if base not in PRESETS:
         raise InputError(f"preset {path}: base is {base!r}, not one of {', '.join(PRESETS)}")
@@ -66,7 +69,7 @@ def read_preset(path: Path, field: str) -> Preset:
 
 
 def _change(described: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Set what is given in the configuration of a preset."""
+    """Apply the given options to the configuration of a preset."""
     for name, value in given.items():
         if name not in described or name == "name":
             raise ValueError(f"a preset has no {name!r}")

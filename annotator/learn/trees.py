@@ -1,4 +1,4 @@
-"""Decision trees as plain arrays: what forests and boosted trees predict with.
+"""Decision trees as plain arrays, for random forests and boosted trees.
 
 scikit-learn and XGBoost grow trees; a release stores and uses only their numbers. So
 annotating imports neither library, no stored byte reaches their native code, and both
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 TREE_ARRAYS = ("sizes", "feature", "threshold", "weight", "values")
 ROWS_AT_ONCE = 64  # samples whose inputs stay in the processor's cache
-LEVELS_AT_ONCE = 3  # before who has come to a leaf is left out
+LEVELS_AT_ONCE = 3  # before samples that have reached a leaf are left out
 
 
 @dataclass(frozen=True, eq=False)
 class GrownTree:
-    """One tree as its library has it; every array has one entry per node, the root first.
+    """One tree in the layout of its library; arrays have one entry per node, the root first.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class GrownTree:
 class Trees:
     """Binary decision trees, one after the other, the nodes of each level by level.
 
-    The two children of a node stand side by side, in the order of their parents. So which
-    nodes are leaves is all there is to know about the shape of a tree.
+    The two children of a node stand side by side, in the order of their parents. So the
+    shape of a tree follows from which of its nodes are leaves.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class Trees:
 
     @cached_property
     def _steps(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """Column, threshold and first child of each node; who is at a leaf stays there."""
+        """Column, threshold and first child of each node; samples at a leaf stay there."""
         is_leaf = self.feature < 0
         return (
             np.where(is_leaf, 0, self.feature),
@@ -227,13 +227,13 @@ def read_trees(
     arrays = read_tensors(content, shapes, what, integers)
     found = Trees(**{name: arrays.pop(name) for name in TREE_ARRAYS})
     if not _leads_to_leaves(found) or found.feature.max() >= features:
-        raise ArtefactError(f"{what}: damaged, its nodes are no trees; retrain the field")
+        raise ArtefactError(f"{what}: damaged, its nodes do not form trees; retrain the field")
     return found, arrays
 
 
 def _leads_to_leaves(trees: Trees) -> bool:
     sizes, nodes = trees.sizes.astype(np.int64), len(trees.feature)
-    if not (sizes > 0).all() or int(sizes.sum()) != nodes:
+    if nodes == 0 or not (sizes > 0).all() or int(sizes.sum()) != nodes:
         return False
     inner = trees.feature >= 0
     per_tree = np.add.reduceat(inner.astype(np.int64), trees.roots)

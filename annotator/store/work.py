@@ -121,8 +121,8 @@ where work.leased_until is null or work.leased_until <= statement_timestamp()
 """  # noqa: S608 constant text
 
 # The samples of a dataset are needed for one another: a dataset that does not fit is left for
-# the next batch, unless it is the only one. Rows are updated where they were found: the queue
-# may have grown since the last ANALYZE, and a join by name would compare every row with every row.
+# the next batch, unless it is the only one. Rows are updated by ctid: with statistics from
+# before the queue grew, the planner would join by comparing every row with every row.
 _CLAIM = """
 with waiting as (
     select w.ctid as place, w.sample_id, w.dataset_id
@@ -133,7 +133,7 @@ with waiting as (
     order by w.dataset_id, w.sample_id
     limit %(batch_size)s + 1
     for update skip locked
-), datasets as (
+), datasets as materialized (
     select
         min(dataset_id) as first, max(dataset_id) as last, count(*) > %(batch_size)s as is_cut
     from waiting

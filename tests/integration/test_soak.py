@@ -44,4 +44,5 @@ def test_samples_come_and_go_curators_decide_and_the_daemon_retrains(tmp_path):
     assert len(values["seconds"]) == len(soaked.measurements) > 10
     for what in ("daemon_mb", "daemon_handles", "server_private_mb", "passing_mb", "kept_rows"):
         # Not a number in turns in which it was not measured.
-        assert np.nanmax(values[what]) > 0, what
+        measured = values[what][np.isfinite(values[what])]
+        assert measured[-1] > 0 or measured[-3:].max() > 0, what

@@ -533,6 +533,28 @@ def test_no_plan_reads_a_table_once_a_row(
     assert work.count_pending(connection, "tissue", release) == expected
 
 
+def steps(plan: dict[str, Any]) -> list[float]:
+    """Rows that each step of an executed plan looked at, all its loops together."""
+    rows = plan["Actual Rows"] + plan.get("Rows Removed by Join Filter", 0)
+    below = [step for child in plan.get("Plans", ()) for step in steps(child)]
+    return [rows * plan["Actual Loops"], *below]
+
+
+def test_no_step_of_a_claim_looks_at_more_rows_than_are_queued(
+    connection: psycopg.Connection,
+) -> None:
+    fill(connection, 4_000, add_release(connection))
+    release = add_release(connection)
+    assert work.queue_pending(connection, "tissue", release) == 2_000
+    names = {"field": "tissue", "release_id": release, "worker": "w", "lease_seconds": 60.0}
+    names |= {"suspect_attempts": work.SUSPECT_ATTEMPTS, "suspect": False, "batch_size": 256}
+    explain = "explain (analyze, timing off, format json) "
+    row = connection.execute(explain + work._CLAIM, names).fetchone()
+    assert row is not None
+    assert row[0][0]["Plan"]["Actual Rows"] == 256
+    assert max(steps(row[0][0]["Plan"])) <= 2_000
+
+
 def test_what_a_worker_held_is_given_back_when_its_connection_is_gone(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:

@@ -68,6 +68,13 @@ def test_what_no_preset_has_is_refused(tmp_path, text, words) -> None:
         read(tmp_path, text)
 
 
+def test_a_file_with_the_name_of_a_built_in_preset_is_refused(tmp_path) -> None:
+    path = tmp_path / "paper.toml"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="rename the file"):
+        read_preset(path, "tissue")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml"):
         read_preset(tmp_path / "nowhere.toml", "tissue")

@@ -151,8 +151,16 @@ def test_nodes_that_lead_in_circles_are_refused() -> None:
         trees.weight,
         trees.values,
     )
-    with pytest.raises(ArtefactError, match="no trees"):
+    with pytest.raises(ArtefactError, match="do not form trees"):
         read(write_trees(odd), trees=1, outputs=2)
+
+
+def test_a_model_without_trees_is_refused() -> None:
+    nothing = np.zeros(0, np.int32)
+    none = np.zeros(0, np.float32)
+    empty = Trees(nothing, nothing, none, none, np.zeros((0, 3), np.float32))
+    with pytest.raises(ArtefactError, match="do not form trees"):
+        read(write_trees(empty), trees=0)
 
 
 @pytest.mark.parametrize(("trees", "features", "outputs"), [(8, 6, 3), (7, 2, 3), (7, 6, 4)])
