@@ -1,6 +1,6 @@
 """``python -m annotator``."""
 
-from annotator.cli import main
+from annotator.cli.commands import main
 
 if __name__ == "__main__":
     main()

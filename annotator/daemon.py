@@ -26,12 +26,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from annotator import __version__
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
-from annotator.jobs.annotate import BatchDone, annotate
-from annotator.jobs.status import NEEDS_A_PERSON
-from annotator.jobs.worker import worker_name
-from annotator.store import service
-from annotator.store.connection import Database, translating
-from annotator.store.schema import check_schema
+from annotator.jobs.annotate.annotate import BatchDone, annotate
+from annotator.jobs.annotate.worker import worker_name
+from annotator.jobs.watch.status import NEEDS_A_PERSON
+from annotator.store.server.connection import Database, translating
+from annotator.store.server.schema import check_schema
+from annotator.store.watch import daemons as service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from apscheduler.events import JobSubmissionEvent
 
-    from annotator.jobs.metrics import Metrics
+    from annotator.jobs.watch.prometheus import Metrics
     from annotator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Daemon:
     def _serve_figures(self) -> None:
         if self.settings.metrics_port == 0:
             return
-        from annotator.jobs.metrics import Metrics
+        from annotator.jobs.watch.prometheus import Metrics
 
         self._metrics = Metrics(self.database, self.settings)
         self._metrics.start()
@@ -231,7 +231,7 @@ class Daemon:
 
     def poll(self) -> None:
         """Annotate what is pending."""
-        from annotator.jobs.live_models import LiveModels
+        from annotator.jobs.annotate.live_models import LiveModels
 
         if self._models is None:
             self._models = LiveModels()

@@ -14,21 +14,20 @@ from unittest import mock
 
 from fault_atlas import own_database
 
-from annotator.domain import SampleRecord
-from annotator.jobs import predict
-from annotator.jobs.annotate import annotate
-from annotator.jobs.live_models import LiveModels
-from annotator.jobs.retrain import retrain
+from annotator.domain.imports import SampleRecord
+from annotator.jobs.annotate.annotate import annotate, predict
+from annotator.jobs.annotate.live_models import LiveModels
+from annotator.jobs.retrain.retrain import retrain
 from annotator.settings import Settings
-from annotator.store.mirror import apply_import
+from annotator.store.mirror.importing import apply_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Profiles
-    from annotator.store.connection import Database
+    from annotator.domain.profiles import Profiles
+    from annotator.store.server.connection import Database
 
 _FORGET = "truncate annotator.prediction, annotator.quarantine, annotator.work cascade"
 _STORED = "select count(*), count(distinct (prediction_id, class)) from annotator.contribution"

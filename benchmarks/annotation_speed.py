@@ -42,7 +42,7 @@ import psycopg
 from tabulate import tabulate
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
-from annotator.store.embedded import running_server
+from annotator.store.server.embedded import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -313,7 +313,7 @@ def main() -> None:
         parser.error("--retrain needs --data")
     checkouts = [(HERE, ROOT)]
     if options.baseline is not None:
-        if not (options.baseline / "annotator" / "cli.py").is_file():
+        if not (options.baseline / "annotator" / "cli/commands.py").is_file():
             parser.error(f"{options.baseline} is no checkout of this software")
         checkouts.insert(0, (BEFORE, options.baseline.resolve()))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:

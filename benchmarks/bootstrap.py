@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.metrics import is_correct_at_equal_priors
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.validation.metrics import is_correct_at_equal_priors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,7 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
         Figure to ``(1 + replicates,)``; ``auc`` only for two classes that both
         occur. A replicate that lacks what a figure needs is NaN. At equal priors, the
         class of each sample is that of
-        :func:`annotator.learn.metrics.is_correct_at_equal_priors` on all samples, the
+        :func:`annotator.learn.validation.metrics.is_correct_at_equal_priors` on all samples, the
         same in every replicate.
     """
     names, place = np.unique(held_out.dataset_ids.astype(str), return_inverse=True)

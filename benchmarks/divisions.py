@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, Profiles
-    from annotator.learn.ontology import Ontology
+    from annotator.domain.profiles import Cohort, Profiles
+    from annotator.learn.labels.ontology import Ontology
 
 SEED = 20200330
 THIRDS = 3
@@ -83,12 +83,12 @@ class Labelled:
 
 def read_task(key: str, home: Path) -> Labelled:
     """Read a task's labelled samples from its atlas."""
-    from annotator.domain import FIELDS, LabelScheme
-    from annotator.jobs.training import label_options, read_labelled
-    from annotator.learn.folds import take_cohort
-    from annotator.learn.labels import make_labels
+    from annotator.domain.fields import FIELDS, LabelScheme
+    from annotator.jobs.retrain.plan import label_options, read_labelled
+    from annotator.learn.labels.classes import make_labels
+    from annotator.learn.validation.folds import take_cohort
     from annotator.settings import Settings
-    from annotator.store.connection import open_database
+    from annotator.store.server.connection import open_database
 
     task = TASKS[key]
     settings = Settings(home=home, **task.settings)
@@ -104,11 +104,11 @@ def read_task(key: str, home: Path) -> Labelled:
 
 def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target: Path) -> None:
     """Fit everything on the training part of a division, predict the test part, store both."""
-    from annotator.learn.evaluate import one_dataset_out
-    from annotator.learn.fitting import fit_field_model
-    from annotator.learn.folds import take_cohort
-    from annotator.learn.labels import LabelOptions, make_labels, training_numbers
-    from annotator.learn.presets import preset_for
+    from annotator.learn.labels.classes import LabelOptions, make_labels, training_numbers
+    from annotator.learn.models.presets import preset_for
+    from annotator.learn.release.fitting import fit_field_model
+    from annotator.learn.validation.folds import take_cohort
+    from annotator.learn.validation.validate import one_dataset_out
 
     cohort = labelled.cohort
     repeat, third = divmod(number, THIRDS)
@@ -162,7 +162,7 @@ def _scored(
     test: Cohort, truth: NDArray[np.object_], classes: Sequence[str]
 ) -> tuple[Cohort, NDArray[np.object_]]:
     """Return the test samples whose class could be learned, and their classes."""
-    from annotator.learn.folds import take_cohort
+    from annotator.learn.validation.folds import take_cohort
 
     rows = np.flatnonzero(np.isin(truth.astype(str), np.array(classes, dtype=str)))
     return take_cohort(test, rows), truth[rows]
@@ -178,8 +178,8 @@ def _store(target: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _plain_logistic(
     training: Cohort, labels: NDArray[np.object_], test: Profiles, classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    from annotator.domain import FIELDS
-    from annotator.learn.baselines import reference_probabilities
+    from annotator.domain.fields import FIELDS
+    from annotator.learn.validation.baselines import reference_probabilities
 
     kinds = FIELDS[training.field].feature_kinds
     return reference_probabilities(training.profiles, labels, test, classes, kinds)
@@ -192,9 +192,9 @@ def _plain_xgboost(
     from sklearn.utils.class_weight import compute_sample_weight
     from xgboost import XGBClassifier
 
-    from annotator.domain import FIELDS
-    from annotator.learn.features import fit_features
-    from annotator.learn.options import LOG_RPM, UNSCALED, FeatureOptions
+    from annotator.domain.fields import FIELDS
+    from annotator.learn.features.matrix import fit_features
+    from annotator.learn.models.options import LOG_RPM, UNSCALED, FeatureOptions
 
     fitted = fit_features(
         training.profiles,
@@ -239,14 +239,18 @@ class Scored:
 
 def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Scored:
     """Calibrate, pool and set the threshold on the training part; score the test part."""
-    from annotator.domain import HeldOutPredictions
-    from annotator.learn.cross_calibration import (
+    from annotator.domain.held_out import HeldOutPredictions
+    from annotator.learn.models.presets import PRESETS
+    from annotator.learn.validation.cross_calibration import (
         cross_calibrated,
         release_calibration,
         with_calibration,
     )
-    from annotator.learn.presets import PRESETS
-    from annotator.learn.trust import TrustOptions, fit_trust, reached_precision
+    from annotator.learn.validation.selective_metrics import (
+        TrustOptions,
+        fit_trust,
+        reached_precision,
+    )
 
     with np.load(file) as stored:
         found = {name: stored[name] for name in stored.files}
@@ -290,8 +294,8 @@ def _metrics(
     truth: NDArray[np.int64],
     dataset_ids: NDArray[np.object_],
 ) -> dict[str, float]:
-    from annotator.learn.calibration import expected_calibration_error
-    from annotator.learn.metrics import area_under_roc, log_loss, mean_over_groups
+    from annotator.learn.selective.calibration import expected_calibration_error
+    from annotator.learn.validation.metrics import area_under_roc, log_loss, mean_over_groups
 
     of_class = [
         mean_over_groups(correct[truth == each], dataset_ids[truth == each])
@@ -318,9 +322,9 @@ def _answers(
     lineages: Mapping[str, tuple[str, ...]],
 ) -> dict[str, float]:
     """Return precision and share answered, and the largest share at the target precision."""
-    from annotator.learn.decisions import decide_nodes
-    from annotator.learn.label_tree import NO_ANSWER, label_tree
-    from annotator.learn.operating_point import threshold_table
+    from annotator.learn.labels.answer_tree import NO_ANSWER, label_tree
+    from annotator.learn.selective.policy import decide_nodes
+    from annotator.learn.selective.threshold import threshold_table
 
     tree = label_tree(classes, lineages)
     answer = decide_nodes(trust, combined, novelty, tree).answer
@@ -434,8 +438,8 @@ def _threshold_text(scored: Sequence[Scored]) -> str:
 
 def lineages_of_task(labelled: Labelled) -> dict[str, tuple[str, ...]]:
     """Return the lineage of every class."""
-    from annotator.domain import FIELDS
-    from annotator.learn.labels import lineages_of
+    from annotator.domain.fields import FIELDS
+    from annotator.learn.labels.classes import lineages_of
 
     return lineages_of(
         labelled.classes,
@@ -486,7 +490,7 @@ def run_task(key: str, options: argparse.Namespace) -> list[Scored]:
     """Fit what is missing of a task's divisions, and print what they show."""
     import json
 
-    from annotator.learn.parallel import Parallelism, run_all
+    from annotator.learn.validation.parallel import Parallelism, run_all
     from annotator.logs import progress
 
     numbers = range(options.repeats * THIRDS)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from annotator.store import binaries, schema
-from annotator.store.schema import REQUIRED_REVISION
+from annotator.store.server import binaries, schema
+from annotator.store.server.schema import REQUIRED_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 ROWS = Path(__file__).parent / "earlier_rows"
 EARLIER = tuple(f"{number:04}" for number in range(1, int(REQUIRED_REVISION)))

@@ -29,19 +29,19 @@ from robustness import read_cohort
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
-from annotator.domain import Profiles
+from annotator.domain.profiles import Profiles
 from annotator.explain import deep_lift_library
 from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift, centred_layers
 from annotator.explain.similarity import Explainable, class_similarities
 from annotator.explain.top import top_contributions
 from annotator.jobs.answer_explainer import answer_explainer
-from annotator.learn.calibration import Calibration
-from annotator.learn.field_model import COMBINED, FieldModel
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.folds import take_cohort
-from annotator.learn.labels import LabelOptions, make_labels
-from annotator.learn.presets import PRESETS
+from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.field_model import COMBINED, FieldModel
+from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.selective.calibration import Calibration
+from annotator.learn.validation.folds import take_cohort
 from annotator.settings import Settings
 
 if TYPE_CHECKING:

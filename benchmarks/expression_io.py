@@ -66,8 +66,8 @@ def blocks(size: Size) -> Iterator[tuple[int, csr_matrix]]:
 def load_arrays(conninfo: str, size: Size) -> dict[str, Any]:
     import psycopg
 
-    from annotator.domain import SampleRecord
-    from annotator.store.mirror import apply_import
+    from annotator.domain.imports import SampleRecord
+    from annotator.store.mirror.importing import apply_import
 
     waiting = [0.0]  # seconds that making random numbers took
 
@@ -102,7 +102,7 @@ def load_long(conninfo: str, size: Size) -> dict[str, Any]:
     import numpy as np
     import psycopg
 
-    from annotator.store.copy_format import HEADER, TRAILER
+    from annotator.store.server.copy_format import HEADER, TRAILER
 
     fields = [("columns", ">i2")]
     for name, kind in (("sample", ">i4"), ("feature", ">i4"), ("count", ">f4")):
@@ -145,7 +145,7 @@ def _disk(connection: Any, table: str) -> int:
 def read_arrays(conninfo: str, size: Size) -> dict[str, Any]:
     import psycopg
 
-    from annotator.store.expression import read_profiles
+    from annotator.store.mirror.expression import read_profiles
 
     del size
     with psycopg.connect(conninfo) as connection:
@@ -272,9 +272,9 @@ def main() -> None:
         print(json.dumps(STEPS[arguments.step](os.environ["BENCHMARK_CONNINFO"], size)))
         return
 
-    from annotator.store.connection import Database
-    from annotator.store.embedded import running_server
-    from annotator.store.schema import migrate
+    from annotator.store.server.connection import Database
+    from annotator.store.server.embedded import running_server
+    from annotator.store.server.schema import migrate
 
     with tempfile.TemporaryDirectory(prefix="expression-io-") as folder:
         with running_server(arguments.home or Path(folder) / "home") as conninfo:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import FeatureKind
-from annotator.jobs.retrain import retrain
+from annotator.domain.fields import FeatureKind
+from annotator.jobs.retrain.retrain import retrain
 from annotator.settings import Settings
-from annotator.store.connection import Database
-from annotator.store.embedded import running_server
-from annotator.store.mirror import apply_import
-from annotator.store.schema import migrate
+from annotator.store.mirror.importing import apply_import
+from annotator.store.server.connection import Database
+from annotator.store.server.embedded import running_server
+from annotator.store.server.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,13 +16,13 @@ from fault_atlas import Outcome
 
 from annotator import daemon as daemon_module
 from annotator.daemon import RETRAIN, Daemon, last_due, retrain_trigger
-from annotator.store import service
+from annotator.store.watch import daemons as service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 NIGHTLY = "0 2 * * *"
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")

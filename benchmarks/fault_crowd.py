@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fault_rows import Ready
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 DAEMONS = 8
 SAMPLES = 300

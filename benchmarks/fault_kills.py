@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fault_rows import Ready
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 SAMPLES_A_KILL = 10
 _LEASED = "select count(*) from annotator.work where leased_by like %s"

@@ -20,16 +20,16 @@ import psycopg
 from fault_atlas import Outcome, fault_settings, load_atlas
 
 from annotator.errors import AnnotatorError
-from annotator.jobs import retrain as retrain_job
-from annotator.jobs.annotate import annotate
-from annotator.jobs.live_models import LiveModels
-from annotator.learn.field_model import FieldModel
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.annotate.live_models import LiveModels
+from annotator.jobs.retrain.retrain import retrain as retrain_job
+from annotator.learn.release.field_model import FieldModel
 from annotator.settings import Settings
-from annotator.store.binaries import server_lives
-from annotator.store.connection import Database, translating
-from annotator.store.embedded import running_server
-from annotator.store.registry import live_release, load_artefacts
-from annotator.store.schema import migrate
+from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.server.binaries import server_lives
+from annotator.store.server.connection import Database, translating
+from annotator.store.server.embedded import running_server
+from annotator.store.server.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,14 +15,14 @@ from fault_atlas import Outcome
 from fault_overtaken import overtaken
 from fault_processes import launcher, url_of, wait_for
 
-from annotator.store.schema import REQUIRED_REVISION, downgrade
+from annotator.store.server.schema import REQUIRED_REVISION, downgrade
 
 if TYPE_CHECKING:
     from earlier_schemas import Rows
     from fault_processes import Launcher, Process
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 AT_ONCE = 5
 _MIGRATES = (

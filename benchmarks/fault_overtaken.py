@@ -21,8 +21,8 @@ from fault_kills import leased
 from fault_processes import wait_for
 from fault_rows import FIELD, one_number, ready
 
-from annotator.store import schema
-from annotator.store.schema import REQUIRED_REVISION, downgrade, migrate
+from annotator.store.server import schema
+from annotator.store.server.schema import REQUIRED_REVISION, downgrade, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fault_processes import Process
     from fault_rows import Ready
 
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 SAMPLES_A_ROUND = 60
 TOLD = "update annotator"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from fault_atlas import Outcome, load_atlas, make_releases
 
-from annotator.jobs.annotate import annotate
-from annotator.jobs.live_models import LiveModels
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.annotate.live_models import LiveModels
 
 if TYPE_CHECKING:
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 SHARE = 0.05
 FIELD = "tissue"

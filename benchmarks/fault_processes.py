@@ -26,17 +26,26 @@ from psycopg.conninfo import conninfo_to_dict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 Found = TypeVar("Found")
 PATIENCE = 300.0
 MIGRATING = (
-    *("annotator.cli", "annotator.jobs.status", "annotator.store.schema"),
+    *("annotator.cli.commands", "annotator.jobs.watch.status", "annotator.store.server.schema"),
     *("alembic.command", "sqlalchemy.dialects.postgresql.psycopg"),
 )
 LIBRARIES = (
-    *("annotator.cli", "annotator.daemon", "annotator.jobs.predict", "annotator.jobs.report"),
-    *("annotator.jobs.retrain", "annotator.jobs.live_models", "annotator.jobs.tables"),
+    *(
+        "annotator.cli.commands",
+        "annotator.daemon",
+        "annotator.jobs.annotate.predict",
+        "annotator.jobs.report",
+    ),
+    *(
+        "annotator.jobs.retrain.retrain",
+        "annotator.jobs.annotate.live_models",
+        "annotator.cli.tables",
+    ),
     *("safetensors.numpy", "sklearn.ensemble", "sklearn.linear_model", "xgboost"),
 )
 SETTINGS = {
@@ -217,7 +226,7 @@ def _become(request: dict[str, object]) -> None:
 
 def quick_preset() -> None:
     """Make models so small, and without TensorFlow, that training takes seconds."""
-    from annotator.learn.presets import PRESETS
+    from annotator.learn.models.presets import PRESETS
 
     default = PRESETS["default"]
     PRESETS["default"] = replace(  # type: ignore[index]

@@ -12,8 +12,8 @@ from fault_processes import wait_for
 from fault_rows import FIELD, one_number, ready
 
 from annotator.errors import ArtefactError
-from annotator.learn.field_model import FieldModel
-from annotator.store.registry import live_releases, load_artefacts
+from annotator.learn.release.field_model import FieldModel
+from annotator.store.releases.registry import live_releases, load_artefacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fault_rows import Ready
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 ORPHANS = 5
 ORPHAN_BYTES = 1_000_000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
     from fault_processes import Launcher
 
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 FIELD = "tissue"
 BATCH = 8

@@ -13,7 +13,7 @@ from fault_atlas import Outcome
 from fault_processes import wait_for
 from fault_rows import one_number, ready
 
-from annotator.store import binaries
+from annotator.store.server import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fault_processes import Process
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 SAMPLES = 2000
 FEWEST = 600  # so that a pass outlasts the waits: an idle daemon has nothing to be cut off from

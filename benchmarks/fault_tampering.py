@@ -18,11 +18,11 @@ import numpy as np
 from fault_atlas import Outcome, load_atlas, make_releases
 
 from annotator.errors import ArtefactError
-from annotator.jobs.live_models import LiveModels
-from annotator.jobs.sound_release import sound_release
-from annotator.learn.field_model import FieldModel
-from annotator.store.registry import live_release, load_artefacts
-from annotator.store.release_files import CANDIDATE
+from annotator.jobs.annotate.fallback import sound_release
+from annotator.jobs.annotate.live_models import LiveModels
+from annotator.learn.release.field_model import FieldModel
+from annotator.store.releases.artefacts import CANDIDATE
+from annotator.store.releases.registry import live_release, load_artefacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 FIELD = "sex"
 Files = dict[str, bytes]

@@ -35,25 +35,26 @@ from tabulate import tabulate
 
 from annotator.atlas.importers import read_counts, read_ontology, read_samples
 from annotator.atlas.names import table4
-from annotator.domain import Cohort, FeatureKind, Profiles
+from annotator.domain.fields import FeatureKind
+from annotator.domain.profiles import Cohort, Profiles
 from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.enrichment import expressed_features
 from annotator.explain.markers import class_markers
-from annotator.jobs.enrichment import named_features, reference_sets, release_enrichments
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.labels import GROUP, TERM, LabelOptions, make_labels
-from annotator.learn.ontology import ontology_or_built_in
-from annotator.learn.presets import preset_for
+from annotator.jobs.retrain.enrichment import named_features, reference_sets, release_enrichments
+from annotator.learn.labels.classes import GROUP, TERM, LabelOptions, make_labels
+from annotator.learn.labels.ontology import ontology_or_built_in
+from annotator.learn.models.presets import preset_for
+from annotator.learn.release.fitting import fit_field_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.domain import ClassEnrichment, ClassMarker
-    from annotator.learn.field_model import FieldModel
-    from annotator.learn.ontology import Ontology
+    from annotator.domain.explanations import ClassEnrichment, ClassMarker
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.release.field_model import FieldModel
 
 ROOT = Path(__file__).resolve().parents[1]
 FIELD = "tissue"

@@ -53,7 +53,7 @@ from runs import (
     trust_figures,
 )
 
-from annotator.learn.versions import library_versions
+from annotator.learn.release.versions import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,14 +91,14 @@ def evaluate_one(
     key: str, preset: str, home: Path, folds: int, workers: int, seed: int, target: Path
 ) -> None:
     """Evaluate one task with one preset and store it; runs in a process of its own."""
-    from annotator.domain import FIELDS
-    from annotator.jobs.evaluate import evaluate
-    from annotator.learn.labels import lineages_of
-    from annotator.learn.ontology import ontology_or_built_in
+    from annotator.domain.fields import FIELDS
+    from annotator.jobs.retrain.evaluate import evaluate
+    from annotator.learn.labels.classes import lineages_of
+    from annotator.learn.labels.ontology import ontology_or_built_in
     from annotator.logs import progress
     from annotator.settings import Settings
-    from annotator.store.cohorts import read_term_parents
-    from annotator.store.connection import open_database
+    from annotator.store.mirror.cohorts import read_term_parents
+    from annotator.store.server.connection import open_database
 
     task = TASKS[key]
     settings = Settings(

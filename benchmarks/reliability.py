@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 
 @dataclass(frozen=True)

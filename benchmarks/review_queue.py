@@ -150,7 +150,7 @@ def datasets_by_size(connection: psycopg.Connection) -> list[str]:
 
 def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
     """Time what a curator asks; the first row is what it is compared with."""
-    from annotator.store.figures import read_figures
+    from annotator.store.watch.monitoring import read_figures
 
     connection.execute("select annotator.refresh_queue(1000)")
     datasets = datasets_by_size(connection)
@@ -204,9 +204,9 @@ def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
 
 
 def main() -> None:
-    from annotator.store.connection import Database
-    from annotator.store.embedded import running_server
-    from annotator.store.schema import migrate
+    from annotator.store.server.connection import Database
+    from annotator.store.server.embedded import running_server
+    from annotator.store.server.schema import migrate
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--suggestions", type=int, default=1_000_000)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import HeldOutPredictions
-    from annotator.learn.cross_calibration import Part
-    from annotator.learn.evaluate import Validation
-    from annotator.learn.trust import TrustOptions
+    from annotator.domain.held_out import HeldOutPredictions
+    from annotator.learn.validation.cross_calibration import Part
+    from annotator.learn.validation.selective_metrics import TrustOptions
+    from annotator.learn.validation.validate import Validation
 
 SEED = 20200330
 
@@ -72,9 +72,9 @@ def answers_of(
         (answered by the most probable class) and ``covered`` (the prediction set
         holds the true class) as 0 and 1, and ``size`` of the set; each
         ``(samples,)``. The means are those of
-        :func:`annotator.learn.trust.cross_fitted`.
+        :func:`annotator.learn.validation.selective_metrics.cross_fitted`.
     """
-    from annotator.learn.trust import fit_trust
+    from annotator.learn.validation.selective_metrics import fit_trust
 
     found = {
         name: np.zeros(len(predictions.truth))

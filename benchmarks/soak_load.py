@@ -23,9 +23,9 @@ from fault_rows import one_number
 from soak_watch import Watch, children_of
 from soak_world import Curators, World
 
-from annotator.domain import FIELDS
-from annotator.store.registry import live_releases
-from annotator.store.work import count_pending
+from annotator.domain.fields import FIELDS
+from annotator.store.answers.work import count_pending
+from annotator.store.releases.registry import live_releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.settings import Settings
-    from annotator.store.connection import Database
+    from annotator.store.server.connection import Database
 
 COMMAND = (sys.executable, "-m", "annotator")
 SETTINGS = {

@@ -32,22 +32,22 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 from tabulate import tabulate
 
-from annotator.learn.features import reads_per_million
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.folds import take_profiles
-from annotator.learn.labels import LabelOptions, make_labels
-from annotator.learn.presets import PRESETS
-from annotator.learn.splits import dataset_folds
+from annotator.learn.features.matrix import reads_per_million
+from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.validation.folds import take_profiles
+from annotator.learn.validation.splits import dataset_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, Profiles
-    from annotator.learn.field_model import FieldModel
-    from annotator.learn.ontology import Ontology
-    from annotator.learn.options import Preset
+    from annotator.domain.profiles import Cohort, Profiles
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.options import Preset
+    from annotator.learn.release.field_model import FieldModel
 
 ATLASES = {"cellular_micrornaome": "group", "tcga": "term"}  # the level of the tissue
 SCORES = ("novelty", "distance", "doubt")

@@ -30,14 +30,14 @@ from report import COMBINED, OURS, PAPER, PAPERS_MODELS, as_text, shown
 from robustness import read_cohort
 from runs import SEED, plain
 
-from annotator.learn.cross_calibration import cross_calibrated
-from annotator.learn.evaluate import raw_predictions
-from annotator.learn.folds import FoldData, fit_and_predict, take_cohort
-from annotator.learn.labels import GROUP, LabelOptions, make_labels
-from annotator.learn.metrics import is_correct
-from annotator.learn.parallel import Parallelism, run_all
-from annotator.learn.presets import preset_for
-from annotator.learn.splits import dataset_folds
+from annotator.learn.labels.classes import GROUP, LabelOptions, make_labels
+from annotator.learn.models.presets import preset_for
+from annotator.learn.validation.cross_calibration import cross_calibrated
+from annotator.learn.validation.folds import FoldData, fit_and_predict, take_cohort
+from annotator.learn.validation.metrics import is_correct
+from annotator.learn.validation.parallel import Parallelism, run_all
+from annotator.learn.validation.splits import dataset_folds
+from annotator.learn.validation.validate import raw_predictions
 from annotator.logs import progress
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, HeldOutPredictions
-    from annotator.learn.ontology import Ontology
-    from annotator.learn.options import Preset
+    from annotator.domain.held_out import HeldOutPredictions
+    from annotator.domain.profiles import Cohort
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.options import Preset
 
 ATLAS = "cellular_micrornaome"
 DATASET, TYPE, DIFFERENCE = "dataset", "type", "difference"

@@ -30,18 +30,19 @@ import numpy as np
 from robustness import read_cohort
 from tabulate import tabulate
 
-from annotator.learn.evaluate import Parallelism, one_dataset_out
-from annotator.learn.labels import LabelOptions, make_labels
-from annotator.learn.metrics import class_index
-from annotator.learn.presets import PRESETS
-from annotator.learn.suspects import COMBINED, label_log_odds, suspect_labels
+from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.validation.metrics import class_index
+from annotator.learn.validation.suspect_labels import COMBINED, label_log_odds, suspect_labels
+from annotator.learn.validation.validate import Parallelism, one_dataset_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.domain import Cohort, HeldOutPredictions
-    from annotator.learn.ontology import Ontology
-    from annotator.learn.options import Preset
+    from annotator.domain.held_out import HeldOutPredictions
+    from annotator.domain.profiles import Cohort
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.options import Preset
 
 ATLASES = {"cellular_micrornaome": ("group", "term"), "tcga": ("term",)}
 SCHEMES = ("uniform", "exchange", "inside")

@@ -6,17 +6,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from annotator.domain import (
+from annotator.domain.explanations import (
     ClassEnrichment,
     ClassMarker,
     ClassSimilarity,
-    Curve,
-    CurvePoint,
-    HeldOutPredictions,
-    Metric,
     ReleaseExplanations,
     SampleMap,
 )
+from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, Metric
 from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents, Suspect
 
 HOSTILE = '<script>alert("x")</script> & </svg>'

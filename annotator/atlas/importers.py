@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from annotator.domain import SampleRecord
+    from annotator.domain.imports import SampleRecord
 
 __all__ = ["CountsFile", "check_match", "read_counts", "read_ontology", "read_samples"]
 

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from annotator.atlas.tables import Table, read_table
-from annotator.domain import FIELDS, SampleRecord
+from annotator.domain.fields import FIELDS
+from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

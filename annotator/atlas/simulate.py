@@ -35,7 +35,9 @@ from annotator.atlas.simulated_design import (
     mislabel,
     missing_annotations,
 )
-from annotator.domain import FeatureKind, Profiles, SampleRecord
+from annotator.domain.fields import FeatureKind
+from annotator.domain.imports import SampleRecord
+from annotator.domain.profiles import Profiles
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

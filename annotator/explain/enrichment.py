@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import false_discovery_control, hypergeom
 
-from annotator.domain import ClassEnrichment
+from annotator.domain.explanations import ClassEnrichment
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def enrichments(
     members
         Says which features of all backgrounds a set has, whatever namespace its names
         are of; called once a set. By default names have to be equal. The names of
-        miRNAs are known to :mod:`annotator.learn.feature_names`, which this package
-        does not import, so :mod:`annotator.jobs.enrichment` passes them in.
+        miRNAs are known to :mod:`annotator.learn.features.matching`, which this package
+        does not import, so :mod:`annotator.jobs.retrain.enrichment` passes them in.
 
     Returns
     -------

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.learn.trees import Trees
+    from annotator.learn.models.trees import Trees
 
 
 @dataclass(frozen=True, eq=False)

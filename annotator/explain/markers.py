@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import ClassMarker
+from annotator.domain.explanations import ClassMarker
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import SampleMap
+from annotator.domain.explanations import SampleMap
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.domain import ClassSimilarity
+from annotator.domain.explanations import ClassSimilarity
 from annotator.explain.class_scores import some_of_each_class
 
 if TYPE_CHECKING:

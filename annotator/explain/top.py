@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.domain import ClassContributions
+from annotator.domain.answers import ClassContributions
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.learn.trees import Trees
+    from annotator.learn.models.trees import Trees
 
 NODES_OF_A_GROUP = 2**11  # so that what is worked on together fits the processor's cache
 ROWS_AT_ONCE = 128

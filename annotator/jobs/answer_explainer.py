@@ -9,7 +9,7 @@ from annotator.explain.deep_lift import DeepLift
 from annotator.explain.trees import boosting_explainer, forest_explainer
 
 if TYPE_CHECKING:
-    from annotator.learn.field_model import FieldModel
+    from annotator.learn.release.field_model import FieldModel
 
 DEEP_LIFT = "deeplift"
 TREE_SHAP = "tree_shap"

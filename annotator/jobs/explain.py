@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain import FIELDS
+from annotator.domain.fields import FIELDS
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
-from annotator.jobs.live_models import LiveModel, LiveModels
-from annotator.jobs.pooled import Mates, pooled_answers, read_mates
-from annotator.jobs.predict import decide, other_samples, reasons_for
-from annotator.jobs.usable import unusable_samples
-from annotator.learn.field_model import COMBINED
-from annotator.learn.folds import take_profiles
-from annotator.store.dataset_mates import dataset_of_sample
-from annotator.store.explanations import training_classes
-from annotator.store.expression import read_profiles
-from annotator.store.predictions import add_contributions, current_prediction
-from annotator.store.registry import LiveRelease, live_release
-from annotator.store.schema import check_schema
+from annotator.jobs.annotate.dataset_context import Mates, pooled_answers, read_mates
+from annotator.jobs.annotate.live_models import LiveModel, LiveModels
+from annotator.jobs.annotate.predict import decide, other_samples, reasons_for
+from annotator.jobs.annotate.quality import unusable_samples
+from annotator.learn.release.field_model import COMBINED
+from annotator.learn.validation.folds import take_profiles
+from annotator.store.answers.predictions import add_contributions, current_prediction
+from annotator.store.mirror.dataset_samples import dataset_of_sample
+from annotator.store.mirror.expression import read_profiles
+from annotator.store.releases.explanations import training_classes
+from annotator.store.releases.registry import LiveRelease, live_release
+from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.domain import Profiles
-    from annotator.learn.field_model import Answers
-    from annotator.learn.trust import Decision
+    from annotator.domain.profiles import Profiles
+    from annotator.learn.release.field_model import Answers
+    from annotator.learn.validation.selective_metrics import Decision
     from annotator.settings import Settings
-    from annotator.store.connection import Database
-    from annotator.store.expression import ReadExpression
+    from annotator.store.mirror.expression import ReadExpression
+    from annotator.store.server.connection import Database
 
 ROWS_AT_ONCE = 500  # of training samples whose expression is dense at a time
 
@@ -132,7 +132,7 @@ def explain_sample(
     database, settings
         Where, and what a sample must have to be predicted.
     sample_id, field
-        The sample, and a key of :data:`annotator.domain.FIELDS`.
+        The sample, and a key of :data:`annotator.domain.fields.FIELDS`.
     top
         Leading features for, and as many against.
     store

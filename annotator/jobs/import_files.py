@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
-from annotator.domain import FeatureKind, ImportSummary
-from annotator.store.mirror import apply_import
-from annotator.store.schema import check_schema
+from annotator.domain.fields import FeatureKind
+from annotator.store.mirror.importing import apply_import
+from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from annotator.store.connection import Database
+    from annotator.domain.imports import ImportSummary
+    from annotator.store.server.connection import Database
 
 
 def import_files(

@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotator.domain import FIELDS, LabelScheme
+from annotator.domain.fields import FIELDS, LabelScheme
 from annotator.errors import AnnotatorError, InputError, RetryableError
-from annotator.store import registry, reports
-from annotator.store.comparisons import read_comparisons
-from annotator.store.explanations import read_explanations
-from annotator.store.live_accuracy import live_accuracy_of
-from annotator.store.schema import check_schema
-from annotator.store.service import record_event
-from annotator.store.validation import held_out_of
+from annotator.store.releases import registry, reports
+from annotator.store.releases.comparisons import read_comparisons
+from annotator.store.releases.explanations import read_explanations
+from annotator.store.releases.held_out import held_out_of
+from annotator.store.releases.live_accuracy import live_accuracy_of
+from annotator.store.server.schema import check_schema
+from annotator.store.watch.daemons import record_event
 
 if TYPE_CHECKING:
     import psycopg
 
     from annotator.report.contents import ReportContents
     from annotator.settings import Settings
-    from annotator.store.connection import Database
-    from annotator.store.reports import ReportRow
+    from annotator.store.releases.reports import ReportRow
+    from annotator.store.server.connection import Database
 
 logger = logging.getLogger(__name__)
 
@@ -201,10 +201,10 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
 
 def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict[str, str]:
     """Return the broadest term that each class is a part of and that says something."""
-    from annotator.jobs.training import read_ontology
-    from annotator.learn.label_tree import label_tree
-    from annotator.learn.labels import lineages_of
-    from annotator.learn.ontology import ONTOLOGY
+    from annotator.jobs.retrain.plan import read_ontology
+    from annotator.learn.labels.answer_tree import label_tree
+    from annotator.learn.labels.classes import lineages_of
+    from annotator.learn.labels.ontology import ONTOLOGY
 
     classes = release.classes
     definition = FIELDS.get(release.field)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from annotator.daemon import last_due, retrain_trigger
-from annotator.store.embedded import running_server
+from annotator.store.server.embedded import running_server
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from annotator.settings import Settings
-from annotator.store.connection import open_database
+from annotator.store.server.connection import open_database
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "curators.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"(?<!:):([a-z_]+)\b")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from annotator.store.embedded import running_server
+from annotator.store.server.embedded import running_server
 
 
 def wait_until(condition, seconds=90):
@@ -28,7 +28,7 @@ def forget_predictions(trained):
     import psycopg
 
     from annotator.settings import Settings
-    from annotator.store.connection import open_database
+    from annotator.store.server.connection import open_database
 
     with (
         open_database(Settings(home=trained.home)) as database,

@@ -72,7 +72,7 @@ def fill(connection, atlas):
 
 def test_views_are_enough(program, atlas_files):
     from annotator.settings import Settings
-    from annotator.store.connection import open_database
+    from annotator.store.server.connection import open_database
 
     _, atlas = atlas_files
     views = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), flags=re.S)

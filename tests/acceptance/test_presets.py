@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotator.learn.preset_file import read_preset
+from annotator.learn.models.preset_file import read_preset
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 

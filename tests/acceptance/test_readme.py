@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from annotator.settings import Settings
-from annotator.store.connection import open_database
+from annotator.store.server.connection import open_database
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

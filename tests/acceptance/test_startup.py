@@ -10,7 +10,7 @@ import pytest
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "xgboost", "scipy", "numpy", "sqlalchemy")
 CODE = """
 import sys
-from annotator.cli import main
+from annotator.cli.commands import main
 sys.argv = ["annotator", *{arguments!r}]
 try:
     main()
@@ -53,7 +53,7 @@ def test_an_annotation_pass_with_nothing_pending_loads_no_model(trained):
 
 
 def test_every_command_is_documented():
-    from annotator.cli import command_line
+    from annotator.cli.commands import command_line
 
     for name, command in command_line.commands.items():
         assert command.help, name

@@ -18,9 +18,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from annotator.settings import Settings
-from annotator.store.connection import Database
-from annotator.store.embedded import running_server
-from annotator.store.schema import migrate
+from annotator.store.server.connection import Database
+from annotator.store.server.embedded import running_server
+from annotator.store.server.schema import migrate
 
 TEMPLATE = "annotator_template"
 _numbers = count(1)

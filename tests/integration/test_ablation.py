@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.cli import command_line
-from annotator.domain import FeatureKind
+from annotator.cli.commands import command_line
+from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
-from annotator.jobs import ablation as ablation_job
-from annotator.jobs.ablation import ablate, ablation_table, as_json
-from annotator.learn import presets
-from annotator.learn.options import ForestOptions
-from annotator.learn.presets import PRESETS
-from annotator.store.mirror import apply_import
+from annotator.jobs.retrain.ablation import ablate, ablation_table, as_json
+from annotator.jobs.retrain.retrain import ablation as ablation_job
+from annotator.learn.models import presets
+from annotator.learn.models.options import ForestOptions
+from annotator.learn.models.presets import PRESETS
+from annotator.store.mirror.importing import apply_import
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=120, datasets=12, srnas=120, contaminants=30, seed=5)

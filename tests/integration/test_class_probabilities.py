@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from annotator.domain import SamplePrediction
-from annotator.store import predictions, work
+from annotator.domain.answers import SamplePrediction
+from annotator.store.answers import predictions, work
 
 
 def add_answer(

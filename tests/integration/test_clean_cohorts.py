@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import FeatureKind
-from annotator.jobs.ablation import ablate
-from annotator.jobs.annotate import annotate
-from annotator.jobs.evaluate import as_json, evaluate
+from annotator.domain.fields import FeatureKind
+from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.report import read_contents
-from annotator.jobs.retrain import retrain
-from annotator.jobs.training import read_labelled
-from annotator.learn.presets import PRESETS
-from annotator.store.mirror import apply_import
+from annotator.jobs.retrain.ablation import ablate
+from annotator.jobs.retrain.evaluate import as_json, evaluate
+from annotator.jobs.retrain.plan import read_labelled
+from annotator.jobs.retrain.retrain import retrain
+from annotator.learn.models.presets import PRESETS
+from annotator.store.mirror.importing import apply_import
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)

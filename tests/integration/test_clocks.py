@@ -14,7 +14,7 @@ import fault_clocks
 import pytest
 
 from annotator.daemon import RETRAIN, Daemon, last_due
-from annotator.store import service
+from annotator.store.watch import daemons as service
 
 
 def test_after_any_outage_exactly_one_daemon_retrains_exactly_once(database, settings):

@@ -7,10 +7,10 @@ import pytest
 from psycopg.types.json import Jsonb
 from scipy.sparse import csr_matrix
 
-from annotator.domain import SampleRecord
+from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
-from annotator.store.cohorts import ReadCohort, read_cohort, read_term_parents
-from annotator.store.mirror import apply_import
+from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
+from annotator.store.mirror.importing import apply_import
 
 RECORDS = (
     SampleRecord("s3", "D2", {"tissue": "skin", "sex": "male"}, {"age": 70.0}),

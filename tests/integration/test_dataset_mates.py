@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from annotator.store import work
-from annotator.store.dataset_mates import dataset_mates, dataset_of_sample
+from annotator.store.answers import work
+from annotator.store.mirror.dataset_samples import dataset_mates, dataset_of_sample
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a scrip
 
 from fault_atlas import LIGHT_WITHOUT_NETWORK, fault_settings, load_atlas
 
-from annotator.jobs.annotate import annotate
-from annotator.jobs.retrain import retrain
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.retrain.retrain import retrain
 
 DECISIONS = 100
 CURATORS = 8

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from annotator.cli import command_line
-from annotator.jobs.doctor import clock, connection, disk
-from annotator.jobs.doctor.examine import examine
-from annotator.jobs.doctor.findings import Finding
+from annotator.cli.commands import command_line
+from annotator.jobs.watch.doctor import clock, connection, disk
+from annotator.jobs.watch.doctor.examine import examine
+from annotator.jobs.watch.doctor.findings import Finding
 from annotator.settings import Settings
-from annotator.store import service
-from annotator.store.health import ServerFacts
+from annotator.store.server.health import ServerFacts
+from annotator.store.watch import daemons as service
 
 
 def findings(settings: Settings, subject: str, *, quick: bool = True) -> list[Finding]:

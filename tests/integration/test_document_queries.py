@@ -10,14 +10,14 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import (
+from annotator.domain.explanations import (
     ClassEnrichment,
     ClassMarker,
     ClassSimilarity,
     ReleaseExplanations,
     SampleMap,
 )
-from annotator.store.explanations import copy_explanations
+from annotator.store.releases.explanations import copy_explanations
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLASSES = ["blood", "brain"]

@@ -17,15 +17,15 @@ import pytest
 
 from annotator.errors import DatabaseUnavailableError, InputError, NeedsPersonError
 from annotator.settings import Settings
-from annotator.store import binaries, embedded
-from annotator.store.connection import open_database
-from annotator.store.embedded import has_cluster, is_demo, mark_demo, running_server
+from annotator.store.server import binaries, embedded
+from annotator.store.server.connection import open_database
+from annotator.store.server.embedded import has_cluster, is_demo, mark_demo, running_server
 
 ROOT = Path(embedded.__file__).parents[2]
 _HOLD = """
 import sys
 from pathlib import Path
-from annotator.store.embedded import running_server
+from annotator.store.server.embedded import running_server
 with running_server(Path(sys.argv[1])) as conninfo:
     print(conninfo, flush=True)
     sys.stdin.read()

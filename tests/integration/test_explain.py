@@ -13,22 +13,22 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import FeatureKind
+from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain import deep_lift_library
-from annotator.jobs import explanations as explanations_module
-from annotator.jobs.annotate import annotate
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.explain import explain_sample
-from annotator.jobs.explain_text import explanation_figure, explanation_text, figure_file_name
-from annotator.jobs.explanations import explanation_options
-from annotator.jobs.live_models import LiveModels
-from annotator.jobs.retrain import RetrainOutcome, retrain
-from annotator.learn.presets import PRESETS
+from annotator.jobs.retrain.explanations import explanation_options
+from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
+from annotator.jobs.retrain.retrain import explanations as explanations_module
+from annotator.learn.models.presets import PRESETS
 from annotator.settings import Settings
-from annotator.store.connection import Database
-from annotator.store.explanations import read_explanations
-from annotator.store.mirror import apply_import
-from annotator.store.registry import live_release
+from annotator.store.mirror.importing import apply_import
+from annotator.store.releases.explanations import read_explanations
+from annotator.store.releases.registry import live_release
+from annotator.store.server.connection import Database
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)

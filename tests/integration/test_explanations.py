@@ -10,19 +10,18 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import (
-    Artefact,
+from annotator.domain.explanations import (
     ClassEnrichment,
     ClassMarker,
     ClassSimilarity,
-    HeldOutPredictions,
-    Metric,
     ReleaseExplanations,
     SampleMap,
 )
+from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.releases import Artefact
 from annotator.errors import NeedsPersonError
-from annotator.store import registry, runs
-from annotator.store.explanations import read_explanations, training_classes
+from annotator.store.releases import registry, runs
+from annotator.store.releases.explanations import read_explanations, training_classes
 
 CLASSES = ("skin", "brain", "liver")  # intervals of age are not in the order of their names
 

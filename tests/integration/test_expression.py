@@ -10,8 +10,8 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from annotator.errors import InputError, SchemaError
-from annotator.store.expression import read_dense, read_profiles, write_expression
-from annotator.store.features import read_features
+from annotator.store.mirror.expression import read_dense, read_profiles, write_expression
+from annotator.store.mirror.features import read_features
 
 NAMES = ["let-7a", "miR-1", "virus", "miR-21", "bacterium"]
 KINDS = ["srna", "srna", "contaminant", "srna", "contaminant"]

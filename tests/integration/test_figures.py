@@ -16,12 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import kstest
 
 from annotator.errors import NeedsPersonError
-from annotator.jobs.metrics import FiguresCollector, Metrics, families
-from annotator.jobs.status import read_status
+from annotator.jobs.watch.prometheus import FiguresCollector, Metrics, families
+from annotator.jobs.watch.status import read_status
 from annotator.settings import Settings
-from annotator.store import service, work
-from annotator.store.figures import FEWEST_RECENT, FieldFigures, Figures, read_figures
-from annotator.store.schema import ROLES
+from annotator.store.answers import work
+from annotator.store.server.schema import ROLES
+from annotator.store.watch import daemons as service
+from annotator.store.watch.monitoring import FEWEST_RECENT, FieldFigures, Figures, read_figures
 
 CLASSES = ("blood", "brain", "liver")
 
@@ -321,7 +322,7 @@ def test_scrapes_at_once_ask_the_database_once(
         asked.append(1)
         return Figures((), {}, 0)
 
-    monkeypatch.setattr("annotator.jobs.metrics.read_figures", read)
+    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_figures", read)
     now = 100.0
     collector = FiguresCollector(database, settings, clock=lambda: now)
     threads = [threading.Thread(target=lambda: list(collector.collect())) for _ in range(8)]
@@ -358,7 +359,7 @@ def test_what_takes_long_to_read_is_read_seldom_and_its_age_is_told(
         )
         return found
 
-    monkeypatch.setattr("annotator.jobs.metrics.read_figures", read)
+    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_figures", read)
     collector = FiguresCollector(database, settings, clock=lambda: now)
     seconds = 2.0
     assert age() == 0
@@ -390,7 +391,7 @@ def test_pending_is_compared_by_hash_and_nothing_else(
 def test_drift_is_measured_on_the_newest(
     connection: psycopg.Connection, live: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotator.store.figures.MOST_RECENT", 40)
+    monkeypatch.setattr("annotator.store.watch.monitoring.MOST_RECENT", 40)
     answer(connection, live, [0.5] * 50, ["blood"] * 50, age="3 days", prefix="old")
     answer(connection, live, [1.0] * 40, ["liver"] * 40)
     found = tissue(connection)

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import FIELDS, FeatureKind
+from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.errors import ArtefactError
 from annotator.explain.answer import centred_log_odds
-from annotator.jobs import candidate as candidate_module
-from annotator.jobs import predict as predict_module
-from annotator.jobs.annotate import annotate
-from annotator.jobs.live_models import LiveModels
-from annotator.jobs.predict import other_samples
-from annotator.jobs.retrain import retrain
-from annotator.learn import cross_calibration
-from annotator.learn.field_model import FieldModel
-from annotator.learn.folds import take_profiles
-from annotator.learn.ontology import Ontology
-from annotator.learn.pooling import Pooling
-from annotator.learn.presets import PRESETS
-from annotator.store.mirror import apply_import
-from annotator.store.registry import live_release, load_artefacts
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.annotate.annotate import predict as predict_module
+from annotator.jobs.annotate.live_models import LiveModels
+from annotator.jobs.annotate.predict import other_samples
+from annotator.jobs.retrain.retrain import candidate as candidate_module
+from annotator.jobs.retrain.retrain import retrain
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.field_model import FieldModel
+from annotator.learn.selective.pooling import Pooling
+from annotator.learn.validation import cross_calibration
+from annotator.learn.validation.folds import take_profiles
+from annotator.store.mirror.importing import apply_import
+from annotator.store.releases.registry import live_release, load_artefacts
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)

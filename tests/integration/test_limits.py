@@ -14,7 +14,7 @@ import pytest
 from fault_atlas import own_database
 
 from annotator.errors import DatabaseUnavailableError
-from annotator.store.embedded import running_server
+from annotator.store.server.embedded import running_server
 
 ROOT = Path(__file__).parents[2]
 

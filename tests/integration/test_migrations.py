@@ -14,14 +14,15 @@ from earlier_schemas import EARLIER, ROWS, rows
 from fault_processes import launcher, wait_for
 
 from annotator.daemon import Daemon
-from annotator.domain import QuarantinedSample
+from annotator.domain.answers import QuarantinedSample
 from annotator.errors import SchemaError
-from annotator.jobs.annotate import annotate
-from annotator.jobs.retrain import retrain
-from annotator.jobs.status import NEEDS_A_PERSON
-from annotator.store import predictions, schema, work
-from annotator.store.connection import Database
-from annotator.store.schema import check_schema, downgrade, hold_schema
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.retrain.retrain import retrain
+from annotator.jobs.watch.status import NEEDS_A_PERSON
+from annotator.store.answers import predictions, work
+from annotator.store.server import schema
+from annotator.store.server.connection import Database
+from annotator.store.server.schema import check_schema, downgrade, hold_schema
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import ImportSummary, SampleRecord
+from annotator.domain.imports import ImportSummary, SampleRecord
 from annotator.errors import InputError, NeedsPersonError
-from annotator.store.connection import Database
-from annotator.store.expression import read_profiles
-from annotator.store.mirror import apply_import
+from annotator.store.mirror.expression import read_profiles
+from annotator.store.mirror.importing import apply_import
+from annotator.store.server.connection import Database
 
 SRNAS = ["miR-9", "let-7a", "miR-21"]
 RECORDS = (

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import ClaimedSample, FeatureKind
-from annotator.jobs import pooled as jobs_pooled
-from annotator.jobs.annotate import annotate
+from annotator.domain.answers import ClaimedSample
+from annotator.domain.fields import FeatureKind
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.annotate.annotate import dataset_context as jobs_pooled
+from annotator.jobs.annotate.dataset_context import stands_alone
 from annotator.jobs.explain import explain_sample
-from annotator.jobs.pooled import stands_alone
-from annotator.jobs.retrain import retrain
-from annotator.learn import cross_calibration
-from annotator.learn.field_model import FieldModel
-from annotator.learn.folds import take_profiles
-from annotator.learn.pooling import Pooling
-from annotator.learn.presets import PRESETS
-from annotator.store import expression
-from annotator.store.mirror import apply_import
-from annotator.store.registry import live_release, load_artefacts
+from annotator.jobs.retrain.retrain import retrain
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.field_model import FieldModel
+from annotator.learn.selective.pooling import Pooling
+from annotator.learn.validation import cross_calibration
+from annotator.learn.validation.folds import take_profiles
+from annotator.store.mirror.importing import apply_import, expression
+from annotator.store.releases.registry import live_release, load_artefacts
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)

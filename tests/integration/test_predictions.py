@@ -11,9 +11,14 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import ClaimedSample, ClassContributions, QuarantinedSample, SamplePrediction
+from annotator.domain.answers import (
+    ClaimedSample,
+    ClassContributions,
+    QuarantinedSample,
+    SamplePrediction,
+)
 from annotator.errors import LeaseLostError
-from annotator.store import predictions, work
+from annotator.store.answers import predictions, work
 
 RESULTS = ("prediction", "contribution", "quarantine", "event")
 

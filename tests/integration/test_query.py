@@ -6,8 +6,8 @@ import pytest
 from psycopg import sql
 
 from annotator.errors import InputError, NeedsPersonError, SchemaError
-from annotator.store.connection import Database
-from annotator.store.query import run_query
+from annotator.store.server.connection import Database
+from annotator.store.server.query import run_query
 
 
 @pytest.fixture(params=["embedded", "by URL"])

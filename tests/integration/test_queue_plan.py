@@ -14,8 +14,9 @@ sys.path.append(str(BENCHMARKS))  # as for a script of that folder
 
 import review_queue  # noqa: E402
 
-from annotator.domain import FIELDS  # noqa: E402
-from annotator.store import figures, work  # noqa: E402
+from annotator.domain.fields import FIELDS  # noqa: E402
+from annotator.store.answers import work
+from annotator.store.watch import monitoring as figures  # noqa: E402
 
 
 def nodes(plan: dict) -> list[dict]:

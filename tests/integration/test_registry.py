@@ -13,18 +13,12 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import (
-    Artefact,
-    Comparison,
-    Curve,
-    CurvePoint,
-    HeldOutPredictions,
-    LabelSuspicion,
-    Metric,
-)
+from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, LabelSuspicion, Metric
+from annotator.domain.releases import Artefact, Comparison
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
-from annotator.store import registry, runs, validation
-from annotator.store.comparisons import read_comparisons
+from annotator.store.releases import held_out as validation
+from annotator.store.releases import registry, runs
+from annotator.store.releases.comparisons import read_comparisons
 
 CLASSES = ("brain", "liver", "skin")
 ARTEFACTS = (

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from annotator.domain import ReleaseExplanations
+from annotator.domain.explanations import ReleaseExplanations
 from annotator.errors import InputError
 from annotator.jobs import report as job
-from annotator.store import registry, runs
-from annotator.store.connection import Database
-from annotator.store.explanations import copy_explanations
-from annotator.store.reports import kept_reports
+from annotator.store.releases import registry, runs
+from annotator.store.releases.explanations import copy_explanations
+from annotator.store.releases.reports import kept_reports
+from annotator.store.server.connection import Database
 
 sys.path.append(str(Path(__file__).parents[1]))
 

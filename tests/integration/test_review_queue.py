@@ -11,8 +11,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.gate import GateOptions, judge
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.validation.gate import GateOptions, judge
 from annotator.report.tables.provenance import FAILED
 
 

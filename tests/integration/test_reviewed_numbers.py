@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from annotator.store.schema import downgrade, migrate
+from annotator.store.server.schema import downgrade, migrate
 
 CLASSES = ["[0;45]", "(45;70]", "(70;110]"]
 _ANSWERED = """

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from annotator.store.connection import Database
-from annotator.store.schema import migrate, migrations_folder
+from annotator.store.server.connection import Database
+from annotator.store.server.schema import migrate, migrations_folder
 
 
 @pytest.fixture

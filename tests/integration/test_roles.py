@@ -8,8 +8,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from annotator.errors import NeedsPersonError
-from annotator.store.connection import Database
-from annotator.store.schema import MIRROR, ROLES
+from annotator.store.server.connection import Database
+from annotator.store.server.schema import MIRROR, ROLES
 
 DENIED = psycopg.errors.InsufficientPrivilege
 # A view that cannot be written at all says so before rights are looked at.

@@ -10,9 +10,9 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from annotator.errors import NeedsPersonError, SchemaError
-from annotator.store import schema
-from annotator.store.connection import Database
-from annotator.store.schema import (
+from annotator.store.server import schema
+from annotator.store.server.connection import Database
+from annotator.store.server.schema import (
     MIRROR,
     REQUIRED_REVISION,
     ROLES,
@@ -211,8 +211,8 @@ def test_going_back_to_a_released_schema_leaves_its_rows_and_nothing_else(empty_
 
 def test_five_at_once_all_succeed(empty_database) -> None:
     script = (
-        "import sys; from annotator.store.connection import Database;"
-        "from annotator.store.schema import migrate; print(migrate(Database(sys.argv[1])))"
+        "import sys; from annotator.store.server.connection import Database;"
+        "from annotator.store.server.schema import migrate; print(migrate(Database(sys.argv[1])))"
     )
     command = [sys.executable, "-W", "error", "-c", script, empty_database.conninfo]
     root = Path(schema.__file__).parents[2]
@@ -277,8 +277,8 @@ def test_a_role_that_may_not_look_is_told(database, connection) -> None:
 
 def test_checking_imports_neither_alembic_nor_sqlalchemy(database) -> None:
     script = (
-        "import sys; from annotator.store.connection import Database;"
-        "from annotator.store.schema import check_schema; import annotator.store.query;"
+        "import sys; from annotator.store.server.connection import Database;"
+        "from annotator.store.server.schema import check_schema; import annotator.store.server.query;"
         "connection = Database(sys.argv[1]).connect(); check_schema(connection);"
         "heavy = {'alembic', 'sqlalchemy', 'numpy', 'pandas'} & set(sys.modules);"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"

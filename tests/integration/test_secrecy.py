@@ -24,8 +24,8 @@ from earlier_schemas import rows
 from fault_processes import Launcher, launcher, wait_for
 
 from annotator.settings import Settings, load_settings
-from annotator.store import binaries
-from annotator.store.connection import Database
+from annotator.store.server import binaries
+from annotator.store.server.connection import Database
 
 ROOT = Path(__file__).parents[2]
 OWNER = "secretive_owner"

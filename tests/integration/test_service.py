@@ -13,7 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from annotator.store import registry, runs, service, work
+from annotator.store.answers import work
+from annotator.store.releases import registry, runs
+from annotator.store.watch import daemons as service
 
 ROOT = Path(__file__).parents[2]
 DUE = datetime(2026, 1, 2, 2, 0, tzinfo=UTC)
@@ -301,8 +303,8 @@ def test_reading_leaves_no_transaction_open(
 
 def test_what_the_status_needs_imports_no_arrays() -> None:
     code = (
-        "import sys; import annotator.store.service, annotator.store.work,"
-        " annotator.store.registry; print(sorted({name.split('.')[0] for name in sys.modules}"
+        "import sys; import annotator.store.watch.daemons, annotator.store.answers.work,"
+        " annotator.store.releases.registry; print(sorted({name.split('.')[0] for name in sys.modules}"
         " & {'numpy', 'scipy', 'pandas', 'sqlalchemy', 'alembic', 'tensorflow', 'sklearn'}))"
     )
     done = subprocess.run(

@@ -21,8 +21,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from annotator.store import binaries
-from annotator.store.embedded import running_server
+from annotator.store.server import binaries
+from annotator.store.server.embedded import running_server
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other users")
 
@@ -33,7 +33,7 @@ _BECOME = """
 import encodings.ascii, encodings.idna, fcntl, json, os, pwd, socket, subprocess, sys, tempfile
 from pathlib import Path
 import psycopg
-from annotator.store import binaries, embedded
+from annotator.store.server import binaries, embedded
 
 uid, given = int(sys.argv[1]), json.loads(sys.argv[2])
 try:

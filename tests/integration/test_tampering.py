@@ -13,8 +13,8 @@ import fault_tampering
 from fault_atlas import fault_settings, load_atlas, make_releases
 
 from annotator.errors import ArtefactError
-from annotator.jobs.annotate import annotate
-from annotator.jobs.status import read_status, status_lines
+from annotator.jobs.annotate.annotate import annotate
+from annotator.jobs.watch.status import read_status, status_lines
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import Comparison, GateVerdict, LiveAccuracy, SamplePrediction
-from annotator.jobs.candidate import with_live_accuracy
+from annotator.domain.answers import LiveAccuracy, SamplePrediction
+from annotator.domain.releases import Comparison, GateVerdict
+from annotator.jobs.retrain.candidate import with_live_accuracy
 from annotator.report.tables.mistakes import _wilson_upper
-from annotator.store import predictions, work
-from annotator.store.live_accuracy import live_accuracy_of
-from annotator.store.review_queue import look_after_queue, refresh_queue
+from annotator.store.answers import predictions, work
+from annotator.store.answers.review_queue import look_after_queue, refresh_queue
+from annotator.store.releases.live_accuracy import live_accuracy_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from annotator.store import work
+from annotator.store.answers import work
 
 HASH = "0" * 64
 

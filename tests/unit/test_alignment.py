@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Profiles
-from annotator.learn.alignment import aligned_counts, feature_coverage
-from annotator.learn.features import FittedFeatures, reads_per_million
-from annotator.learn.presets import PRESETS
+from annotator.domain.profiles import Profiles
+from annotator.learn.features.alignment import aligned_counts, feature_coverage
+from annotator.learn.features.matrix import FittedFeatures, reads_per_million
+from annotator.learn.models.presets import PRESETS
 
 MODEL = ("hsa-miR-21-5p", "hsa-let-7a-5p/7c-5p", "hsa-miR-22-3p", "SNORD44", "Escherichia_coli")
 ACCESSIONS = ("MIMAT0000076", "MIMAT0000062", "MIMAT0000064", "MIMAT0000077")

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Profiles
+from annotator.domain.profiles import Profiles
 from annotator.explain.answer import COMBINED, WEIGHTED_SUM, AnswerExplainer, centred_log_odds
 from annotator.jobs.answer_explainer import answer_explainer
-from annotator.learn.calibration import Calibration
-from annotator.learn.field_model import FieldModel
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.options import LinearOptions, NetworkOptions
-from annotator.learn.presets import PRESETS
+from annotator.learn.models.options import LinearOptions, NetworkOptions
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.selective.calibration import Calibration
 
 DEFAULT = PRESETS["default"]
 FEATURES = 25

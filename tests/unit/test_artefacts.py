@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import Artefact
+from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
-from annotator.learn import artefacts
-from annotator.learn.artefacts import (
+from annotator.learn.models import tensors as artefacts
+from annotator.learn.models.options import configuration, preset_from_configuration
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.models.tensors import (
     by_name,
     read_json,
     read_tensors,
     write_json,
     write_tensors,
 )
-from annotator.learn.options import configuration, preset_from_configuration
-from annotator.learn.presets import PRESETS
 
 
 def test_unknown_missing_and_double_names_are_refused() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Cohort, Profiles
-from annotator.learn.baselines import baseline_predictions
-from annotator.learn.metrics import predicted_classes
-from annotator.learn.ontology import Ontology
+from annotator.domain.profiles import Cohort, Profiles
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.validation.baselines import baseline_predictions
+from annotator.learn.validation.metrics import predicted_classes
 
 SEXES = ("female", "male")
 

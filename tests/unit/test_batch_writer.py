@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from annotator.jobs.batch_writer import BatchWriter
+from annotator.jobs.annotate.batch_writer import BatchWriter
 
 CONNECTION = object()
 NAME: ContextVar[str] = ContextVar("name", default="none")

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sklearn.feature_selection import f_classif
 
 from annotator.errors import ArtefactError
-from annotator.learn.boosting import (
+from annotator.learn.models.boosting import (
     BoostingModel,
     fit_boosting,
     model_of_booster,
     telling_features,
 )
-from annotator.learn.presets import PRESETS
+from annotator.learn.models.presets import PRESETS
 
 TINY = replace(PRESETS["default"].boosting, rounds=6, top_features=10, column_share=0.5)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from annotator.learn.calibration import (
+from annotator.learn.selective.calibration import (
     PRIOR_SAMPLES,
     SMALLEST,
     USUAL_SLOPE_OF_VOTES,
@@ -18,7 +18,7 @@ from annotator.learn.calibration import (
     expected_calibration_error,
     fit_calibration,
 )
-from annotator.learn.pooling import Pooling
+from annotator.learn.selective.pooling import Pooling
 
 
 def drawn(probabilities, random) -> np.ndarray:

@@ -17,8 +17,8 @@ from annotator.explain.class_scores import (
 )
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.trees import boosting_explainer, forest_explainer
-from annotator.learn.boosting import model_of_booster
-from annotator.learn.forest import trees_of_forest
+from annotator.learn.models.boosting import model_of_booster
+from annotator.learn.models.forest import trees_of_forest
 
 FEATURES = 9
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from annotator.errors import DatabaseUnavailableError, NeedsPersonError, SettingsError
-from annotator.store.connection import Database, database_from_url, lost, translating
+from annotator.store.server.connection import Database, database_from_url, lost, translating
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from annotator.cli import command_line
+from annotator.cli.commands import command_line
 
 ROOT = Path(__file__).parents[2]
 

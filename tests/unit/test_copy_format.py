@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from annotator.domain import ClassContributions
-from annotator.store import copy_format
-from annotator.store.copy_format import (
+from annotator.domain.answers import ClassContributions
+from annotator.store.server import copy_format
+from annotator.store.server.copy_format import (
     BIGINT_OID,
     DOUBLE_OID,
     HEADER,

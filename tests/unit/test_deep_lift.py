@@ -18,8 +18,8 @@ from annotator.errors import AnnotatorError, ArtefactError, InputError
 from annotator.explain import deep_lift, deep_lift_library
 from annotator.explain.deep_lift import DeepLift, centred_layers
 from annotator.explain.deep_lift_library import package_difference, package_scores
-from annotator.jobs.explanations import _check_deep_lift
-from annotator.learn.network import NetworkModel
+from annotator.jobs.retrain.explanations import _check_deep_lift
+from annotator.learn.models.network import NetworkModel
 
 TOLERANCE = 1e-5  # of float32, relative to the largest contribution
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.cli import command_line
+from annotator.cli.commands import command_line
 from annotator.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.domain import ClassMarker
+from annotator.domain.explanations import ClassMarker
 from annotator.errors import InputError, SettingsError
 from annotator.explain.enrichment import enrichments, expressed_features
 from annotator.explain.feature_sets import FeatureSet
-from annotator.jobs.enrichment import named_features, reference_sets, release_enrichments
+from annotator.jobs.retrain.enrichment import named_features, reference_sets, release_enrichments
 
 BACKGROUND = [f"f{number:02}" for number in range(40)]
 

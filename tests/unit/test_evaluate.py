@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Cohort, HeldOutPredictions, Metric, Profiles
+from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import CohortError
-from annotator.learn.cross_calibration import cross_calibrated, release_calibration
-from annotator.learn.evaluate import (
+from annotator.learn.labels.classes import LabelOptions
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.options import ForestOptions, LinearOptions
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
+from annotator.learn.validation.folds import FoldData, fit_part, fold_seed, take_cohort
+from annotator.learn.validation.metrics import is_correct, metrics_of
+from annotator.learn.validation.selective_metrics import TrustOptions
+from annotator.learn.validation.validate import (
     Parallelism,
     cross_validate,
     one_dataset_out,
 )
-from annotator.learn.folds import FoldData, fit_part, fold_seed, take_cohort
-from annotator.learn.labels import LabelOptions
-from annotator.learn.metrics import is_correct, metrics_of
-from annotator.learn.ontology import Ontology
-from annotator.learn.options import ForestOptions, LinearOptions
-from annotator.learn.presets import PRESETS
-from annotator.learn.trust import TrustOptions
 
 LIGHT = replace(
     PRESETS["default"],

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from annotator.errors import InputError
-from annotator.learn.feature_names import APPROXIMATE, MatchKind, match_features
-from annotator.learn.mirna_names import members, name_table, written
+from annotator.learn.features.matching import APPROXIMATE, MatchKind, match_features
+from annotator.learn.features.mirbase import members, name_table, written
 
 NUMBERS = ["1", "9", "16", "21", "126", "133a", "133b", "203a", "302b", "451a", "9001", "9002a"]
 """Some that the shipped table knows, and two that it does not."""

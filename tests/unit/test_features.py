@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from annotator.domain import Profiles
+from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
-from annotator.learn.features import fit_features, reads_per_million, total_reads
-from annotator.learn.options import FeatureOptions
-from annotator.learn.presets import PRESETS
-from annotator.learn.weights import balanced_weights
+from annotator.learn.features.matrix import fit_features, reads_per_million, total_reads
+from annotator.learn.models.balanced_weights import balanced_weights
+from annotator.learn.models.options import FeatureOptions
+from annotator.learn.models.presets import PRESETS
 
 BOTH = ("srna", "contaminant")
 PLAIN = FeatureOptions("rpm", "none", maximum_zero_share=0.9)

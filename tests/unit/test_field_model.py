@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Artefact, Profiles
+from annotator.domain.profiles import Profiles
+from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError, CohortError
-from annotator.learn.artefacts import JSON_TYPE, SAFETENSORS_TYPE
-from annotator.learn.calibration import Calibration
-from annotator.learn.field_model import COMBINED, FieldModel
-from annotator.learn.fitting import fit_field_model
-from annotator.learn.kinds import KINDS, kinds_of
-from annotator.learn.options import (
+from annotator.learn.models.options import (
     LinearOptions,
     NetworkOptions,
     configuration,
     preset_from_configuration,
 )
-from annotator.learn.presets import PRESETS
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.models.registry import KINDS, kinds_of
+from annotator.learn.models.tensors import JSON_TYPE, SAFETENSORS_TYPE
+from annotator.learn.release.field_model import COMBINED, FieldModel
+from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.selective.calibration import Calibration
 
 CLASSES = ("blood", "brain", "skin")
 LINEAGES = {"blood": ("blood",), "brain": ("brain", "nervous system"), "skin": ("skin",)}
@@ -121,7 +122,7 @@ def test_datasets_are_compared_without_slips_of_the_pen(monkeypatch) -> None:
         return KINDS["linear"].fit(part, *_rest)
 
     kinds = KINDS | {"linear": replace(KINDS["linear"], fit=fit_linear)}
-    monkeypatch.setattr("annotator.learn.fitting.KINDS", kinds)
+    monkeypatch.setattr("annotator.learn.release.fitting.KINDS", kinds)
     linear = replace(LIGHT, linear=DEFAULT.linear)
     for preset, aside in ((linear, [4]), (replace(linear, linear=LinearOptions((0.1,), 0.0)), [])):
         fit_field_model(profiles, labels, datasets, CLASSES, "tissue", preset, 1, threads=1)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from annotator.errors import ArtefactError
-from annotator.learn.forest import ForestModel, fit_forest
-from annotator.learn.options import ForestOptions
-from annotator.learn.presets import PRESETS
+from annotator.learn.models.forest import ForestModel, fit_forest
+from annotator.learn.models.options import ForestOptions
+from annotator.learn.models.presets import PRESETS
 
 TINY = ForestOptions(first_trees=10, trees=12, top_features=8, down_sample=False)
 BOTH = pytest.mark.parametrize("options", [TINY, replace(TINY, down_sample=True)])

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn import gate
-from annotator.learn.evaluate import Validation
-from annotator.learn.gate import GateOptions, judge
-from annotator.learn.labels import LabelSet
-from annotator.learn.metrics import metrics_of
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.labels.classes import LabelSet
+from annotator.learn.validation import gate
+from annotator.learn.validation.gate import GateOptions, judge
+from annotator.learn.validation.metrics import metrics_of
+from annotator.learn.validation.validate import Validation
 
 STRICT = GateOptions(gate_margin=0.0, baseline_margin=0.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annotator.atlas.importers import check_match
-from annotator.domain import SampleRecord
+from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 
 

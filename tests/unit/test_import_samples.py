@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator.atlas.importers import read_samples
-from annotator.domain import SampleRecord
+from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 
 GOOD = (

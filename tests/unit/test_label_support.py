@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.learn import label_support as module
-from annotator.learn.kinds import KINDS, TrainingPart
-from annotator.learn.label_support import LEAST_SUPPORT, compared_index, label_support
-from annotator.learn.linear import fit_linear
-from annotator.learn.options import LinearOptions, NetworkOptions
+from annotator.learn.models import contradicted_labels as module
+from annotator.learn.models.contradicted_labels import LEAST_SUPPORT, compared_index, label_support
+from annotator.learn.models.linear import fit_linear
+from annotator.learn.models.options import LinearOptions, NetworkOptions
+from annotator.learn.models.registry import KINDS, TrainingPart
 
 
 def tissues(truth, seed=0, features=60, distance=2.0):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.learn.label_tree import NO_ANSWER, ROUNDING, label_tree
-from annotator.learn.ontology import Ontology
+from annotator.learn.labels.answer_tree import NO_ANSWER, ROUNDING, label_tree
+from annotator.learn.labels.ontology import Ontology
 
 TISSUES = {
     "colon": ("colon", "intestine", "organ"),

@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from annotator.domain import FIELDS, Cohort, Profiles
+from annotator.domain.fields import FIELDS
+from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import InputError
-from annotator.learn.labels import (
+from annotator.learn.labels.classes import (
     LabelOptions,
     interval_names,
     interval_of,
     lineages_of,
     make_labels,
 )
-from annotator.learn.ontology import (
+from annotator.learn.labels.ontology import (
     BUILT_IN_GROUPING,
     TABLE_2_SYNONYMS,
     Ontology,

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
-from annotator.learn.linear import LinearModel, fit_linear
-from annotator.learn.options import LinearOptions
-from annotator.learn.within_class import compared_datasets, within_class
+from annotator.learn.models.dataset_shift import compared_datasets, within_class
+from annotator.learn.models.linear import LinearModel, fit_linear
+from annotator.learn.models.options import LinearOptions
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 

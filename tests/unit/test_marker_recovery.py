@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from annotator.atlas.names import table4
-from annotator.domain import ClassMarker
-from annotator.jobs.enrichment import reference_sets, release_enrichments
+from annotator.domain.explanations import ClassMarker
+from annotator.jobs.retrain.enrichment import reference_sets, release_enrichments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
 

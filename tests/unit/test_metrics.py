@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.metrics import area_under_roc, log_loss, metrics_of, select_samples
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.validation.metrics import area_under_roc, log_loss, metrics_of, select_samples
 
 
 def _held_out(truth, said, datasets, classes=("a", "b", "c"), confidence=0.8):

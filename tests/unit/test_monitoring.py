@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from annotator.domain import FIELDS
-from annotator.jobs.metrics import Metrics, families
-from annotator.jobs.status import NEEDS_A_PERSON
+from annotator.domain.fields import FIELDS
+from annotator.jobs.watch.prometheus import Metrics, families
+from annotator.jobs.watch.status import NEEDS_A_PERSON
 from annotator.settings import Settings
-from annotator.store.connection import Database
-from annotator.store.figures import FieldFigures, Figures
+from annotator.store.server.connection import Database
+from annotator.store.watch.monitoring import FieldFigures, Figures
 
 DOCS = Path(__file__).parents[2] / "docs"
 OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")

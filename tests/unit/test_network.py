@@ -7,13 +7,13 @@ import pytest
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
-from annotator.learn.artefacts import write_tensors
-from annotator.learn.linear import fit_linear
-from annotator.learn.network import NetworkModel, build_network, fit_network
-from annotator.learn.options import LinearOptions, NetworkOptions
-from annotator.learn.presets import PRESETS
-from annotator.learn.random_units import correlation_weights
-from annotator.learn.within_class import within_class
+from annotator.learn.models.dataset_shift import within_class
+from annotator.learn.models.linear import fit_linear
+from annotator.learn.models.network import NetworkModel, build_network, fit_network
+from annotator.learn.models.options import LinearOptions, NetworkOptions
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.models.random_units import correlation_weights
+from annotator.learn.models.tensors import write_tensors
 
 TINY = NetworkOptions((12, 8), (0.2, 0.1), epochs=15, batch_size=16, learning_rate=0.01)
 CLASSES = 3

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.errors import ArtefactError
-from annotator.learn.artefacts import read_tensors, write_tensors
-from annotator.learn.novelty import (
+from annotator.learn.models.tensors import read_tensors, write_tensors
+from annotator.learn.selective.novelty import (
     DIRECTIONS,
     FEW_CLASSES,
     Novelty,

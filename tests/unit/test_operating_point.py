@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.learn.calibration import expected_calibration_error
-from annotator.learn.label_tree import NO_ANSWER, label_tree
-from annotator.learn.operating_point import (
+from annotator.learn.labels.answer_tree import NO_ANSWER, label_tree
+from annotator.learn.selective.calibration import expected_calibration_error
+from annotator.learn.selective.threshold import (
     MOST_POINTS,
     NEVER,
     OperatingPoint,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from annotator.errors import CohortError, SettingsError
-from annotator.learn.parallel import Parallelism, run_all
-from annotator.learn.versions import library_versions
+from annotator.learn.release.versions import library_versions
+from annotator.learn.validation.parallel import Parallelism, run_all
 
 
 def _column_sum(data: np.ndarray, number: int) -> tuple[int, float, int]:
@@ -57,7 +57,7 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     script.write_text(
         textwrap.dedent("""
         import os, signal, time
-        from annotator.learn.parallel import Parallelism, run_all
+        from annotator.learn.validation.parallel import Parallelism, run_all
 
         def work(data, number):
             print(os.getpid(), flush=True)
@@ -105,7 +105,7 @@ def test_versions_are_those_of_the_installed_libraries():
 
 def test_versions_are_read_without_importing_the_libraries():
     script = (
-        "import sys; from annotator.learn.versions import library_versions; library_versions();"
+        "import sys; from annotator.learn.release.versions import library_versions; library_versions();"
         "print(*sorted({'tensorflow', 'sklearn', 'xgboost', 'keras', 'numpy'} & set(sys.modules)))"
     )
     found = subprocess.run(

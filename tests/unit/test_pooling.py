@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from annotator.learn.pooling import (
+from annotator.learn.selective.pooling import (
     MOST_SPEAKERS,
     STRENGTHS,
     Pooling,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import binom
 
-from annotator.learn.prediction_sets import (
+from annotator.learn.selective.prediction_sets import (
     PredictionSets,
     dataset_quantile,
     fit_prediction_sets,

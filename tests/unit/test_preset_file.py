@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.domain import FIELDS
+from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
-from annotator.learn.options import configuration, preset_from_configuration
-from annotator.learn.preset_file import read_preset
-from annotator.learn.presets import preset_for
+from annotator.learn.models.options import configuration, preset_from_configuration
+from annotator.learn.models.preset_file import read_preset
+from annotator.learn.models.presets import preset_for
 
 
 def read(folder, text: str, field: str = "tissue"):

@@ -61,7 +61,7 @@ def made(tmp_path):
 def test_the_real_one_starts_in_silence():
     code = """
 from annotator.explain.deep_lift_library import _library
-from annotator.learn.network import _tensorflow
+from annotator.learn.models.network import _tensorflow
 print(float(_tensorflow().constant(2.0).numpy()), _library().tf.__name__)
 """
     ended = python(code, **CHATTY)

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
-from annotator.learn import random_units
-from annotator.learn.linear import LinearModel, fit_linear_of_units
-from annotator.learn.options import LinearOptions
-from annotator.learn.random_units import completed_numbers, correlation_weights, fit_random_units
+from annotator.learn.models import random_units
+from annotator.learn.models.linear import LinearModel, fit_linear_of_units
+from annotator.learn.models.options import LinearOptions
+from annotator.learn.models.random_units import (
+    completed_numbers,
+    correlation_weights,
+    fit_random_units,
+)
 
 OPTIONS = LinearOptions((), 0.0, random_units=120, ridge=1.0)
 LIMITS = (0.0, 20.0, 40.0, 60.0)

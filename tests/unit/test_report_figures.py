@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from annotator.domain import (
+from annotator.domain.explanations import (
     ClassEnrichment,
     ClassMarker,
     ClassSimilarity,
-    HeldOutPredictions,
     ReleaseExplanations,
     SampleMap,
 )
-from annotator.learn.metrics import metrics_of
-from annotator.learn.trust import curves
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.validation.metrics import metrics_of
+from annotator.learn.validation.selective_metrics import curves
 from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents
 from annotator.report.figures import figures, heatmap_of_sample
 from annotator.report.figures.class_order import class_order, group_breaks

@@ -13,15 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from annotator.domain import (
-    ClassMarker,
-    Comparison,
-    HeldOutPredictions,
-    LiveAccuracy,
-    Metric,
-    ReleaseExplanations,
-)
-from annotator.learn.gate import GateOptions, judge
+from annotator.domain.answers import LiveAccuracy
+from annotator.domain.explanations import ClassMarker, ReleaseExplanations
+from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.releases import Comparison
+from annotator.learn.validation.gate import GateOptions, judge
 from annotator.report.html import page
 from annotator.report.tables import (
     accuracy,

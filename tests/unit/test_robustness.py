@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Profiles
-from annotator.learn.features import total_reads
-from annotator.learn.presets import PRESETS
+from annotator.domain.profiles import Profiles
+from annotator.learn.features.matrix import total_reads
+from annotator.learn.models.presets import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "robustness.py"
 DEFAULT = PRESETS["default"]

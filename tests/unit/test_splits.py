@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.errors import CohortError
-from annotator.learn.splits import (
+from annotator.learn.validation.splits import (
     choose_folds,
     cross_validation_folds,
     dataset_folds,

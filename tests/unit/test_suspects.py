@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.suspects import (
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.validation.suspect_labels import (
     LARGEST_SHARE,
     LEAST_SUSPICION,
     label_log_odds,

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from annotator.cli import command_line
-from annotator.domain import Metric
-from annotator.jobs.tables import class_table, class_tables, kind_table, query_output, term_table
+from annotator.cli.commands import command_line
+from annotator.cli.tables import class_table, class_tables, kind_table, query_output, term_table
+from annotator.domain.held_out import Metric
 
 COLUMNS = ("a", "b", "a")
 ROW = (1, ["x", "y"], None)
@@ -145,9 +145,9 @@ def test_evaluate_prints_terms_last_where_they_are_told_apart(monkeypatch, told_
         Metric("combined", "accuracy_of_new_terms", None, 0.25, 20, 4),
     ]
     validation = SimpleNamespace(description="8 folds", metrics=metrics[: 1 + told_apart], notes=())
-    monkeypatch.setattr("annotator.cli._database", lambda settings: nullcontext())
-    monkeypatch.setattr("annotator.jobs.evaluate.evaluate", lambda *_, **__: validation)
-    monkeypatch.setattr("annotator.jobs.evaluate.as_json", lambda *_: {})
+    monkeypatch.setattr("annotator.cli.commands._database", lambda settings: nullcontext())
+    monkeypatch.setattr("annotator.jobs.retrain.evaluate.evaluate", lambda *_, **__: validation)
+    monkeypatch.setattr("annotator.jobs.retrain.evaluate.as_json", lambda *_: {})
     arguments = ["evaluate", "--field", "tissue", "--scheme", "one-dataset-out"]
     done = CliRunner().invoke(command_line, arguments)
     assert done.exit_code == 0

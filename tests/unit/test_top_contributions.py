@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from annotator.domain import ClassContributions
+from annotator.domain.answers import ClassContributions
 from annotator.errors import InputError
 from annotator.explain.top import leading_columns, leading_features, top_contributions
 

@@ -19,8 +19,8 @@ from sklearn.ensemble import RandomForestClassifier
 from annotator.errors import InputError
 from annotator.explain import forest_shap, trees
 from annotator.explain.trees import TreeExplainer, boosting_explainer, forest_explainer
-from annotator.learn.boosting import model_of_booster
-from annotator.learn.forest import ForestModel, trees_of_forest
+from annotator.learn.models.boosting import model_of_booster
+from annotator.learn.models.forest import ForestModel, trees_of_forest
 
 
 def explained(explainer, inputs, targets) -> tuple[np.ndarray, np.ndarray]:

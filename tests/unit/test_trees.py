@@ -11,8 +11,8 @@ from safetensors.numpy import load, save
 from sklearn.ensemble import RandomForestClassifier
 
 from annotator.errors import ArtefactError
-from annotator.learn.forest import trees_of_forest
-from annotator.learn.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
+from annotator.learn.models.forest import trees_of_forest
+from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
 
 FEATURES = 6
 #        0

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.cross_calibration import Part
-from annotator.learn.metrics import select_samples
-from annotator.learn.operating_point import NEVER, OperatingPoint
-from annotator.learn.prediction_sets import PredictionSets
-from annotator.learn.trust import (
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.selective.prediction_sets import PredictionSets
+from annotator.learn.selective.threshold import NEVER, OperatingPoint
+from annotator.learn.validation.cross_calibration import Part
+from annotator.learn.validation.metrics import select_samples
+from annotator.learn.validation.selective_metrics import (
     Trust,
     TrustOptions,
     cross_fitted,

@@ -9,15 +9,15 @@ import pytest
 from scipy.stats import binom
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain import Cohort
-from annotator.learn.cross_calibration import cross_calibrated
-from annotator.learn.evaluate import one_dataset_out
-from annotator.learn.labels import LabelOptions
-from annotator.learn.metrics import class_index, select_samples
-from annotator.learn.ontology import Ontology
-from annotator.learn.prediction_sets import fit_prediction_sets
-from annotator.learn.presets import PRESETS
-from annotator.learn.trust import TrustOptions
+from annotator.domain.profiles import Cohort
+from annotator.learn.labels.classes import LabelOptions
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.selective.prediction_sets import fit_prediction_sets
+from annotator.learn.validation.cross_calibration import cross_calibrated
+from annotator.learn.validation.metrics import class_index, select_samples
+from annotator.learn.validation.selective_metrics import TrustOptions
+from annotator.learn.validation.validate import one_dataset_out
 
 LIGHT = replace(PRESETS["default"], network=None, forest=None, boosting=None)
 COVERAGE = 0.9

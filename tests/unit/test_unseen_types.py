@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.domain import HeldOutPredictions
-from annotator.learn.presets import PRESETS
-from annotator.learn.splits import dataset_folds
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.validation.splits import dataset_folds
 from annotator.logs import silent
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain import Profiles
+from annotator.domain.profiles import Profiles
 from annotator.errors import SampleError
-from annotator.jobs.usable import left_out_notes, unusable_labelled
-from annotator.learn.presets import preset_for
+from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
+from annotator.learn.models.presets import preset_for
 from annotator.settings import Settings
 
 SETTINGS = Settings()

@@ -46,7 +46,7 @@ from annotator.report.words import count, listed, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from annotator.domain import Metric
+    from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

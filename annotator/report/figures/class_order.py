@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from annotator.domain import FIELDS, LabelScheme
+from annotator.domain.fields import FIELDS, LabelScheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

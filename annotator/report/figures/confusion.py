@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import HeldOutPredictions
+    from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

@@ -14,7 +14,7 @@ from annotator.report.words import count, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from annotator.domain import ClassEnrichment
+    from annotator.domain.explanations import ClassEnrichment
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

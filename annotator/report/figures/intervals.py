@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from annotator.domain import HeldOutPredictions
+    from annotator.domain.held_out import HeldOutPredictions
 
 Interval = tuple[float, float]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import SampleMap
+    from annotator.domain.explanations import SampleMap
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.domain import ClassMarker
+    from annotator.domain.explanations import ClassMarker
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

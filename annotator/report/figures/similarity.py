@@ -29,7 +29,7 @@ from annotator.report.words import listed, significant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from annotator.domain import ClassSimilarity
+    from annotator.domain.explanations import ClassSimilarity
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

@@ -25,7 +25,7 @@ from annotator.report.words import listed, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from annotator.domain import Curve
+    from annotator.domain.held_out import Curve
     from annotator.report.contents import ReportContents
     from annotator.report.figures.svg import Figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from annotator.domain import TERM_FIGURES
+from annotator.domain.held_out import TERM_FIGURES
 from annotator.report.paper_figures import ONE_DATASET_OUT, paper_accuracies
 from annotator.report.tables.cells import (
     BASELINES,
@@ -23,7 +23,7 @@ from annotator.report.tables.cells import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from annotator.domain import Metric
+    from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
 
 COMBINED = "combined"

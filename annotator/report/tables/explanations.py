@@ -21,7 +21,7 @@ from annotator.report.tables.cells import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from annotator.domain import ClassMarker
+    from annotator.domain.explanations import ClassMarker
     from annotator.report.contents import ReportContents
 
 LEADING = 8

@@ -11,7 +11,7 @@ from annotator.report.tables.cells import Table, count, names, number, share, ta
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sized
 
-    from annotator.domain import HeldOutPredictions
+    from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
 
 COMBINED = "combined"

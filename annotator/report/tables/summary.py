@@ -12,7 +12,8 @@ from annotator.report.tables.cohort import cohort_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from annotator.domain import LiveAccuracy, Metric
+    from annotator.domain.answers import LiveAccuracy
+    from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
 
 

@@ -1,0 +1,217 @@
+"""Results as text: tables for people, CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import textwrap
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from annotator.domain.held_out import TERM_FIGURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from annotator.domain.held_out import Metric
+    from annotator.jobs.retrain.retrain import RetrainOutcome
+
+FIGURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "balanced_accuracy_at_equal_priors",
+    "mean_over_datasets",
+    "mean_over_classes",
+    "auc",
+    "expected_calibration_error",
+)
+OF_HELD_OUT_DATASETS = ("mean_over_datasets", "mean_over_classes")
+"""Metrics that count held-out datasets: none is held out where samples are divided at random."""
+CLASS_TITLES = {
+    "class_accuracy": "Accuracy of each class: share of its samples that are recognised",
+    "class_precision": "Precision of each class: share of the samples predicted as it that are it",
+}
+WIDEST = 60
+WIDEST_HEADER = 18
+
+
+def as_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a plain text table."""
+    from tabulate import tabulate
+
+    return tabulate(
+        [[_cell(value) for value in row] for row in rows],
+        headers=list(headers),
+        tablefmt="simple",
+        disable_numparse=True,
+        missingval="",
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list | tuple):
+        text = ", ".join(str(item) for item in value)
+    elif isinstance(value, dict):
+        text = json.dumps(value, default=str)
+    elif isinstance(value, datetime):
+        text = value.isoformat(sep=" ", timespec="seconds")
+    else:
+        text = str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; SQL arrays are lists already."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            return str(value)
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return str(value)
+
+
+def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: str) -> str:
+    """Return the rows of a query.
+
+    Parameters
+    ----------
+    columns, rows
+        What the query gave.
+    output
+        ``table``; ``csv`` for a header and rows; ``json`` for a list of objects.
+    """
+    if output == "json":
+        names = _distinct(columns)
+        objects = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
+        return json.dumps(objects, default=_plain, indent=1, allow_nan=False) + "\n"
+    if output == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[_csv_cell(value) for value in row] for row in rows])
+        return buffer.getvalue()
+    counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})\n"
+    return f"{as_table(columns, rows)}\n{counted}" if columns else counted
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Return names in which columns of the same name are numbered: no value is lost."""
+    seen: dict[str, int] = {}
+    names = []
+    for column in columns:
+        seen[column] = seen.get(column, 0) + 1
+        names.append(column if seen[column] == 1 else f"{column}_{seen[column]}")
+    return names
+
+
+def _json_value(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return [_json_value(item) for item in value] if isinstance(value, list) else value
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value, default=_plain)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return _plain(value)
+
+
+def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> str:
+    """Return one row per model kind: metrics over everything held out.
+
+    Parameters
+    ----------
+    metrics
+        Of one validation.
+    datasets_held_out
+        Whether whole datasets were held out; means over datasets are shown only then.
+    """
+    found = {
+        (metric.model_kind, metric.name): metric for metric in metrics if metric.class_name is None
+    }
+    kinds = list(dict.fromkeys(kind for kind, _ in found))
+    names = [
+        name
+        for name in FIGURES
+        if any((kind, name) in found for kind in kinds)
+        and (datasets_held_out or name not in OF_HELD_OUT_DATASETS)
+    ]
+    rows = []
+    for kind in kinds:
+        first = found.get((kind, "accuracy"))
+        values = [found[kind, name].value if (kind, name) in found else None for name in names]
+        behind = [first.samples, first.datasets] if first else [None, None]
+        rows.append([kind, *values, *behind])
+    titles = [textwrap.fill(name.replace("_", " "), WIDEST_HEADER) for name in names]
+    return as_table(["model", *titles, "samples", "datasets"], rows)
+
+
+def class_tables(metrics: Sequence[Metric]) -> str:
+    """Return accuracy and precision of each class by model kind, each under its title."""
+    parts = ((title, class_table(metrics, name)) for name, title in CLASS_TITLES.items())
+    return "\n\n".join(f"{title}\n{rows}" for title, rows in parts if rows)
+
+
+def class_table(metrics: Iterable[Metric], name: str) -> str:
+    """Return one row per class: a metric by model kind, and the class's own samples.
+
+    Empty where no class has the metric. Of a precision no number of samples is shown: each
+    model kind has its own.
+    """
+    found = {
+        (metric.class_name, metric.model_kind): metric
+        for metric in metrics
+        if metric.name == name and metric.class_name is not None
+    }
+    if not found:
+        return ""
+    kinds = list(dict.fromkeys(kind for _, kind in found))
+    behind = ["samples", "datasets"] if name == "class_accuracy" else []
+    rows = []
+    for each in sorted({each for each, _ in found if each is not None}):
+        some = next(found[each, kind] for kind in kinds if (each, kind) in found)
+        values = [found[each, kind].value if (each, kind) in found else None for kind in kinds]
+        rows.append([each, *values, *([some.samples, some.datasets] if behind else [])])
+    return as_table(["class", *kinds, *behind], rows)
+
+
+def term_table(metrics: Iterable[Metric]) -> str:
+    """Return a row for samples whose own term was learned, and one for the others.
+
+    Empty where every term was learned, or nothing is known of answers.
+    """
+    found = {metric.name: metric for metric in metrics}
+    rows = []
+    for part in ("learned", "new"):
+        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        if figures[0] is not None:
+            behind = [figures[0].samples, figures[0].datasets]
+            rows.append([part, *(each.value if each else None for each in figures), *behind])
+    if not rows:
+        return ""
+    headers = ["own term", *(name.replace("_", " ") for name in TERM_FIGURES)]
+    return as_table([*headers, "samples", "datasets"], rows)
+
+
+def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
+    """Return validation figures of several fields, a block for each."""
+    return "\n\n".join(
+        f"{outcome.field}, datasets held out:\n{kind_table(outcome.metrics)}"
+        for outcome in outcomes
+    )

@@ -1,0 +1,118 @@
+"""Predictions for held-out datasets, and what is computed from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One validation figure and what stands behind it.
+
+    Attributes
+    ----------
+    model_kind
+        ``network``, ``forest``, ``boosting``, ``combined`` or a baseline.
+    name
+        ``accuracy``, ``balanced_accuracy``, ``mean_over_datasets``,
+        ``mean_over_classes``, ``class_accuracy``, ``class_precision``, ...
+    class_name
+        The class for a figure of one class, else ``None``.
+    value
+        The figure itself.
+    samples, datasets
+        How many held-out samples and datasets it is taken over.
+    """
+
+    model_kind: str
+    name: str
+    class_name: str | None
+    value: float
+    samples: int
+    datasets: int
+
+
+TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
+"""Metrics ``..._of_learned_terms`` and ``..._of_new_terms``: of samples whose own term was
+learned, and of those for which only others of their class were."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPredictions:
+    """What models said of samples that they had not seen.
+
+    Attributes
+    ----------
+    sample_ids, dataset_ids, truth
+        Shape ``(samples,)``, dtype object (str); ``truth`` is a class.
+    folds
+        The fold that each sample was held out in, int64.
+    classes
+        The class of each column.
+    probabilities
+        Model kind (and ``"combined"``) to an array ``(samples, classes)``,
+        float64; the rows sum to one. A class that was not in training has 0.
+    novelty
+        How unlike the training part each sample is, raw score, ``(samples,)``.
+    numbers
+        For a field of intervals the true number, the predicted one, and the mean of
+        training samples with the same known fields, ``(samples, 3)``.
+    """
+
+    sample_ids: NDArray[np.object_]
+    dataset_ids: NDArray[np.object_]
+    truth: NDArray[np.object_]
+    folds: NDArray[np.int64]
+    classes: tuple[str, ...]
+    probabilities: Mapping[str, NDArray[np.float64]]
+    novelty: NDArray[np.float64] | None = None
+    numbers: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One point of a curve and how many samples stand behind it."""
+
+    x: float
+    y: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One curve of a validation.
+
+    Attributes
+    ----------
+    name
+        ``reliability`` (x: mean confidence of a bin, y: its accuracy) or
+        ``risk_coverage`` (x: share of samples answered, y: share of the answers
+        that are wrong).
+    model_kind
+        Whose probabilities it is drawn from.
+    points
+        In ascending x.
+    """
+
+    name: str
+    model_kind: str
+    points: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSuspicion:
+    """One existing label that models which had not seen its dataset speak against."""
+
+    sample_id: str
+    label: str
+    predicted: str
+    suspicion: float
+    rank: int
+    evidence: Mapping[str, Any]

@@ -1,0 +1,68 @@
+"""Expression profiles, and the cohorts of labelled samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Raw expression counts of some samples.
+
+    Attributes
+    ----------
+    sample_ids
+        Shape ``(samples,)``, dtype object (str).
+    features
+        Feature names, shape ``(features,)``, dtype object (str), unique.
+    kinds
+        ``"srna"`` or ``"contaminant"`` for each feature, dtype object (str).
+    counts
+        Reads, shape ``(samples, features)``, float32, sorted indices, no
+        explicit zeros.
+    """
+
+    sample_ids: NDArray[np.object_]
+    features: NDArray[np.object_]
+    kinds: NDArray[np.object_]
+    counts: csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The labelled samples that a field is learned from.
+
+    Attributes
+    ----------
+    field
+        Name of the field, a key of :data:`FIELDS`.
+    profiles
+        Their expression, one row a sample.
+    dataset_ids
+        Shape ``(samples,)``, dtype object (str).
+    values
+        The labels as curated, dtype object (str). For a field of intervals the
+        number as text, or the interval that a reviewer decided on; ``numbers`` has
+        the number.
+    numbers
+        ``numeric_value`` of the annotation, or the number that a reviewer gave,
+        float64, NaN where there is none.
+    known
+        For each known field the curated value of every sample, ``""`` where it
+        is missing, dtype object (str).
+    """
+
+    field: str
+    profiles: Profiles
+    dataset_ids: NDArray[np.object_]
+    values: NDArray[np.object_]
+    numbers: NDArray[np.float64]
+    known: Mapping[str, NDArray[np.object_]]

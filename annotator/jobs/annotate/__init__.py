@@ -1,0 +1,1 @@
+"""Annotate: claim samples, predict, explain and store."""

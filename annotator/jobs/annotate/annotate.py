@@ -1,0 +1,311 @@
+"""Annotate everything pending: claim, predict, explain, write, batch by batch."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import logging
+import socket
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from annotator.errors import LeaseLostError, RetryableError, SchemaError
+from annotator.jobs.annotate.batch_writer import BatchWriter
+from annotator.jobs.annotate.fallback import sound_release
+from annotator.jobs.annotate.freed_memory import keep_freed_memory
+from annotator.logs import log_context, silent
+from annotator.store.answers.predictions import (
+    finish_annotation_run,
+    start_annotation_run,
+    write_batch,
+)
+from annotator.store.answers.review_queue import look_after_queue, refresh_queue
+from annotator.store.answers.work import (
+    claim,
+    pending_counts,
+    quarantine_repeat_offenders,
+    queue_pending,
+    release_claims,
+    release_claims_of_the_gone,
+    stay_alive,
+)
+from annotator.store.releases.registry import LiveRelease, live_releases
+from annotator.store.server.connection import lost
+from annotator.store.server.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import psycopg
+
+    from annotator.domain.answers import ClaimedSample, QuarantinedSample, SamplePrediction
+    from annotator.jobs.annotate.dataset_context import Remembered
+    from annotator.jobs.annotate.live_models import LiveModels
+    from annotator.settings import Settings
+    from annotator.store.server.connection import Database
+
+    Found = tuple[list[SamplePrediction], list[QuarantinedSample]]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotateSummary:
+    """What one pass did, by field."""
+
+    releases: int
+    predicted: Mapping[str, int]
+    quarantined: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch that was written, and the seconds from its claim to its commit."""
+
+    field: str
+    predicted: int
+    quarantined: int
+    seconds: float
+
+
+def _unheard(batch: BatchDone) -> None:
+    """Do nothing with it."""
+
+
+def annotate(
+    database: Database,
+    settings: Settings,
+    *,
+    worker: str,
+    models: LiveModels | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = silent,
+    batch_done: Callable[[BatchDone], None] = _unheard,
+) -> AnnotateSummary:
+    """Annotate every pending sample of every field that has a live release.
+
+    Each batch is written in one transaction together with the end of its
+    lease, while the next one is predicted: killed at any point, a pass leaves
+    nothing half-written, and the next one finishes the rest.
+
+    Parameters
+    ----------
+    database, settings
+        Where, and how large the batches are.
+    worker
+        Unique name of this worker; leases carry it. It makes one pass at a time.
+    models
+        Models loaded by an earlier pass, to be used again.
+    stop
+        Asked between batches; true ends the pass early.
+    progress
+        Told how many samples are done and how many were waiting.
+    batch_done
+        Told of every batch that was written, within the log context of the batch.
+
+    Raises
+    ------
+    ArtefactError
+        A live release is damaged and no earlier one is sound; nothing is written for
+        its field. This, and whatever else goes wrong with one field, is raised when
+        the other fields are done.
+    SchemaError
+        The database is not at the schema that this version works with, or was migrated
+        meanwhile: what is in hand is given back.
+    DatabaseUnavailableError
+        The connection was lost. Claims run out by themselves.
+    """
+    with ExitStack() as stack:
+        connection = stack.enter_context(database.connect())
+        check_schema(connection)
+        releases = live_releases(connection)
+        look_after_queue(connection)
+        stay_alive(connection, worker)
+        # What a pass of this worker had in hand when it lost its connection, and what
+        # workers had that are gone: whatever ended them is tried again first, before it
+        # speaks for other samples of its dataset.
+        release_claims(connection, worker)
+        release_claims_of_the_gone(connection)
+        waiting = _queue(connection, releases)
+        if not any(waiting.values()):
+            return AnnotateSummary(len(releases), {}, {})
+
+        # The models, which take seconds to import, are wanted only from here on.
+        from annotator.jobs.annotate.live_models import LiveModels
+
+        keep_freed_memory()
+        models = LiveModels() if models is None else models
+        models.keep_only(releases)
+        writer = stack.enter_context(BatchWriter(stack.enter_context(database.connect())))
+        annotation_run = start_annotation_run(connection, worker, socket.gethostname())
+        work = _Pass(connection, writer, settings, models, worker, annotation_run, batch_done)
+        count = _Count(sum(waiting.values()), progress)
+        failed: list[Exception] = []
+        try:
+            for release in releases:
+                if not waiting[release.field]:
+                    continue
+                try:
+                    with log_context(field=release.field, annotation_run=annotation_run):
+                        _annotate_field(work, release, stop, count)
+                except Exception as error:
+                    if lost(error) or isinstance(error, RetryableError | SchemaError):
+                        raise
+                    failed.append(error)  # the other fields go on
+                    connection.rollback()
+                    release_claims(connection, worker)
+        finally:
+            if not connection.broken:
+                connection.rollback()
+                release_claims(connection, worker)
+                finish_annotation_run(connection, annotation_run)
+    if failed:
+        raise failed[0]
+    return AnnotateSummary(len(releases), count.predicted, count.quarantined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What every batch of one pass needs."""
+
+    connection: psycopg.Connection
+    writer: BatchWriter
+    settings: Settings
+    models: LiveModels
+    worker: str
+    annotation_run: int
+    batch_done: Callable[[BatchDone], None]
+
+
+class _Count:
+    """How many samples are done, by field."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
+        self.total, self.progress = total, progress
+        self.predicted: dict[str, int] = {}
+        self.quarantined: dict[str, int] = {}
+
+    def add(self, field: str, predicted: int, quarantined: int) -> None:
+        self.predicted[field] = self.predicted.get(field, 0) + predicted
+        self.quarantined[field] = self.quarantined.get(field, 0) + quarantined
+        done = sum(self.predicted.values()) + sum(self.quarantined.values())
+        self.progress(done, max(self.total, done))
+
+
+def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
+    """Queue what is pending; return how many samples wait, by field."""
+    for release in releases:
+        quarantine_repeat_offenders(connection, release.field)
+        queue_pending(connection, release.field, release.release_id)
+    counts = pending_counts(connection)
+    return {release.field: counts.get(release.field, (0, 0))[0] for release in releases}
+
+
+def _annotate_field(
+    work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
+) -> None:
+    sound = sound_release(work.connection, work.models, release)  # damaged ones claim nothing
+    if sound != release:
+        queue_pending(work.connection, sound.field, sound.release_id)
+        release = sound
+    from annotator.jobs.annotate.dataset_context import Remembered
+
+    remembered = Remembered()
+    try:
+        for number in itertools.count(1):
+            if stop():
+                return
+            started = time.perf_counter()
+            claimed = claim(
+                work.connection,
+                work.worker,
+                release.field,
+                release.release_id,
+                work.settings.batch_size,
+                work.settings.lease_seconds,
+            )
+            if not claimed:
+                return
+            if any(sample.attempts > 1 for sample in claimed):
+                # These samples may crash the worker: no finished batch must be lost with it.
+                work.writer.finish()
+            batch = f"{work.annotation_run}-{release.field}-{number}"
+            with log_context(release=release.release_id, batch=batch), _quietly():
+                found = _predict_batch(work, release, claimed, remembered)
+                work.writer.write(
+                    partial(_write_batch, work, release, found, batch, started, count)
+                )
+    finally:
+        work.writer.finish()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Switch off the collector of reference cycles and the threads of BLAS.
+
+    A batch makes many objects but no cycles, and the collector would go through the models
+    again and again. Threads of BLAS spin while they wait, on the core that writes.
+    """
+    from threadpoolctl import threadpool_limits
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _predict_batch(
+    work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], remembered: Remembered
+) -> Found:
+    """Read and predict one batch."""
+    from annotator.jobs.annotate.dataset_context import read_mates, stands_alone
+    from annotator.jobs.annotate.predict import predict_samples
+    from annotator.store.mirror.expression import read_profiles
+
+    connection = work.connection
+    live = work.models.load(connection, release)
+    read = read_profiles(connection, [sample.sample_id for sample in claimed])
+    connection.commit()  # no transaction stays open while models compute
+    mates = None
+    if not stands_alone(claimed):
+        names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
+        mates = read_mates(connection, live, names, work.settings, remembered)
+    return predict_samples(live, claimed, read, work.settings, mates, remembered)
+
+
+def _write_batch(
+    work: _Pass,
+    release: LiveRelease,
+    found: Found,
+    batch: str,
+    started: float,
+    count: _Count,
+    connection: psycopg.Connection,
+) -> None:
+    """Write one batch and report it, unless its lease was lost."""
+    predictions, quarantined = found
+    try:
+        write_batch(
+            connection,
+            work.worker,
+            release.release_id,
+            work.annotation_run,
+            predictions,
+            quarantined,
+            batch=batch,
+        )
+    except LeaseLostError as error:
+        logger.warning("a batch was given up: %s", error)
+        return
+    refresh_queue(connection)
+    count.add(release.field, len(predictions), len(quarantined))
+    if predictions or quarantined:
+        seconds = time.perf_counter() - started
+        work.batch_done(BatchDone(release.field, len(predictions), len(quarantined), seconds))

@@ -1,0 +1,53 @@
+"""The models of live releases, loaded once and kept while they are live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annotator.jobs.answer_explainer import answer_explainer
+from annotator.learn.release.field_model import FieldModel
+from annotator.store.releases.registry import LiveRelease, load_artefacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import psycopg
+
+    from annotator.explain.answer import AnswerExplainer
+
+
+@dataclass(frozen=True, eq=False)
+class LiveModel:
+    """A release's models and what explains them."""
+
+    release: LiveRelease
+    model: FieldModel
+    explainer: AnswerExplainer
+
+
+class LiveModels:
+    """Loads releases on first use and forgets them when they are retired."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[int, LiveModel] = {}
+
+    def load(self, connection: psycopg.Connection, release: LiveRelease) -> LiveModel:
+        """Return a release's models; the artefacts are checked before they are parsed.
+
+        Raises
+        ------
+        ArtefactError
+            An artefact is damaged or not trusted.
+        """
+        if release.release_id not in self._loaded:
+            model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+            self._loaded[release.release_id] = LiveModel(release, model, answer_explainer(model))
+        return self._loaded[release.release_id]
+
+    def keep_only(self, releases: Iterable[LiveRelease]) -> None:
+        """Free the models of releases that are no longer live."""
+        live = {release.release_id for release in releases}
+        self._loaded = {
+            release_id: loaded for release_id, loaded in self._loaded.items() if release_id in live
+        }

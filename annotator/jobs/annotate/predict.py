@@ -1,0 +1,312 @@
+"""From the expression of claimed samples to predictions with their contributions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain.answers import (
+    ClaimedSample,
+    ClassContributions,
+    QuarantinedSample,
+    SamplePrediction,
+)
+from annotator.explain.top import leading_features, top_contributions
+from annotator.jobs.annotate.dataset_context import pooled_answers, predict_once
+from annotator.jobs.annotate.quality import unusable_samples
+from annotator.learn.release.field_model import COMBINED
+from annotator.learn.validation.selective_metrics import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from annotator.jobs.annotate.dataset_context import Mates, Remembered
+    from annotator.jobs.annotate.live_models import LiveModel
+    from annotator.learn.features.matrix import AlignedProfiles
+    from annotator.learn.release.field_model import Answers, FieldModel
+    from annotator.settings import Settings
+    from annotator.store.mirror.expression import ReadExpression
+
+
+EXPLAINED = 2
+"""Classes of a sample that are explained when it is annotated: the winner and the runner-up."""
+
+VALUES_AT_ONCE = 500_000
+"""Samples times features that are explained at a time: every model kind has a score for each."""
+
+
+def predict_samples(
+    live: LiveModel,
+    claimed: Sequence[ClaimedSample],
+    read: ReadExpression,
+    settings: Settings,
+    mates: Mates | None = None,
+    remembered: Remembered | None = None,
+) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
+    """Predict what can be predicted and give a reason for everything else.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    claimed
+        The samples asked for.
+    read
+        Their expression, and which of them could not be used as read.
+    settings
+        ``minimum_reads``, ``minimum_known_features`` and ``top_contributions``.
+    mates
+        Other samples of the same datasets, that speak for these; ``None``: every sample
+        stands alone.
+    remembered
+        What the models predicted earlier in the pass.
+
+    Returns
+    -------
+    tuple
+        Predictions and quarantined samples; together exactly ``claimed``.
+    """
+    by_id = {sample.sample_id: sample for sample in claimed}
+    unusable = {
+        sample_id: (error, False)
+        for sample_id, error in read.rejected.items()
+        if sample_id in by_id
+    }
+    aligned = live.model.aligned(read.profiles)
+    known = live.model.known_share(aligned.expressed)
+    unusable |= unusable_samples(live, read.profiles, settings, known)
+    quarantined = [
+        QuarantinedSample(
+            sample_id=sample_id,
+            field=by_id[sample_id].field,
+            sample_updated_at=by_id[sample_id].sample_updated_at,
+            code=error.code,
+            reason=error.reason,
+            only_this_release=only_this_release,
+        )
+        for sample_id, (error, only_this_release) in unusable.items()
+    ]
+    rows = np.array(
+        [i for i, name in enumerate(read.profiles.sample_ids) if name not in unusable], dtype=int
+    )
+    if len(rows) == 0:
+        return [], quarantined
+    samples = [by_id[name] for name in read.profiles.sample_ids[rows].tolist()]
+    speaking = mates.without(unusable) if mates is not None else None
+    found = _predict(
+        live, samples, aligned.take(rows), read.hashes[rows], settings, speaking, remembered
+    )
+    return found, quarantined
+
+
+def _predict(
+    live: LiveModel,
+    samples: Sequence[ClaimedSample],
+    aligned: AlignedProfiles,
+    hashes: NDArray[np.object_],
+    settings: Settings,
+    mates: Mates | None,
+    remembered: Remembered | None,
+) -> list[SamplePrediction]:
+    model = live.model
+    sample_ids = [sample.sample_id for sample in samples]
+    inputs = model.aligned_inputs(aligned)
+    raw = predict_once(model, sample_ids, hashes, inputs, remembered if mates is not None else None)
+    answered = pooled_answers(
+        model, raw, sample_ids, [sample.dataset_id for sample in samples], mates
+    )
+    probabilities = answered.probabilities
+    best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")
+    decisions = decide(model, probabilities[COMBINED], model.aligned_novelty(aligned, raw))
+    known = model.known_share(aligned.expressed).tolist()
+    numbers = model.numbers(inputs) if model.number_half_width is not None else None
+    answers = _answers(model.classes, probabilities)
+    class_probabilities = list(map(tuple, np.clip(probabilities[COMBINED], 0, 1).tolist()))
+    reasons = reasons_for(
+        live, inputs, answered, best_first[:, :EXPLAINED], aligned.rpm, settings.top_contributions
+    )
+    predictions = []
+    for row, sample in enumerate(samples):
+        decision = decisions[row]
+        predictions.append(
+            SamplePrediction(
+                sample_id=sample.sample_id,
+                dataset_id=sample.dataset_id,
+                field=sample.field,
+                input_hash=hashes[row],
+                sample_updated_at=sample.sample_updated_at,
+                value=decision.value,
+                lineage=decision.lineage,
+                confidence=min(1.0, decision.probability),
+                status="suggested" if decision.value is not None else "abstained",
+                reason=decision.reason,
+                novelty=decision.novelty,
+                models=answers[row],
+                top_features=leading_features(reasons[0][row]),
+                contributions=tuple(
+                    of_kind for of_class in reasons for of_kind in of_class[row].values()
+                ),
+                prediction_set=decision.prediction_set,
+                set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
+                known_features=known[row],
+                class_probabilities=class_probabilities[row],
+                **_number(numbers, model.number_half_width, row),
+            )
+        )
+    return predictions
+
+
+def reasons_for(
+    live: LiveModel,
+    inputs: NDArray[np.float32],
+    answers: Answers,
+    best_first: NDArray[np.int64],
+    expression: NDArray[np.float32],
+    count: int,
+) -> list[list[dict[str, ClassContributions]]]:
+    """Return the features that contribute most to classes of each sample.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    inputs, expression
+        What the models saw, and the same features in reads per million, each
+        ``(samples, features)``, float32.
+    answers
+        Of the same samples.
+    best_first
+        The classes to explain, each sample's most probable one first,
+        ``(samples, asked)``.
+    count
+        Features per class and model kind, at most.
+
+    Returns
+    -------
+    list of list of dict
+        ``[place in best_first][sample]``: ``"combined"``, the answer itself, and each model
+        kind to its contributions.
+    """
+    rows_at_once = max(1, VALUES_AT_ONCE // inputs.shape[1])
+    others = other_samples(live, answers, best_first)
+    found: list[list[dict[str, ClassContributions]]] = [[] for _ in best_first.T]
+    for start in range(0, len(inputs), rows_at_once):
+        here = slice(start, start + rows_at_once)
+        own_weights = None if answers.own_weights is None else answers.own_weights[here]
+        explained = live.explainer.contributions(inputs[here], best_first[here], own_weights)
+        for place, classes in enumerate(best_first[here].T.tolist()):
+            names = [live.model.classes[column] for column in classes]
+            per_kind = {
+                kind: top_contributions(
+                    *(kind, method, names, place + 1, scores[place]),
+                    *(live.model.features, expression[here], count),
+                )
+                for kind, (method, scores) in explained.items()
+            }
+            if others is not None:
+                per_kind[COMBINED] = [
+                    replace(of_sample, other_samples=other)
+                    for of_sample, other in zip(
+                        per_kind[COMBINED], others[here, place].tolist(), strict=True
+                    )
+                ]
+            found[place] += [
+                {kind: of[row] for kind, of in per_kind.items()} for row in range(len(names))
+            ]
+    return found
+
+
+def other_samples(
+    live: LiveModel, answers: Answers, classes: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Return what the dataset's other samples contribute to the answer's logits.
+
+    With it, the contributions of the features add up to the difference between the logit,
+    pooled, and that of the reference, by itself.
+
+    Parameters
+    ----------
+    live
+        The release's models.
+    answers
+        Of some samples.
+    classes
+        The classes asked about, ``(samples, asked)``.
+
+    Returns
+    -------
+    NDArray[float64] or None
+        Shape ``(samples, asked)``; ``None`` where other samples do not count.
+    """
+    if answers.own_weights is None or answers.others is None or not live.model.pools:
+        return None
+    reference = live.explainer.references(len(live.model.classes))
+    of_reference = (answers.own_weights[:, None] - 1) * (reference - reference.mean())[classes]
+    return np.asarray(np.take_along_axis(answers.others, classes, axis=1) + of_reference)
+
+
+def decide(
+    model: FieldModel, combined: NDArray[np.float64], novelty: NDArray[np.float64]
+) -> list[Decision]:
+    """Return what is answered for each sample.
+
+    Parameters
+    ----------
+    model
+        The release's models.
+    combined
+        Probabilities of the classes, ``(samples, classes)``.
+    novelty
+        Raw novelty scores, ``(samples,)``.
+    """
+    if model.trust is not None:
+        return model.trust.decide(combined, novelty, model.classes, model.lineages, model.field)
+    # A release that was never measured on new datasets names its best class.
+    best = combined.argmax(axis=1)
+    return [
+        Decision(
+            value=model.classes[column],
+            probability=float(combined[row, column]),
+            prediction_set=(),
+            novelty=None,
+            reason=None,
+            best_class=model.classes[column],
+            best_probability=float(combined[row, column]),
+            lineage=model.lineages[model.classes[column]],
+        )
+        for row, column in enumerate(best.tolist())
+    ]
+
+
+def _number(
+    numbers: NDArray[np.float64] | None, half_width: float | None, row: int
+) -> dict[str, float]:
+    """Return the predicted number and its interval, where the release gives any."""
+    if numbers is None or half_width is None:
+        return {}
+    number = float(numbers[row])
+    return {"number": number, "number_low": number - half_width, "number_high": number + half_width}
+
+
+def _answers(
+    classes: Sequence[str], probabilities: Mapping[str, NDArray[np.float64]]
+) -> list[dict[str, dict[str, object]]]:
+    """Return each model kind's most probable class per sample, and that of their combination."""
+    of_kinds = []
+    for table in probabilities.values():
+        best = table.argmax(axis=1)
+        most = table[np.arange(len(table)), best]
+        of_kinds.append(
+            [
+                {"value": classes[column], "probability": round(probability, 6)}
+                for column, probability in zip(best.tolist(), most.tolist(), strict=True)
+            ]
+        )
+    return [
+        dict(zip(probabilities, of_sample, strict=True))
+        for of_sample in zip(*of_kinds, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Retrain: cohort, validation, candidate, gate."""

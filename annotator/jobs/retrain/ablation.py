@@ -1,0 +1,287 @@
+"""What contaminants add: the same models on sRNAs, on contaminants, and on both.
+
+The comparison of the paper's figures 5 and 6. The three see the same samples,
+dealt into the same folds; only the features that models may use differ. Reads
+per million refer to a sample's sRNA reads in all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator.cli.tables import OF_HELD_OUT_DATASETS, as_table
+from annotator.domain.fields import FeatureKind
+from annotator.errors import CohortError
+from annotator.jobs.retrain.evaluate import CROSS_VALIDATION_FOLDS
+from annotator.jobs.retrain.plan import (
+    label_options,
+    notes_of,
+    parallelism,
+    preset_named,
+    read_labelled,
+)
+from annotator.learn.validation.baselines import KNOWN_FIELDS, MAJORITY
+from annotator.learn.validation.metrics import metrics_of
+from annotator.learn.validation.validate import (
+    CROSS_VALIDATION,
+    Validation,
+    cross_validate,
+    one_dataset_out,
+)
+from annotator.logs import silent
+from annotator.store.mirror.expression import read_profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from annotator.domain.held_out import Metric
+    from annotator.domain.profiles import Cohort, Profiles
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.settings import Settings
+    from annotator.store.server.connection import Database
+
+FEATURE_SETS: Mapping[str, tuple[FeatureKind, ...]] = {
+    "sRNAs": (FeatureKind.SRNA,),
+    "contaminants": (FeatureKind.CONTAMINANT,),
+    "both": (FeatureKind.SRNA, FeatureKind.CONTAMINANT),
+}
+NO_FEATURES = "none"
+LABELS_ALONE = (MAJORITY, KNOWN_FIELDS)
+FIGURES = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """How well models do with each set of features.
+
+    Attributes
+    ----------
+    field, preset, scheme
+        What was evaluated and how.
+    description
+        How samples were held out, in words.
+    metrics
+        Name of the feature set to its figures, a key of :data:`FEATURE_SETS`;
+        :data:`NO_FEATURES` holds those of the baselines that see labels alone.
+        A set that models cannot be made from is absent.
+    notes
+        What a reader has to know: how many labelled samples are left out and why,
+        which sets are absent and why, and how many samples have no read of a kind.
+    """
+
+    field: str
+    preset: str
+    scheme: str
+    description: str
+    metrics: Mapping[str, tuple[Metric, ...]]
+    notes: tuple[str, ...]
+
+
+def ablate(
+    database: Database,
+    settings: Settings,
+    field: str,
+    scheme: str,
+    *,
+    progress: Progress = silent,
+) -> Ablation:
+    """Validate the models of a field with each set of features; nothing is stored.
+
+    Parameters
+    ----------
+    database, settings
+        Where the labels are; preset, seed, folds and labels.
+    field
+        Name of the field.
+    scheme
+        ``cv`` for random 5-fold cross-validation, ``one-dataset-out``.
+    progress
+        Told how many folds of all validations are done and how many there are.
+
+    Raises
+    ------
+    InputError
+        There is no such field or preset.
+    CohortError
+        Not one set of features is enough to learn from.
+    """
+    read, ontology = read_labelled(database, field, settings)
+    cohort = _with_every_feature(database, read.cohort)
+    sets, notes = _usable_sets(cohort.profiles)
+    notes = [*notes_of(read, settings), *notes]
+    validations: dict[str, Validation] = {}
+    for place, name in enumerate(sets):
+        shown = _part_of(progress, place, len(sets))
+        try:
+            validations[name] = _validate(
+                cohort, ontology, settings, scheme, FEATURE_SETS[name], shown
+            )
+        except CohortError as error:
+            if len(sets) == 1 or (name == "both" and not validations):
+                raise
+            notes.append(f"{name}: no models, because {error}")
+    first = next(iter(validations.values()))
+    return Ablation(
+        field=field,
+        preset=settings.preset,
+        scheme=first.scheme,
+        description=first.description,
+        metrics={name: _of_features(validation) for name, validation in validations.items()}
+        | {NO_FEATURES: _of_labels_alone(first)},
+        notes=tuple(notes),
+    )
+
+
+def _of_features(validation: Validation) -> tuple[Metric, ...]:
+    """Return the figures of models, and of the baselines that see features."""
+    baselines = metrics_of(validation.baselines)
+    return (
+        *validation.metrics,
+        *(metric for metric in baselines if metric.model_kind not in LABELS_ALONE),
+    )
+
+
+def _of_labels_alone(validation: Validation) -> tuple[Metric, ...]:
+    """Return the figures of the baselines that see no features."""
+    baselines = metrics_of(validation.baselines)
+    return tuple(metric for metric in baselines if metric.model_kind in LABELS_ALONE)
+
+
+def _with_every_feature(database: Database, cohort: Cohort) -> Cohort:
+    """Return the cohort with all kinds of features, whichever the field's own models see."""
+    with database.connect() as connection:
+        read = read_profiles(connection, cohort.profiles.sample_ids.tolist())
+    if read.rejected:
+        sample_id, reason = next(iter(read.rejected.items()))
+        raise CohortError(
+            f"{sample_id}: {reason}, but it could be read a moment ago; an import is going on,"
+            " try again when it has ended"
+        )
+    return replace(cohort, profiles=read.profiles)
+
+
+def _usable_sets(profiles: Profiles) -> tuple[list[str], list[str]]:
+    """Return the feature sets that can differ here, and what is to be said of the data."""
+    notes = []
+    samples = len(profiles.sample_ids)
+    without = {}
+    for kind in FeatureKind:
+        of_kind = (profiles.kinds == kind.value).astype(np.float64)
+        without[kind] = int(np.sum(profiles.counts @ of_kind <= 0))
+        # A kind that no sample has gets a note of its own below.
+        if 0 < without[kind] < samples:
+            notes.append(
+                f"{without[kind]} of {samples} labelled samples have no read of any"
+                f" {_singular(kind)}: there the values are 0"
+            )
+    for name, kind in (("sRNAs", FeatureKind.SRNA), ("contaminants", FeatureKind.CONTAMINANT)):
+        if without[kind] == samples:
+            other = next(each for each in ("sRNAs", "contaminants") if each != name)
+            notes.append(
+                f"the cohort has no {name}: there is nothing to compare, only {other} are shown"
+            )
+            return [other], notes
+    return list(FEATURE_SETS), notes
+
+
+def _singular(kind: FeatureKind) -> str:
+    return "sRNA" if kind is FeatureKind.SRNA else "contaminant"
+
+
+def _part_of(progress: Progress, place: int, parts: int) -> Progress:
+    """Return the progress of one of several validations of as many folds."""
+
+    def shown(done: int, total: int) -> None:
+        progress(place * total + done, parts * total)
+
+    return shown
+
+
+def _validate(
+    cohort: Cohort,
+    ontology: Ontology,
+    settings: Settings,
+    scheme: str,
+    kinds: tuple[FeatureKind, ...],
+    progress: Progress,
+) -> Validation:
+    preset, options = preset_named(settings.preset, cohort.field), label_options(settings)
+    if scheme == CROSS_VALIDATION:
+        return cross_validate(
+            cohort,
+            ontology,
+            preset,
+            options,
+            settings.seed,
+            folds=settings.folds or CROSS_VALIDATION_FOLDS,
+            parallel=parallelism(settings),
+            progress=progress,
+            feature_kinds=kinds,
+        )
+    return one_dataset_out(
+        cohort,
+        ontology,
+        preset,
+        options,
+        settings.seed,
+        folds=settings.folds or None,
+        parallel=parallelism(settings),
+        progress=progress,
+        feature_kinds=kinds,
+    )
+
+
+def ablation_table(ablation: Ablation) -> str:
+    """Return a row for each feature set and model kind, baselines last."""
+    found = {
+        (name, metric.model_kind, metric.name): metric
+        for name, metrics in ablation.metrics.items()
+        for metric in metrics
+        if metric.class_name is None
+    }
+    figures = [
+        name
+        for name in FIGURES
+        if any(key[2] == name for key in found)
+        and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
+    ]
+    rows = []
+    for name, kind in dict.fromkeys(key[:2] for key in found):
+        values = [
+            found[name, kind, figure].value if (name, kind, figure) in found else None
+            for figure in figures
+        ]
+        accuracy = found[name, kind, "accuracy"]
+        rows.append([name, kind, *values, accuracy.samples, accuracy.datasets])
+    shown = [figure.replace("_", " ") if figure != "auc" else "AUC" for figure in figures]
+    return as_table(["features", "model", *shown, "samples", "datasets"], rows)
+
+
+def as_json(ablation: Ablation) -> dict[str, Any]:
+    """Return the figures as plain data."""
+    return {
+        "field": ablation.field,
+        "preset": ablation.preset,
+        "scheme": ablation.scheme,
+        "held_out": ablation.description,
+        "notes": list(ablation.notes),
+        "metrics": [
+            {
+                "features": name,
+                "model_kind": metric.model_kind,
+                "name": metric.name,
+                "class": metric.class_name,
+                "value": metric.value,
+                "samples": metric.samples,
+                "datasets": metric.datasets,
+            }
+            for name, metrics in ablation.metrics.items()
+            for metric in metrics
+        ],
+    }

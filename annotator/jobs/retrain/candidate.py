@@ -1,0 +1,253 @@
+"""A candidate release: validated, judged, fitted on everything, and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain.fields import FIELDS
+from annotator.jobs.retrain.explanations import explain_release, held_out_scores
+from annotator.jobs.retrain.plan import folds_for, label_options, parallelism, trust_options
+from annotator.learn.labels.classes import lineages_of, make_labels, training_numbers
+from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.selective.prediction_sets import dataset_quantile
+from annotator.learn.validation.cross_calibration import release_calibration, with_calibration
+from annotator.learn.validation.folds import take_cohort
+from annotator.learn.validation.gate import GateOptions, judge
+from annotator.learn.validation.metrics import metrics_of
+from annotator.learn.validation.selective_metrics import fit_trust
+from annotator.learn.validation.validate import Validation, cross_validate, one_dataset_out
+from annotator.store.releases import registry
+from annotator.store.releases.held_out import held_out_of
+from annotator.store.releases.live_accuracy import live_accuracy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from annotator.domain.answers import LiveAccuracy
+    from annotator.domain.explanations import ReleaseExplanations
+    from annotator.domain.held_out import HeldOutPredictions, Metric
+    from annotator.domain.profiles import Cohort
+    from annotator.domain.releases import GateVerdict
+    from annotator.jobs.retrain.explanations import ExplanationOptions
+    from annotator.jobs.retrain.plan import Progress
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.options import Preset
+    from annotator.learn.release.field_model import FieldModel
+    from annotator.settings import Settings
+    from annotator.store.server.connection import Database
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A fitted candidate with everything that is stored with its release.
+
+    Attributes
+    ----------
+    validation
+        With whole datasets held out.
+    verdict
+        What the gate says of it.
+    labels
+        The class of each sample of the cohort, ``""`` where it has none, ``(samples,)``.
+    model
+        Fitted on all that have one.
+    metrics
+        Validation scheme to its figures and those of the baselines.
+    explanations
+        Why the model says what it says.
+    """
+
+    validation: Validation
+    verdict: GateVerdict
+    labels: NDArray[np.object_]
+    model: FieldModel
+    metrics: Mapping[str, tuple[Metric, ...]]
+    explanations: ReleaseExplanations
+
+
+def make_candidate(
+    database: Database,
+    settings: Settings,
+    preset: Preset,
+    cohort: Cohort,
+    ontology: Ontology,
+    explained: ExplanationOptions,
+    progress: Progress,
+) -> Candidate:
+    """Make a candidate from a cohort; nothing is stored.
+
+    Parameters
+    ----------
+    database
+        Where the live release is that the candidate is compared with.
+    settings
+        Folds, labels, margins, seed.
+    preset, cohort, ontology
+        What models are made from and how.
+    explained
+        What is explained, and how far.
+    progress
+        Told how many folds are done and how many there are.
+
+    Raises
+    ------
+    AnnotatorError
+        There is too little to learn from, or the models cannot be explained.
+    """
+    validation, cross_validation = _validate(cohort, ontology, preset, settings, progress)
+    with database.connect() as connection:
+        live = registry.live_release(connection, cohort.field)
+        live_held_out = held_out_of(connection, live.run_id) if live else None
+        became = live_accuracy_of(connection, live.release_id) if live else None
+    verdict = judge(
+        validation,
+        validation.baselines,
+        live_held_out,
+        GateOptions(settings.gate_margin, settings.baseline_margin),
+    )
+    _, labels = make_labels(cohort, ontology, label_options(settings))
+    model = _fit_on_everything(cohort, labels, validation, preset, ontology, settings)
+    part = take_cohort(cohort, np.flatnonzero(labels != ""))
+    return Candidate(
+        validation=validation,
+        verdict=with_live_accuracy(verdict, became),
+        labels=labels,
+        model=model,
+        # That of held-out datasets first: curves belong to it.
+        metrics={
+            found.scheme: (*found.metrics, *metrics_of(found.baselines))
+            for found in (validation, cross_validation)
+            if found is not None
+        },
+        explanations=explain_release(
+            model,
+            part.profiles,
+            labels[labels != ""],
+            part.dataset_ids,
+            validation.inspected,
+            explained,
+            settings.seed,
+            parallelism(settings).threads,
+        ),
+    )
+
+
+def _validate(
+    cohort: Cohort,
+    ontology: Ontology,
+    preset: Preset,
+    settings: Settings,
+    progress: Progress,
+) -> tuple[Validation, Validation | None]:
+    """Hold out whole datasets, which decides, and samples at random, which is only shown."""
+    further = settings.cross_validation_folds
+    held_out = 0
+
+    def of_datasets(done: int, total: int) -> None:
+        nonlocal held_out
+        held_out = total
+        progress(done, total + further)
+
+    validation = one_dataset_out(
+        cohort,
+        ontology,
+        preset,
+        label_options(settings),
+        settings.seed,
+        folds=folds_for(cohort, settings),
+        parallel=parallelism(settings),
+        progress=of_datasets,
+        trust=trust_options(settings, cohort.field),
+        inspect=held_out_scores,
+    )
+    if not further:
+        return validation, None
+    scored = len(validation.predictions.sample_ids)
+    return validation, cross_validate(
+        cohort,
+        ontology,
+        preset,
+        label_options(settings),
+        settings.seed,
+        folds=max(2, min(further, scored)),
+        parallel=parallelism(settings),
+        progress=lambda done, total: progress(held_out + done, held_out + total),
+        trust=trust_options(settings, cohort.field),
+    )
+
+
+def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> GateVerdict:
+    """Say how the live release did in use. That asks nothing of the candidate."""
+    if became is None:
+        return verdict
+    sentence = (
+        f"In use, {became.confirmed} of the {became.judged} suggestions of live release"
+        f" {became.release_id} that got a label later were right"
+        f" ({became.confirmed / became.judged:.3f}, 95 % interval {became.lowest:.3f} to"
+        f" {became.highest:.3f}); this counts neither for nor against the candidate."
+    )
+    return replace(verdict, reasons=(*verdict.reasons, sentence))
+
+
+def _fit_on_everything(
+    cohort: Cohort,
+    labels: NDArray[np.object_],
+    validation: Validation,
+    preset: Preset,
+    ontology: Ontology,
+    settings: Settings,
+) -> FieldModel:
+    options = label_options(settings)
+    labelled = np.flatnonzero(labels != "")
+    part = take_cohort(cohort, labelled)
+    classes = validation.label_set.classes
+    general = validation.label_set.too_general
+    lineages = lineages_of(classes, ontology, FIELDS[cohort.field], general)
+    numbers, limits = training_numbers(part, validation.label_set, options)
+    calibration = release_calibration(validation.raw, preset)
+    model = fit_field_model(
+        part.profiles,
+        labels[labelled],
+        part.dataset_ids,
+        classes,
+        cohort.field,
+        preset,
+        settings.seed,
+        calibration,
+        lineages=lineages,
+        numbers=numbers,
+        limits=limits,
+        threads=parallelism(settings).threads,
+    )
+    if calibration is None:
+        return model
+    return replace(
+        model,
+        trust=fit_trust(
+            with_calibration(validation.raw, calibration),
+            lineages,
+            validation.trust or trust_options(settings, cohort.field),
+        ),
+        number_half_width=_number_half_width(validation.predictions, settings.set_coverage),
+    )
+
+
+def _number_half_width(held_out: HeldOutPredictions, coverage: float) -> float | None:
+    """Return half the width of the interval around predicted numbers.
+
+    It holds the true number of so many samples of new datasets; ``None`` where the
+    predictions are no closer than the means of what is already known.
+    """
+    if held_out.numbers is None:
+        return None
+    known = np.isfinite(held_out.numbers).all(axis=1)
+    truth, predicted, known_mean = held_out.numbers[known].T
+    if not known.any() or np.abs(truth - predicted).mean() >= np.abs(truth - known_mean).mean():
+        return None
+    width = dataset_quantile(np.abs(truth - predicted), held_out.dataset_ids[known], coverage)
+    return width if np.isfinite(width) else None

@@ -1,0 +1,294 @@
+"""Why the models of a release say what they say: worked out when the release is made.
+
+Nothing of it decides whether the release goes live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator.domain.explanations import ReleaseExplanations
+from annotator.errors import AnnotatorError
+from annotator.explain.answer import COMBINED
+from annotator.explain.class_scores import (
+    mean_differences,
+    sampled_mean_differences,
+    some_of_each_class,
+)
+from annotator.explain.deep_lift import DeepLift
+from annotator.explain.markers import HeldOutScores, class_markers
+from annotator.explain.sample_map import sample_map
+from annotator.explain.similarity import Explainable, class_similarities
+from annotator.jobs.answer_explainer import answer_explainer
+from annotator.jobs.retrain.enrichment import TABLE4, reference_sets, release_enrichments
+from annotator.learn.release.field_model import log_rpm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from annotator.domain.explanations import ClassSimilarity
+    from annotator.domain.profiles import Profiles
+    from annotator.explain.answer import AnswerExplainer
+    from annotator.explain.feature_sets import FeatureSet
+    from annotator.learn.release.field_model import FieldModel
+    from annotator.settings import Settings
+
+NETWORK = "network"
+OF_TISSUES = "tissue"  # the field that the paper's Table 4 is about
+CHECKED_SAMPLES = 16
+LARGEST_DIFFERENCE = 1e-4
+"""Of our DeepLIFT scores from the package's, as a share of the largest score."""
+TREE_SAMPLES = 50
+"""Maximum number of samples per class whose tree contributions are computed."""
+
+TREE_SAMPLES_OF_FOLD = 10
+"""The same for the models of a fold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationOptions:
+    """What of a release is explained, and how far.
+
+    Attributes
+    ----------
+    marker_count
+        Markers of a class at most.
+    similarity_samples
+        Maximum number of samples per class used to compute class similarity.
+    feature_sets
+        Source to its sets, which are looked for among the markers.
+    hashes
+        Source to the SHA-256 of its file.
+    """
+
+    marker_count: int
+    similarity_samples: int
+    feature_sets: Mapping[str, tuple[FeatureSet, ...]]
+    hashes: Mapping[str, str]
+
+    def as_configuration(self) -> dict[str, Any]:
+        """Return what a release's explanations depend on, as plain data."""
+        return {
+            "marker_count": self.marker_count,
+            "similarity_samples": self.similarity_samples,
+            "feature_sets": dict(self.hashes),
+        }
+
+
+def explanation_options(settings: Settings, field: str) -> ExplanationOptions:
+    """Return what of a release of a field is explained; reads the files of sets.
+
+    Raises
+    ------
+    InputError
+        A file of sets cannot be read.
+    SettingsError
+        Two files have the same name.
+    """
+    sets = dict(reference_sets(settings.feature_sets))
+    if field != OF_TISSUES:
+        del sets[TABLE4]
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in settings.feature_sets
+    }
+    return ExplanationOptions(settings.marker_count, settings.similarity_samples, sets, hashes)
+
+
+def held_out_scores(
+    model: FieldModel, profiles: Profiles, labels: NDArray[np.object_]
+) -> HeldOutScores:
+    """Return what sets classes apart for the models of a fold.
+
+    Parameters
+    ----------
+    model
+        Made without the fold's datasets.
+    profiles, labels
+        Its training samples and their classes, ``(samples,)``.
+    """
+    explainer, class_index = answer_explainer(model), _class_index(model, labels)
+    inputs = model.inputs(profiles)
+    scores = _scores_of_kinds(
+        explainer, inputs, class_index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
+    )
+    return HeldOutScores(model.features, model.classes, scores)
+
+
+def explain_release(
+    model: FieldModel,
+    profiles: Profiles,
+    labels: NDArray[np.object_],
+    dataset_ids: NDArray[np.object_],
+    held_out: Sequence[HeldOutScores],
+    options: ExplanationOptions,
+    seed: int,
+    threads: int,
+) -> ReleaseExplanations:
+    """Work out the markers, similarities, enrichments and the map of a release.
+
+    Markers, similarities and enrichments are those of the answer; where the models have no
+    common answer, those of the network. The network's own stand beside them.
+
+    Parameters
+    ----------
+    model
+        Fitted on everything.
+    profiles, labels, dataset_ids
+        The training samples, and class and dataset of each, ``(samples,)``.
+    held_out
+        From :func:`held_out_scores` for every fold.
+    options
+        What, and how far.
+    seed
+        Of what is drawn at random.
+    threads
+        Threads of a sum; the same everywhere, as its last bits depend on it.
+
+    Returns
+    -------
+    ReleaseExplanations
+        Only the map where there is neither a common answer nor a network.
+
+    Raises
+    ------
+    AnnotatorError
+        Our DeepLIFT scores are not those of the package.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads):
+        mapped = sample_map(
+            log_rpm(profiles, model.features), profiles.sample_ids, dataset_ids, labels, seed
+        )
+        explainer = answer_explainer(model)
+        answer = COMBINED if explainer.factors is not None else NETWORK
+        if answer == NETWORK and model.network is None:
+            return ReleaseExplanations(sample_map=mapped)
+        inputs, class_index = model.inputs(profiles), _class_index(model, labels)
+        if model.network is not None:
+            _check_deep_lift(model, inputs)
+        scores = _scores_of_kinds(
+            explainer, inputs, class_index, len(model.classes), TREE_SAMPLES, seed
+        )
+        expression = _mean_expression(model, profiles, class_index)
+        markers = class_markers(
+            _answer_scores(explainer, scores),
+            scores,
+            [
+                replace(each, scores={answer: _answer_scores(explainer, each.scores)})
+                for each in held_out
+            ],
+            expression,
+            model.features,
+            model.classes,
+            options.marker_count,
+        )
+        return ReleaseExplanations(
+            markers=markers,
+            similarities=_similarities(model, explainer, inputs, class_index, options, seed),
+            enrichments=release_enrichments(
+                options.feature_sets, markers, model.classes, model.features, expression
+            ),
+            sample_map=mapped,
+        )
+
+
+def _scores_of_kinds(
+    explainer: AnswerExplainer,
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    classes: int,
+    tree_samples: int,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Return D1 of each model kind, ``(classes, features)``, in the kind's own unit."""
+    some = some_of_each_class(class_index, tree_samples, seed)
+    found = {}
+    for name, kind in explainer.kinds.items():
+        if isinstance(kind.scores, DeepLift):
+            found[name] = mean_differences(kind.scores, inputs, class_index)
+        else:
+            found[name] = sampled_mean_differences(
+                kind.scores, inputs[some], class_index[some], classes, sum_to_zero=name == "forest"
+            )
+    return found
+
+
+def _answer_scores(
+    explainer: AnswerExplainer, scores: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return D1 of the answer, or of the network where there is no common answer."""
+    if explainer.factors is None:
+        return scores[NETWORK]
+    return np.asarray(sum(factor * scores[kind] for kind, factor in explainer.factors.items()))
+
+
+def _similarities(
+    model: FieldModel,
+    explainer: AnswerExplainer,
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    options: ExplanationOptions,
+    seed: int,
+) -> tuple[ClassSimilarity, ...]:
+    """Return the similarities by the answer, where there is one, and by the network."""
+    asked = {}
+    if explainer.factors is not None:
+        asked[COMBINED] = Explainable(
+            lambda rows: model.predict_inputs(rows)[COMBINED].argmax(axis=1),
+            lambda rows, classes: explainer.contributions(rows, classes[:, None])[COMBINED][1][0],
+        )
+    network, model_network = explainer.kinds.get(NETWORK), model.network
+    if network is not None and model_network is not None:
+        asked[NETWORK] = Explainable(
+            lambda rows: model_network.predict(rows).argmax(axis=1),
+            network.scores.contributions,
+        )
+    return tuple(
+        replace(found, model_kind=name)
+        for name, each in asked.items()
+        for found in class_similarities(
+            each, inputs, class_index, model.classes, options.similarity_samples, seed
+        )
+    )
+
+
+def _class_index(model: FieldModel, labels: NDArray[np.object_]) -> NDArray[np.int64]:
+    column = {name: position for position, name in enumerate(model.classes)}
+    return np.array([column[label] for label in labels.tolist()], dtype=np.int64)
+
+
+def _mean_expression(
+    model: FieldModel, profiles: Profiles, class_index: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return mean reads per million of each class, ``(classes, features)``."""
+    expression = model.expression(profiles)
+    return np.stack(
+        [
+            expression[class_index == place].mean(axis=0, dtype=np.float64)
+            for place in range(len(model.classes))
+        ]
+    )
+
+
+def _check_deep_lift(model: FieldModel, inputs: NDArray[np.float32]) -> None:
+    """Compare our scores with those of the package that the paper used, for some samples."""
+    from annotator.explain.deep_lift_library import package_difference
+
+    assert model.network is not None
+    layers = model.network.dense_layers()
+    rows = np.linspace(0, len(inputs) - 1, min(CHECKED_SAMPLES, len(inputs))).astype(np.int64)
+    largest = float(np.abs(DeepLift(layers).all_classes(inputs[rows])).max())
+    difference = package_difference(layers, inputs[rows])
+    if not difference <= LARGEST_DIFFERENCE * largest:
+        raise AnnotatorError(
+            f"{model.field}: DeepLIFT scores of the network are up to {difference:.3g} away from"
+            f" those of the deeplift package, the largest being {largest:.3g}; another version of"
+            " NumPy or TensorFlow may mend it, and the release was not made"
+        )

@@ -1,0 +1,313 @@
+"""Retrain a field: cohort, validation on unseen datasets, fit, gate, promote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotator.errors import AnnotatorError, CohortError, RetryableError
+from annotator.jobs.annotate.quality import left_out_counts
+from annotator.jobs.retrain.candidate import Candidate, make_candidate
+from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
+from annotator.jobs.retrain.plan import (
+    folds_for,
+    label_options,
+    notes_of,
+    preset_named,
+    read_labelled,
+)
+from annotator.jobs.watch.status import INTERRUPTED
+from annotator.learn.labels.classes import make_labels
+from annotator.learn.models.options import Preset, configuration
+from annotator.learn.release.versions import library_versions
+from annotator.learn.validation.selective_metrics import curves
+from annotator.learn.validation.suspect_labels import suspect_labels
+from annotator.logs import log_context, silent
+from annotator.store.releases import registry, runs
+from annotator.store.server.connection import translating
+from annotator.store.server.schema import check_schema, hold_schema
+from annotator.store.watch.daemons import advisory_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+    from annotator.domain.held_out import Metric
+    from annotator.domain.profiles import Cohort
+    from annotator.jobs.retrain.plan import Progress
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.settings import Settings
+    from annotator.store.mirror.cohorts import ReadCohort
+    from annotator.store.server.connection import Database
+
+logger = logging.getLogger(__name__)
+
+UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainOutcome:
+    """How the retraining of one field ended."""
+
+    field: str
+    status: str
+    reasons: tuple[str, ...]
+    release_id: int | None = None
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a person should look."""
+        return self.status == "failed"
+
+
+def retrain(
+    database: Database,
+    settings: Settings,
+    field: str,
+    *,
+    progress: Progress = silent,
+) -> RetrainOutcome:
+    """Make a candidate release of a field and promote it if it is good enough.
+
+    Only one retraining of a field runs at a time on one database. A failure is
+    written to the training run and leaves the live release live.
+
+    Parameters
+    ----------
+    database, settings
+        Where the labels are; preset, seed, folds, margins.
+    field
+        Name of the field.
+    progress
+        Told how many folds are done and how many there are.
+
+    Returns
+    -------
+    RetrainOutcome
+        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
+        (another process is at it) or ``failed``.
+
+    Raises
+    ------
+    SchemaError
+        The database is not at the schema that this version works with.
+    RetryableError
+        The database was lost, or a statement took too long.
+    """
+    with (
+        database.connect(autocommit=True) as lock_connection,
+        advisory_lock(lock_connection, f"retrain {field}") as is_ours,
+    ):
+        if not is_ours:
+            return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
+        check_schema(lock_connection)  # a daemon of another version may have asked
+        runs.fail_orphaned_runs(lock_connection, field)
+        registry.sweep_orphans(lock_connection)
+        return _retrain_alone(database, settings, field, progress)
+
+
+def _retrain_alone(
+    database: Database, settings: Settings, field: str, progress: Progress
+) -> RetrainOutcome:
+    preset = preset_named(settings.preset, field)
+    try:
+        explained = explanation_options(settings, field)
+        read, ontology = read_labelled(database, field, settings, quarantine=True)
+        facts = _cohort_facts(read, ontology, settings)
+    except AnnotatorError as error:
+        if isinstance(error, RetryableError):
+            raise
+        if isinstance(error, CohortError):
+            return RetrainOutcome(field, UNLABELLED, (str(error),))
+        with database.connect() as connection:
+            run = _start(connection, settings, field, {}, None)
+            runs.finish_run(connection, run, "failed", str(error))
+        return RetrainOutcome(field, "failed", (str(error),))
+    described = _configuration(preset, ontology, read.cohort, settings, explained)
+    configuration_hash = _hash(described)
+    # Not hashed: what is left out of a cohort is no reason to train on it again.
+    described["cohort"] = facts
+    with database.connect() as connection:
+        last = runs.last_attempt(connection, field)
+        run = _start(connection, settings, field, described, configuration_hash)
+        if last is not None and (last.cohort_hash, last.configuration_hash) == (
+            read.hash,
+            configuration_hash,
+        ):
+            reason = (
+                f"neither the cohort nor the configuration of {field} changed since the last"
+                f" retraining, whose release is {last.release_status}"
+            )
+            runs.finish_run(connection, run, "skipped", reason)
+            return RetrainOutcome(field, "skipped", (reason,))
+    with log_context(field=field, run=run):
+        return _run(database, settings, preset, run, read, ontology, explained, progress)
+
+
+def _start(
+    connection: psycopg.Connection,
+    settings: Settings,
+    field: str,
+    described: Mapping[str, Any],
+    configuration_hash: str | None,
+) -> int:
+    return runs.start_run(
+        connection,
+        field=field,
+        preset=Path(settings.preset).stem,
+        seed=settings.seed,
+        configuration=described,
+        configuration_hash=configuration_hash,
+        versions=library_versions(),
+        host=socket.gethostname(),
+    )
+
+
+def _run(
+    database: Database,
+    settings: Settings,
+    preset: Preset,
+    run: int,
+    read: ReadCohort,
+    ontology: Ontology,
+    explained: ExplanationOptions,
+    progress: Progress,
+) -> RetrainOutcome:
+    """Carry a training run through to its end, and write down how it ended."""
+    field = read.cohort.field
+    try:
+        with translating():
+            candidate = make_candidate(
+                database, settings, preset, read.cohort, ontology, explained, progress
+            )
+            return _save(database, settings, run, read, candidate)
+    except BaseException as error:
+        reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            reason = INTERRUPTED
+        with translating(), database.connect() as connection:
+            runs.finish_run(connection, run, "failed", reason)
+        if isinstance(error, RetryableError) or not isinstance(error, Exception):
+            raise
+        if not isinstance(error, AnnotatorError):
+            logger.exception("retraining %s failed", field)  # ours to mend; other fields go on
+        return RetrainOutcome(field, "failed", (reason, *notes_of(read, settings)))
+
+
+def _configuration(
+    preset: Preset,
+    ontology: Ontology,
+    cohort: Cohort,
+    settings: Settings,
+    explained: ExplanationOptions,
+) -> dict[str, Any]:
+    """Everything besides the cohort that decides what the release will be."""
+    options = label_options(settings)
+    return {
+        "preset": configuration(preset),
+        "labels": {
+            "minimum_samples": options.minimum_samples,
+            "minimum_datasets": options.minimum_datasets,
+            "tissue_level": options.tissue_level,
+            "tissue_groups": settings.tissue_groups,
+            "age_limits": list(options.age_limits),
+            "ontology_hash": _hash({term: list(up) for term, up in ontology.parents.items()}),
+        },
+        "folds": folds_for(cohort, settings),
+        "gate": {
+            "gate_margin": settings.gate_margin,
+            "baseline_margin": settings.baseline_margin,
+        },
+        "trust": {
+            "target_precision": settings.target_precision,
+            "set_coverage": settings.set_coverage,
+            "maximum_novelty": settings.maximum_novelty,
+        },
+        "explanations": {
+            **explained.as_configuration(),
+            "cross_validation_folds": settings.cross_validation_folds,
+        },
+        "learn_from_reviews": settings.learn_from_reviews,
+        "seed": settings.seed,
+    }
+
+
+def _cohort_facts(read: ReadCohort, ontology: Ontology, settings: Settings) -> dict[str, Any]:
+    """Return what a person has to know about a cohort besides its samples."""
+    label_set, _ = make_labels(read.cohort, ontology, label_options(settings))
+    return {
+        "minimum_reads": settings.minimum_reads,
+        "minimum_known_features": settings.minimum_known_features,
+        "left_out": left_out_counts(read.left_out),
+        "too_general": sorted(label_set.too_general),
+    }
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _save(
+    database: Database, settings: Settings, run: int, read: ReadCohort, candidate: Candidate
+) -> RetrainOutcome:
+    """Store the candidate, then promote or reject it: one transaction."""
+    cohort, verdict = read.cohort, candidate.verdict
+    reasons = (*verdict.reasons, *notes_of(read, settings))
+    with database.connect() as connection, connection.transaction():
+        hold_schema(connection)  # hours may have passed since it was checked
+        runs.save_cohort(
+            connection,
+            run,
+            cohort.field,
+            read.hash,
+            [
+                (sample_id, dataset_id, value, label or None)
+                for sample_id, dataset_id, value, label in zip(
+                    cohort.profiles.sample_ids,
+                    cohort.dataset_ids,
+                    cohort.values,
+                    candidate.labels,
+                    strict=True,
+                )
+            ],
+        )
+        release_id = registry.save_candidate(
+            connection,
+            run,
+            cohort.field,
+            candidate.model.classes,
+            len(candidate.model.features),
+            candidate.model.to_artefacts(),
+            candidate.validation.predictions,
+            candidate.metrics,
+            curves=curves(candidate.validation.predictions),
+            suspicions=suspect_labels(candidate.validation.predictions),
+            explanations=candidate.explanations,
+            weights=candidate.model.weights,
+        )
+        decide = registry.promote if verdict.promoted else registry.reject
+        decide(connection, release_id, reasons, verdict.comparisons)
+        runs.finish_run(connection, run, "succeeded", None, folds=candidate.validation.description)
+        registry.retire_artefacts(connection, settings.keep_releases)
+    status = "promoted" if verdict.promoted else "rejected"
+    # The reasons are in the outcome, which is shown to whoever asked, and in the database.
+    logger.info(
+        "%s release %d of %s",
+        status,
+        release_id,
+        cohort.field,
+        extra={
+            "release": release_id,
+            "comparisons": len(verdict.comparisons),
+            "passed": sum(each.passed for each in verdict.comparisons),
+        },
+    )
+    shown = candidate.metrics[candidate.validation.scheme]
+    return RetrainOutcome(cohort.field, status, reasons, release_id, shown)

@@ -1,0 +1,1 @@
+"""Watch: status, Prometheus metrics, doctor."""

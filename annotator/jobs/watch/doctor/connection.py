@@ -1,0 +1,46 @@
+"""Whether the server can be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
+from annotator.store.server.health import server_facts
+from annotator.store.server.schema import MINIMUM_POSTGRESQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+SUBJECT = "connection"
+MANY_CONNECTIONS = 0.8
+
+
+def check_connection(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Look at the server's version, whether it can be written to, and its connections."""
+    facts = server_facts(connection)
+    if facts.version // 10000 < MINIMUM_POSTGRESQL:
+        yield wrong(
+            SUBJECT,
+            f"the server is PostgreSQL {facts.version_text}",
+            f"update the server to PostgreSQL {MINIMUM_POSTGRESQL} or newer",
+        )
+    if facts.read_only:
+        yield wrong(
+            SUBJECT,
+            f"database {facts.database} is read-only: a standby, or transactions are read-only"
+            " by default",
+            "set database_url to the primary, or reset default_transaction_read_only",
+        )
+    if facts.connections >= MANY_CONNECTIONS * facts.maximum_connections:
+        yield warning(
+            SUBJECT,
+            f"{facts.connections} of {facts.maximum_connections} connections are in use",
+            "raise max_connections of the server, or let other programs use fewer",
+        )
+    yield good(
+        SUBJECT,
+        f"PostgreSQL {facts.version_text}, database {facts.database}, as {facts.user};"
+        f" {facts.connections} of {facts.maximum_connections} connections in use",
+    )

@@ -1,0 +1,42 @@
+"""Whether daemons run, and whether they are of this version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator import __version__
+from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
+from annotator.jobs.watch.status import MISSED_BEATS, NEEDS_A_PERSON
+from annotator.store.watch.daemons import living_daemons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from annotator.settings import Settings
+
+SUBJECT = "daemons"
+
+
+def check_daemons(connection: psycopg.Connection, settings: Settings) -> Iterator[Finding]:
+    """Look at the daemons that say they live."""
+    found = living_daemons(connection, MISSED_BEATS * settings.heartbeat_seconds)
+    for daemon in found:
+        if daemon.state == NEEDS_A_PERSON:
+            yield wrong(
+                SUBJECT,
+                f"daemon {daemon.worker} on {daemon.host} needs a person",
+                "read its log; it goes on by itself once the cause is gone",
+            )
+        if daemon.version != __version__:
+            yield warning(
+                SUBJECT,
+                f"daemon {daemon.worker} on {daemon.host} is version {daemon.version},"
+                f" this is {__version__}",
+                "install one version everywhere, then start the daemon again",
+            )
+    if not found:
+        yield warning(SUBJECT, "no daemon is running", "start one with `annotator serve`")
+    else:
+        yield good(SUBJECT, f"{len(found)} running")

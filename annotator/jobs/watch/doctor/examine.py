@@ -1,0 +1,119 @@
+"""Every check, in the order in which one needs the other."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from annotator.errors import AnnotatorError, DatabaseUnavailableError
+from annotator.jobs.watch.doctor.artefacts import check_artefacts
+from annotator.jobs.watch.doctor.clock import check_clock
+from annotator.jobs.watch.doctor.connection import check_connection
+from annotator.jobs.watch.doctor.daemons import check_daemons
+from annotator.jobs.watch.doctor.disk import check_disk
+from annotator.jobs.watch.doctor.findings import WRONG, Finding, wrong
+from annotator.jobs.watch.doctor.mirror import check_relations
+from annotator.jobs.watch.doctor.roles import check_roles
+from annotator.jobs.watch.doctor.schema import check_revision
+from annotator.store.server.connection import open_database, translating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from annotator.settings import Settings
+
+STATEMENT_SECONDS = "60s"
+
+
+def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
+    """Check the whole set-up; what is wrong is a finding and never an error.
+
+    Parameters
+    ----------
+    settings
+        What is checked.
+    quick
+        Leave out loading the models, which takes seconds.
+
+    Returns
+    -------
+    tuple of Finding
+        By subject.
+    """
+    disk = _checked("disk", lambda: check_disk(settings))
+    with ExitStack() as stack:
+        try:
+            if settings.database_url is None and not _has_cluster(settings):
+                return (*_no_cluster(settings), *disk)
+            database = stack.enter_context(open_database(settings))
+            connection = stack.enter_context(
+                database.connect(autocommit=True, application_name="annotator doctor")
+            )
+        except AnnotatorError as error:
+            return (wrong("connection", str(error), _mend_connection(settings, error)), *disk)
+        connection.execute("select set_config('statement_timeout', %s, false)", [STATEMENT_SECONDS])
+        found = _checked("connection", lambda: check_connection(connection))
+        found += _checked("clock", lambda: check_clock(connection))
+        schema = _checked("schema", lambda: check_revision(connection))
+        found += schema
+        found += _checked("mirror", lambda: check_relations(connection))
+        if all(finding.level != WRONG for finding in schema):
+            embedded = database.embedded
+            found += _checked("roles", lambda: check_roles(connection, embedded=embedded))
+            found += _checked("artefacts", lambda: check_artefacts(connection, quick=quick))
+            found += _checked("daemons", lambda: check_daemons(connection, settings))
+    return (*found, *disk)
+
+
+def _checked(subject: str, check: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
+    """Run one check; what keeps it from its end is a finding, too."""
+    found: list[Finding] = []
+    try:
+        with translating():
+            found.extend(check())
+    except (AnnotatorError, psycopg.Error) as error:
+        text = " ".join(str(error).split())
+        found.append(
+            wrong(subject, f"this could not be checked: {text}", "mend what the message names")
+        )
+    return tuple(found)
+
+
+def _has_cluster(settings: Settings) -> bool:
+    from annotator.store.server.embedded import has_cluster
+
+    return has_cluster(settings.home_folder())
+
+
+def _no_cluster(settings: Settings) -> tuple[Finding, ...]:
+    return (
+        wrong(
+            "connection",
+            f"there is no embedded database in {settings.home_folder()}, and no database_url",
+            "run `annotator migrate` or `annotator demo`, or set ANNOTATOR_DATABASE_URL or"
+            " ANNOTATOR_HOME",
+        ),
+    )
+
+
+def _mend_connection(settings: Settings, error: AnnotatorError) -> str:
+    if settings.database_url is None:
+        return f"read {settings.home_folder()}/cluster/server.log"
+    if isinstance(error, DatabaseUnavailableError):
+        return (
+            "see that the server runs and lets this machine in; correct host and port in"
+            " ANNOTATOR_DATABASE_URL"
+        )
+    return "correct ANNOTATOR_DATABASE_URL: role, password, database"
+
+
+def report_lines(findings: Iterable[Finding]) -> str:
+    """Return the findings as text for a person."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
+        if finding.mend is not None:
+            lines.append(f"{'':<9}{'to mend':<12}{finding.mend}")
+    return "\n".join(lines)

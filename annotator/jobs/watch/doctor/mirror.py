@@ -1,0 +1,64 @@
+"""Whether the atlas can be read as it should be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.errors import SchemaError
+from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
+from annotator.store.server.health import has_mirror, mirror_facts
+from annotator.store.server.schema import check_mirror, current_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+SUBJECT = "mirror"
+
+
+def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Look at the relations of schema ``atlas``, their columns, and what is in them.
+
+    Of a database that nobody migrated they may all be missing: migrating makes them.
+    """
+    if not has_mirror(connection) and current_revision(connection) is None:
+        return
+    try:
+        check_mirror(connection)
+    except SchemaError as error:
+        yield wrong(
+            SUBJECT,
+            str(error),
+            "change schema atlas as docs/existing-atlas.md says, then run `annotator migrate`",
+        )
+        return
+    facts = mirror_facts(connection)
+    if facts.repeated:
+        yield wrong(
+            SUBJECT,
+            f"atlas.sample has {facts.repeated} rows more than samples",
+            "let the view give each sample_id once",
+        )
+    if facts.strange_kinds:
+        yield wrong(
+            SUBJECT,
+            f"atlas.feature has features of kind {', '.join(facts.strange_kinds)}",
+            "let kind be srna or contaminant, and leave other features out",
+        )
+    if facts.timeless:
+        yield warning(
+            SUBJECT,
+            f"{facts.timeless} samples have no updated_at: nobody will notice when they change",
+            "let the view give a time that moves with the expression of a sample",
+        )
+    if facts.unmeasured:
+        yield warning(
+            SUBJECT,
+            f"{facts.unmeasured} of {facts.samples} samples have no row in atlas.expression",
+            "import their counts; until then they are quarantined with no_counts",
+        )
+    if facts.samples == 0:
+        yield warning(SUBJECT, "the mirror is empty", "run `annotator import COUNTS SAMPLES`")
+        return
+    yield good(SUBJECT, f"all relations and columns are there; {facts.samples} samples")

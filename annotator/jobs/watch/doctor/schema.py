@@ -1,0 +1,36 @@
+"""Whether the schema is the one that this version works with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.errors import NeedsPersonError, SchemaError
+from annotator.jobs.watch.doctor.findings import Finding, good, wrong
+from annotator.store.server.schema import REQUIRED_REVISION, check_schema, current_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+SUBJECT = "schema"
+
+
+def check_revision(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Compare the revision of the database with that of this version."""
+    try:
+        check_schema(connection)
+    except SchemaError as error:
+        found = current_revision(connection)
+        newer = found is not None and found > REQUIRED_REVISION
+        yield wrong(
+            SUBJECT,
+            str(error),
+            "install the version of annotator that migrated it"
+            if newer
+            else "run `annotator migrate` as the owner of the database",
+        )
+    except NeedsPersonError as error:
+        yield wrong(SUBJECT, str(error), "log in as a role that has one of the group roles")
+    else:
+        yield good(SUBJECT, f"revision {REQUIRED_REVISION}, as this version needs")

@@ -1,0 +1,1 @@
+"""Features: names and their matching, and the matrix that every model kind sees."""

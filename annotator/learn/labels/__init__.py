@@ -1,0 +1,1 @@
+"""Labels: ontology terms, classes, and every answer that a field can give."""

@@ -1,0 +1,1 @@
+"""Model kinds: options, fitting, prediction and storage of each."""

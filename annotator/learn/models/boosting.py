@@ -1,0 +1,188 @@
+"""The gradient-boosting model kind (XGBoost); the paper has none.
+
+The objective is ``multi:softprob`` for two classes too, so that predictions
+and contributions have one form. Training uses one thread: XGBoost sums its
+histograms per thread, so that this makes trees bit-identical on every machine,
+and at the size of an atlas its threads mostly wait for one another, badly so
+where folds already share the cores.
+
+XGBoost only grows the trees; a release keeps their arrays (:mod:`annotator.learn.models.trees`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
+
+if TYPE_CHECKING:
+    import xgboost
+    from numpy.typing import NDArray
+
+    from annotator.learn.models.options import BoostingOptions
+
+
+@dataclass(frozen=True, eq=False)
+class BoostingModel:
+    """Boosted trees on all of the field's features.
+
+    Attributes
+    ----------
+    trees
+        One tree per class in each round, the classes in their order; a leaf has one
+        value, what it adds to the margin of the class.
+    start
+        What the margin of each class begins at, float32, ``(classes,)``.
+    """
+
+    trees: Trees
+    start: NDArray[np.float32]
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        added = self.trees.values[self.trees.leaves(inputs), 0].astype(np.float64)
+        margins = self.start + added.reshape(len(inputs), -1, len(self.start)).sum(axis=1)
+        return np.asarray(softmax(margins, axis=1))
+
+    def to_bytes(self) -> bytes:
+        """Serialise the trees as safetensors."""
+        return write_trees(self.trees, {"start": self.start})
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, features: int, classes: int, options: BoostingOptions
+    ) -> BoostingModel:
+        """Read boosted trees and check them.
+
+        Raises
+        ------
+        ArtefactError
+            The bytes are damaged, or trees that do not fit the field's features and
+            classes.
+        """
+        trees, arrays = read_trees(
+            content,
+            "boosting",
+            trees=classes * options.rounds,
+            features=features,
+            outputs=1,
+            further={"start": (classes,)},
+        )
+        return cls(trees, arrays["start"])
+
+
+def telling_features(
+    inputs: NDArray[np.float32], class_index: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return the columns with the greatest F statistic between classes, ascending.
+
+    Returns
+    -------
+    NDArray[int64]
+        Shape ``(at most count,)``.
+    """
+    sizes = np.bincount(class_index)
+    present = np.flatnonzero(sizes)
+    means = np.stack(
+        [inputs[class_index == each].mean(axis=0, dtype=np.float64) for each in present]
+    )
+    size = sizes[present].astype(np.float64)
+    grand = inputs.mean(axis=0, dtype=np.float64)
+    between = size @ (means - grand) ** 2
+    total = inputs.var(axis=0, dtype=np.float64) * len(class_index)
+    # A monotone function of F that is finite where nothing varies within classes.
+    ratio = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    return np.sort(np.argsort(-ratio, kind="stable")[:count]).astype(np.int64)
+
+
+def fit_boosting(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: BoostingOptions,
+    seed: int,
+    threads: int = 0,  # noqa: ARG001 - every kind is fitted with the same arguments
+) -> BoostingModel:
+    """Train boosted trees.
+
+    Parameters
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index
+        The class of each sample, ``(samples,)``.
+    weights
+        How much each sample counts, ``(samples,)``.
+    classes
+        Number of classes.
+    options
+        Rounds, depth and so on.
+    seed
+        Of row and column sampling.
+    threads
+        Not used, see above.
+
+    Returns
+    -------
+    BoostingModel
+    """
+    import xgboost
+
+    # XGBoost's time is that of its histograms over all features. A constant
+    # column has one bin and is never split on, and keeps the others' numbers.
+    chosen = telling_features(inputs, class_index, options.top_features)
+    shown = np.zeros_like(inputs)
+    shown[:, chosen] = inputs[:, chosen]
+    data = xgboost.QuantileDMatrix(
+        shown, class_index, weight=weights, max_bin=options.bins, nthread=1
+    )
+    booster = xgboost.train(
+        {
+            "objective": "multi:softprob",
+            "num_class": classes,
+            "tree_method": "hist",
+            "max_bin": options.bins,
+            "max_depth": options.depth,
+            "learning_rate": options.learning_rate,
+            "subsample": options.row_share,
+            "colsample_bytree": min(1.0, options.column_share),
+            "min_child_weight": options.minimum_child_weight,
+            "reg_lambda": options.l2,
+            "seed": seed % 2**31,
+            "nthread": 1,
+            "verbosity": 0,
+        },
+        data,
+        num_boost_round=options.rounds,
+    )
+    return model_of_booster(booster, classes)
+
+
+def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
+    """Return the model of a ``multi:softprob`` booster."""
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    start = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
+    grown = [_grown(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    return BoostingModel(
+        level_by_level(grown), np.ascontiguousarray(np.broadcast_to(start, classes))
+    )
+
+
+def _grown(tree: dict[str, Any]) -> GrownTree:
+    # The conditions of leaves are their values.
+    conditions = np.array(tree["split_conditions"], np.float32)
+    return GrownTree(
+        left=np.array(tree["left_children"], np.int64),
+        right=np.array(tree["right_children"], np.int64),
+        feature=np.array(tree["split_indices"], np.int64),
+        # XGBoost sends values below the condition to the left, not those that equal it.
+        threshold=np.nextafter(conditions, np.float32(-np.inf)),
+        weight=np.array(tree["sum_hessian"], np.float32),
+        values=conditions[:, None],
+    )

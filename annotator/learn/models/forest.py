@@ -1,0 +1,216 @@
+"""The random-forest model kind, in two stages (paper, section 2.3.2).
+
+A first forest on all features rates them by Gini importance; a second, larger
+one is grown on the best of them and predicts.
+
+"We down-sampled large classes to the size of the smaller ones": the paper used
+R's ``randomForest``, whose way of doing this is ``sampsize`` with ``strata``,
+where *each tree* draws, with replacement, as many samples of every class as
+the smallest class has. That is what is done here, rather than throwing most
+samples away once for the whole forest. scikit-learn has no such option, so the
+trees are grown one by one and put together to a ``RandomForestClassifier``.
+Only the arrays of the trees are kept (:mod:`annotator.learn.models.trees`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sklearn.ensemble import RandomForestClassifier
+
+    from annotator.learn.models.options import ForestOptions
+
+
+@dataclass(frozen=True, eq=False)
+class ForestModel:
+    """A second-stage forest.
+
+    Attributes
+    ----------
+    trees
+        They split on columns of the model's inputs; the values of a leaf are the shares
+        of its training samples, one per class.
+    """
+
+    trees: Trees
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        votes = np.zeros((len(inputs), self.trees.values.shape[1]))
+        for leaf in self.trees.leaves(inputs).T:
+            votes += self.trees.values[leaf]
+        return votes / len(self.trees.sizes)
+
+    def to_bytes(self) -> bytes:
+        """Serialise the trees as safetensors."""
+        return write_trees(self.trees)
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, features: int, classes: int, options: ForestOptions
+    ) -> ForestModel:
+        """Read a forest and check it.
+
+        Raises
+        ------
+        ArtefactError
+            The bytes are damaged, or a forest that does not fit the field's features and
+            classes.
+        """
+        trees, _ = read_trees(
+            content, "forest", trees=options.trees, features=features, outputs=classes
+        )
+        return cls(trees)
+
+
+def fit_forest(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: ForestOptions,
+    seed: int,
+    threads: int = 0,
+) -> ForestModel:
+    """Grow a two-stage forest.
+
+    Parameters
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index
+        The class of each sample, ``(samples,)``; every class has one.
+    weights
+        How much each sample counts, ``(samples,)``.
+    classes
+        Number of classes.
+    options
+        Numbers of trees and features, down-sampling.
+    seed
+        Of everything random; the result does not depend on ``threads``.
+    threads
+        To grow trees in, 0 for one a core.
+
+    Returns
+    -------
+    ForestModel
+    """
+    first_seed, second_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    grow = _grow_down_sampled if options.down_sample else _grow_weighted
+    rating = replace(options, maximum_leaves=0)
+    jobs = threads if threads > 0 else -1
+    everything = np.arange(inputs.shape[1], dtype=np.int64)
+    if len(everything) > options.top_features:
+        first = grow(
+            inputs, class_index, weights, classes, rating, options.first_trees, first_seed, jobs
+        )
+        importance = first.feature_importances_
+        best = np.argsort(-importance, kind="stable")[: options.top_features]
+        chosen = np.sort(best).astype(np.int64)
+    else:
+        chosen = everything
+    second = grow(
+        inputs[:, chosen], class_index, weights, classes, options, options.trees, second_seed, jobs
+    )
+    return ForestModel(trees_of_forest(second, chosen))
+
+
+def trees_of_forest(estimator: RandomForestClassifier, columns: NDArray[np.int64]) -> Trees:
+    """Return the trees of a forest that was grown on some columns of the inputs."""
+    grown = []
+    for member in estimator.estimators_:
+        tree = member.tree_
+        near = tree.threshold.astype(np.float32)
+        lower = np.nextafter(near, np.float32(-np.inf))
+        grown.append(
+            GrownTree(
+                left=tree.children_left,
+                right=tree.children_right,
+                feature=tree.feature,
+                # scikit-learn compares in double precision; these send float32 the same way.
+                threshold=np.where(near > tree.threshold, lower, near),
+                weight=tree.weighted_n_node_samples,
+                values=tree.value[:, 0],
+            )
+        )
+    trees = level_by_level(grown)
+    split = trees.feature >= 0
+    of_inputs = np.where(split, columns[np.where(split, trees.feature, 0)], -1)
+    return replace(trees, feature=of_inputs.astype(np.int32))
+
+
+def _grow_weighted(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,  # noqa: ARG001 - the growers have one signature
+    options: ForestOptions,
+    trees: int,
+    seed: int,
+    jobs: int,
+) -> RandomForestClassifier:
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(
+        trees,
+        min_samples_leaf=options.minimum_leaf,
+        max_leaf_nodes=options.maximum_leaves or None,
+        random_state=seed,
+        n_jobs=jobs,
+    )
+    return forest.fit(inputs, class_index, sample_weight=weights)
+
+
+def _grow_down_sampled(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: ForestOptions,
+    trees: int,
+    seed: int,
+    jobs: int,
+) -> RandomForestClassifier:
+    from joblib import Parallel, delayed
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    members = [np.flatnonzero(class_index == position) for position in range(classes)]
+    smallest = min(len(each) for each in members)
+
+    def grow(tree_seed: np.random.SeedSequence) -> DecisionTreeClassifier:
+        random = np.random.default_rng(tree_seed)
+        rows = np.concatenate([random.choice(each, smallest) for each in members])
+        tree = DecisionTreeClassifier(
+            max_features="sqrt",
+            min_samples_leaf=options.minimum_leaf,
+            max_leaf_nodes=options.maximum_leaves or None,
+            random_state=int(random.integers(2**31)),
+        )
+        # A forest's trees know classes as floats.
+        return tree.fit(
+            inputs[rows],
+            class_index[rows].astype(np.float64),
+            sample_weight=weights[rows],
+            check_input=True,
+        )
+
+    seeds = np.random.SeedSequence(seed).spawn(trees)
+    grown = Parallel(n_jobs=jobs, prefer="threads")(delayed(grow)(each) for each in seeds)
+    forest = RandomForestClassifier(
+        trees, min_samples_leaf=options.minimum_leaf, random_state=seed, n_jobs=jobs
+    )
+    forest.estimator_ = DecisionTreeClassifier()
+    forest.estimators_ = grown
+    forest.classes_ = np.arange(classes)
+    forest.n_classes_ = classes
+    forest.n_outputs_ = 1
+    forest.n_features_in_ = inputs.shape[1]
+    return forest

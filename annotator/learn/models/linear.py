@@ -1,0 +1,266 @@
+"""The linear model kind: linear in the inputs, or in random ReLU units of them.
+
+A multinomial logistic regression knows what a dataset is: before the fit, directions
+in which the datasets of one and the same class differ are shrunk
+(:mod:`annotator.learn.models.dataset_shift`). Features may be scaled in more than one way; the
+coefficients of these fits are averaged. All of it is folded into the coefficients, so
+that the stored model is plainly linear in the inputs.
+
+For a weak signal a ridge regression on random units takes its place
+(:mod:`annotator.learn.models.random_units`), which also predicts a number where there is one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from annotator.errors import ArtefactError
+from annotator.learn.models.dataset_shift import within_class
+from annotator.learn.models.random_units import fit_random_units
+from annotator.learn.models.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.learn.models.options import LinearOptions
+
+FILE = "linear.safetensors"
+MOST_ITERATIONS = 100
+
+Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """Coefficients of the class logits.
+
+    Attributes
+    ----------
+    coefficients
+        ``(classes, features)``, or ``(classes, units)`` with random units, float32; their
+        mean over the classes is 0.
+    intercepts
+        ``(classes,)``, float32.
+    units
+        Kernel ``(features, units)`` and bias ``(units,)`` of the random units, float32;
+        ``None`` without.
+    number
+        Of the predicted number: a coefficient per random unit and the intercept,
+        ``(units + 1,)``, float32; empty where no number is predicted.
+    """
+
+    coefficients: NDArray[np.float32]
+    intercepts: NDArray[np.float32]
+    units: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    number: NDArray[np.float32] | None = None
+
+    @property
+    def of_number(self) -> bool:
+        """Whether it predicts a number."""
+        return self.number is not None
+
+    def dense_layers(self) -> Layers:
+        """Return kernel and bias of each layer: the random units, where it has some, and logits."""
+        last = (self.coefficients.T, self.intercepts)
+        return [last] if self.units is None else [self.units, last]
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        logits = self._seen(inputs) @ self.coefficients.T.astype(np.float64)
+        return np.asarray(softmax(logits + self.intercepts, axis=1), dtype=np.float64)
+
+    def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the predicted number of each sample, ``(samples,)``."""
+        assert self.number is not None
+        number = self.number.astype(np.float64)
+        return np.asarray(self._seen(inputs) @ number[:-1] + number[-1], dtype=np.float64)
+
+    def _seen(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what the coefficients are multiplied by."""
+        if self.units is None:
+            return inputs.astype(np.float64)
+        kernel, bias = self.units
+        return np.asarray(np.maximum(inputs @ kernel + bias, 0), dtype=np.float64)
+
+    def to_bytes(self) -> bytes:
+        """Serialise as safetensors."""
+        arrays = {"coefficients": self.coefficients, "intercepts": self.intercepts}
+        if self.units is not None:
+            number = np.zeros(0, np.float32) if self.number is None else self.number
+            kernel, bias = self.units
+            arrays |= {"unit_kernel": kernel, "unit_bias": bias, "number": number}
+        return write_tensors(arrays)
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, features: int, classes: int, options: LinearOptions
+    ) -> LinearModel:
+        """Read a model and check it.
+
+        Raises
+        ------
+        ArtefactError
+            The bytes are damaged or do not fit the field's features and classes.
+        """
+        units = options.random_units
+        shapes: dict[str, tuple[int, ...]] = {
+            "coefficients": (classes, units or features),
+            "intercepts": (classes,),
+        }
+        if not units:
+            arrays = read_tensors(content, shapes, FILE)
+            return cls(arrays["coefficients"], arrays["intercepts"])
+        shapes |= {"unit_kernel": (features, units), "unit_bias": (units,), "number": (-1,)}
+        arrays = read_tensors(content, shapes, FILE)
+        number = arrays["number"]
+        if len(number) not in (0, units + 1):
+            raise ArtefactError(
+                f"{FILE}: {len(number)} coefficients of the number do not fit {units} units;"
+                " retrain the field"
+            )
+        return cls(
+            arrays["coefficients"],
+            arrays["intercepts"],
+            (arrays["unit_kernel"], arrays["unit_bias"]),
+            number if len(number) else None,
+        )
+
+
+def fit_linear(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: LinearOptions,
+    dataset_index: NDArray[np.int64],
+) -> LinearModel:
+    """Fit the logistic regression.
+
+    Parameters
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index, dataset_index
+        Class and dataset of each sample, ``(samples,)``; datasets are compared without
+        samples of the dataset -1.
+    weights
+        How much each sample counts, ``(samples,)``.
+    classes
+        Number of classes, each with a sample.
+    options
+        Penalty and within-class normalisation.
+
+    Returns
+    -------
+    LinearModel
+    """
+    members = [
+        _fit_scaled(
+            inputs, class_index, weights, classes, options.within_class, dataset_index, *member
+        )
+        for member in zip(options.scale_powers, options.penalties, strict=True)
+    ]
+    coefficients = np.mean([each[0] for each in members], axis=0)
+    intercepts = np.mean([each[1] for each in members], axis=0)
+    return LinearModel(*_centred(coefficients, intercepts))
+
+
+def fit_linear_of_units(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: LinearOptions,
+    seed: int,
+    dataset_index: NDArray[np.int64],
+    numbers: NDArray[np.float64] | None = None,
+) -> LinearModel:
+    """Fit the ridge regression on random units.
+
+    Parameters
+    ----------
+    inputs, class_index, weights, classes, dataset_index
+        As for :func:`fit_linear`; no dataset is -1.
+    options
+        Number of units and penalty.
+    seed
+        Of the units.
+    numbers
+        The number of each sample, ``(samples,)``, finite; ``None``: classes are learned.
+
+    Returns
+    -------
+    LinearModel
+    """
+    found = fit_random_units(
+        inputs,
+        class_index,
+        weights,
+        classes,
+        options,
+        seed,
+        dataset_index,
+        numbers,
+    )
+    return LinearModel(
+        *_centred(found.coefficients, found.intercepts),
+        (found.kernel.astype(np.float32), found.bias.astype(np.float32)),
+        found.number.astype(np.float32) if len(found.number) else None,
+    )
+
+
+def _centred(
+    coefficients: NDArray[np.float64], intercepts: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Take away what all classes have in common, which no probability depends on."""
+    return (
+        (coefficients - coefficients.mean(axis=0)).astype(np.float32),
+        (intercepts - intercepts.mean()).astype(np.float32),
+    )
+
+
+def _fit_scaled(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    strength: float,
+    dataset_index: NDArray[np.int64],
+    power: float,
+    penalty: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coefficients ``(classes, features)`` and intercepts for the inputs as given."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    scale = inverse_power(inputs, power)
+    values = inputs * scale
+    found_directions = within_class(values, class_index, dataset_index, strength)
+    shrunk = found_directions.shrink(values)
+    basis = None
+    if shrunk.shape[1] > shrunk.shape[0]:  # the samples' own span holds all there is to learn
+        left, lengths, basis = np.linalg.svd(shrunk, full_matrices=False)
+        shrunk = left * lengths
+    regression: Any = LogisticRegression(C=penalty, max_iter=MOST_ITERATIONS)
+    with warnings.catch_warnings():
+        # The penalty, not the last digits of the optimum, decides what it predicts.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(shrunk, class_index, sample_weight=weights)
+    found, intercepts = regression.coef_, regression.intercept_
+    if classes == 2:  # scikit-learn keeps one row for two classes
+        found = np.concatenate([-found / 2, found / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    if basis is not None:
+        found = found @ basis
+    return found_directions.shrink(found) * scale, intercepts
+
+
+def inverse_power(inputs: NDArray[np.float32], power: float) -> NDArray[np.float64]:
+    """Return each feature's standard deviation to minus a power; 1 for a constant feature."""
+    spread = inputs.std(axis=0, dtype=np.float64)
+    return np.asarray(np.where(spread > 0, np.where(spread > 0, spread, 1.0) ** -power, 1.0))

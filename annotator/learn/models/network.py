@@ -1,0 +1,334 @@
+"""The deep-learning model kind: a fully connected network (paper, section 2.3.1).
+
+It may have a wide path beside its hidden layers, a linear map from the inputs straight
+to the logits (Cheng et al. 2016, "Wide & deep learning for recommender systems"), which
+is fitted first, as the linear model kind, and then added.
+
+Keras trains the hidden layers; what is kept are its weights. Predicting is a plain forward
+pass in NumPy, so that only training imports TensorFlow.
+
+Training is deterministic: initial weights, dropout and the order of samples
+come from the seed. TensorFlow's sums depend on the number of its threads and
+on the instruction set of the processor, so that bit-identical weights need the
+same TensorFlow version, type of processor and number of threads. Across those,
+predictions agree to rounding error amplified by training. A process's thread
+number is fixed by its first use of TensorFlow; see :func:`limit_threads`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator.errors import ArtefactError
+from annotator.learn.models.dataset_shift import compared_datasets, within_class
+from annotator.learn.models.linear import inverse_power
+from annotator.learn.models.random_units import correlation_weights
+from annotator.quiet_tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.learn.models.dataset_shift import WithinClass
+    from annotator.learn.models.linear import LinearModel
+    from annotator.learn.models.options import NetworkOptions
+
+Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+
+
+def limit_threads(threads: int) -> None:
+    """Let TensorFlow use so many threads; 0 leaves the choice to it.
+
+    Only the first call in a process counts: TensorFlow cannot change the
+    number once it has run anything.
+    """
+    tensorflow = _tensorflow()
+    if threads > 0:
+        try:
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+            tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:
+            return  # It has run already, and keeps the number it started with.
+
+
+def _tensorflow() -> Any:
+    """Import TensorFlow, and Keras with it."""
+    return import_tensorflow()
+
+
+def build_network(features: int, classes: int, options: NetworkOptions, seed: int) -> Any:
+    """Return the untrained Keras model; all that is random in it is seeded.
+
+    Raises
+    ------
+    ValueError
+        There is not one dropout share a hidden layer.
+    """
+    _tensorflow()
+    import keras
+
+    seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
+    layers: list[Any] = [keras.Input(shape=(features,))]
+    if options.input_dropout > 0:
+        layers.append(keras.layers.Dropout(options.input_dropout, seed=next(seeds)))
+    for units, dropout in zip(options.hidden_units, options.dropout, strict=True):
+        initial = keras.initializers.GlorotUniform(seed=next(seeds))
+        layers.append(keras.layers.Dense(units, activation="relu", kernel_initializer=initial))
+        layers.append(keras.layers.Dropout(dropout, seed=next(seeds)))
+    initial = keras.initializers.GlorotUniform(seed=next(seeds))
+    layers.append(keras.layers.Dense(classes, activation="softmax", kernel_initializer=initial))
+    return keras.Sequential(layers)
+
+
+def _optimizer(options: NetworkOptions, steps: int) -> Any:
+    import keras
+
+    rate: Any = options.learning_rate
+    if options.cosine_decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if options.weight_decay > 0:
+        return keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
+    return keras.optimizers.Adam(rate)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkModel:
+    """A trained network: its weights.
+
+    Attributes
+    ----------
+    layers
+        Kernel ``(inputs, outputs)`` and bias ``(outputs,)`` of each layer,
+        float32; ReLU between them, softmax after the last.
+    wide
+        What the inputs add to the logits straight away, ``(inputs, classes)``, float32;
+        ``None`` without a wide path.
+    """
+
+    layers: Layers
+    wide: NDArray[np.float32] | None = None
+
+    def dense_layers(self) -> Layers:
+        """Return kernel and bias of each layer, first to last."""
+        return self.layers
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        values = inputs
+        for kernel, bias in self.layers[:-1]:
+            values = values @ kernel
+            values += bias
+            np.maximum(values, 0, out=values)
+        kernel, bias = self.layers[-1]
+        logits = (values @ kernel + bias).astype(np.float64)
+        if self.wide is not None:
+            logits += inputs @ self.wide
+        logits -= logits.max(axis=1, keepdims=True)
+        exponentials = np.exp(logits)
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+    def to_bytes(self) -> bytes:
+        """Serialise the weights as safetensors."""
+        from safetensors.numpy import save
+
+        tensors = {}
+        for position, (kernel, bias) in enumerate(self.layers):
+            tensors[f"kernel_{position}"] = np.ascontiguousarray(kernel, dtype=np.float32)
+            tensors[f"bias_{position}"] = np.ascontiguousarray(bias, dtype=np.float32)
+        if self.wide is not None:
+            tensors["wide"] = np.ascontiguousarray(self.wide, dtype=np.float32)
+        content: bytes = save(tensors)
+        return content
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, features: int, classes: int, options: NetworkOptions
+    ) -> NetworkModel:
+        """Read weights and check them against the architecture.
+
+        Raises
+        ------
+        ArtefactError
+            The bytes are no safetensors, a layer is missing, unknown or of the
+            wrong shape or type, or a weight is not finite.
+        """
+        from annotator.learn.models.tensors import read_tensors
+
+        widths = [features, *options.hidden_units, classes]
+        shapes: dict[str, tuple[int, ...]] = {}
+        for position, (before, after) in enumerate(pairwise(widths)):
+            shapes[f"kernel_{position}"] = (before, after)
+            shapes[f"bias_{position}"] = (after,)
+        if options.wide:
+            shapes["wide"] = (features, classes)
+        tensors = read_tensors(content, shapes, "network")
+        return cls(
+            [
+                (tensors[f"kernel_{position}"], tensors[f"bias_{position}"])
+                for position in range(len(widths) - 1)
+            ],
+            tensors.get("wide"),
+        )
+
+
+def fit_network(
+    inputs: NDArray[np.float32],
+    class_index: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+    options: NetworkOptions,
+    seed: int,
+    dataset_index: NDArray[np.int64],
+    linear: LinearModel | None = None,
+    threads: int = 0,
+) -> NetworkModel:
+    """Train a network.
+
+    Parameters
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32, finite.
+    class_index
+        The class of each sample, ``(samples,)``.
+    weights
+        How much each sample counts, ``(samples,)``.
+    classes
+        Number of classes.
+    options
+        Architecture and training.
+    seed
+        Of everything random.
+    dataset_index
+        The dataset of each sample, ``(samples,)``; datasets are compared without samples
+        of the dataset -1.
+    linear
+        The fitted linear kind, whose logits the wide path gives where the options have one.
+    threads
+        That TensorFlow may use, see :func:`limit_threads`.
+
+    Returns
+    -------
+    NetworkModel
+
+    Raises
+    ------
+    ArtefactError
+        Training diverged and a weight is not finite.
+    """
+    tensorflow = _tensorflow()
+    limit_threads(threads)
+    import keras
+
+    keras.backend.clear_session()
+    model = build_network(inputs.shape[1], classes, options, seed)
+    prepared = _Preparation.of(inputs, class_index, dataset_index, options)
+    inputs = prepared.apply(inputs)
+    samples = len(class_index)
+    steps = -(-samples // options.batch_size)
+    optimizer = _optimizer(options, steps * options.epochs)
+    optimizer.build(model.trainable_variables)
+    targets = np.full((samples, classes), options.label_smoothing / classes, dtype=np.float32)
+    targets[np.arange(samples), class_index] += 1 - options.label_smoothing
+    with tensorflow.device("/CPU:0"):
+        data = tuple(
+            tensorflow.constant(each) for each in (inputs, targets, weights.astype(np.float32))
+        )
+        epoch = _compiled_epoch(tensorflow, model, optimizer, options.batch_size)
+        order = np.random.default_rng(seed)
+        for _ in range(options.epochs):
+            epoch(*data, tensorflow.constant(order.permutation(samples)))
+    layers = [
+        tuple(np.array(weight) for weight in layer.get_weights())
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    keras.backend.clear_session()
+    if not all(np.isfinite(weight).all() for layer in layers for weight in layer):
+        raise ArtefactError(
+            "training the network gave weights that are not finite; lower its learning rate"
+        )
+    (first, bias), *others = layers
+    folded = [(prepared.fold_into(first), bias), *((kernel, each) for kernel, each in others)]
+    return _with_wide_path(folded, linear, options)
+
+
+def _with_wide_path(
+    layers: Layers, linear: LinearModel | None, options: NetworkOptions
+) -> NetworkModel:
+    if not options.wide:
+        return NetworkModel(layers)
+    assert linear is not None
+    *hidden, (kernel, bias) = layers
+    share = np.float32(options.deep_share)
+    last = (kernel * share, bias * share + linear.intercepts)
+    return NetworkModel([*hidden, last], np.ascontiguousarray(linear.coefficients.T))
+
+
+@dataclass(frozen=True, eq=False)
+class _Preparation:
+    """What inputs go through before the first layer, a linear map: scale, shrink, gain.
+
+    The gain keeps the overall variance of the scaled inputs, to which the rates of
+    learning and of weight decay are set.
+    """
+
+    scale: NDArray[np.float64]
+    directions: WithinClass
+    gain: float
+
+    @classmethod
+    def of(
+        cls,
+        inputs: NDArray[np.float32],
+        class_index: NDArray[np.int64],
+        dataset_index: NDArray[np.int64],
+        options: NetworkOptions,
+    ) -> _Preparation:
+        scale = inverse_power(inputs, options.scale_power)
+        before = (inputs * scale).var(axis=0).sum()
+        if options.correlation_power > 0:
+            targets = np.eye(int(class_index.max()) + 1)[class_index]
+            scale = scale * correlation_weights(inputs, targets, options.correlation_power)
+        values = inputs * scale
+        many = compared_datasets(dataset_index) >= options.within_class_datasets
+        strength = options.within_class if many else 0.0
+        directions = within_class(values, class_index, dataset_index, strength)
+        after = directions.shrink(values).var(axis=0).sum()
+        return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
+
+    def apply(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (self.directions.shrink(inputs * self.scale) * self.gain).astype(np.float32)
+
+    def fold_into(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the kernel, ``(features, units)``, that does the same to inputs as they are."""
+        folded = self.directions.shrink(kernel.T.astype(np.float64)).T * self.gain
+        return (folded * self.scale[:, None]).astype(np.float32)
+
+
+def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:
+    """Return one epoch as one graph: a quarter of the time of a step a call."""
+
+    def epoch(inputs: Any, targets: Any, weights: Any, order: Any) -> None:
+        samples = tensorflow.shape(order)[0]
+
+        def step(start: Any) -> tuple[Any]:
+            rows = order[start : start + batch_size]
+            with tensorflow.GradientTape() as tape:
+                probabilities = model(tensorflow.gather(inputs, rows), training=True)
+                logs = tensorflow.math.log(tensorflow.clip_by_value(probabilities, 1e-7, 1.0))
+                losses = -tensorflow.reduce_sum(tensorflow.gather(targets, rows) * logs, axis=1)
+                share = tensorflow.gather(weights, rows)
+                loss = tensorflow.reduce_mean(losses * share)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            return (start + batch_size,)
+
+        tensorflow.while_loop(
+            lambda start: start < samples, step, (tensorflow.constant(0),), parallel_iterations=1
+        )
+
+    return tensorflow.function(epoch, autograph=False, reduce_retracing=True)

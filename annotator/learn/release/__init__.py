@@ -1,0 +1,1 @@
+"""The models of a release of one field, and its files."""

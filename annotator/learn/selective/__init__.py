@@ -1,0 +1,1 @@
+"""Selective prediction: calibrated probabilities, thresholds and abstention."""

@@ -1,0 +1,265 @@
+"""Probabilities that mean what they are.
+
+Networks and boosted trees are too confident on datasets they have not seen; forests are
+not confident enough. Each model kind gets one number, fitted on held-out predictions: a
+temperature for its log-probabilities (Guo et al. 2017, "On calibration of modern neural
+networks"), or, for a forest, a slope for its shares of votes (Platt 1999, "Probabilistic
+outputs for support vector machines"; Niculescu-Mizil and Caruana 2005 find this the right
+form for forests). The answer is the product of the calibrated probabilities, raised to one
+more fitted power: a product has no bias towards caution, as a mean has (Ranjan and Gneiting
+2010). Network, linear part and trees count the same in it, and the two kinds of trees share
+their part; no weight is fitted (``benchmarks/divisions.py`` compares).
+
+All of this is linear in what each kind's explanation adds up to (logits, votes, margins),
+so that the log-odds of the answer have additive contributions, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from annotator.learn.selective.pooling import Pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+VOTING = frozenset({"forest"})
+"""Kinds whose scores are their shares of votes; the scores of others are log-probabilities."""
+
+FAMILIES = {"forest": "trees", "boosting": "trees"}
+"""Kinds that share one part of the answer; any other kind has a part of its own."""
+
+SMALLEST = 1e-300
+USUAL_SLOPE_OF_VOTES = 10.0
+PRIOR_SAMPLES = 10.0
+"""Samples that the usual slope (1 for log-probabilities) is worth when a slope is fitted."""
+LARGEST_LOG_SLOPE = 4.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How raw probabilities become calibrated and combined ones.
+
+    Attributes
+    ----------
+    slopes
+        Model kind to what its scores are multiplied by: calibrated ∝ exp(slope · score).
+        Scores are log-probabilities, of :data:`VOTING` kinds the shares of votes.
+    sharpness
+        What the weighted mean of the kinds' calibrated logits is multiplied by.
+    samples
+        How many held-out predictions it was fitted on.
+    pooling
+        How much the other samples of a dataset count; not at all by default.
+    """
+
+    slopes: Mapping[str, float]
+    sharpness: float
+    samples: int
+    pooling: Pooling = field(default_factory=Pooling)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The share of each model kind in the combined answer; they sum to one."""
+        return shares(self.slopes)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """What each kind's scores are multiplied by in the logits of the combined answer."""
+        weights = self.weights
+        return {kind: self.sharpness * weights[kind] * slope for kind, slope in self.slopes.items()}
+
+    def apply(
+        self,
+        probabilities: Mapping[str, NDArray[np.float64]],
+        dataset_ids: NDArray[np.object_] | None = None,
+        speakers: NDArray[np.bool_] | None = None,
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """Calibrate, combine and pool.
+
+        Parameters
+        ----------
+        probabilities
+            Model kind to raw probabilities, ``(samples, classes)``. A class
+            that every kind gives 0 keeps 0.
+        dataset_ids, speakers
+            As for :meth:`Pooling.apply`; without datasets every sample stands alone.
+
+        Returns
+        -------
+        calibrated : dict
+            Model kind to probabilities of the same shape, float64.
+        combined : NDArray[float64]
+            Shape ``(samples, classes)``; rows sum to one.
+
+        Raises
+        ------
+        ValueError
+            The model kinds are not those it was fitted on.
+        """
+        if probabilities.keys() != self.slopes.keys():
+            raise ValueError(
+                f"calibrated for {sorted(self.slopes)}, not for {sorted(probabilities)}"
+            )
+        impossible = _impossible(probabilities)
+        scores = {kind: scores_of(kind, p) for kind, p in probabilities.items()}
+        calibrated = {
+            kind: _softmax(self.slopes[kind] * each, impossible) for kind, each in scores.items()
+        }
+        factors = self.factors
+        # One order of the sum, whatever the order of the mapping.
+        logits = sum(factors[kind] * scores[kind] for kind in sorted(scores))
+        combined = _softmax(np.asarray(logits), impossible)
+        if dataset_ids is None:
+            return calibrated, combined
+        return calibrated, self.pooling.apply(combined, dataset_ids, speakers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
+        return {
+            "slopes": dict(self.slopes),
+            "sharpness": self.sharpness,
+            "samples": self.samples,
+            "pooling": self.pooling.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Calibration:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            A part is missing, or not a finite number in its range.
+        """
+        try:
+            slopes = {str(kind): float(v) for kind, v in data["slopes"].items()}
+            sharpness, samples = float(data["sharpness"]), int(data["samples"])
+            pooling = Pooling.from_json(data["pooling"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a calibration: {error!r}") from error
+        numbers = [*slopes.values(), sharpness]
+        if not slopes or not all(map(math.isfinite, numbers)) or min(numbers) <= 0:
+            raise ValueError("not a calibration: numbers out of their range")
+        return cls(slopes, sharpness, samples, pooling)
+
+
+def shares(kinds: Iterable[str]) -> dict[str, float]:
+    """Return the share of each kind in an answer: every family counts the same."""
+    family_of = {kind: FAMILIES.get(kind, kind) for kind in kinds}
+    families = list(family_of.values())
+    return {
+        kind: 1 / len(set(families)) / families.count(family) for kind, family in family_of.items()
+    }
+
+
+def scores_of(kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a kind's calibrated logits are proportional to, ``(samples, classes)``."""
+    if kind in VOTING:
+        return probabilities
+    return np.asarray(np.log(np.maximum(probabilities, SMALLEST)))
+
+
+def _impossible(probabilities: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return which classes every kind gives 0, ``(samples, classes)``: they were not learned."""
+    return np.asarray(np.all([p == 0 for p in probabilities.values()], axis=0), dtype=np.bool_)
+
+
+def _log_softmax(logits: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    possible = np.where(impossible, -np.inf, logits)
+    return np.asarray(possible - logsumexp(possible, axis=1, keepdims=True))
+
+
+def _softmax(logits: NDArray[np.float64], impossible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(_log_softmax(logits, impossible)))
+
+
+def _fit_slope(
+    scores: NDArray[np.float64],
+    truth_index: NDArray[np.int64],
+    impossible: NDArray[np.bool_],
+    usual: float,
+) -> float:
+    """Return the slope of the highest likelihood, drawn a little to the usual one."""
+    # No slope makes a class likely that no kind gives anything: such samples show nothing.
+    rows = np.flatnonzero(~impossible[np.arange(len(truth_index)), truth_index])
+    scores, impossible, truth_index = scores[rows], impossible[rows], truth_index[rows]
+
+    def loss(log_slope: float) -> float:
+        logs = _log_softmax(usual * math.exp(log_slope) * scores, impossible)
+        of_truth = logs[np.arange(len(rows)), truth_index]
+        return float(-of_truth.sum() + PRIOR_SAMPLES * log_slope**2 / 2)
+
+    bounds = (-LARGEST_LOG_SLOPE, LARGEST_LOG_SLOPE)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return usual * math.exp(float(found.x))
+
+
+def fit_calibration(
+    probabilities: Mapping[str, NDArray[np.float64]], truth_index: NDArray[np.int64]
+) -> Calibration:
+    """Fit the slopes and the sharpness on held-out predictions.
+
+    Every sample counts the same, since that is how probabilities are read.
+
+    Parameters
+    ----------
+    probabilities
+        Model kind to raw probabilities for samples of datasets that the models
+        had not seen, ``(samples, classes)``.
+    truth_index
+        The column of each sample's class, ``(samples,)``.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    ValueError
+        There are no samples or no model kinds.
+    """
+    samples = len(truth_index)
+    if samples == 0 or not probabilities:
+        raise ValueError("a calibration needs held-out predictions")
+    impossible = _impossible(probabilities)
+    kinds = sorted(probabilities)
+    scores = {kind: scores_of(kind, probabilities[kind]) for kind in kinds}
+    slopes = {
+        kind: _fit_slope(
+            scores[kind],
+            truth_index,
+            impossible,
+            USUAL_SLOPE_OF_VOTES if kind in VOTING else 1.0,
+        )
+        for kind in kinds
+    }
+    weights = shares(kinds)
+    mean = np.sum([weights[kind] * slopes[kind] * scores[kind] for kind in kinds], axis=0)
+    return Calibration(slopes, _fit_slope(mean, truth_index, impossible, 1.0), samples)
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.float64], truth_index: NDArray[np.int64], bins: int = 15
+) -> float:
+    """Return how far confidence and accuracy lie apart, on average.
+
+    Samples are put into equally wide bins of their highest probability; the
+    result is the mean over samples of |accuracy - confidence| of their bin
+    (Naeini et al. 2015). NaN without samples.
+    """
+    if len(truth_index) == 0:
+        return math.nan
+    confidence = probabilities.max(axis=1)
+    correct = (probabilities.argmax(axis=1) == truth_index).astype(np.float64)
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(bin_of, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(truth_index))

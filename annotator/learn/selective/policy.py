@@ -1,0 +1,310 @@
+"""From the probabilities of a release to what is said of each sample.
+
+A sample gets the deepest answer that is sure enough: its class, a broader term,
+or none, with the reason in words, where no term is sure enough or where the
+sample is like nothing in training.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
+from annotator.learn.selective.prediction_sets import PredictionSets
+from annotator.learn.selective.threshold import OperatingPoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+QUANTILES = 101
+NAMED = 2  # How many classes a reason names.
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is said of one sample.
+
+    Attributes
+    ----------
+    value
+        The answer, a class or a broader term; ``None`` for none.
+    probability
+        Of the answer; without one that of the most probable class.
+    prediction_set
+        Classes, the most probable first.
+    novelty
+        The share of held-out samples of known classes that are more like the
+        training samples; ``None`` where it was not measured.
+    reason
+        Why there is no answer, ``None`` where there is one.
+    best_class, best_probability
+        The most probable class, whether or not it is sure enough.
+    lineage
+        Of the answer: the term and those above it; empty without an answer.
+    """
+
+    value: str | None
+    probability: float
+    prediction_set: tuple[str, ...]
+    novelty: float | None
+    reason: str | None
+    best_class: str
+    best_probability: float
+    lineage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How the probabilities of a release become answers.
+
+    Attributes
+    ----------
+    operating_point
+        How sure an answer must be.
+    prediction_sets
+        Which classes a sample's set holds.
+    novelty_quantiles
+        The quantiles 0, 0.01, ... 1 of the raw novelty of held-out samples of
+        known classes; empty where novelty was not measured.
+    maximum_novelty
+        As in :class:`TrustOptions`.
+    """
+
+    operating_point: OperatingPoint
+    prediction_sets: PredictionSets
+    novelty_quantiles: tuple[float, ...]
+    maximum_novelty: float
+
+    def novelty_quantile(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of held-out samples that are less novel.
+
+        Parameters
+        ----------
+        raw
+            Raw novelty scores, ``(samples,)``. What is not a number is as novel
+            as can be.
+
+        Returns
+        -------
+        NDArray[float64]
+            Shape ``(samples,)``, between 0 and 1, linear between quantiles.
+
+        Raises
+        ------
+        ValueError
+            Novelty was not measured when this was fitted.
+        """
+        if not self.novelty_quantiles:
+            raise ValueError("there are no novelty scores of held-out samples to compare with")
+        marks = np.array(self.novelty_quantiles)
+        place = np.searchsorted(marks, raw, side="left")  # NaN is placed last.
+        upper = np.clip(place, 1, QUANTILES - 1)
+        low, high = marks[upper - 1], marks[upper]
+        step = np.divide(raw - low, high - low, out=np.zeros(len(raw)), where=high > low)
+        share = (upper - 1 + np.clip(np.nan_to_num(step), 0, 1)) / (QUANTILES - 1)
+        return np.where(place == 0, 0.0, np.where(place >= QUANTILES, 1.0, share))
+
+    def decide(
+        self,
+        p: NDArray[np.float64],
+        raw_novelty: NDArray[np.float64] | None,
+        classes: Sequence[str],
+        lineages: Mapping[str, Sequence[str]],
+        field: str = "",
+    ) -> list[Decision]:
+        """Decide what is said of each sample.
+
+        Parameters
+        ----------
+        p
+            Combined probabilities, ``(samples, classes)``.
+        raw_novelty
+            Raw novelty scores, ``(samples,)``. They are not looked at where
+            novelty was not measured when this was fitted.
+        classes
+            The class of each column.
+        lineages
+            Class to its lineage, nearest first. An entry for a broader term is
+            used as that term's own lineage.
+        field
+            Its name, for the reasons.
+
+        Returns
+        -------
+        list of Decision
+            One a sample, in their order.
+        """
+        if len(p) == 0:
+            return []
+        tree = label_tree(classes, lineages)
+        found = decide_nodes(self, p, raw_novelty, tree)
+        of_node = _node_lineages(tree, lineages)
+        sets = _set_names(p, self.prediction_sets.sets(p), classes)
+        novelty = [None] * len(p) if found.novelty is None else found.novelty.tolist()
+        best, best_p = found.best.tolist(), found.best_probability.tolist()
+        decisions = []
+        for row, node in enumerate(found.answer.tolist()):
+            answered = node != NO_ANSWER
+            if answered:
+                reason = None
+            elif found.too_novel[row]:
+                reason = _novelty_reason(novelty[row])
+            else:
+                reason = self._unsure_reason(p[row], classes, field)
+            decisions.append(
+                Decision(
+                    value=tree.nodes[node] if answered else None,
+                    probability=float(found.probability[row]) if answered else best_p[row],
+                    prediction_set=sets[row],
+                    novelty=novelty[row],
+                    reason=reason,
+                    best_class=classes[best[row]],
+                    best_probability=best_p[row],
+                    lineage=of_node[node] if answered else (),
+                )
+            )
+        return decisions
+
+    def _unsure_reason(self, p: NDArray[np.float64], classes: Sequence[str], field: str) -> str:
+        order = np.argsort(-p, kind="stable")[:NAMED].tolist()
+        best = ", then ".join(f"{classes[column]} ({p[column]:.2f})" for column in order)
+        precision = _percent(self.operating_point.target_precision)
+        of_field = f" of {field}" if field else ""
+        if self.operating_point.answers_at_all:
+            problem = f"no term{of_field} reaches the {precision} precision asked for"
+        else:
+            problem = (
+                f"on held-out datasets no threshold made {precision} of the answers{of_field} right"
+            )
+        return f"{problem}: most probable is {best}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
+        return {
+            "operating_point": self.operating_point.to_json(),
+            "prediction_sets": self.prediction_sets.to_json(),
+            "novelty_quantiles": list(self.novelty_quantiles),
+            "maximum_novelty": self.maximum_novelty,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Trust:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            A part is missing or out of its range.
+        """
+        try:
+            trust = cls(
+                OperatingPoint.from_json(data["operating_point"]),
+                PredictionSets.from_json(data["prediction_sets"]),
+                tuple(float(mark) for mark in data["novelty_quantiles"]),
+                float(data["maximum_novelty"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a measure of trust: {error!r}") from error
+        marks = trust.novelty_quantiles
+        if (
+            len(marks) not in (0, QUANTILES)
+            or not all(map(math.isfinite, marks))
+            or list(marks) != sorted(marks)
+            or not 0 <= trust.maximum_novelty <= 1
+        ):
+            raise ValueError("not a measure of trust: numbers out of their range")
+        return trust
+
+
+@dataclass(frozen=True, eq=False)
+class NodeDecisions:
+    """Decisions as arrays, each ``(samples,)``.
+
+    Attributes
+    ----------
+    answer
+        Number of the node, or no answer.
+    probability
+        Of the node that is sure enough, NaN where there is none.
+    best, best_probability
+        The most probable class.
+    novelty
+        As a share of held-out samples; ``None`` where it was not measured.
+    too_novel
+        Whether there is no answer because of novelty.
+    """
+
+    answer: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    best: NDArray[np.int64]
+    best_probability: NDArray[np.float64]
+    novelty: NDArray[np.float64] | None
+    too_novel: NDArray[np.bool_]
+
+
+def decide_nodes(
+    trust: Trust,
+    p: NDArray[np.float64],
+    raw_novelty: NDArray[np.float64] | None,
+    tree: LabelTree,
+) -> NodeDecisions:
+    """Decide as :meth:`Trust.decide` does, without the words."""
+    answer, probability = tree.answers_and_probabilities(p, trust.operating_point.threshold)
+    novelty = None
+    too_novel = np.zeros(len(p), dtype=np.bool_)
+    if raw_novelty is not None and trust.novelty_quantiles:
+        novelty = trust.novelty_quantile(raw_novelty)
+        too_novel = novelty > trust.maximum_novelty
+    return NodeDecisions(
+        np.where(too_novel, NO_ANSWER, answer),
+        probability,
+        p.argmax(axis=1),
+        p.max(axis=1),
+        novelty,
+        too_novel,
+    )
+
+
+def _node_lineages(tree: LabelTree, lineages: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return each node's lineage: as given, else what its classes' lineages say of it."""
+    result = []
+    for number, name in enumerate(tree.nodes):
+        if name in lineages:
+            result.append(tuple(lineages[name]))
+            continue
+        over = {tree.nodes[other] for other in np.flatnonzero(tree.above[number])}
+        member = tree.nodes[int(tree.members[number].argmax())]
+        result.append((name, *(term for term in lineages.get(member, ()) if term in over)))
+    return result
+
+
+def _set_names(
+    p: NDArray[np.float64], inside: NDArray[np.bool_], classes: Sequence[str]
+) -> list[tuple[str, ...]]:
+    order = np.argsort(-p, axis=1, kind="stable")
+    sizes = inside.sum(axis=1).tolist()
+    ordered = np.take_along_axis(inside, order, axis=1)
+    columns = order[ordered].tolist()  # Row by row, the most probable first.
+    result, start = [], 0
+    for size in sizes:
+        result.append(tuple(classes[column] for column in columns[start : start + size]))
+        start += size
+    return result
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
+
+
+def _novelty_reason(novelty: float | None) -> str:
+    why = "its class may be unknown to the release, or the sample failed"
+    if novelty is None or novelty >= 1:
+        return f"unlike any held-out sample of the known classes: {why}"
+    rounded_down = math.floor(1000 * novelty + 1e-6) / 1000
+    return f"unlike {_percent(rounded_down)} of held-out samples of known classes: {why}"

@@ -1,0 +1,1 @@
+"""Validation on held-out datasets, and the gate."""

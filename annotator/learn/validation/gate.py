@@ -1,0 +1,388 @@
+"""Whether a candidate release may go live.
+
+It has to be no worse than the live release on the very samples that both were
+tested on while held out, and better than what needs no expression at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain.held_out import HeldOutPredictions
+from annotator.domain.releases import Comparison, GateVerdict
+from annotator.learn.validation.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
+from annotator.learn.validation.metrics import (
+    area_under_roc,
+    is_correct,
+    is_correct_at_equal_priors,
+    mean_over_groups,
+    select_samples,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.learn.validation.validate import Validation
+
+COMBINED = "combined"
+LIVE = "live"
+ROUNDING = 1e-9
+"""Differences below this are not differences."""
+
+REFUSED = "Refused: "
+"""What each sentence against a candidate starts with: the review queue looks for it."""
+
+FEWEST_DIGITS, MOST_DIGITS = 3, 9
+DRAWS = 200
+
+WORDS = {
+    LIVE: "live release",
+    MAJORITY: "always the largest class",
+    KNOWN_FIELDS: "already known fields alone",
+    LOGISTIC_REGRESSION: "plain logistic regression",
+}
+"""As the tables of reports name them."""
+
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_at_equal_priors": "balanced accuracy at equal priors",
+    "auc": "AUC",
+}
+
+MetricFunction = Callable[[HeldOutPredictions, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """How strict the gate is.
+
+    Attributes
+    ----------
+    gate_margin
+        How far accuracy and balanced accuracy may fall behind the live release.
+    baseline_margin
+        How far the candidate must be above its baselines.
+    """
+
+    gate_margin: float
+    baseline_margin: float
+
+
+@dataclass
+class _Findings:
+    """Sentences and comparisons, gathered on the way to a verdict."""
+
+    reasons: list[str] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def compare(
+        self,
+        name: str,
+        compared_with: str,
+        part: HeldOutPredictions,
+        ours: float,
+        theirs: float,
+        margin: float,
+        passed: bool,
+        chance: float | None = None,
+    ) -> None:
+        samples, datasets = len(part.sample_ids), len(set(part.dataset_ids))
+        where = f"{_counted(samples, 'sample')} of {_counted(datasets, 'held-out dataset')}"
+        figures = _worded_figures(compared_with, ours, theirs, margin, passed, chance)
+        sentence = f"{METRIC_WORDS[name]} on {where}: {figures}."
+        sentence = sentence[0].upper() + sentence[1:] if passed else REFUSED + sentence
+        self.comparisons.append(
+            Comparison(
+                name,
+                compared_with,
+                ours,
+                theirs,
+                margin,
+                passed,
+                samples,
+                datasets,
+                sentence,
+                chance,
+            )
+        )
+        self.add(sentence)
+
+
+def judge(
+    candidate: Validation,
+    baselines: HeldOutPredictions,
+    live: HeldOutPredictions | None,
+    options: GateOptions,
+) -> GateVerdict:
+    """Decide whether a candidate goes live, and say why.
+
+    Against the live release, accuracy and balanced accuracy are compared on the
+    samples that both releases held out, each judged by its own classes (a class
+    may have been merged or split in between); balanced accuracy is the mean over
+    the candidate's classes for both. Where no sample is in common, the candidate
+    is judged by its baselines alone: figures from different samples would compare
+    the samples, not the models, and a live release of which no sample is left
+    could otherwise never be replaced.
+
+    Against each baseline, balanced accuracy must be higher on the samples that
+    both predicted, and for two classes the area under the receiver operating
+    characteristic (AUC) too. If classes did not count the same in training, it is
+    balanced accuracy at equal priors, for baselines too. A baseline counts as no worse
+    than chance, which is one over the number of classes, and 0.5 for AUC: pooled over
+    folds, always naming the largest class comes out below it, since that class is the
+    rarer where it was held out.
+
+    Parameters
+    ----------
+    candidate
+        Its ``predictions`` must have the kind ``combined``.
+    baselines
+        Held out in the same folds.
+    live
+        The live release's held-out predictions, ``None`` where nothing is live.
+    options
+        The margins.
+
+    Returns
+    -------
+    GateVerdict
+        Every comparison gives one sentence in ``reasons``, whichever way it went.
+    """
+    predictions, findings = candidate.predictions, _Findings()
+    problem = _unusable(predictions)
+    if problem is not None:
+        return GateVerdict(promoted=False, reasons=(problem,))
+    _compare_with_live(findings, predictions, live, options.gate_margin)
+    metrics = _compared_metrics(predictions, candidate.balanced_training)
+    for kind in baselines.probabilities:
+        compare = (
+            _compare_with_plain_model if kind == LOGISTIC_REGRESSION else _compare_with_baseline
+        )
+        compare(findings, predictions, baselines, kind, metrics, options.baseline_margin)
+    broken = sorted(
+        {
+            METRIC_WORDS[each.name]
+            for each in findings.comparisons
+            if not (math.isfinite(each.ours) and math.isfinite(each.theirs))
+        }
+    )
+    if broken:
+        findings.add(f"{REFUSED}not a finite number: {', '.join(broken)}.")
+    promoted = not any(reason.startswith(REFUSED) for reason in findings.reasons)
+    return GateVerdict(promoted, tuple(findings.reasons), tuple(findings.comparisons))
+
+
+def _compared_metrics(
+    predictions: HeldOutPredictions, balanced_training: bool
+) -> dict[str, MetricFunction]:
+    """Return the metrics that are compared with baselines', by name."""
+    right: Callable[[HeldOutPredictions, str], NDArray[np.bool_]]
+    # Baselines are rules under equal priors.
+    if balanced_training:
+        name, right = "balanced_accuracy", is_correct
+    else:
+        name, right = "balanced_accuracy_at_equal_priors", is_correct_at_equal_priors
+    metrics: dict[str, MetricFunction] = {
+        name: lambda part, kind: mean_over_groups(right(part, kind), part.truth)
+    }
+    if len(predictions.classes) == 2:
+        metrics["auc"] = _auc
+    return metrics
+
+
+def _unusable(predictions: HeldOutPredictions) -> str | None:
+    if len(predictions.sample_ids) == 0:
+        return f"{REFUSED}no held-out sample could be scored."
+    if COMBINED not in predictions.probabilities:
+        return f"{REFUSED}the validation has no combined prediction."
+    if not np.isfinite(predictions.probabilities[COMBINED]).all():
+        return f"{REFUSED}held-out probabilities are not finite numbers."
+    if len(set(predictions.truth)) < 2:
+        return (
+            f"{REFUSED}the held-out samples that could be scored are all of the class"
+            f" {predictions.truth[0]!r}, so nothing shows that classes are told apart."
+        )
+    return None
+
+
+def _common_rows(
+    first: HeldOutPredictions, second: HeldOutPredictions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the samples that both hold, in the same order."""
+    place = {sample: row for row, sample in enumerate(second.sample_ids)}
+    rows = [row for row, sample in enumerate(first.sample_ids) if sample in place]
+    other = [place[first.sample_ids[row]] for row in rows]
+    return np.array(rows, dtype=np.int64), np.array(other, dtype=np.int64)
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _worded_figures(
+    compared_with: str,
+    ours: float,
+    theirs: float,
+    margin: float,
+    passed: bool,
+    chance: float | None,
+) -> str:
+    """Return both values in words, and what was required where that is not plain from them."""
+    bar = theirs if chance is None or chance <= theirs else chance
+    required = bar
+    if compared_with != LOGISTIC_REGRESSION:
+        required = bar - margin if compared_with == LIVE else bar + margin
+    digits = _digits(ours, bar, required)
+    words = f"{ours:.{digits}f}, {WORDS.get(compared_with, compared_with)} {theirs:.{digits}f}"
+    if bar > theirs:
+        words += f", chance {bar:.{digits}f}"
+    if passed and ours >= bar - ROUNDING:
+        return words
+    return f"{words}; {_requirement(compared_with, margin)}"
+
+
+def _requirement(compared_with: str, margin: float) -> str:
+    if compared_with == LOGISTIC_REGRESSION:
+        return f"it may fall behind only within chance, in {DRAWS} random draws of the datasets"
+    if compared_with == LIVE:
+        return f"it may fall behind by at most {margin:g}" if margin else "it may not fall behind"
+    if margin < 0:
+        return f"it may fall behind by less than {-margin:g}"
+    return f"it must be ahead by more than {margin:g}" if margin else "it must be ahead"
+
+
+def _digits(ours: float, theirs: float, required: float) -> int:
+    """Return the fewest digits that show on which side of the other two our value is."""
+    for digits in range(FEWEST_DIGITS, MOST_DIGITS):
+        shown = round(theirs, digits), round(theirs, digits) + required - theirs
+        if all(
+            _side(round(ours, digits), as_shown) == _side(ours, value)
+            for as_shown, value in zip(shown, (theirs, required), strict=True)
+        ):
+            return digits
+    return FEWEST_DIGITS  # level, but for rounding errors
+
+
+def _side(ours: float, theirs: float) -> int:
+    return int(ours > theirs + ROUNDING) - int(ours < theirs - ROUNDING)
+
+
+def _compare_with_live(
+    findings: _Findings,
+    predictions: HeldOutPredictions,
+    live: HeldOutPredictions | None,
+    margin: float,
+) -> None:
+    if live is None:
+        findings.add("Nothing is live yet, so there is no release to compare with.")
+        return
+    rows, live_rows = _common_rows(predictions, live)
+    if len(rows) == 0:
+        findings.add(
+            "Not compared with the live release: none of its"
+            f" {len(live.sample_ids)} held-out samples is among the candidate's"
+            f" {len(predictions.sample_ids)}; the baselines alone decide.",
+        )
+        return
+    if COMBINED not in live.probabilities or not np.isfinite(live.probabilities[COMBINED]).all():
+        findings.add(
+            "Not compared with the live release: its held-out probabilities are missing or not"
+            " finite numbers; the baselines alone decide.",
+        )
+        return
+    ours, theirs = select_samples(predictions, rows), select_samples(live, live_rows)
+    if set(ours.classes) != set(theirs.classes):
+        findings.add("The live release has other classes: each release is judged by its own.")
+    our_correct, their_correct = is_correct(ours, COMBINED), is_correct(theirs, COMBINED)
+    compared = {
+        "accuracy": (float(our_correct.mean()), float(their_correct.mean())),
+        "balanced_accuracy": (
+            mean_over_groups(our_correct, ours.truth),
+            mean_over_groups(their_correct, ours.truth),
+        ),
+    }
+    for name, (our_figure, their_figure) in compared.items():
+        passed = our_figure >= their_figure - margin - ROUNDING
+        findings.compare(name, LIVE, ours, our_figure, their_figure, margin, passed)
+
+
+def _compare_with_baseline(
+    findings: _Findings,
+    predictions: HeldOutPredictions,
+    baselines: HeldOutPredictions,
+    kind: str,
+    metrics: dict[str, MetricFunction],
+    margin: float,
+) -> None:
+    rows, baseline_rows = _common_rows(predictions, baselines)
+    if len(rows) == 0:
+        findings.add(f"{REFUSED}no sample to compare with {WORDS.get(kind, kind)}.")
+        return
+    ours, theirs = select_samples(predictions, rows), select_samples(baselines, baseline_rows)
+    for name, metric in metrics.items():
+        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
+        chance = 0.5 if name == "auc" else 1 / len(set(ours.truth))
+        passed = our_figure > max(their_figure, chance) + margin + ROUNDING
+        findings.compare(name, kind, ours, our_figure, their_figure, margin, passed, chance)
+
+
+def _compare_with_plain_model(
+    findings: _Findings,
+    predictions: HeldOutPredictions,
+    baselines: HeldOutPredictions,
+    kind: str,
+    metrics: dict[str, MetricFunction],
+    margin: float,
+) -> None:
+    """Refuse a candidate that is behind a plain model of expression by more than chance.
+
+    Such a model needs expression, too: to be level with it is no fault, and which of
+    two level ones is ahead on a few datasets is chance. Datasets are drawn with
+    replacement (bootstrap); the difference must not be below ``margin`` in 97.5 % of
+    the draws.
+    """
+    rows, other_rows = _common_rows(predictions, baselines)
+    if len(rows) == 0:
+        return
+    ours, theirs = select_samples(predictions, rows), select_samples(baselines, other_rows)
+    allowed = min(margin, 0.0)
+    for name, metric in metrics.items():
+        passed = _likely_highest_gain(ours, theirs, kind, metric) >= allowed
+        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
+        findings.compare(name, kind, ours, our_figure, their_figure, allowed, passed)
+
+
+def _likely_highest_gain(
+    ours: HeldOutPredictions,
+    theirs: HeldOutPredictions,
+    kind: str,
+    metric: MetricFunction,
+) -> float:
+    """Return the 97.5 % quantile of the gain over draws of datasets with replacement."""
+    generator = np.random.default_rng(0)
+    members = [np.flatnonzero(ours.dataset_ids == name) for name in sorted(set(ours.dataset_ids))]
+    gains = []
+    for _ in range(DRAWS):
+        drawn = generator.integers(0, len(members), len(members))
+        rows = np.concatenate([members[each] for each in drawn])
+        gain = metric(select_samples(ours, rows), COMBINED) - metric(
+            select_samples(theirs, rows), kind
+        )
+        gains.append(gain)
+    known = np.array(gains)[np.isfinite(gains)]
+    return float(np.quantile(known, 0.975)) if len(known) else 0.0
+
+
+def _auc(predictions: HeldOutPredictions, kind: str) -> float:
+    second = predictions.classes[1]
+    return area_under_roc(predictions.probabilities[kind][:, 1], predictions.truth == second)

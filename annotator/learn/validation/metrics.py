@@ -1,0 +1,263 @@
+"""How right held-out predictions are.
+
+Only samples whose class was in the training part of their fold belong into
+:class:`~annotator.domain.held_out.HeldOutPredictions`; every figure here is taken over
+exactly the samples it holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.learn.selective.calibration import expected_calibration_error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST_PROBABILITY = 1e-15
+AT_EQUAL_PRIORS = frozenset({"majority", "known_fields"})
+"""Baselines that are the best rule under equal priors as they are."""
+
+
+def class_index(values: NDArray[np.object_], classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the column of each class name.
+
+    Parameters
+    ----------
+    values
+        Class names, shape ``(samples,)``; each is among ``classes``.
+    classes
+        The classes in the order of the columns.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    return np.array([place[value] for value in values], dtype=np.int64)
+
+
+def select_samples(
+    predictions: HeldOutPredictions, rows: NDArray[np.int64] | NDArray[np.bool_]
+) -> HeldOutPredictions:
+    """Return the predictions of some samples only, by row numbers or a mask."""
+    return replace(
+        predictions,
+        sample_ids=predictions.sample_ids[rows],
+        dataset_ids=predictions.dataset_ids[rows],
+        truth=predictions.truth[rows],
+        folds=predictions.folds[rows],
+        probabilities={kind: p[rows] for kind, p in predictions.probabilities.items()},
+        novelty=None if predictions.novelty is None else predictions.novelty[rows],
+        numbers=None if predictions.numbers is None else predictions.numbers[rows],
+    )
+
+
+def predicted_classes(predictions: HeldOutPredictions, kind: str) -> NDArray[np.object_]:
+    """Return the most probable class of each sample; of equals the first, shape ``(samples,)``."""
+    names = np.array(predictions.classes, dtype=object)
+    result: NDArray[np.object_] = names[predictions.probabilities[kind].argmax(axis=1)]
+    return result
+
+
+def is_correct(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
+    """Say for each sample whether its most probable class is its true one."""
+    result: NDArray[np.bool_] = (predicted_classes(predictions, kind) == predictions.truth).astype(
+        np.bool_
+    )
+    return result
+
+
+def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
+    """Say whether the class is the true one that a sample speaks for most, rare or not.
+
+    Probabilities are divided by the shares of the classes among the held-out samples of
+    the other folds. Calibrated probabilities favour frequent classes, which is right on
+    average and wrong for balanced accuracy; this is the fair way to compare it with rules
+    under equal priors, which stay as they are (:data:`AT_EQUAL_PRIORS`).
+    """
+    if kind in AT_EQUAL_PRIORS:
+        return is_correct(predictions, kind)
+    truth = class_index(predictions.truth, predictions.classes)
+    said = np.empty(len(truth), dtype=np.int64)
+    for fold in np.unique(predictions.folds):
+        own = predictions.folds == fold
+        counts = np.bincount(truth[~own], minlength=len(predictions.classes))
+        scaled = predictions.probabilities[kind][own] / np.maximum(counts, 1)
+        said[own] = np.where(counts > 0, scaled, -1.0).argmax(axis=1)
+    return np.asarray(said == truth)
+
+
+def mean_over_groups(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> float:
+    """Return the share that is correct within each group (class, dataset), then the mean.
+
+    Parameters
+    ----------
+    correct, groups
+        Shape ``(samples,)``.
+
+    Returns
+    -------
+    float
+        NaN where there is no sample.
+    """
+    if len(correct) == 0:
+        return float("nan")
+    return float(np.mean(list(_share_by(correct, groups).values())))
+
+
+def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Return the area under the receiver operating characteristic.
+
+    It is the chance that a random positive sample scores above a random negative
+    one, ties counting half (Hanley and McNeil 1982, Radiology 143:29-36).
+
+    Parameters
+    ----------
+    scores, positive
+        Shape ``(samples,)``.
+
+    Returns
+    -------
+    float
+        NaN where all samples are positive or none is.
+    """
+    from scipy.stats import rankdata
+
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return float("nan")
+    ranks = np.asarray(rankdata(scores), dtype=np.float64)
+    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * n_negative))
+
+
+def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Return the mean of minus the natural logarithm of the true class's probability.
+
+    Parameters
+    ----------
+    probabilities
+        Shape ``(samples, classes)``; clipped at 1e-15.
+    truth
+        Column of the true class, shape ``(samples,)``.
+    """
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
+    """Compute every figure of every model kind.
+
+    ``accuracy``
+        Share of samples whose most probable class is the true one.
+    ``balanced_accuracy``
+        The same within each class, then the mean over classes.
+    ``balanced_accuracy_at_equal_priors``
+        Balanced accuracy of :func:`is_correct_at_equal_priors`.
+    ``mean_over_datasets``
+        The same within each dataset, then the mean over datasets.
+    ``class_accuracy``
+        For one class: the share of its samples that are recognised.
+    ``class_precision``
+        For one class: of the samples predicted as it, the share that is it; missing where
+        there is none.
+    ``class_accuracy_over_datasets``
+        For one class: the share of its samples that are recognised in each dataset
+        that holds it, then the mean over these datasets.
+    ``mean_over_classes``
+        Mean over classes of ``class_accuracy_over_datasets``.
+    ``log_loss``, ``expected_calibration_error``
+        Of the probabilities; the latter over 15 bins.
+    ``auc``
+        Area under the receiver operating characteristic, for two classes that
+        both occur.
+
+    Parameters
+    ----------
+    predictions
+        At least one sample.
+
+    Returns
+    -------
+    tuple of Metric
+        Kinds in their order in ``predictions``; figures of one class last.
+    """
+    return tuple(
+        metric for kind in predictions.probabilities for metric in _kind_metrics(predictions, kind)
+    )
+
+
+def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
+    """Return how far predicted numbers are off, in their own unit.
+
+    ``mean_absolute_error`` of the kind ``linear``, which predicts them, and of
+    ``known_fields``, the mean of the training samples with the same known field, over the
+    samples whose number is known. Nothing where no numbers are predicted.
+    """
+    if predictions.numbers is None:
+        return ()
+    known = np.isfinite(predictions.numbers).all(axis=1)
+    if not known.any():
+        return ()
+    truth, predicted, baseline = predictions.numbers[known].T
+    datasets = len(set(predictions.dataset_ids[known]))
+    return tuple(
+        Metric(
+            kind,
+            "mean_absolute_error",
+            None,
+            float(np.abs(truth - values).mean()),
+            len(truth),
+            datasets,
+        )
+        for kind, values in (("linear", predicted), ("known_fields", baseline))
+    )
+
+
+def _share_by(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> dict[str, float]:
+    """Return the share that is correct in each group, groups sorted."""
+    return {group: float(correct[groups == group].mean()) for group in sorted(set(groups))}
+
+
+def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
+    correct, truth = is_correct(predictions, kind), predictions.truth
+    datasets, probabilities = predictions.dataset_ids, predictions.probabilities[kind]
+    truth_index = class_index(truth, predictions.classes)
+    of_class = {
+        name: mean_over_groups(correct[held], datasets[held])
+        for name in sorted(set(truth))
+        for held in (truth == name,)
+    }
+    figures = {
+        "accuracy": float(correct.mean()),
+        "balanced_accuracy": mean_over_groups(correct, truth),
+        "balanced_accuracy_at_equal_priors": mean_over_groups(
+            is_correct_at_equal_priors(predictions, kind), truth
+        ),
+        "mean_over_datasets": mean_over_groups(correct, datasets),
+        "mean_over_classes": float(np.mean(list(of_class.values()))),
+        "log_loss": log_loss(probabilities, truth_index),
+        "expected_calibration_error": expected_calibration_error(probabilities, truth_index),
+    }
+    if len(predictions.classes) == 2 and len(of_class) == 2:
+        figures["auc"] = area_under_roc(probabilities[:, 1], truth_index == 1)
+    n_datasets = len(set(datasets))
+    result = [
+        Metric(kind, name, None, value, len(truth), n_datasets) for name, value in figures.items()
+    ]
+    predicted = predicted_classes(predictions, kind)
+    for metric, part_of in (("class_accuracy", truth), ("class_precision", predicted)):
+        for name, value in _share_by(correct, part_of).items():
+            result.append(_of_class(kind, metric, name, value, datasets[part_of == name]))
+    for name, value in of_class.items():
+        held = datasets[truth == name]
+        result.append(_of_class(kind, "class_accuracy_over_datasets", name, value, held))
+    return result
+
+
+def _of_class(
+    kind: str, metric: str, name: str, value: float, datasets: NDArray[np.object_]
+) -> Metric:
+    return Metric(kind, metric, name, value, len(datasets), len(set(datasets)))

@@ -1,0 +1,1 @@
+"""Answers: the work queue, predictions, the review queue."""

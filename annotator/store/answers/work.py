@@ -1,0 +1,423 @@
+"""The queue of samples that wait for an answer, and the leases on them.
+
+A row of ``annotator.work`` is a sample whose field is missing and which the
+live release has not answered yet. A worker claims rows for a while; the row
+goes when its result is written (:mod:`annotator.store.answers.predictions`). A worker
+that dies leaves its lease to run out, by the clock of the database.
+
+Every function is one transaction by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.domain.answers import ClaimedSample
+from annotator.store.events import add_event
+from annotator.store.server.schema import hold_schema
+from annotator.store.server.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+# Samples that were claimed so often without a result are claimed one at a time, so
+# that one which kills its worker is found out without taking its neighbours along.
+SUSPECT_ATTEMPTS = 2
+
+# Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash; so no
+# volatile function may stand in one (statement_timestamp() is stable, clock_timestamp()
+# is not). The relations of the atlas may be views: nothing here relies on their keys.
+_PENDING = """
+pending as (
+    select s.sample_id, s.dataset_id, s.updated_at
+    from atlas.sample s
+    where not exists (
+        select from atlas.annotation a
+        where a.sample_id = s.sample_id and a.field = %(field)s
+          and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+    ) and not exists (
+        select from annotator.prediction p
+        where p.sample_id = s.sample_id and p.field = %(field)s
+          and p.is_current and p.release_id = %(release_id)s
+          and p.sample_updated_at is not distinct from s.updated_at
+    ) and not exists (
+        select from annotator.review r
+        where r.sample_id = s.sample_id and r.field = %(field)s
+          and r.decision in ('accepted', 'corrected')
+    ) and not exists (
+        select from annotator.quarantine q
+        where q.sample_id = s.sample_id and q.field = %(field)s
+          and (q.release_id is null or q.release_id = %(release_id)s)
+          and q.sample_updated_at is not distinct from s.updated_at
+    )
+)
+"""
+
+# A new release has answered no sample in the eyes of the last ANALYZE. Believing that,
+# the planner would compare every sample with every prediction.
+_COMPARE_BY_HASH = "set local enable_nestloop = off"
+_COMPARE_AS_USUAL = "set local enable_nestloop to default"
+
+_COUNT_PENDING = f"with {_PENDING} select count(*) from pending"  # noqa: S608 constant text
+
+# A sample that is not queued yet waits since it came or since the release is live.
+_PENDING_AND_OLDEST = f"""
+with {_PENDING}
+select
+    count(*),
+    extract(epoch from clock_timestamp() - min(
+        coalesce(w.queued_at, greatest(s.updated_at, live.promoted_at))
+    ))::float8
+from pending s
+join annotator.release live on live.release_id = %(release_id)s
+left join annotator.work w on w.sample_id = s.sample_id and w.field = %(field)s
+"""  # noqa: S608 constant text
+
+_REMOVE = f"""
+with {_PENDING}, settled as (
+    select w.sample_id
+    from annotator.work w
+    where w.field = %(field)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+      and not exists (select from pending where pending.sample_id = w.sample_id)
+    for update of w skip locked
+)
+delete from annotator.work w
+using settled
+where w.field = %(field)s and w.sample_id = settled.sample_id
+"""  # noqa: S608 constant text
+
+# Rows that are queued as they should be, or leased, are left out before the insert:
+# ON CONFLICT would lock each of them, at every poll.
+_QUEUE = f"""
+with {_PENDING}
+insert into annotator.work (sample_id, dataset_id, field, release_id, sample_updated_at)
+select s.sample_id, s.dataset_id, %(field)s, %(release_id)s, s.updated_at
+from pending s
+where not exists (
+    select from annotator.work w
+    where w.sample_id = s.sample_id and w.field = %(field)s
+      and (
+          w.leased_until > statement_timestamp()
+          or (
+              w.release_id = %(release_id)s
+              and w.dataset_id = s.dataset_id
+              and w.sample_updated_at is not distinct from s.updated_at
+          )
+      )
+)
+order by s.sample_id
+on conflict (sample_id, field) do update set
+    dataset_id = excluded.dataset_id,
+    release_id = excluded.release_id,
+    sample_updated_at = excluded.sample_updated_at,
+    queued_at = clock_timestamp(),
+    leased_by = null,
+    leased_until = null,
+    attempts = 0
+where work.leased_until is null or work.leased_until <= statement_timestamp()
+"""  # noqa: S608 constant text
+
+# The samples of a dataset are needed for one another: a dataset that does not fit is left for
+# the next batch, unless it is the only one. Rows are updated by ctid: with statistics from
+# before the queue grew, the planner would join by comparing every row with every row.
+_CLAIM = """
+with waiting as (
+    select w.ctid as place, w.sample_id, w.dataset_id
+    from annotator.work w
+    where w.field = %(field)s and w.release_id = %(release_id)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+      and (w.attempts >= %(suspect_attempts)s) = %(suspect)s
+    order by w.dataset_id, w.sample_id
+    limit %(batch_size)s + 1
+    for update skip locked
+), datasets as materialized (
+    select
+        min(dataset_id) as first, max(dataset_id) as last, count(*) > %(batch_size)s as is_cut
+    from waiting
+), chosen as (
+    select waiting.place
+    from waiting
+    cross join datasets
+    where not datasets.is_cut
+        or datasets.first = datasets.last or waiting.dataset_id <> datasets.last
+    order by waiting.dataset_id, waiting.sample_id
+    limit %(batch_size)s
+)
+update annotator.work w set
+    leased_by = %(worker)s,
+    leased_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+    attempts = w.attempts + 1
+from chosen
+where w.ctid = chosen.place
+returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
+"""
+
+_ALIVE = "annotator worker "
+
+# Half of the key of an advisory lock is in either column.
+_RELEASE_CLAIMS_OF_THE_GONE = """
+with gone as (
+    select holder.leased_by
+    from (select distinct leased_by from annotator.work where leased_by is not null) as holder
+    where not exists (
+        select from pg_locks l
+        where l.locktype = 'advisory' and l.objsubid = 1
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and (l.classid::bigint << 32 | l.objid::bigint)
+              = hashtextextended(%(alive)s || holder.leased_by, 0)
+    )
+), theirs as (
+    select w.sample_id, w.field
+    from annotator.work w
+    join gone using (leased_by)
+    order by w.field, w.sample_id
+    for update of w skip locked
+)
+update annotator.work w set leased_by = null, leased_until = null
+from theirs
+where w.sample_id = theirs.sample_id and w.field = theirs.field
+"""
+
+_QUARANTINE_OFFENDERS = """
+with offender as (
+    select w.sample_id
+    from annotator.work w
+    where w.field = %(field)s and w.attempts >= %(attempts)s
+      and (w.leased_until is null or w.leased_until <= statement_timestamp())
+    for update skip locked
+), taken as (
+    delete from annotator.work w
+    using offender
+    where w.field = %(field)s and w.sample_id = offender.sample_id
+    returning w.sample_id, w.release_id, w.sample_updated_at, w.attempts
+), hidden as (
+    update annotator.prediction p set is_current = false
+    from taken
+    where p.sample_id = taken.sample_id and p.field = %(field)s and p.is_current
+), quarantined as (
+    insert into annotator.quarantine
+        (sample_id, field, release_id, sample_updated_at, code, reason)
+    select
+        taken.sample_id, %(field)s, taken.release_id, taken.sample_updated_at,
+        'repeatedly_failed',
+        format('claimed %%s times by workers that ended without a result', taken.attempts)
+    from taken
+    on conflict do nothing
+)
+select sample_id from taken order by sample_id
+"""
+
+
+def _is_live(conn: psycopg.Connection, release_id: int) -> bool:
+    found = conn.execute(
+        "select from annotator.release where release_id = %s and status = 'live'", (release_id,)
+    )
+    return found.fetchone() is not None
+
+
+def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
+    """Queue the samples whose field is missing and that the release has not answered.
+
+    A sample is pending while nobody curated, accepted or corrected its field,
+    the release has no current prediction of it as it is now, and it is not in
+    quarantine as it is now. Rows that are queued but pending no longer are
+    removed; leased rows stay untouched. Two daemons queue one after the other.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    field
+        Name of the field.
+    release_id
+        The live release of the field. Where it is live no longer, nothing is
+        queued: the next pass comes with its successor.
+
+    Returns
+    -------
+    int
+        Samples that were queued or queued anew.
+    """
+    names = {"field": field, "release_id": release_id}
+    with committed(conn):
+        conn.execute(
+            "select pg_advisory_xact_lock(hashtextextended('annotator.queue.' || %s, 0))", (field,)
+        )
+        if not _is_live(conn, release_id):
+            return 0
+        conn.execute(_COMPARE_BY_HASH)
+        conn.execute(_REMOVE, names)
+        return conn.execute(_QUEUE, names).rowcount
+
+
+def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
+    """Count the samples that :func:`queue_pending` finds pending, leased ones included."""
+    with conn.transaction():
+        conn.execute(_COMPARE_BY_HASH)
+        row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
+        conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
+    assert row is not None
+    return int(row[0])
+
+
+def pending_and_oldest(
+    conn: psycopg.Connection, field: str, release_id: int
+) -> tuple[int, float | None]:
+    """Count what :func:`count_pending` counts, and say how long the first has waited.
+
+    Returns
+    -------
+    tuple
+        Samples, and seconds by the database's clock since the first of them was queued;
+        one that is not queued yet counts since it came or since the release is live.
+        ``None`` where none waits.
+    """
+    with conn.transaction():
+        conn.execute(_COMPARE_BY_HASH)
+        row = conn.execute(
+            _PENDING_AND_OLDEST, {"field": field, "release_id": release_id}
+        ).fetchone()
+        conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
+    assert row is not None
+    return int(row[0]), None if row[1] is None else max(0.0, float(row[1]))
+
+
+def claim(
+    conn: psycopg.Connection,
+    worker: str,
+    field: str,
+    release_id: int,
+    batch_size: int,
+    lease_seconds: float,
+) -> list[ClaimedSample]:
+    """Lease up to ``batch_size`` queued samples to a worker.
+
+    Rows that another worker has are skipped, those whose lease ran out are
+    taken over. A dataset of which only some samples would fit is left for the
+    next claim, unless it is the first. Samples that were claimed
+    :data:`SUSPECT_ATTEMPTS` times without a result come last and one at a time.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    worker
+        Name of the worker, unique among all that run.
+    field, release_id
+        What is claimed; nothing where the release is not live.
+    batch_size
+        Samples at most.
+    lease_seconds
+        How long the claim holds, by the clock of the database.
+
+    Returns
+    -------
+    list of ClaimedSample
+        Ordered by dataset and sample; empty where nothing waits.
+
+    Raises
+    ------
+    SchemaError
+        The database was migrated since the pass began.
+    """
+    names: dict[str, object] = {
+        "worker": worker,
+        "field": field,
+        "release_id": release_id,
+        "lease_seconds": float(lease_seconds),
+        "suspect_attempts": SUSPECT_ATTEMPTS,
+    }
+    with committed(conn):
+        hold_schema(conn)
+        if not _is_live(conn, release_id):
+            return []
+        rows = conn.execute(_CLAIM, names | {"suspect": False, "batch_size": batch_size}).fetchall()
+        if not rows:
+            rows = conn.execute(_CLAIM, names | {"suspect": True, "batch_size": 1}).fetchall()
+    claimed = [ClaimedSample(*row) for row in rows]
+    return sorted(claimed, key=lambda sample: (sample.dataset_id, sample.sample_id))
+
+
+def release_claims(conn: psycopg.Connection, worker: str) -> int:
+    """Give back every sample that a worker holds; committed.
+
+    Who gives back lives: the samples did not end it, and the attempt that the
+    claim counted is taken back. Only claims that nobody gives back add up.
+
+    Returns
+    -------
+    int
+        Samples that were given back.
+    """
+    with committed(conn):
+        return conn.execute(
+            "update annotator.work set leased_by = null, leased_until = null,"
+            " attempts = greatest(attempts - 1, 0) where leased_by = %s",
+            (worker,),
+        ).rowcount
+
+
+def stay_alive(conn: psycopg.Connection, worker: str) -> None:
+    """Let others see that a worker is there for as long as its connection is; committed."""
+    with committed(conn):
+        conn.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (_ALIVE + worker,))
+
+
+def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
+    """Give back what workers hold whose connections are gone; committed.
+
+    Their leases need not run out first. The attempt counts: it may be one of these
+    samples that ended them.
+
+    Returns
+    -------
+    int
+        Samples that were given back.
+    """
+    with committed(conn):
+        return conn.execute(_RELEASE_CLAIMS_OF_THE_GONE, {"alive": _ALIVE}).rowcount
+
+
+def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:
+    """Count the queue: for each field, samples waiting and samples leased."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select field, count(*) filter (where not leased), count(*) filter (where leased)"
+            " from (select field, coalesce(leased_until > statement_timestamp(), false) as leased"
+            "       from annotator.work) queued"
+            " group by field order by field"
+        ).fetchall()
+    return {field: (waiting, leased) for field, waiting, leased in rows}
+
+
+def quarantine_repeat_offenders(conn: psycopg.Connection, field: str, attempts: int = 5) -> int:
+    """Put samples that were claimed again and again without a result in quarantine.
+
+    Such a sample ends its worker each time. It rests, with the code
+    ``repeatedly_failed``, until it changes or another release is live.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    field
+        Name of the field.
+    attempts
+        Claims after which a sample is given up.
+
+    Returns
+    -------
+    int
+        Samples put in quarantine.
+    """
+    with committed(conn):
+        taken = conn.execute(
+            _QUARANTINE_OFFENDERS, {"field": field, "attempts": attempts}
+        ).fetchall()
+        if taken:
+            samples = [row[0] for row in taken]
+            add_event(conn, "failure", field, {"code": "repeatedly_failed", "samples": samples})
+    return len(taken)

@@ -1,0 +1,276 @@
+"""Reading cohorts: the labelled samples that a field is learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
+from annotator.domain.profiles import Cohort
+from annotator.errors import InputError
+from annotator.store.mirror.expression import read_profiles
+from annotator.store.mirror.features import as_objects
+from annotator.store.server.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+    from numpy.typing import NDArray
+
+    from annotator.errors import SampleError
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCohort:
+    """A cohort and what it is hashed from.
+
+    Attributes
+    ----------
+    cohort
+        Samples in the order of their ids.
+    lines
+        One JSON line per sample: its id, dataset, label, known values and the hash of
+        its expression, dtype object (str).
+    left_out
+        Labelled samples that are not in the cohort, with the reason.
+    updated_at
+        When each labelled sample last changed before it was read, as text.
+    """
+
+    cohort: Cohort
+    lines: NDArray[np.object_]
+    left_out: Mapping[str, SampleError]
+    updated_at: Mapping[str, str | None]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) over the field, its known fields and the lines."""
+        content = hashlib.sha256(json.dumps([self.cohort.field, *self.cohort.known]).encode())
+        for line in self.lines.tolist():
+            content.update(line.encode() + b"\n")
+        return content.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """What is said of one sample."""
+
+    sample_id: str
+    dataset_id: str
+    value: str
+    number: float
+    updated_at: str | None
+
+
+_CURATED = """
+select s.sample_id::text, s.dataset_id::text,
+       coalesce(nullif(btrim(a.value::text), ''), a.numeric_value::text),
+       a.numeric_value::float8, s.updated_at::timestamptz::text
+from atlas.annotation a
+join atlas.sample s on s.sample_id = a.sample_id
+where a.field::text = %(field)s
+  and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+"""
+
+# A curated value wins over a decided one, as it does in annotator.effective_annotation.
+_DECIDED = """
+union all
+select s.sample_id::text, s.dataset_id::text, e.value, e.numeric_value,
+       s.updated_at::timestamptz::text
+from annotator.effective_annotation e
+join atlas.sample s on s.sample_id = e.sample_id
+where e.field = %(field)s
+  and not exists (
+      select from atlas.annotation a
+      where a.sample_id = e.sample_id and a.field = e.field
+        and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN'))
+"""
+
+
+def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) -> ReadCohort:
+    """Read every sample that has a value of a field and usable expression.
+
+    Parameters
+    ----------
+    conn
+        Read in the caller's transaction.
+    field
+        A key of :data:`annotator.domain.fields.FIELDS`.
+    learn_from_reviews
+        Whether values that a curator accepted or corrected count as labels.
+
+    Returns
+    -------
+    ReadCohort
+        Its features are those of the field's kinds. ``values`` holds an
+        interval that a curator decided on as it is; ``numbers`` has the number that
+        the curator gave, NaN where the interval is all that is known.
+
+    Raises
+    ------
+    InputError
+        There is no such field.
+    SchemaError
+        A relation of the mirror is a view that breaks the contract.
+    """
+    if field not in FIELDS:
+        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
+    definition = FIELDS[field]
+    labels = _read_labels(conn, definition, learn_from_reviews)
+    read = read_profiles(conn, list(labels), [str(kind) for kind in definition.feature_kinds])
+    kept = [labels[sample_id] for sample_id in read.profiles.sample_ids]
+    known = {
+        name: as_objects(_known_values(conn, name, [one.sample_id for one in kept]))
+        for name in definition.known_fields
+    }
+    cohort = Cohort(
+        field=field,
+        profiles=read.profiles,
+        dataset_ids=as_objects([one.dataset_id for one in kept]),
+        values=as_objects([one.value for one in kept]),
+        numbers=np.array([one.number for one in kept], dtype=np.float64),
+        known=known,
+    )
+    return ReadCohort(
+        cohort,
+        _lines(kept, known, read.hashes),
+        read.rejected,
+        {sample_id: label.updated_at for sample_id, label in labels.items()},
+    )
+
+
+def _read_labels(
+    conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
+) -> dict[str, _Label]:
+    """Return the label of each sample, by sample id in ascending order."""
+    query = _CURATED + (_DECIDED if learn_from_reviews else "")
+    rows = conn.execute(query, {"field": definition.name}).fetchall()
+    labels: dict[str, _Label] = {}
+    complete = [row for row in rows if None not in row[:3]]
+    for sample_id, dataset_id, value, number, updated_at in sorted(
+        complete, key=lambda row: row[:3]
+    ):
+        label = _Label(
+            sample_id,
+            dataset_id,
+            value.strip(),
+            _number(definition, value, number),
+            updated_at,
+        )
+        is_number_or_name = not math.isnan(label.number) or value.strip().lower() != "nan"
+        if label.value and is_number_or_name:
+            labels.setdefault(sample_id, label)
+    return labels
+
+
+def _number(definition: FieldDefinition, value: str, number: float | None) -> float:
+    """Return the label as a number, NaN where it is none; a view may give it as text."""
+    if number is None and definition.scheme is LabelScheme.INTERVALS:
+        try:
+            number = float(value)
+        except ValueError:
+            return math.nan
+    return number if number is not None and math.isfinite(number) else math.nan
+
+
+def _known_values(conn: psycopg.Connection, field: str, sample_ids: Sequence[str]) -> list[str]:
+    rows = conn.execute(
+        "select sample_id::text, value from annotator.effective_annotation"
+        " where field = %s and value is not null order by 1, 2",
+        [field],
+    ).fetchall()
+    values: dict[str, str] = {}
+    for sample_id, value in rows:
+        values.setdefault(sample_id, value)
+    return [values.get(sample_id, "") for sample_id in sample_ids]
+
+
+def _lines(
+    labels: Sequence[_Label],
+    known: Mapping[str, NDArray[np.object_]],
+    expression: NDArray[np.object_],
+) -> NDArray[np.object_]:
+    lines = []
+    for row, label in enumerate(labels):
+        number = None if math.isnan(label.number) else label.number
+        line = [
+            label.sample_id,
+            label.dataset_id,
+            label.value,
+            number,
+            [values[row] for values in known.values()],
+            expression[row],
+        ]
+        lines.append(json.dumps(line))
+    return as_objects(lines)
+
+
+# The sample as it was read: one that has changed since is not concerned.
+_QUARANTINE = """
+insert into annotator.quarantine (sample_id, field, sample_updated_at, code, reason)
+select given.sample_id, %(field)s, given.updated_at::timestamptz, given.code, given.reason
+from unnest(%(samples)s::text[], %(updated_at)s::text[], %(codes)s::text[], %(reasons)s::text[])
+    as given (sample_id, updated_at, code, reason)
+order by given.sample_id
+on conflict do nothing
+"""
+
+
+def quarantine_left_out(conn: psycopg.Connection, read: ReadCohort) -> int:
+    """Put the labelled samples that cannot be used in quarantine; committed.
+
+    A sample that is in quarantine already, as it was when the cohort was read, is
+    left as it is.
+
+    Returns
+    -------
+    int
+        Samples that were put there now.
+    """
+    names = list(read.left_out)
+    with committed(conn):
+        return conn.execute(
+            _QUARANTINE,
+            {
+                "field": read.cohort.field,
+                "samples": names,
+                "updated_at": [read.updated_at[name] for name in names],
+                "codes": [error.code for error in read.left_out.values()],
+                "reasons": [error.reason for error in read.left_out.values()],
+            },
+        ).rowcount
+
+
+def read_term_names(conn: psycopg.Connection) -> Mapping[str, str]:
+    """Read the name of each term of the mirror's ontology that has one."""
+    rows = conn.execute(
+        "select term_id::text, name::text from atlas.term where term_id is not null"
+        " and name is not null order by 1, 2"
+    ).fetchall()
+    return dict(rows)
+
+
+def read_term_parents(conn: psycopg.Connection) -> Mapping[str, tuple[str, ...]]:
+    """Read the ontology of the mirror.
+
+    Returns
+    -------
+    Mapping
+        Every term to its parents by name, ``()`` for a root.
+    """
+    rows = conn.execute(
+        "select t.term_id::text, p.parent_id::text from atlas.term t"
+        " left join atlas.term_parent p on p.term_id = t.term_id"
+        " union select p.term_id::text, p.parent_id::text from atlas.term_parent p"
+    ).fetchall()
+    parents: dict[str, set[str]] = {term: set() for row in rows for term in row if term}
+    for term, parent in rows:
+        if term and parent:
+            parents[term].add(parent)
+    return {term: tuple(sorted(parents[term])) for term in sorted(parents)}

@@ -1,0 +1,360 @@
+"""Expression in and out of the mirror: one row a sample, arrays, binary COPY.
+
+What is read may come from a view over somebody else's tables, so every row is
+checked; a sample that cannot be used is named with its reason, and the others
+come through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg
+from psycopg import sql
+from scipy.sparse import csr_matrix
+
+from annotator.domain.profiles import Profiles
+from annotator.errors import InputError, SampleError, SchemaError
+from annotator.store.mirror.features import FeatureTable, as_objects, read_features
+from annotator.store.mirror.row_checks import LARGEST_COUNT, Counts, RowChecker, no_counts
+from annotator.store.server.copy_format import ExpressionRow, decode_row, encode_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ReadExpression:
+    """Expression as read, and what could not be used.
+
+    Attributes
+    ----------
+    profiles
+        The usable samples, in the order asked for.
+    hashes
+        One a row of ``profiles``, dtype object: SHA-256 (hex) over the names
+        and raw counts of all features of the sample, whichever kinds were
+        asked for.
+    rejected
+        The other samples, with the reason.
+    """
+
+    profiles: Profiles
+    hashes: NDArray[np.object_]
+    rejected: Mapping[str, SampleError]
+
+
+def write_expression(
+    conn: psycopg.Connection,
+    sample_ids: Sequence[str],
+    feature_ids: NDArray[Any],
+    counts: csr_matrix,
+) -> None:
+    """Write the expression of samples, in place of what they had.
+
+    Part of the caller's transaction; the caller keeps two writers of the same
+    sample apart.
+
+    Parameters
+    ----------
+    sample_ids
+        Distinct samples of the mirror, one a row of ``counts``.
+    feature_ids
+        The distinct ids of the columns, shape ``(features,)``, in any order.
+    counts
+        Raw reads, shape ``(samples, features)``; zeros are not stored.
+
+    Raises
+    ------
+    InputError
+        A count is negative, not finite or above 1e9.
+    """
+    order = np.argsort(feature_ids, kind="stable")
+    table = csr_matrix(counts, dtype=np.float32, copy=True)
+    if (order[1:] < order[:-1]).any():
+        table = csr_matrix(table[:, order])
+    table.sum_duplicates()
+    table.eliminate_zeros()
+    wrong = ~((table.data >= 0) & (table.data <= LARGEST_COUNT))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        row = int(np.searchsorted(table.indptr, first, side="right")) - 1
+        raise InputError(
+            f"sample {sample_ids[row]!r}: {table.data[first]} is not a number of reads"
+        )
+    ascending = np.asarray(feature_ids)[order].astype(np.int32)
+    with conn.cursor() as cursor:
+        cursor.execute("delete from atlas.expression where sample_id = any(%s)", [[*sample_ids]])
+        with cursor.copy(
+            "copy atlas.expression (sample_id, nnz, feature_ids, counts) from stdin (format binary)"
+        ) as copy:
+            for message in encode_rows(sample_ids, ascending, table):
+                copy.write(message)
+
+
+def read_profiles(
+    conn: psycopg.Connection,
+    sample_ids: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    *,
+    features: FeatureTable | None = None,
+) -> ReadExpression:
+    """Read the expression of samples into one sparse matrix.
+
+    Parameters
+    ----------
+    conn
+        Read in the caller's transaction.
+    sample_ids
+        Which, and in which order; all of the mirror by their id when ``None``.
+    kinds
+        Kinds of features wanted, all when ``None``. Every feature of the mirror
+        of these kinds is a column, by name.
+    features
+        As read before by :func:`read_features`, to save reading them again.
+
+    Returns
+    -------
+    ReadExpression
+        A sample is rejected with ``no_counts`` (none at all, or none of these
+        kinds), ``non_finite_counts``, ``negative_counts``, ``absurd_counts``
+        (above 1e9), ``duplicate_features``, ``unknown_features`` or
+        ``mismatched_arrays``.
+
+    Raises
+    ------
+    SchemaError
+        ``atlas.feature`` or ``atlas.expression`` is a view that breaks the contract.
+    """
+    features = read_features(conn) if features is None else features
+    chosen, column_of = _columns_of_kinds(features, kinds)
+    wanted = _wanted_samples(conn) if sample_ids is None else sample_ids
+    room = min(_stored_values(conn, sample_ids), len(wanted) * len(features.ids))
+    matrix = _GrowingMatrix(room, len(chosen))
+    names: list[str] = []
+    hashes: list[str] = []
+    rejected: dict[str, SampleError] = {}
+    for sample_id, read in _read_samples(conn, wanted, features, everything=sample_ids is None):
+        kept = _of_kinds(read, column_of) if isinstance(read, Counts) else read
+        if isinstance(kept, SampleError):
+            rejected[sample_id] = kept
+            continue
+        assert isinstance(read, Counts)
+        matrix.append(kept)
+        names.append(sample_id)
+        hashes.append(_hash(features.digests[read.columns], read.values))
+    profiles = Profiles(
+        sample_ids=as_objects(names),
+        features=features.names[chosen],
+        kinds=features.kinds[chosen],
+        counts=matrix.finish(),
+    )
+    return ReadExpression(profiles, as_objects(hashes), rejected)
+
+
+def read_dense(
+    conn: psycopg.Connection,
+    sample_ids: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    *,
+    features: FeatureTable | None = None,
+) -> NDArray[np.float32]:
+    """Read the expression of samples into one array.
+
+    The parameters are those of :func:`read_profiles`, and so are the columns.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(samples, features)``, float32, every sample asked for in its
+        place; the row of a sample that cannot be used is NaN.
+    """
+    features = read_features(conn) if features is None else features
+    chosen, column_of = _columns_of_kinds(features, kinds)
+    wanted = _wanted_samples(conn) if sample_ids is None else sample_ids
+    dense = np.zeros((len(wanted), len(chosen)), dtype=np.float32)
+    rows = _read_samples(conn, wanted, features, everything=sample_ids is None)
+    for place, (_, read) in enumerate(rows):
+        kept = _of_kinds(read, column_of) if isinstance(read, Counts) else read
+        if isinstance(kept, SampleError):
+            dense[place] = np.nan
+        else:
+            dense[place, kept.columns] = kept.values
+    return dense
+
+
+class _GrowingMatrix:
+    """Rows of a CSR matrix, appended into arrays that are preallocated."""
+
+    def __init__(self, room: int, columns: int) -> None:
+        fits = room < np.iinfo(np.int32).max
+        self._indices: NDArray[Any] = np.empty(room, dtype=np.int32 if fits else np.int64)
+        self._values = np.empty(room, dtype=np.float32)
+        self._ends = [0]
+        self._columns = columns
+
+    def append(self, row: Counts) -> None:
+        start = self._ends[-1]
+        end = start + len(row.columns)
+        if end > len(self._values):  # nnz promised less than the arrays hold
+            self._resize(end + end // 2)
+        self._indices[start:end] = row.columns
+        self._values[start:end] = row.values
+        self._ends.append(end)
+
+    def _resize(self, room: int) -> None:
+        # In place: no second copy of a large matrix, not even for a moment.
+        self._indices.resize(room, refcheck=False)
+        self._values.resize(room, refcheck=False)
+
+    def finish(self) -> csr_matrix:
+        self._resize(self._ends[-1])
+        ends = np.array(self._ends, dtype=self._indices.dtype)
+        shape = (len(ends) - 1, self._columns)
+        matrix: csr_matrix = csr_matrix(
+            (self._values, self._indices, ends), shape=shape, copy=False
+        )
+        matrix.has_sorted_indices = True
+        matrix.has_canonical_format = True
+        return matrix
+
+
+def _columns_of_kinds(
+    features: FeatureTable, kinds: Sequence[str] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return the columns wanted and, unless it is all, the new column (or -1) of each."""
+    if kinds is None:
+        return np.arange(len(features.ids)), None
+    is_wanted = np.isin(features.kinds.astype(str), [str(kind) for kind in kinds])
+    if is_wanted.all():
+        return np.arange(len(features.ids)), None
+    return np.flatnonzero(is_wanted), np.where(is_wanted, np.cumsum(is_wanted) - 1, -1)
+
+
+def _of_kinds(read: Counts, column_of: NDArray[np.int64] | None) -> Counts | SampleError:
+    if column_of is None:
+        return read
+    columns = column_of[read.columns]
+    is_wanted = columns >= 0
+    if not is_wanted.any():
+        return SampleError("no_counts", "the sample has no reads of the kinds of features wanted")
+    return Counts(columns[is_wanted], read.values[is_wanted])
+
+
+def _hash(digests: NDArray[np.uint64], values: NDArray[np.float32]) -> str:
+    """Hash the features, in the order of their names, and their counts."""
+    content = hashlib.sha256(digests.astype("<u8", copy=False).tobytes())
+    content.update(values.astype("<f4", copy=False).tobytes())
+    return content.hexdigest()
+
+
+def _wanted_samples(conn: psycopg.Connection) -> list[str]:
+    rows = conn.execute(
+        "select distinct sample_id::text from atlas.sample where sample_id is not null"
+    ).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def _of_samples(sample_ids: Sequence[str] | None) -> tuple[sql.Composable, list[list[str]]]:
+    """Return the condition that limits a statement to these samples, and its parameters."""
+    if sample_ids is None:
+        return sql.SQL("true"), []
+    return sql.SQL("sample_id::text = any(%s::text[])"), [[*sample_ids]]
+
+
+def _stored_values(conn: psycopg.Connection, sample_ids: Sequence[str] | None) -> int:
+    """Return how many values ``nnz`` promises: what to make room for, not more."""
+    condition, parameters = _of_samples(sample_ids)
+    query = sql.SQL(
+        "select coalesce(sum(greatest(nnz::int8, 0)), 0)::int8 from atlas.expression where {}"
+    ).format(condition)
+    with _readable():
+        row = conn.execute(query, parameters).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _read_samples(
+    conn: psycopg.Connection,
+    wanted: Sequence[str],
+    features: FeatureTable,
+    *,
+    everything: bool,
+) -> Iterator[tuple[str, Counts | SampleError]]:
+    """Yield every wanted sample in its order, with its counts or why it has none."""
+    checker = RowChecker(features)
+    next_place = 0
+    waiting: tuple[int, Counts | SampleError] | None = None
+    for row in _rows(conn, wanted, everything):
+        if waiting is not None and waiting[0] == row.place:
+            twice = SampleError("duplicate_features", "the sample has more than one row")
+            waiting = (row.place, twice)
+            continue
+        if waiting is not None:
+            yield wanted[waiting[0]], waiting[1]
+            next_place = waiting[0] + 1
+        for place in range(next_place, row.place):
+            yield wanted[place], no_counts()
+        next_place = row.place
+        waiting = (row.place, checker.check(row))
+    if waiting is not None:
+        yield wanted[waiting[0]], waiting[1]
+        next_place = waiting[0] + 1
+    for place in range(next_place, len(wanted)):
+        yield wanted[place], no_counts()
+
+
+def _rows(
+    conn: psycopg.Connection, wanted: Sequence[str], everything: bool
+) -> Iterator[ExpressionRow]:
+    """Stream the rows of ``atlas.expression``, by the place of their sample in ``wanted``."""
+    condition, parameters = _of_samples(None if everything else wanted)
+    # The condition stands inside, so that it reaches below the GROUP BY of a foreign view.
+    query = sql.SQL(
+        "copy ("
+        "select wanted.place - 1, e.nnz, e.feature_ids, e.counts"
+        " from (select sample_id::text as sample_id, coalesce(nnz::int8, -1) as nnz,"
+        " feature_ids{} as feature_ids, counts{} as counts"
+        " from atlas.expression where {}) as e"
+        " join unnest(%s::text[]) with ordinality as wanted (sample_id, place)"
+        " on wanted.sample_id = e.sample_id"
+        " order by wanted.place"
+        ") to stdout (format binary)"
+    ).format(*_casts(conn), condition)
+    with _readable(), conn.cursor() as cursor, cursor.copy(query, [*parameters, [*wanted]]) as copy:
+        for message in copy:
+            row = decode_row(message)
+            if row is not None:
+                yield row
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn the error of a view that cannot be read as expression into one for a person."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.ProgrammingError) as error:
+        raise SchemaError(
+            f"atlas.expression cannot be read: {error.diag.message_primary or error};"
+            " it must have sample_id, nnz (an integer), feature_ids (an array of integers) and"
+            " counts (an array of numbers), and be readable by this role"
+        ) from error
+
+
+def _casts(conn: psycopg.Connection) -> tuple[sql.SQL, sql.SQL]:
+    """Return what the arrays are cast to: wide enough that no value can fail."""
+    rows = conn.execute(
+        "select attname, format_type(atttypid, null) from pg_attribute"
+        " where attrelid = 'atlas.expression'::regclass and attnum > 0 and not attisdropped"
+    ).fetchall()
+    types: dict[str, str] = dict(rows)
+    return (
+        sql.SQL("" if types.get("feature_ids") == "integer[]" else "::int8[]"),
+        sql.SQL("" if types.get("counts") == "real[]" else "::float8[]"),
+    )

@@ -1,0 +1,314 @@
+"""Applying an import to the mirror: everything in one transaction, or nothing.
+
+The files are the truth for the samples they name and say nothing of others.
+Only what differs is written, so that importing the same again changes nothing.
+No lock is taken that keeps anybody from reading; imports wait for one another.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
+from annotator.domain.imports import ImportSummary, SampleRecord
+from annotator.errors import InputError, NeedsPersonError
+from annotator.store.mirror.merging import merge_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from scipy.sparse import csr_matrix
+
+SOURCE = "import"
+ONTOLOGY_FIELDS = [name for name, one in FIELDS.items() if one.scheme is LabelScheme.ONTOLOGY]
+_TABLES = ["dataset", "sample", "feature", "expression", "annotation", "term", "term_parent"]
+
+
+def apply_import(
+    conn: psycopg.Connection,
+    *,
+    samples: Sequence[SampleRecord],
+    feature_names: Sequence[str],
+    kind: str,
+    batches: Iterable[tuple[Sequence[str], csr_matrix]],
+    terms: Mapping[str, tuple[str, ...]] | None = None,
+) -> ImportSummary:
+    """Bring the mirror to what the files say.
+
+    A sample whose expression changes keeps its features of the other kind and
+    gets a new ``updated_at``. An annotation that an earlier import made and that
+    is said to be missing now is removed; one from another source stays unless the files give
+    a value. Terms that are given have exactly the parents that are given.
+
+    Parameters
+    ----------
+    conn
+        Its transaction is used where one is open, else one is made.
+    samples
+        Every sample that ``batches`` may name, once.
+    feature_names
+        The columns of all batches.
+    kind
+        ``srna`` or ``contaminant``: what these features are.
+    batches
+        Sample ids with their counts, shape ``(samples, features)``; read once,
+        one at a time.
+    terms
+        Term to its parents, where an ontology was given.
+
+    Returns
+    -------
+    ImportSummary
+
+    Raises
+    ------
+    InputError
+        The input contradicts itself or the mirror; nothing was changed.
+    NeedsPersonError
+        The mirror consists of views over another atlas.
+    """
+    _check_input(samples, feature_names, kind)
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
+        _check_tables(conn)
+        terms_added = _apply_terms(conn, terms or {})
+        features_added = _apply_features(conn, feature_names, kind)
+        _stage(conn, samples)
+        datasets_added = conn.execute(_NEW_DATASETS).rowcount
+        changed = _ids(conn, _CHANGED_SAMPLES)
+        added = _ids(conn, _NEW_SAMPLES)
+        annotated = [
+            sample_id
+            for statement in (_GONE_ANNOTATIONS, _CHANGED_ANNOTATIONS, _NEW_ANNOTATIONS)
+            for sample_id in _ids_with_repeats(conn, statement)
+        ]
+        changed |= set(annotated)
+        changed |= merge_expression(conn, samples, feature_names, kind, batches, added)
+        conn.execute("drop table pg_temp.import_sample, pg_temp.import_annotation")
+        changed -= added
+        if added or changed:
+            # The next statements should not have to wait for autovacuum to learn of the rows.
+            conn.execute(
+                "analyze atlas.sample, atlas.feature, atlas.annotation,"
+                " atlas.expression (sample_id, nnz)"
+            )
+    return ImportSummary(
+        datasets_added=datasets_added,
+        samples_added=len(added),
+        samples_changed=len(changed),
+        samples_unchanged=len(samples) - len(added) - len(changed),
+        features_added=features_added,
+        annotations_changed=len(annotated),
+        terms_added=terms_added,
+    )
+
+
+def _check_input(samples: Sequence[SampleRecord], feature_names: Sequence[str], kind: str) -> None:
+    if kind not in set(FeatureKind):
+        raise InputError(f"features cannot be {kind!r}; known: {', '.join(FeatureKind)}")
+    for what, names in (
+        ("sample", [record.sample_id for record in samples]),
+        ("feature", feature_names),
+    ):
+        seen: set[str] = set()
+        for name in names:
+            if not name or name in seen:
+                raise InputError(
+                    f"{what} {name!r} is given twice" if name else f"a {what} has no id"
+                )
+            seen.add(name)
+
+
+def _check_tables(conn: psycopg.Connection) -> None:
+    rows = conn.execute(
+        "select relname from pg_class where relnamespace = 'atlas'::regnamespace"
+        " and relname = any(%s) and relkind not in ('r', 'p') order by relname",
+        [_TABLES],
+    ).fetchall()
+    if rows:
+        raise NeedsPersonError(
+            f"atlas.{rows[0][0]} is no table of ours but a view over another atlas: files cannot"
+            " be imported here; bring the data into that atlas"
+        )
+
+
+def _ids(conn: psycopg.Connection, statement: str) -> set[str]:
+    return set(_ids_with_repeats(conn, statement))
+
+
+def _ids_with_repeats(conn: psycopg.Connection, statement: str) -> list[str]:
+    return [row[0] for row in conn.execute(statement).fetchall()]
+
+
+# --- terms and features -------------------------------------------------------------------------
+
+
+def _apply_terms(conn: psycopg.Connection, terms: Mapping[str, tuple[str, ...]]) -> int:
+    pairs = [(term, parent) for term, parents in terms.items() for parent in parents]
+    for term, parent in pairs:
+        if term == parent:
+            raise InputError(f"the term {term!r} is its own parent")
+    names = list(dict.fromkeys([*terms, *(parent for _, parent in pairs)]))
+    below, above = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    added = conn.execute(
+        "insert into atlas.term (term_id, name)"
+        " select given, given from unnest(%s::text[]) as given"
+        " where not exists (select from atlas.term t where t.term_id = given)",
+        [names],
+    ).rowcount
+    conn.execute(
+        "delete from atlas.term_parent p where p.term_id = any(%s) and not exists ("
+        "select from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
+        " where given.term_id = p.term_id and given.parent_id = p.parent_id)",
+        [[*terms], below, above],
+    )
+    conn.execute(
+        "insert into atlas.term_parent (term_id, parent_id)"
+        " select distinct * from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
+        " where not exists (select from atlas.term_parent p"
+        " where p.term_id = given.term_id and p.parent_id = given.parent_id)",
+        [below, above],
+    )
+    return added
+
+
+def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -> int:
+    other = conn.execute(
+        "select name, kind from atlas.feature where name = any(%s) and kind <> %s"
+        " order by name limit 1",
+        [[*names], kind],
+    ).fetchone()
+    if other is not None:
+        raise InputError(
+            f"feature {other[0]!r} is a {other[1]} of the mirror and cannot be imported as {kind}"
+        )
+    # Anti-join, not ON CONFLICT: that would use up an id for every name that is there already.
+    return conn.execute(
+        "insert into atlas.feature (name, kind)"
+        " select given.name, %s from unnest(%s::text[]) with ordinality as given (name, place)"
+        " where not exists (select from atlas.feature f where f.name = given.name)"
+        " order by given.place",
+        [kind, [*names]],
+    ).rowcount
+
+
+# --- samples and annotations --------------------------------------------------------------------
+
+_STAGING = (
+    "create temporary table import_sample (sample_id text primary key, dataset_id text,"
+    " organism text, is_cell_line boolean, attributes jsonb, said_fields text[]) on commit drop",
+    "create temporary table import_annotation (sample_id text, field text, value text,"
+    " numeric_value double precision, term_id text, primary key (sample_id, field)) on commit drop",
+)
+
+_NEW_DATASETS = """
+insert into atlas.dataset (dataset_id)
+select distinct i.dataset_id from pg_temp.import_sample i
+where not exists (select from atlas.dataset d where d.dataset_id = i.dataset_id)
+"""
+
+_CHANGED_SAMPLES = """
+update atlas.sample s
+set dataset_id = i.dataset_id,
+    organism = coalesce(i.organism, s.organism),
+    is_cell_line = coalesce(i.is_cell_line, s.is_cell_line),
+    attributes = i.attributes
+from pg_temp.import_sample i
+where i.sample_id = s.sample_id
+  and (s.dataset_id, s.organism, s.is_cell_line, s.attributes) is distinct from
+      (i.dataset_id, coalesce(i.organism, s.organism),
+       coalesce(i.is_cell_line, s.is_cell_line), i.attributes)
+returning s.sample_id
+"""
+
+_NEW_SAMPLES = """
+insert into atlas.sample (sample_id, dataset_id, organism, is_cell_line, attributes)
+select i.sample_id, i.dataset_id, coalesce(i.organism, 'Homo sapiens'), i.is_cell_line, i.attributes
+from pg_temp.import_sample i
+where not exists (select from atlas.sample s where s.sample_id = i.sample_id)
+returning sample_id
+"""
+
+_FIND_TERMS = """
+update pg_temp.import_annotation n set term_id = t.term_id
+from atlas.term t
+where n.field = any(%s) and t.term_id = n.value
+"""
+
+_GONE_ANNOTATIONS = f"""
+delete from atlas.annotation a
+using pg_temp.import_sample i
+where a.sample_id = i.sample_id and a.field = any (i.said_fields) and a.source = '{SOURCE}'
+  and not exists (
+      select from pg_temp.import_annotation n
+      where n.sample_id = a.sample_id and n.field = a.field)
+returning a.sample_id
+"""  # noqa: S608
+
+_CHANGED_ANNOTATIONS = f"""
+update atlas.annotation a
+set value = n.value, numeric_value = n.numeric_value, term_id = n.term_id, source = '{SOURCE}'
+from pg_temp.import_annotation n
+where n.sample_id = a.sample_id and n.field = a.field
+  and (a.value, a.numeric_value, a.term_id, a.source) is distinct from
+      (n.value, n.numeric_value, n.term_id, '{SOURCE}')
+returning a.sample_id
+"""  # noqa: S608
+
+_NEW_ANNOTATIONS = f"""
+insert into atlas.annotation (sample_id, field, value, numeric_value, term_id, source)
+select n.sample_id, n.field, n.value, n.numeric_value, n.term_id, '{SOURCE}'
+from pg_temp.import_annotation n
+where not exists (
+    select from atlas.annotation a where a.sample_id = n.sample_id and a.field = n.field)
+returning sample_id
+"""  # noqa: S608
+
+
+def _stage(conn: psycopg.Connection, samples: Sequence[SampleRecord]) -> None:
+    """Put the samples and their annotations into temporary tables."""
+    for statement in _STAGING:
+        conn.execute(statement)
+    _copy(
+        conn,
+        "import_sample",
+        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes", "said_fields"),
+        (
+            (
+                one.sample_id,
+                one.dataset_id,
+                one.organism,
+                one.is_cell_line,
+                json.dumps(dict(one.attributes), ensure_ascii=False),
+                sorted(one.said_fields),
+            )
+            for one in samples
+        ),
+    )
+    _copy(
+        conn,
+        "import_annotation",
+        ("sample_id", "field", "value", "numeric_value"),
+        (
+            (one.sample_id, name, one.values.get(name), one.numbers.get(name))
+            for one in samples
+            for name in {**one.values, **one.numbers}
+        ),
+    )
+    conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
+    conn.execute(_FIND_TERMS, [ONTOLOGY_FIELDS])
+
+
+def _copy(
+    conn: psycopg.Connection, table: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]
+) -> None:
+    statement = sql.SQL("copy pg_temp.{} ({}) from stdin").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)

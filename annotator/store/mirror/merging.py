@@ -1,0 +1,131 @@
+"""Merging imported counts into the expression that the mirror has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from annotator.domain.fields import FeatureKind
+from annotator.errors import InputError
+from annotator.store.mirror.expression import read_profiles, write_expression
+from annotator.store.mirror.features import FeatureTable, read_features
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import psycopg
+    from numpy.typing import NDArray
+
+    from annotator.domain.imports import SampleRecord
+
+
+def merge_expression(
+    conn: psycopg.Connection,
+    samples: Sequence[SampleRecord],
+    feature_names: Sequence[str],
+    kind: str,
+    batches: Iterable[tuple[Sequence[str], csr_matrix]],
+    added: set[str],
+) -> set[str]:
+    """Write the expression that differs from what the mirror has.
+
+    The counts of the other kind stay, and a sample that is not new gets a new
+    ``updated_at``. The parameters are those of
+    :func:`annotator.store.mirror.importing.apply_import`, and ``added`` has the samples
+    that are new. One batch is held in memory at a time.
+
+    Returns
+    -------
+    set
+        The samples whose expression was written.
+
+    Raises
+    ------
+    InputError
+        Counts are not numbers of reads, or are for samples not announced.
+    """
+    waiting = {record.sample_id for record in samples}
+    features = read_features(conn)
+    columns = features.columns_of_names(feature_names)
+    is_other_kind = features.kinds != str(FeatureKind(kind))
+    changed: set[str] = set()
+    for sample_ids, counts in batches:
+        for sample_id in sample_ids:
+            if sample_id not in waiting:
+                raise InputError(
+                    f"the counts of sample {sample_id!r} are given twice or not asked for"
+                )
+            waiting.remove(sample_id)
+        if counts.shape != (len(sample_ids), len(feature_names)):
+            raise InputError(
+                f"counts of shape {counts.shape} for {len(sample_ids)} samples and"
+                f" {len(feature_names)} features"
+            )
+        given = _in_columns(counts, columns, len(features.ids))
+        changed |= _apply_batch(conn, sample_ids, given, features, is_other_kind, added)
+    return changed
+
+
+def _in_columns(counts: csr_matrix, columns: NDArray[np.int64], width: int) -> csr_matrix:
+    """Move counts into the columns of the mirror's features."""
+    table: csr_matrix = csr_matrix(counts, dtype=np.float32)
+    moved: csr_matrix = csr_matrix(
+        (table.data, columns[table.indices], table.indptr), shape=(table.shape[0], width), copy=True
+    )
+    moved.sum_duplicates()
+    moved.eliminate_zeros()
+    return moved
+
+
+def _apply_batch(
+    conn: psycopg.Connection,
+    sample_ids: Sequence[str],
+    given: csr_matrix,
+    features: FeatureTable,
+    is_other_kind: NDArray[np.bool_],
+    added: set[str],
+) -> set[str]:
+    stored, unreadable = _stored_counts(
+        conn, [None if one in added else one for one in sample_ids], features
+    )
+    kept = stored.copy()
+    kept.data[~is_other_kind[kept.indices]] = 0
+    kept.eliminate_zeros()
+    merged = csr_matrix(given + kept)
+    difference = csr_matrix(merged - stored)
+    difference.eliminate_zeros()
+    rows = np.flatnonzero((np.diff(difference.indptr) > 0) | unreadable)
+    if len(rows) == 0:
+        return set()
+    changed = [sample_ids[row] for row in rows.tolist()]
+    write_expression(conn, changed, features.ids, csr_matrix(merged[rows]))
+    conn.execute(
+        "update atlas.sample set updated_at = clock_timestamp() where sample_id = any(%s)",
+        [[one for one in changed if one not in added]],
+    )
+    return set(changed)
+
+
+def _stored_counts(
+    conn: psycopg.Connection, sample_ids: Sequence[str | None], features: FeatureTable
+) -> tuple[csr_matrix, NDArray[np.bool_]]:
+    """Read what the mirror has of these samples: counts, and whether they are damaged.
+
+    ``None`` stands for a sample that is new; its row is empty, as is that of a
+    sample without counts.
+    """
+    row_of = {one: row for row, one in enumerate(sample_ids) if one is not None}
+    lengths = np.zeros(len(sample_ids), dtype=np.int64)
+    damaged = np.zeros(len(sample_ids), dtype=bool)
+    read = read_profiles(conn, list(row_of), features=features)
+    counts = read.profiles.counts
+    lengths[[row_of[one] for one in read.profiles.sample_ids]] = np.diff(counts.indptr)
+    for one, error in read.rejected.items():
+        damaged[row_of[one]] = error.code != "no_counts"
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    stored: csr_matrix = csr_matrix(
+        (counts.data, counts.indices, ends), shape=(len(sample_ids), len(features.ids))
+    )
+    return stored, damaged

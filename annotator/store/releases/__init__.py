@@ -1,0 +1,1 @@
+"""Releases: training runs, stored models, held-out predictions, explanations."""

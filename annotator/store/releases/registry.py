@@ -1,0 +1,413 @@
+"""Releases: candidates, what went live and why, and their stored models.
+
+A release goes candidate -> live -> retired, or candidate -> rejected. One
+release of a field is live at most; the database holds that, too.
+
+Every function is one transaction by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from annotator.domain.releases import Artefact
+from annotator.errors import ArtefactError, NeedsPersonError
+from annotator.store.events import add_event
+from annotator.store.plain_json import dumps
+from annotator.store.releases.artefacts import check_written_down, write_down_files
+from annotator.store.releases.comparisons import PROMOTED, REJECTED, as_json
+from annotator.store.releases.explanations import copy_explanations
+from annotator.store.releases.held_out import copy_held_out, copy_suspicions, insert_curves
+from annotator.store.releases.runs import insert_metrics, require_running
+from annotator.store.server.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from annotator.domain.explanations import ReleaseExplanations
+    from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
+    from annotator.domain.releases import Comparison
+
+# PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
+MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRelease:
+    """A release that answers for a field, or did."""
+
+    release_id: int
+    field: str
+    run_id: int
+    preset: str
+    classes: tuple[str, ...]
+    features: int
+    cohort_hash: str | None
+    configuration_hash: str | None
+    promoted_at: datetime
+
+
+_RELEASE = """
+select r.release_id, r.field, r.run_id, t.preset, r.classes, r.features,
+       c.hash, t.configuration_hash, r.promoted_at
+from annotator.release r
+join annotator.training_run t using (run_id)
+left join annotator.cohort c using (cohort_id)
+"""
+_LIVE = f"{_RELEASE} where r.status = 'live'"
+
+
+def save_candidate(
+    conn: psycopg.Connection,
+    run_id: int,
+    field: str,
+    classes: Sequence[str],
+    n_features: int,
+    artefacts: Sequence[Artefact],
+    held_out: HeldOutPredictions,
+    metrics: Mapping[str, Sequence[Metric]],
+    curves: Sequence[Curve] = (),
+    suspicions: Sequence[LabelSuspicion] = (),
+    explanations: ReleaseExplanations | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> int:
+    """Store a candidate with its models, held-out predictions and figures, or nothing.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    run_id
+        A run that is still running.
+    field
+        Name of the field.
+    classes
+        The classes, in the order of every array of probabilities.
+    n_features
+        How many features the models see.
+    artefacts
+        Its files; names are unique.
+    held_out
+        Predictions on samples that the models had not seen.
+    metrics
+        Validation scheme to figures.
+    curves
+        Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
+    suspicions
+        Labels of held-out samples that are probably wrong.
+    explanations
+        Why its models say what they say.
+    weights
+        Model kind to its share of the answer; the shares sum to one. ``None`` where
+        they are not known.
+
+    Returns
+    -------
+    int
+        ``release_id``.
+
+    Raises
+    ------
+    LeaseLostError
+        The run is no longer running.
+    NeedsPersonError
+        An artefact is larger than PostgreSQL can hold in one value, or the
+        held-out predictions or explanations are of other classes.
+    """
+    for artefact in artefacts:
+        if len(artefact.content) > MAXIMUM_ARTEFACT_BYTES:
+            raise NeedsPersonError(
+                f"{field}: artefact {artefact.name} has {len(artefact.content):,} bytes, the"
+                f" database holds {MAXIMUM_ARTEFACT_BYTES:,}; choose smaller models"
+            )
+    if tuple(held_out.classes) != tuple(classes):
+        raise NeedsPersonError(
+            f"{field}: the held-out predictions are of classes {', '.join(held_out.classes)},"
+            f" the release of {', '.join(classes)}; retrain"
+        )
+    with committed(conn):
+        require_running(conn, run_id)
+        row = conn.execute(
+            "insert into annotator.release (field, run_id, classes, features, weights)"
+            " values (%s, %s, %s, %s, %s) returning release_id",
+            (
+                *(field, run_id, list(classes), n_features),
+                None if weights is None else Jsonb(dict(weights), dumps=dumps),
+            ),
+        ).fetchone()
+        assert row is not None
+        release_id = int(row[0])
+        for artefact in artefacts:
+            conn.execute(
+                "insert into annotator.artefact"
+                " (release_id, name, media_type, sha256, size, content)"
+                " values (%s, %s, %s, %s, %s, %b)",
+                (
+                    release_id,
+                    artefact.name,
+                    artefact.media_type,
+                    hashlib.sha256(artefact.content).hexdigest(),
+                    len(artefact.content),
+                    artefact.content,
+                ),
+            )
+        write_down_files(conn, release_id, field, artefacts)
+        copy_held_out(conn, run_id, held_out)
+        for scheme, figures in metrics.items():
+            insert_metrics(conn, run_id, scheme, figures)
+        insert_curves(conn, run_id, next(iter(metrics), "held-out"), curves)
+        copy_suspicions(conn, run_id, held_out, suspicions)
+        if explanations is not None:
+            copy_explanations(conn, release_id, explanations)
+    return release_id
+
+
+def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
+    """Return the field of a candidate, having locked the field against other promotions.
+
+    The lock is on the field and not on rows: a promotion that waited for rows
+    would not see the release that went live meanwhile.
+    """
+    row = conn.execute(
+        "select field from annotator.release where release_id = %s", (release_id,)
+    ).fetchone()
+    if row is None:
+        raise NeedsPersonError(f"there is no release {release_id}")
+    field = str(row[0])
+    conn.execute(
+        "select pg_advisory_xact_lock(hashtextextended('annotator.promote.' || %s, 0))", (field,)
+    )
+    row = conn.execute(
+        "select status::text from annotator.release where release_id = %s for no key update",
+        (release_id,),
+    ).fetchone()
+    if row is None or row[0] != "candidate":
+        standing = "gone" if row is None else row[0]
+        raise NeedsPersonError(
+            f"release {release_id} of {field} is {standing}: only a candidate can be"
+            " promoted or rejected"
+        )
+    return field
+
+
+def promote(
+    conn: psycopg.Connection,
+    release_id: int,
+    reasons: Sequence[str],
+    comparisons: Sequence[Comparison] = (),
+) -> None:
+    """Make a candidate the live release of its field, in one transaction.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    release_id
+        A candidate.
+    reasons
+        Why it may go live; kept with the release.
+    comparisons
+        The figures behind them; kept in the event log.
+
+    Raises
+    ------
+    NeedsPersonError
+        There is no such release, or it is not a candidate.
+    """
+    with committed(conn):
+        field = _require_candidate(conn, release_id)
+        before = conn.execute(
+            "update annotator.release set status = 'retired', retired_at = clock_timestamp()"
+            " where field = %s and status = 'live' returning release_id",
+            (field,),
+        ).fetchone()
+        conn.execute(
+            "update annotator.release set status = 'live', promoted_at = clock_timestamp(),"
+            " reasons = %s where release_id = %s",
+            (list(reasons), release_id),
+        )
+        detail = {
+            "release_id": release_id,
+            "retired": None if before is None else before[0],
+            "reasons": list(reasons),
+            "comparisons": as_json(comparisons),
+        }
+        add_event(conn, PROMOTED, field, detail)
+
+
+def reject(
+    conn: psycopg.Connection,
+    release_id: int,
+    reasons: Sequence[str],
+    comparisons: Sequence[Comparison] = (),
+) -> None:
+    """Reject a candidate for good; the live release stays. Committed.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    release_id
+        A candidate.
+    reasons
+        Why it may not go live; kept with the release.
+    comparisons
+        The figures behind them; kept in the event log.
+
+    Raises
+    ------
+    NeedsPersonError
+        There is no such release, or it is not a candidate.
+    """
+    with committed(conn):
+        field = _require_candidate(conn, release_id)
+        conn.execute(
+            "update annotator.release set status = 'rejected', reasons = %s where release_id = %s",
+            (list(reasons), release_id),
+        )
+        detail = {
+            "release_id": release_id,
+            "reasons": list(reasons),
+            "comparisons": as_json(comparisons),
+        }
+        add_event(conn, REJECTED, field, detail)
+
+
+def sweep_orphans(conn: psycopg.Connection) -> int:
+    """Reject the candidates that nobody will decide on any more; their files go.
+
+    Those are candidates whose run has ended. Decide on a candidate before its
+    run is finished.
+
+    Returns
+    -------
+    int
+        Candidates that were rejected.
+    """
+    reason = "its training run ended before it was decided on"
+    with committed(conn):
+        rows = conn.execute(
+            "update annotator.release r set status = 'rejected', reasons = r.reasons || %s::text"
+            " from annotator.training_run t"
+            " where t.run_id = r.run_id and t.status <> 'running' and r.status = 'candidate'"
+            " returning r.release_id, r.field",
+            (reason,),
+        ).fetchall()
+        for release_id, field in rows:
+            add_event(conn, REJECTED, field, {"release_id": release_id, "reasons": [reason]})
+        conn.execute(
+            "delete from annotator.artefact where release_id = any (%s)",
+            ([row[0] for row in rows],),
+        )
+    return len(rows)
+
+
+def _live(row: Sequence[Any]) -> LiveRelease:
+    release_id, field, run_id, preset, classes, *rest = row
+    return LiveRelease(release_id, field, run_id, preset, tuple(classes), *rest)
+
+
+def live_release(conn: psycopg.Connection, field: str) -> LiveRelease | None:
+    """Return the release that answers for a field, if any."""
+    with conn.transaction():
+        row = conn.execute(_LIVE + " and r.field = %s", (field,)).fetchone()
+    return None if row is None else _live(row)
+
+
+def live_releases(conn: psycopg.Connection) -> tuple[LiveRelease, ...]:
+    """Return every live release, ordered by field."""
+    with conn.transaction():
+        rows = conn.execute(_LIVE + " order by r.field").fetchall()
+    return tuple(_live(row) for row in rows)
+
+
+def earlier_releases(conn: psycopg.Connection, field: str) -> tuple[LiveRelease, ...]:
+    """Return what was live of a field before and still has its files, the last one first."""
+    with conn.transaction():
+        rows = conn.execute(
+            f"{_RELEASE} where r.field = %s and r.status = 'retired'"
+            " and exists (select from annotator.artefact a where a.release_id = r.release_id)"
+            " order by r.retired_at desc, r.release_id desc",
+            (field,),
+        ).fetchall()
+    return tuple(_live(row) for row in rows)
+
+
+def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact, ...]:
+    """Read the files of a release, none before all are what they were when stored.
+
+    The digest beside a file tells of damage; the event log, which nobody can change,
+    tells of files that were put in another's place together with their digests.
+
+    Parameters
+    ----------
+    conn
+        Connection.
+    release_id
+        Any release that still has its files.
+
+    Returns
+    -------
+    tuple of Artefact
+        Ordered by name.
+
+    Raises
+    ------
+    ArtefactError
+        The release has no files, one has another size or SHA-256 than it was stored
+        with, or they are not those that the event log names. Nothing was parsed.
+    """
+    with conn.transaction(), conn.cursor(binary=True) as cursor:
+        rows = cursor.execute(
+            "select name, media_type, sha256, size, content from annotator.artefact"
+            " where release_id = %s order by name",
+            (release_id,),
+        ).fetchall()
+    if not rows:
+        raise ArtefactError(f"release {release_id} has no stored models; retrain its field")
+    found = []
+    for name, media_type, digest, size, content in rows:
+        if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
+            raise ArtefactError(
+                f"release {release_id}: artefact {name} is not what was stored"
+                f" ({len(content)} of {size} bytes, SHA-256 checked); restore it or retrain"
+            )
+        found.append(Artefact(name, media_type, bytes(content)))
+    check_written_down(conn, release_id, {row[0]: row[2] for row in rows})
+    return tuple(found)
+
+
+def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
+    """Delete the files of old retired and rejected releases; their records stay.
+
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    keep
+        How many retired or rejected releases of each field keep their files,
+        newest first; those that have none any more take no place. Live releases
+        and candidates always do.
+
+    Returns
+    -------
+    int
+        Files that were deleted.
+    """
+    with committed(conn):
+        return conn.execute(
+            "delete from annotator.artefact a using ("
+            "    select release_id,"
+            "        row_number() over (partition by field order by release_id desc) as place"
+            "    from annotator.release r where status in ('retired', 'rejected') and exists ("
+            "        select from annotator.artefact f where f.release_id = r.release_id)"
+            ") old where a.release_id = old.release_id and old.place > %s",
+            (keep,),
+        ).rowcount

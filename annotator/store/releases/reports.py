@@ -1,0 +1,259 @@
+"""What the report of a release is made from, and where written reports lie.
+
+Reading gives plain rows: what they are shown as is nothing the store knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from annotator.domain.held_out import Curve, CurvePoint, Metric
+from annotator.store.server.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import psycopg
+
+    from annotator.domain.answers import LiveAccuracy
+
+
+class ReleaseRow(NamedTuple):
+    """A release and the run that made it; ``trained_for`` in seconds."""
+
+    run_id: int
+    release_id: int
+    field: str
+    status: str
+    preset: str
+    classes: tuple[str, ...]
+    features: int
+    reasons: tuple[str, ...]
+    created_at: datetime
+    promoted_at: datetime | None
+    retired_at: datetime | None
+    seed: int
+    folds: str | None
+    host: str
+    versions: Mapping[str, str]
+    configuration: Mapping[str, Any]
+    configuration_hash: str | None
+    cohort_hash: str | None
+    trained_for: float | None
+    weights: Mapping[str, float] | None
+
+
+class CohortRow(NamedTuple):
+    """How many labelled samples of a class a dataset gave; class "" for left-out ones."""
+
+    dataset_id: str
+    dataset_title: str
+    class_name: str
+    samples: int
+
+
+class SuspectRow(NamedTuple):
+    """One label that probably is wrong."""
+
+    rank: int
+    sample_id: str
+    dataset_id: str
+    label: str
+    predicted: str
+    suspicion: float
+    evidence: Mapping[str, Any]
+
+
+class ReportRow(NamedTuple):
+    """A release and its written report; ``path`` and ``host`` are ``None`` where it has none."""
+
+    release_id: int
+    field: str
+    path: str | None
+    host: str | None
+
+
+def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None:
+    """Read a release of any status, ``None`` where there is none of that number."""
+    with conn.transaction():
+        row = conn.execute(
+            "select r.run_id, r.release_id, r.field, r.status::text, t.preset, r.classes,"
+            " r.features, r.reasons, r.created_at, r.promoted_at, r.retired_at, t.seed, t.folds,"
+            " t.host, t.versions, t.configuration, t.configuration_hash, c.hash,"
+            " extract(epoch from t.finished_at - t.started_at)::float8, r.weights"
+            " from annotator.release r"
+            " join annotator.training_run t using (run_id)"
+            " left join annotator.cohort c using (cohort_id)"
+            " where r.release_id = %s",
+            (release_id,),
+        ).fetchone()
+    if row is None:
+        return None
+    found = ReleaseRow(*row)
+    return found._replace(classes=tuple(found.classes), reasons=tuple(found.reasons))
+
+
+def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortRow, ...]:
+    """Read how many samples each dataset gave to each class, by dataset and class."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select s.dataset_id, coalesce(max(d.title::text), ''), coalesce(s.class, ''),"
+            " count(*)::integer"
+            " from annotator.training_run t"
+            " join annotator.cohort_sample s using (cohort_id)"
+            " left join atlas.dataset d on d.dataset_id::text = s.dataset_id"
+            " where t.run_id = %s"
+            " group by s.dataset_id, s.class order by s.dataset_id, s.class",
+            (run_id,),
+        ).fetchall()
+    return tuple(CohortRow(*row) for row in rows)
+
+
+def read_metrics(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metric, ...]]:
+    """Read the figures of a run by validation scheme, ``one-dataset-out`` before ``cv``."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select scheme, model_kind, name, nullif(class, ''), value, samples, datasets"
+            " from annotator.metric where run_id = %s"
+            " order by scheme desc, model_kind, name, class",
+            (run_id,),
+        ).fetchall()
+    found: dict[str, list[Metric]] = {}
+    for scheme, *figure in rows:
+        found.setdefault(scheme, []).append(Metric(*figure))
+    return {scheme: tuple(figures) for scheme, figures in found.items()}
+
+
+def read_curves(conn: psycopg.Connection, run_id: int) -> tuple[Curve, ...]:
+    """Read the curves of a run, points in ascending x."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select curve, model_kind, x, y, samples from annotator.validation_curve"
+            " where run_id = %s order by curve, model_kind, scheme desc, position",
+            (run_id,),
+        ).fetchall()
+    found: dict[tuple[str, str], list[CurvePoint]] = {}
+    for curve, kind, *point in rows:
+        found.setdefault((curve, kind), []).append(CurvePoint(*point))
+    return tuple(Curve(*name, tuple(points)) for name, points in found.items())
+
+
+def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ...]:
+    """Read the labels that the run's models contradict, the most suspicious first."""
+    with conn.transaction():
+        rows = conn.execute(
+            "select rank, sample_id, dataset_id, label, predicted, suspicion, evidence"
+            " from annotator.label_suspicion where run_id = %s order by rank, sample_id",
+            (run_id,),
+        ).fetchall()
+    return tuple(SuspectRow(*row) for row in rows)
+
+
+def record_report(
+    conn: psycopg.Connection,
+    release_id: int,
+    status: str,
+    became: LiveAccuracy | None,
+    path: str,
+    sha256: str,
+    size: int,
+    host: str,
+) -> None:
+    """Write down where the report of a release lies; committed.
+
+    Parameters
+    ----------
+    conn
+        Connection.
+    release_id
+        The release; what was recorded of it before is replaced.
+    status
+        Of the release, as the report has it.
+    became
+        Of its suggestions, as the report has it.
+    path
+        Absolute, on the host.
+    sha256, size
+        Of the HTML file, hexadecimal and in bytes.
+    host
+        The host that wrote it.
+    """
+    with committed(conn):
+        conn.execute(
+            "insert into annotator.release_report"
+            " (release_id, status, judged, confirmed, path, sha256, size, host)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " on conflict (release_id) do update set status = excluded.status,"
+            " judged = excluded.judged, confirmed = excluded.confirmed, path = excluded.path,"
+            " sha256 = excluded.sha256, size = excluded.size, host = excluded.host,"
+            " written_at = clock_timestamp()",
+            (
+                release_id,
+                status,
+                became.judged if became else 0,
+                became.confirmed if became else 0,
+                path,
+                sha256,
+                size,
+                host,
+            ),
+        )
+
+
+# The newest of each field that were decided on, and what is live however old.
+_KEPT = """
+with decided as (
+    select release_id, field, status,
+        row_number() over (partition by field order by release_id desc) as place
+    from annotator.release
+    where status <> 'candidate'
+)
+select d.release_id, d.field, p.path, p.host,
+    p.release_id is null or p.status <> d.status or d.status = 'live' and exists (
+        select from annotator.live_accuracy became
+        where became.release_id = d.release_id and became.field = d.field
+          and (became.judged, became.confirmed) is distinct from (p.judged, p.confirmed)
+    ) as is_due
+from decided d
+left join annotator.release_report p using (release_id)
+where (d.place <= %(keep)s or d.status = 'live') = %(kept)s
+order by d.release_id
+"""
+
+
+def kept_reports(
+    conn: psycopg.Connection, keep: int
+) -> tuple[tuple[ReportRow, ...], tuple[ReportRow, ...]]:
+    """Return the releases that should have a report.
+
+    Parameters
+    ----------
+    conn
+        Connection.
+    keep
+        Of so many releases of a field, the newest; of the live one always.
+
+    Returns
+    -------
+    tuple
+        Those whose report is missing or says another status, or of a live one another
+        accuracy in use; and those whose report says what is so.
+    """
+    with conn.transaction():
+        rows = conn.execute(_KEPT, {"keep": keep, "kept": True}).fetchall()
+    due = tuple(ReportRow(*row[:4]) for row in rows if row[4])
+    return due, tuple(ReportRow(*row[:4]) for row in rows if not row[4])
+
+
+def outdated_reports(conn: psycopg.Connection, keep: int, host: str) -> tuple[ReportRow, ...]:
+    """Return the reports on a host that are not to be kept any longer."""
+    with conn.transaction():
+        rows = conn.execute(_KEPT, {"keep": keep, "kept": False}).fetchall()
+    return tuple(ReportRow(*row[:4]) for row in rows if row[3] == host)
+
+
+def forget_report(conn: psycopg.Connection, release_id: int) -> None:
+    """Take back what is recorded of a report that is no longer there; committed."""
+    with committed(conn):
+        conn.execute("delete from annotator.release_report where release_id = %s", (release_id,))

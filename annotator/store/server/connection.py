@@ -1,0 +1,274 @@
+"""Connections to the database, embedded or not.
+
+Every connection of the project is made here, so that each has UTC, the same
+statement timeout and search path, and fails with an error a person can read.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import conninfo as libpq
+
+from annotator.errors import (
+    AnnotatorError,
+    DatabaseUnavailableError,
+    NeedsPersonError,
+    RetryableError,
+    SettingsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from annotator.settings import Settings
+
+SEARCH_PATH = "annotator, atlas, public"
+_DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
+_URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
+# SQLSTATEs with which a server says goodbye; class 08 is "connection exception".
+_GOODBYES = ("57P01", "57P02", "57P03", "57P05")
+# Trying again does not help against these. Classes 28 and 3D are "invalid authorization"
+# and "invalid catalog name"; libpq seldom passes on the SQLSTATE of a login.
+_REFUSAL_CLASSES = ("28", "3D")
+_REFUSALS = re.compile(
+    r'authentication failed|role ".*" does not exist|database ".*" does not exist'
+    r'|role ".*" is not permitted to log in|permission denied for database'
+    r"|no password supplied|no pg_hba\.conf entry"
+)
+# Only ENOSPC has an SQLSTATE of its own; a file that may not be written to is "insufficient
+# privilege" like a table, one that is as large as the system allows is "internal error".
+_DISK_STATES = ("53100", "58030")
+_NO_FILE = re.compile(r"could not (open|extend|write|create|access|fsync|flush|truncate)\b.*\"")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the database is.
+
+    Attributes
+    ----------
+    conninfo
+        libpq connection string; may hold a password, so it is never shown.
+    embedded
+        Whether this project started the server itself and is its superuser.
+    statement_timeout
+        Seconds after which the server ends a statement; 0 for never.
+    """
+
+    conninfo: str = field(repr=False)
+    embedded: bool = False
+    statement_timeout: int = 0
+
+    def connect(
+        self,
+        *,
+        autocommit: bool = False,
+        user: str | None = None,
+        application_name: str | None = None,
+    ) -> psycopg.Connection:
+        """Open a connection.
+
+        Parameters
+        ----------
+        autocommit
+            Whether every statement is its own transaction.
+        user
+            Log in as this role instead of the one in ``conninfo``.
+        application_name
+            Shown in ``pg_stat_activity``; ``annotator`` by default.
+
+        Returns
+        -------
+        psycopg.Connection
+            In UTC; closes at the end of a ``with`` block.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            The server cannot be reached, or does not serve yet.
+        NeedsPersonError
+            The server refuses the login: role, password or database are wrong.
+        """
+        given = libpq.conninfo_to_dict(self.conninfo)
+        options = {key: value for key, value in _DEFAULTS.items() if key not in given}
+        options["application_name"] = application_name or "annotator"
+        if user is not None:
+            options["user"] = user
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
+        except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName) as error:
+            text = _readable(error, given)
+            if _refused(error):
+                raise NeedsPersonError(
+                    f"the database refuses the login: {text}; check role, password and database"
+                    f" in {_URL_VARIABLE}"
+                ) from None
+            raise DatabaseUnavailableError(f"the database cannot be reached: {text}") from None
+        try:
+            connection.execute(
+                "select set_config('TimeZone', 'UTC', false),"
+                " set_config('search_path', %s, false), set_config('statement_timeout', %s, false)",
+                (SEARCH_PATH, str(self.statement_timeout * 1000)),
+            )
+            connection.autocommit = autocommit
+        except psycopg.OperationalError as error:
+            connection.close()
+            raise unavailable(error) from error
+        return connection
+
+
+def _refused(error: psycopg.Error) -> bool:
+    """Tell whether a server was there and said no, for good."""
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith(_REFUSAL_CLASSES)
+    return _REFUSALS.search(str(error)) is not None
+
+
+def _readable(error: psycopg.Error, given: dict[str, str | int | None]) -> str:
+    """Put libpq's message on one line, without the password."""
+    text = " ".join(str(error).split())
+    password = str(given.get("password") or "")
+    return text.replace(password, "***") if password else text
+
+
+def database_from_url(url: str, statement_timeout: int = 0) -> Database:
+    """Make a :class:`Database` of a URL.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://…``, ``postgres://…``, ``postgresql+psycopg://…`` or a
+        libpq string of ``key=value`` pairs.
+    statement_timeout
+        Seconds; 0 for never.
+
+    Raises
+    ------
+    SettingsError
+        It is not a PostgreSQL URL. The URL is not repeated in the message: a
+        misread one may show a part of its password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in ("postgresql+psycopg", "postgres"):
+        url = f"postgresql://{rest}"
+    try:
+        given = libpq.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        given = {}
+    if not given or not _plausible(given):
+        raise SettingsError(
+            f"{_URL_VARIABLE}: not a PostgreSQL URL (postgresql://user:password@host:5432/name);"
+            " special characters in a password must be percent-encoded"
+        )
+    return Database(url, embedded=False, statement_timeout=statement_timeout)
+
+
+def _plausible(given: Mapping[str, object]) -> bool:
+    """Tell whether no part of a password ended up elsewhere, for want of encoding."""
+    ports = str(given.get("port", "")).split(",")
+    names = (str(given.get(key, "")) for key in ("host", "dbname"))
+    return all(port == "" or port.isdigit() for port in ports) and "@" not in "".join(names)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Yield the database of the settings; keeps an embedded server running meanwhile.
+
+    Raises
+    ------
+    SettingsError
+        The URL is malformed.
+    InputError, NeedsPersonError, DatabaseUnavailableError
+        The embedded server cannot be started, see
+        :func:`annotator.store.server.embedded.running_server`.
+    """
+    if settings.database_url is not None:
+        yield database_from_url(settings.database_url, settings.statement_timeout)
+        return
+    from annotator.store.server.embedded import running_server
+
+    with running_server(settings.home_folder()) as conninfo:
+        yield Database(conninfo, embedded=True, statement_timeout=settings.statement_timeout)
+
+
+def lost(error: BaseException) -> bool:
+    """Tell whether an error means that the connection is gone.
+
+    Parameters
+    ----------
+    error
+        Any exception; only psycopg's can be true.
+    """
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    state = error.sqlstate
+    return state is None or state.startswith("08") or state in _GOODBYES
+
+
+def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
+    """Make the error that says a connection was lost in the middle of work."""
+    text = " ".join(str(error).split())
+    return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
+
+
+def hindered(error: psycopg.Error) -> AnnotatorError | None:
+    """Make the error that says what keeps the server from working, if that is known.
+
+    Parameters
+    ----------
+    error
+        Any; a file that the server may not write to looks like a right that a role lacks.
+    """
+    message = " ".join((error.diag.message_primary or str(error)).split())
+    state = error.sqlstate
+    if state in _DISK_STATES or _NO_FILE.search(message):
+        return NeedsPersonError(
+            f"the database server cannot write: {message}; see to the space and the permissions of"
+            " its disk. Nothing was half-written, and what is live stays live"
+        )
+    if state == "57014":
+        return RetryableError(
+            f"a statement was ended: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that happens"
+            " again, or see in pg_stat_activity what it waited for"
+        )
+    if state == "25006":
+        return RetryableError(
+            f"the database takes no changes: {message}; is it a standby, or set to read only?"
+        )
+    return None
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn what keeps the server from working within the block into an error for a person.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        The connection was lost; whatever was not committed is gone.
+    RetryableError
+        A statement took too long, or the database takes no changes at present.
+    NeedsPersonError
+        The role may not do what was asked of it, or the server's disk is full or
+        may not be written to.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if lost(error):
+            raise unavailable(error) from error
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
+        if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise
+        message = error.diag.message_primary or str(error)
+        raise NeedsPersonError(
+            f"the database role lacks a right: {message}; connect as the role that"
+            " 'annotator migrate' granted it to, or ask the database administrator"
+        ) from error

@@ -1,0 +1,131 @@
+"""SQL for those without ``psql``: one statement, with a curator's rights."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from annotator.errors import InputError, NeedsPersonError
+from annotator.store.server.connection import lost, unavailable
+from annotator.store.server.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from annotator.store.server.connection import Database
+
+CURATOR = "annotator_curator"
+READER = "annotator_reader"
+_COPY = re.compile(
+    r"(\s|--[^\n]*(\n|$))*copy\b.*\b(to\s+stdout|from\s+stdin)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What a statement gave.
+
+    Attributes
+    ----------
+    columns
+        Names of the columns; empty for a statement that returns no rows.
+    rows
+        One tuple a row, values as Python objects (arrays as lists).
+    status
+        PostgreSQL's command tag, such as ``SELECT 3``.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    status: str
+
+
+def run_query(database: Database, query: str) -> QueryResult:
+    """Run one statement as ``annotator_curator`` and commit it.
+
+    The role can read the mirror and the provenance, and write by the review
+    functions alone. On a server that is not embedded this guards against
+    mistakes only: the boundary there is the login role of the connection.
+
+    Parameters
+    ----------
+    database
+        Where to run it.
+    query
+        One SQL statement; several are refused by PostgreSQL before any runs.
+
+    Returns
+    -------
+    QueryResult
+
+    Raises
+    ------
+    InputError
+        The statement is empty, wrong or forbidden; nothing was changed.
+    SchemaError
+        The database is not at the schema this version needs.
+    NeedsPersonError
+        The login role is a member of neither curators nor readers.
+    DatabaseUnavailableError
+        The connection was lost.
+    """
+    if "\0" in query:  # libpq would silently end the statement there
+        raise InputError("the SQL statement has a NUL character in it")
+    if _COPY.match(query):  # its rows come by another protocol
+        raise InputError("COPY is for psql; here select the rows, with --format csv for a file")
+    with _curator(database) as connection, _one_line_errors():
+        # Preparing it uses the extended protocol, which takes one statement only.
+        cursor = connection.execute(query.encode(), prepare=True)
+        if cursor.statusmessage is None:
+            raise InputError("the SQL statement is empty")
+        columns = tuple(column.name for column in cursor.description or ())
+        rows = cursor.fetchall() if cursor.description is not None else []
+        status = cursor.statusmessage
+        cursor.close()
+        connection.commit()
+    return QueryResult(columns, rows, status)
+
+
+@contextmanager
+def _curator(database: Database) -> Iterator[psycopg.Connection]:
+    with database.connect(application_name="annotator sql") as connection:
+        check_schema(connection)
+        if not database.embedded:
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(_role(connection))))
+            connection.commit()
+            yield connection
+            return
+    # Here the boundary is real: the curator logs in, so there is no role to go back to.
+    with database.connect(user=CURATOR, application_name="annotator sql") as connection:
+        yield connection
+
+
+def _role(connection: psycopg.Connection) -> str:
+    """Choose the strongest of the two roles that the login may take on."""
+    for role in (CURATOR, READER):
+        row = connection.execute("select pg_has_role(session_user, %s, 'set')", (role,)).fetchone()
+        if row is not None and row[0]:
+            return role
+    login = connection.info.user
+    raise NeedsPersonError(
+        f"role {login!r} is neither a curator nor a reader: let an administrator run"
+        f" grant {CURATOR} to {login}; (or {READER})"
+    )
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        if lost(error):
+            raise unavailable(error) from error
+        diagnosis = error.diag
+        parts = [diagnosis.message_primary or str(error)]
+        parts += [text for text in (diagnosis.message_detail, diagnosis.message_hint) if text]
+        raise InputError(" ".join("; ".join(parts).split())) from error

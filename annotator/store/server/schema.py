@@ -1,0 +1,416 @@
+"""The database's schema: bringing it up to date, and checking that it is.
+
+Checking needs neither Alembic nor SQLAlchemy: both are imported only to migrate.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from annotator.errors import NeedsPersonError, SchemaError
+from annotator.store.server.connection import Database, hindered, lost, translating, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from alembic.config import Config
+
+REQUIRED_REVISION = "0005"
+MINIMUM_POSTGRESQL = 17
+ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
+_LOCK_NAME = "annotator schema"
+
+# Column to the categories of PostgreSQL types that serve: S text, N number, A array,
+# B boolean, D time, U jsonb and others of its kind.
+MIRROR: Mapping[str, Mapping[str, str]] = {
+    "dataset": {"dataset_id": "S", "title": "S", "platform": "S", "attributes": "U"},
+    "sample": {
+        "sample_id": "S",
+        "dataset_id": "S",
+        "organism": "S",
+        "is_cell_line": "B",
+        "attributes": "U",
+        "updated_at": "D",
+    },
+    "feature": {"feature_id": "N", "name": "S", "kind": "S", "biotype": "S"},
+    "expression": {"sample_id": "S", "nnz": "N", "feature_ids": "A", "counts": "A"},
+    "annotation": {
+        "sample_id": "S",
+        "field": "S",
+        "value": "S",
+        "numeric_value": "N",
+        "term_id": "S",
+        "source": "S",
+    },
+    "term": {"term_id": "S", "name": "S"},
+    "term_parent": {"term_id": "S", "parent_id": "S"},
+}
+_KINDS = {
+    "S": "text",
+    "N": "a number",
+    "A": "an array",
+    "B": "boolean",
+    "D": "a time",
+    "U": "jsonb",
+}
+
+
+def migrations_folder() -> Path:
+    """Find the migrations: inside an installed package, beside it in a checkout.
+
+    Raises
+    ------
+    NeedsPersonError
+        They are in neither place.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "_migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise NeedsPersonError(
+        f"{package}: the migrations are missing from this installation; install it again"
+    )
+
+
+def current_revision(connection: psycopg.Connection) -> str | None:
+    """Read the revision that the database is at; ``None`` for an empty one.
+
+    Parameters
+    ----------
+    connection
+        Any role's.
+
+    Raises
+    ------
+    NeedsPersonError
+        The role may not look.
+    """
+    exists = connection.execute(
+        "select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = 'annotator' and c.relname = 'alembic_version'"
+    ).fetchone()
+    if exists is None:
+        return None
+    try:
+        row = connection.execute("select version_num from annotator.alembic_version").fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        trouble = hindered(error)
+        if trouble is not None:
+            raise trouble from error
+        raise NeedsPersonError(
+            f"role {connection.info.user!r} may not read schema annotator; grant it one of"
+            f" {', '.join(ROLES)}"
+        ) from error
+    return None if row is None else str(row[0])
+
+
+def check_schema(connection: psycopg.Connection) -> None:
+    """Make sure that the database is at the revision this version works with.
+
+    Raises
+    ------
+    SchemaError
+        It is not; the message says what to do.
+    NeedsPersonError
+        The role may not look.
+    """
+    _check_revision(current_revision(connection))
+
+
+def hold_schema(connection: psycopg.Connection) -> None:
+    """Keep migrations waiting until the transaction ends, and make sure that the schema is ours.
+
+    For what writes long after it looked: a pass over many batches, a retraining. A migration
+    that is under way is waited for, so nothing is written by one version into the schema of
+    the next.
+
+    Parameters
+    ----------
+    connection
+        Within a transaction that has done nothing yet: who holds a lock that the migration
+        needs, and waits here for its end, would wait for ever.
+
+    Raises
+    ------
+    SchemaError
+        The database is at another revision.
+    NeedsPersonError
+        The role may not look.
+    """
+    connection.execute(
+        "select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (_LOCK_NAME,)
+    )
+    check_schema(connection)
+
+
+def _check_revision(found: str | None) -> None:
+    if found == REQUIRED_REVISION:
+        return
+    if found is None:
+        raise SchemaError("the database has no annotator schema yet: run 'annotator migrate'")
+    if found > REQUIRED_REVISION:
+        raise SchemaError(
+            f"the database is at schema revision {found}, newer than this version of annotator"
+            f" knows ({REQUIRED_REVISION}): update annotator"
+        )
+    raise SchemaError(
+        f"the database is at schema revision {found}, this version of annotator needs"
+        f" {REQUIRED_REVISION}: run 'annotator migrate'"
+    )
+
+
+def migrate(database: Database) -> tuple[str | None, str]:
+    """Bring the database to the current schema; safe when several start at once.
+
+    Parameters
+    ----------
+    database
+        Its role must own the database or may create schemas in it.
+
+    Returns
+    -------
+    tuple
+        The revision before (``None`` for an empty database) and after.
+
+    Raises
+    ------
+    SchemaError
+        Schema ``atlas`` lacks relations or columns, or the database is newer
+        than this version.
+    NeedsPersonError
+        The role lacks rights, or the server is too old.
+    DatabaseUnavailableError
+        The connection was lost.
+    """
+    with _only_one(database) as connection:
+        before = current_revision(connection)
+        if before is not None and before > REQUIRED_REVISION:
+            _check_revision(before)
+        _check_server(connection)
+        _check_mirror(connection, complete=before is not None)
+        _ensure_roles(connection)
+        _run_alembic(database, "upgrade", "head", afterwards=partial(_grant, database.embedded))
+        after = current_revision(connection)
+        assert after is not None
+        return before, after
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    """Take the schema back; at ``base`` nothing of this project is left but roles.
+
+    Parameters
+    ----------
+    database
+        As for :func:`migrate`.
+    revision
+        Alembic revision to go back to.
+
+    Raises
+    ------
+    NeedsPersonError
+        The role lacks rights, or other objects depend on what would go.
+    DatabaseUnavailableError
+        The connection was lost.
+    """
+    with _only_one(database) as connection:
+        if current_revision(connection) is not None:
+            _run_alembic(database, "downgrade", revision)
+
+
+@contextmanager
+def _only_one(database: Database) -> Iterator[psycopg.Connection]:
+    """Hold the lock of all migrations of this database, on a connection of its own."""
+    # A migration may take long, and so may waiting for another's.
+    patient = Database(database.conninfo, database.embedded, statement_timeout=0)
+    with (
+        patient.connect(autocommit=True, application_name="annotator migrate") as connection,
+        translating(),
+    ):
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (_LOCK_NAME,))
+        yield connection  # closing the connection drops the lock
+
+
+def _check_server(connection: psycopg.Connection) -> None:
+    version = connection.info.server_version // 10000
+    if version < MINIMUM_POSTGRESQL:
+        raise NeedsPersonError(
+            f"the server is PostgreSQL {version}; {MINIMUM_POSTGRESQL} or newer is needed"
+        )
+    row = connection.execute("show server_encoding").fetchone()
+    if row is not None and row[0] != "UTF8":
+        raise NeedsPersonError(f"the database is encoded in {row[0]}; make one with encoding UTF8")
+
+
+def check_mirror(connection: psycopg.Connection) -> None:
+    """Make sure that every relation and column of schema ``atlas`` is there and fits.
+
+    Raises
+    ------
+    SchemaError
+        One is missing, or of another type; the message names them.
+    """
+    _check_mirror(connection, complete=True)
+
+
+def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
+    """Refuse an atlas of which only parts are there.
+
+    Parameters
+    ----------
+    connection
+        Any.
+    complete
+        Whether an atlas without any of the relations is refused too.
+    """
+    rows = connection.execute(
+        "select c.relname, a.attname, t.typcategory"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
+        " join pg_type t on t.oid = a.atttypid"
+        " where n.nspname = 'atlas' and c.relkind in ('r', 'p', 'v', 'm', 'f')"
+        " and c.relname = any (%s)",
+        (list(MIRROR),),
+    ).fetchall()
+    found: dict[str, dict[str, str]] = {}
+    for relation, column, category in rows:
+        found.setdefault(relation, {})[column] = category
+    if not found and not complete:
+        return
+    missing = [f"atlas.{name}" for name in MIRROR if name not in found]
+    if missing:
+        raise SchemaError(
+            f"schema atlas is incomplete: {', '.join(missing)} missing; define them as views over"
+            " the atlas's own tables, or remove the others to have all of them made"
+        )
+    problems = [
+        f"atlas.{relation}.{column} must be {_KINDS[category]}"
+        for relation, columns in MIRROR.items()
+        for column, category in columns.items()
+        if found[relation].get(column) != category
+    ]
+    if problems:
+        raise SchemaError(
+            f"schema atlas does not fit: {'; '.join(problems)}; change these views (add the column"
+            " or a cast)"
+        )
+
+
+def _ensure_roles(connection: psycopg.Connection) -> None:
+    try:
+        _run_file(connection, "0001_roles.sql")
+    except psycopg.errors.InsufficientPrivilege as error:
+        statements = " ".join(f"create role {role} nologin;" for role in ROLES)
+        raise NeedsPersonError(
+            f"role {connection.info.user!r} may not create roles; let an administrator run:"
+            f" {statements} grant {ROLES[1]} to {connection.info.user};"
+        ) from error
+
+
+def _grant(embedded: bool, connection: psycopg.Connection) -> None:
+    """Give the roles their rights, in the transaction that made what the rights are on."""
+    _check_mirror(connection, complete=True)
+    _run_file(connection, "grants.sql")
+    _grant_mirror(connection)
+    if embedded:
+        _let_log_in(connection)
+
+
+def _grant_mirror(connection: psycopg.Connection) -> None:
+    """Let our roles read the mirror, unless its owner has done that already."""
+    try:
+        with connection.transaction():
+            _run_file(connection, "grants_mirror.sql")
+    except psycopg.errors.InsufficientPrivilege as error:
+        relations = [f"atlas.{name}" for name in (*MIRROR, "expression_long")]
+        unreadable = connection.execute(
+            "select 1 from unnest(%s::text[]) as role cross join unnest(%s::text[]) as relation"
+            " where not has_schema_privilege(role, 'atlas', 'usage')"
+            " or not has_table_privilege(role, relation, 'select')",
+            (list(ROLES), relations),
+        ).fetchone()
+        if unreadable is not None:
+            raise NeedsPersonError(
+                "the owner of schema atlas must let the daemon, curators and readers read it:"
+                f" grant usage on schema atlas to {', '.join(ROLES)};"
+                f" grant select on {', '.join(relations)} to {', '.join(ROLES)};"
+            ) from error
+
+
+def _let_log_in(connection: psycopg.Connection) -> None:
+    """Turn the group roles into login roles, on a server that only its user reaches."""
+    rows = connection.execute(
+        "select rolname from pg_roles where rolname = any (%s) and not rolcanlogin", (list(ROLES),)
+    ).fetchall()
+    for (role,) in rows:
+        connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
+
+
+def _run_file(connection: psycopg.Connection, name: str) -> None:
+    statements = (migrations_folder() / "sql" / name).read_text(encoding="utf-8")
+    connection.execute(statements.encode())
+
+
+def _configuration() -> Config:
+    from alembic.config import Config
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    configuration.set_main_option("path_separator", "os")
+    return configuration
+
+
+def _run_alembic(
+    database: Database,
+    direction: str,
+    revision: str,
+    afterwards: Callable[[psycopg.Connection], None] | None = None,
+) -> None:
+    """Run Alembic and what comes after on a connection of its own, all in one transaction."""
+    from alembic import command
+    from alembic.util import CommandError
+    from sqlalchemy import create_engine, exc
+    from sqlalchemy.pool import NullPool
+
+    patient = Database(database.conninfo, database.embedded, statement_timeout=0)
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: patient.connect(application_name="annotator migrate"),
+        poolclass=NullPool,
+        use_native_hstore=False,
+    )
+    configuration = _configuration()
+    try:
+        with engine.begin() as connection:
+            configuration.attributes["connection"] = connection
+            getattr(command, direction)(configuration, revision)
+            if afterwards is not None:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, psycopg.Connection)
+                afterwards(driver)
+    except exc.DBAPIError as error:
+        _explain(error.orig)
+        raise
+    except CommandError as error:
+        raise SchemaError(f"the schema cannot be brought to {revision!r}: {error}") from error
+
+
+def _explain(error: BaseException | None) -> None:
+    """Raise what a person can act on, where there is something."""
+    if not isinstance(error, psycopg.Error):
+        return
+    if lost(error):
+        raise unavailable(error) from error
+    message = error.diag.message_primary or str(error)
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        raise NeedsPersonError(
+            f"the role may not change the schema: {message}; connect as the owner of the database"
+        ) from error
+    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+        detail = " ".join((error.diag.message_detail or "").split())
+        raise NeedsPersonError(f"other objects hang on the schema: {message}; {detail}") from error

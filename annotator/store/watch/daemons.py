@@ -1,0 +1,393 @@
+"""Bookkeeping of the daemons: heartbeats, due times, locks, events, and the state of it all."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from annotator.domain.fields import FIELDS
+from annotator.store.answers.work import count_pending
+from annotator.store.events import add_event
+from annotator.store.server.transactions import committed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+# A daemon that stopped without saying so is forgotten after this.
+FORGET_AFTER_DAYS = 7
+# How far back the snapshot looks for failures.
+FAILURE_DAYS = 7
+ABANDONED_AFTER_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStatus:
+    """Where one field stands.
+
+    Attributes
+    ----------
+    release_id, preset, promoted_at, accuracy
+        Of the live release, ``None`` where there is none; accuracy is that of
+        the combined models on held-out datasets.
+    last_run_status, last_run_reason, last_run_started_at
+        Of the newest training run.
+    waiting, leased
+        Pending samples that nobody works on, queued yet or not, and those that
+        somebody does.
+    suggested, abstained
+        Current answers; what curators decided is not taken away from them.
+    quarantined
+        Samples that cannot be used as they are now.
+    refused_release_id
+        The newest release, where the gate refused it and nothing is live: there
+        is no reliable model.
+    answered, precision
+        Of the live release on held-out datasets: the share of samples that got an answer,
+        and of the answers that were right; ``None`` where that was not measured.
+    """
+
+    field: str
+    release_id: int | None
+    preset: str | None
+    promoted_at: datetime | None
+    accuracy: float | None
+    last_run_status: str | None
+    last_run_reason: str | None
+    last_run_started_at: datetime | None
+    waiting: int
+    leased: int
+    suggested: int
+    abstained: int
+    quarantined: int
+    refused_release_id: int | None
+    answered: float | None = None
+    precision: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """A daemon that said it lives; ``silent_seconds`` by the clock of the database."""
+
+    worker: str
+    host: str
+    pid: int
+    version: str
+    state: str
+    started_at: datetime
+    silent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRunStatus:
+    """One pass over what was pending."""
+
+    annotation_run_id: int
+    worker: str
+    started_at: datetime
+    finished_at: datetime | None
+    predicted: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One line of the event log."""
+
+    at: datetime
+    kind: str
+    subject: str | None
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSnapshot:
+    """The state of the whole, at one moment.
+
+    ``daemons`` are those that live; ``failures`` are the newest of the last
+    :data:`FAILURE_DAYS` days, newest first.
+    """
+
+    samples: int
+    datasets: int
+    fields: tuple[FieldStatus, ...]
+    daemons: tuple[DaemonStatus, ...]
+    last_annotation_run: AnnotationRunStatus | None
+    failures: tuple[EventRecord, ...]
+
+
+# --- Heartbeats ------------------------------------------------------------------------
+
+
+def beat(
+    conn: psycopg.Connection, worker: str, host: str, pid: int, version: str, state: str
+) -> None:
+    """Say that a daemon lives and what it does; committed."""
+    with committed(conn):
+        conn.execute(
+            "insert into annotator.heartbeat (worker, host, pid, version, state, beat_at)"
+            " values (%s, %s, %s, %s, %s, clock_timestamp())"
+            " on conflict (worker) do update set host = excluded.host, pid = excluded.pid,"
+            " version = excluded.version, state = excluded.state, beat_at = excluded.beat_at",
+            (worker, host, pid, version, state),
+        )
+        conn.execute(
+            "delete from annotator.heartbeat"
+            " where worker <> %s and beat_at < clock_timestamp() - make_interval(days => %s)",
+            (worker, FORGET_AFTER_DAYS),
+        )
+
+
+def forget(conn: psycopg.Connection, worker: str) -> None:
+    """Take back the heartbeat of a daemon that stops in order; committed."""
+    with committed(conn):
+        conn.execute("delete from annotator.heartbeat where worker = %s", (worker,))
+
+
+# --- Due times -------------------------------------------------------------------------
+
+
+def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str) -> bool:
+    """Take one due time of a job; committed.
+
+    A due time without an outcome whose daemon has not been heard of for
+    :data:`ABANDONED_AFTER_SECONDS` is abandoned, and can be taken again; so can one
+    that this daemon took so long ago and could not finish.
+
+    Returns
+    -------
+    bool
+        True for exactly one of all that ask.
+    """
+    with committed(conn):
+        taken = conn.execute(
+            "insert into annotator.tick (job, due_at, worker) values (%(job)s, %(due)s, %(worker)s)"
+            " on conflict (job, due_at) do update"
+            " set worker = excluded.worker, taken_at = clock_timestamp()"
+            " where tick.outcome is null"
+            " and tick.taken_at < clock_timestamp() - make_interval(secs => %(patience)s)"
+            " and (tick.worker = excluded.worker"
+            " or not exists (select from annotator.heartbeat h where h.worker = tick.worker"
+            " and h.beat_at > clock_timestamp() - make_interval(secs => %(patience)s)))",
+            {"job": job, "due": due_at, "worker": worker, "patience": ABANDONED_AFTER_SECONDS},
+        ).rowcount
+    return taken == 1
+
+
+def any_tick(conn: psycopg.Connection, job: str) -> bool:
+    """Tell whether any due time of a job was ever taken."""
+    with conn.transaction():
+        found = conn.execute("select 1 from annotator.tick where job = %s limit 1", (job,))
+        return found.fetchone() is not None
+
+
+def database_time(conn: psycopg.Connection) -> datetime:
+    """Return what time it is by the clock of the database, with its time zone."""
+    with conn.transaction():
+        row = conn.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+def finish_tick(conn: psycopg.Connection, job: str, due_at: datetime, outcome: str) -> None:
+    """Write down what came of a due time; committed."""
+    with committed(conn):
+        conn.execute(
+            "update annotator.tick set outcome = %s where job = %s and due_at = %s",
+            (outcome, job, due_at),
+        )
+
+
+# --- Locks -----------------------------------------------------------------------------
+
+
+@contextmanager
+def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
+    """Hold a lock of this name for as long as the block and the connection last.
+
+    Parameters
+    ----------
+    conn
+        A connection for nothing but this lock: it is lost with the connection,
+        which is how another daemon takes over from one that died.
+    name
+        What is locked.
+
+    Yields
+    ------
+    bool
+        Whether the lock is ours; it is not waited for.
+    """
+    with committed(conn):
+        row = conn.execute(
+            "select pg_try_advisory_lock(hashtextextended('annotator.lock.' || %s, 0))", (name,)
+        ).fetchone()
+    assert row is not None
+    ours = bool(row[0])
+    try:
+        yield ours
+    finally:
+        if ours and not conn.closed:
+            # The server drops the lock of a connection that was lost, and what was done
+            # under the lock is done.
+            with suppress(psycopg.OperationalError), committed(conn):
+                conn.execute(
+                    "select pg_advisory_unlock(hashtextextended('annotator.lock.' || %s, 0))",
+                    (name,),
+                )
+
+
+# --- Events and the state --------------------------------------------------------------
+
+
+def record_event(
+    conn: psycopg.Connection, kind: str, subject: str | None, detail: Mapping[str, Any]
+) -> None:
+    """Add a line to the event log; committed. Kind ``failure`` shows up in the status."""
+    with committed(conn):
+        add_event(conn, kind, subject, detail)
+
+
+_FIELDS = """
+with live as (
+    select r.release_id, r.field, r.run_id, r.promoted_at, t.preset
+    from annotator.release r
+    join annotator.training_run t using (run_id)
+    where r.status = 'live'
+), newest_release as (
+    select distinct on (r.field) r.field, r.release_id, r.status
+    from annotator.release r
+    where r.status <> 'candidate'
+    order by r.field, r.release_id desc
+), newest_run as (
+    select distinct on (t.field) t.field, t.status::text as status, t.reason, t.started_at
+    from annotator.training_run t
+    order by t.field, t.run_id desc
+), queue as (
+    select w.field, count(*) as leased
+    from annotator.work w
+    where w.leased_until > clock_timestamp()
+    group by w.field
+), answer as (
+    select p.field,
+        count(*) filter (where p.status = 'suggested') as suggested,
+        count(*) filter (where p.status = 'abstained') as abstained
+    from annotator.prediction p
+    where p.is_current
+    group by p.field
+), unusable as (
+    select q.field, count(distinct q.sample_id) as quarantined
+    from annotator.quarantine q
+    join atlas.sample s
+        on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
+    left join live on live.field = q.field
+    where q.release_id is null or q.release_id = live.release_id
+    group by q.field
+)
+select
+    named.field, live.release_id, live.preset, live.promoted_at,
+    (select m.value from annotator.metric m
+     where m.run_id = live.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
+       and m.class = ''
+     order by m.scheme desc  -- one-dataset-out before cv
+     limit 1),
+    newest_run.status, newest_run.reason, newest_run.started_at,
+    coalesce(queue.leased, 0),
+    coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
+    coalesce(unusable.quarantined, 0),
+    case when newest_release.status = 'rejected' and live.release_id is null
+        then newest_release.release_id end,
+    figure.answered, figure.precision
+from unnest(%s::text[]) with ordinality as named (field, place)
+left join live using (field)
+left join newest_release using (field)
+left join newest_run using (field)
+left join queue using (field)
+left join answer using (field)
+left join unusable using (field)
+left join lateral (
+    select
+        max(m.value) filter (where m.name = 'answered') as answered,
+        max(m.value) filter (where m.name = 'precision') as precision
+    from annotator.metric m
+    where m.run_id = live.run_id and m.model_kind = 'combined' and m.class = ''
+      and m.scheme = 'one-dataset-out'
+) figure on true
+order by named.place
+"""
+
+_DAEMONS = """
+select worker, host, pid, version, state, started_at,
+    greatest(0, extract(epoch from clock_timestamp() - beat_at))::double precision
+from annotator.heartbeat
+where beat_at > clock_timestamp() - make_interval(secs => %s)
+order by started_at, worker
+"""
+
+_LAST_ANNOTATION_RUN = """
+select annotation_run_id, worker, started_at, finished_at, predicted, quarantined
+from annotator.annotation_run
+order by annotation_run_id desc
+limit 1
+"""
+
+_FAILURES = """
+select at, kind, subject, detail
+from annotator.event
+where kind = 'failure' and at > clock_timestamp() - make_interval(days => %s)
+order by event_id desc
+limit 5
+"""
+
+
+def living_daemons(conn: psycopg.Connection, alive_seconds: float) -> tuple[DaemonStatus, ...]:
+    """Return the daemons that were heard of so recently, by the database's clock."""
+    rows = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
+    return tuple(DaemonStatus(*row) for row in rows)
+
+
+def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
+    """Add how many samples wait to a row of the statement."""
+    field, release_id, leased = row[0], row[1], row[8]
+    # The queue itself is filled by a pass only; what is pending is so without one.
+    pending = 0 if release_id is None else count_pending(conn, field, release_id)
+    values = [*row[:8], max(0, pending - leased), *row[8:]]
+    return FieldStatus(*values)
+
+
+def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSnapshot:
+    """Read the state of the whole in a few statements.
+
+    Parameters
+    ----------
+    conn
+        Connection.
+    alive_seconds
+        A daemon lives that was heard of so recently, by the database's clock.
+
+    Returns
+    -------
+    StatusSnapshot
+    """
+    with conn.transaction():
+        totals = conn.execute(
+            "select (select count(*) from atlas.sample), (select count(*) from atlas.dataset)"
+        ).fetchone()
+        assert totals is not None
+        rows = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
+        daemons = living_daemons(conn, alive_seconds)
+        run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
+        failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
+        fields = tuple(_field_status(conn, row) for row in rows)
+    return StatusSnapshot(
+        samples=totals[0],
+        datasets=totals[1],
+        fields=fields,
+        daemons=daemons,
+        last_annotation_run=None if run is None else AnnotationRunStatus(*run),
+        failures=tuple(EventRecord(*row) for row in failures),
+    )

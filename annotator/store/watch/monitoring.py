@@ -1,0 +1,266 @@
+"""The figures that are watched: what waits, what was answered, and how far it drifts.
+
+They come from the database alone, so that every daemon and ``annotator status``
+say the same. Two of them say whether models still see what they learned from:
+
+``novelty_drift``
+    How much more unlike training recent samples are than samples of held-out
+    datasets were. A prediction holds its novelty as the share of held-out samples
+    that are less novel, which without drift is uniform on [0, 1]; the figure is the
+    one-sided Kolmogorov-Smirnov distance from that, 0 for no drift, 1 at most.
+``label_drift``
+    Total variation distance between the shares of the most probable classes of
+    recent samples and the shares of the classes in training: the part of the
+    answers that would have to change. 0 to 1.
+
+Such tests on single figures of the model are the ones that Rabanser, Günnemann and
+Lipton (2019), "Failing loudly", arXiv:1810.11953, found to detect shifts best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from annotator.domain.fields import FIELDS
+from annotator.store.answers.work import pending_and_oldest
+from annotator.store.releases.live_accuracy import live_accuracy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+FEWEST_RECENT = 30
+"""Recent predictions of a field below which drift is not told from chance."""
+
+MOST_RECENT = 10_000
+"""Recent predictions of a field that drift is measured on, the newest: more tell no more."""
+
+FAILURE_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFigures:
+    """What is watched of one field. Ages are in seconds by the database's clock.
+
+    Attributes
+    ----------
+    pending
+        Samples that wait for an answer, also those that a worker has in hand.
+    oldest_pending_seconds
+        Since when the first of them has been waiting; ``None`` where none is.
+    annotated, abstained, quarantined
+        Current suggestions, samples left open, and samples that cannot be used.
+    release_id, release_age_seconds, release_accuracy
+        Of the live release: its number, since when it is live, and the accuracy of
+        the combined models on held-out datasets. ``None`` where none is live.
+    judged, accuracy_in_use
+        Suggestions of the live release whose sample got a label later, and the share of
+        them that were right; ``None`` where there are none.
+    retrainings
+        How many retrainings ended in each way: ``promoted``, ``rejected``,
+        ``skipped`` (nothing was new), ``failed``, ``interrupted``.
+    retrained_seconds_ago
+        Since the last retraining that was promoted, rejected or skipped.
+    recent
+        Predictions of the live release for samples that came or changed lately, the
+        newest :data:`MOST_RECENT` at most.
+    novelty_drift, label_drift
+        See the module; ``None`` below :data:`FEWEST_RECENT` recent predictions.
+    """
+
+    field: str
+    pending: int
+    oldest_pending_seconds: float | None
+    annotated: int
+    abstained: int
+    quarantined: int
+    release_id: int | None
+    release_age_seconds: float | None
+    release_accuracy: float | None
+    judged: int
+    accuracy_in_use: float | None
+    retrainings: Mapping[str, int]
+    retrained_seconds_ago: float | None
+    recent: int
+    novelty_drift: float | None
+    label_drift: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is watched of the whole.
+
+    Attributes
+    ----------
+    fields
+        One for each field.
+    daemons
+        Living daemons by their state.
+    recent_failures
+        Failures in the event log within the last :data:`FAILURE_HOURS` hours.
+    """
+
+    fields: tuple[FieldFigures, ...]
+    daemons: Mapping[str, int]
+    recent_failures: int
+
+
+_FIELDS = """
+with live as (
+    select
+        r.release_id, r.field, t.cohort_id,
+        extract(epoch from clock_timestamp() - r.promoted_at)::float8 as age,
+        (select m.value from annotator.metric m
+         where m.run_id = r.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
+           and m.class = ''
+         order by m.scheme desc  -- one-dataset-out before cv
+         limit 1) as accuracy
+    from annotator.release r
+    join annotator.training_run t using (run_id)
+    where r.status = 'live'
+), answer as (
+    select p.field,
+        count(*) filter (where p.status = 'suggested') as annotated,
+        count(*) filter (where p.status = 'abstained') as abstained
+    from annotator.prediction p
+    where p.is_current
+    group by p.field
+), unusable as (
+    select q.field, count(distinct q.sample_id) as quarantined
+    from annotator.quarantine q
+    join atlas.sample s
+        on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
+    left join live on live.field = q.field
+    where q.release_id is null or q.release_id = live.release_id
+    group by q.field
+), retraining as (
+    select t.field,
+        count(*) filter (where r.promoted_at is not null) as promoted,
+        count(*) filter (where t.status = 'succeeded' and r.promoted_at is null) as rejected,
+        count(*) filter (where t.status = 'skipped') as skipped,
+        count(*) filter (where t.status = 'failed' and t.reason <> 'interrupted') as failed,
+        count(*) filter (where t.status = 'failed' and t.reason = 'interrupted') as interrupted,
+        extract(epoch from clock_timestamp() - max(t.finished_at) filter (
+            where t.status in ('succeeded', 'skipped')
+        ))::float8 as seconds_ago
+    from annotator.training_run t
+    left join annotator.release r using (run_id)
+    group by t.field
+), recent as (
+    select live.field, newest.novelty, newest.class
+    from live
+    cross join lateral (
+        select p.novelty, p.models -> 'combined' ->> 'value' as class
+        from annotator.prediction p
+        where p.release_id = live.release_id and p.is_current
+          and coalesce(p.sample_updated_at, p.created_at)
+              > statement_timestamp() - make_interval(days => %(days)s)
+        order by coalesce(p.sample_updated_at, p.created_at) desc
+        limit %(most)s
+    ) newest
+), counted as (
+    select field, count(*) as samples, count(novelty) as measured from recent group by field
+), placed as (
+    select field, novelty,
+        (row_number() over (partition by field order by novelty) - 1)::float8
+            / count(*) over (partition by field) as share_below
+    from recent
+    where novelty is not null
+), novelty as (
+    select field, greatest(0, max(novelty - share_below)) as drift from placed group by field
+), said as (
+    select field, class, count(*) / sum(count(*)) over (partition by field) as share
+    from recent
+    group by field, class
+), learned as (
+    select live.field, c.class, count(*) / sum(count(*)) over (partition by live.field) as share
+    from live
+    join annotator.cohort_sample c using (cohort_id)
+    where c.class is not null
+    group by live.field, c.class
+), label as (
+    select field, (sum(abs(coalesce(said.share, 0) - coalesce(learned.share, 0))) / 2)::float8
+        as drift
+    from said full join learned using (field, class)
+    group by field
+)
+select
+    named.field,
+    coalesce(answer.annotated, 0), coalesce(answer.abstained, 0),
+    coalesce(unusable.quarantined, 0),
+    live.release_id, live.age, live.accuracy,
+    coalesce(retraining.promoted, 0), coalesce(retraining.rejected, 0),
+    coalesce(retraining.skipped, 0), coalesce(retraining.failed, 0),
+    coalesce(retraining.interrupted, 0), retraining.seconds_ago,
+    coalesce(counted.samples, 0),
+    case when counted.measured >= %(fewest)s then novelty.drift end,
+    case when counted.samples >= %(fewest)s and live.cohort_id is not null then label.drift end
+from unnest(%(fields)s::text[]) with ordinality as named (field, place)
+left join live using (field)
+left join answer using (field)
+left join unusable using (field)
+left join retraining using (field)
+left join counted using (field)
+left join novelty using (field)
+left join label using (field)
+order by named.place
+"""
+
+_DAEMONS = """
+select state, count(*)
+from annotator.heartbeat
+where beat_at > clock_timestamp() - make_interval(secs => %s)
+group by state order by state
+"""
+
+_FAILURES = """
+select count(*)
+from annotator.event
+where kind = 'failure' and at > statement_timestamp() - make_interval(hours => %s)
+  and detail ->> 'reason' is distinct from 'interrupted'  -- somebody wanted that
+"""
+
+_OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
+
+
+def read_figures(
+    conn: psycopg.Connection, *, drift_days: int = 30, alive_seconds: float = 30.0
+) -> Figures:
+    """Read every figure that is watched, as of one moment.
+
+    Parameters
+    ----------
+    conn
+        Connection; any role that may read the schema.
+    drift_days
+        How many days back samples count as recent.
+    alive_seconds
+        A daemon lives that was heard of so recently, by the database's clock.
+
+    Returns
+    -------
+    Figures
+    """
+    names = {"fields": list(FIELDS), "days": drift_days}
+    names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT}
+    with conn.transaction():
+        rows = conn.execute(_FIELDS, names).fetchall()
+        fields = []
+        for row in rows:
+            field, release_id = row[0], row[4]
+            # Without a release there is nobody to wait for.
+            pending, oldest = (
+                (0, None) if release_id is None else pending_and_oldest(conn, field, release_id)
+            )
+            # One release at a time: the view need not look at those that are retired.
+            became = live_accuracy_of(conn, release_id) if release_id is not None else None
+            in_use = (became.judged, became.confirmed / became.judged) if became else (0, None)
+            outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))
+            values: list[Any] = [field, pending, oldest, *row[1:7], *in_use, outcomes, *row[12:]]
+            fields.append(FieldFigures(*values))
+        daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
+        failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()
+    assert failures is not None
+    return Figures(tuple(fields), daemons, int(failures[0]))
