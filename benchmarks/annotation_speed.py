@@ -55,11 +55,10 @@ COPY = "copy-"  # what the names of samples and datasets without a label begin w
 # Ends with the largest resident size of the process. (What the system tells its parent may be
 # that of the parent.)
 RUN = """
-import sys
+import runpy
 from pathlib import Path
-from annotator import cli
 try:
-    cli.main()
+    runpy.run_module("annotator", run_name="__main__")
 finally:
     status = Path("/proc/self/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))

@@ -29,6 +29,7 @@ from robustness import read_cohort
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
+from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.explain import deep_lift_library
 from annotator.explain.class_scores import mean_differences
@@ -38,7 +39,6 @@ from annotator.explain.top import top_contributions
 from annotator.jobs.answer_explainer import answer_explainer
 from annotator.learn.labels.classes import LabelOptions, make_labels
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.release.field_model import COMBINED, FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.calibration import Calibration
 from annotator.learn.validation.folds import take_cohort
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from annotator.learn.release.field_model import FieldModel
 
 SAMPLES_OF_A_DATASET = 25
 CELLS = "cellular_micrornaome"

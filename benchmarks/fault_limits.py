@@ -23,7 +23,7 @@ from annotator.errors import AnnotatorError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.retrain.retrain import retrain as retrain_job
-from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.settings import Settings
 from annotator.store.releases.registry import live_release, load_artefacts
 from annotator.store.server.binaries import server_lives
@@ -235,7 +235,7 @@ def _serving(database: Database) -> int | None:
         live = live_release(connection, FIELD)
         try:
             assert live is not None
-            FieldModel.from_artefacts(load_artefacts(connection, live.release_id))
+            read_model(load_artefacts(connection, live.release_id))
         except (AnnotatorError, AssertionError):
             return None
     return live.release_id

@@ -12,7 +12,7 @@ from fault_processes import wait_for
 from fault_rows import FIELD, one_number, ready
 
 from annotator.errors import ArtefactError
-from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.store.releases.registry import live_releases, load_artefacts
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def is_sound(connection: psycopg.Connection) -> bool:
     live = live_releases(connection)
     try:
         for release in live:
-            FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+            read_model(load_artefacts(connection, release.release_id))
     except ArtefactError:
         return False
     return len(live) == 1 and one_number(connection, _OPEN) == 0

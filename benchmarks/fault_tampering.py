@@ -20,7 +20,7 @@ from fault_atlas import Outcome, load_atlas, make_releases
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate.fallback import sound_release
 from annotator.jobs.annotate.live_models import LiveModels
-from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.store.releases.artefacts import CANDIDATE
 from annotator.store.releases.registry import live_release, load_artefacts
 
@@ -252,7 +252,7 @@ def parsed(
             changed = tampering.change(files, random)
             put(connection, release_id, changed, with_digests=True)
             try:
-                FieldModel.from_artefacts(load_artefacts(connection, release_id))
+                read_model(load_artefacts(connection, release_id))
             except ArtefactError:
                 ends["refused"] += 1
             except Exception as error:  # noqa: BLE001 any other end is what is looked for

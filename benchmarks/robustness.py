@@ -27,6 +27,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
+from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.learn.features.matrix import feature_coverage, total_reads
 from annotator.learn.features.mirbase import members as members_of
@@ -34,7 +35,6 @@ from annotator.learn.features.mirbase import name_table, written
 from annotator.learn.labels.classes import LabelOptions, make_labels
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.release.field_model import COMBINED, FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.validation.folds import take_profiles
 from annotator.learn.validation.splits import dataset_folds
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.learn.models.options import Preset
+    from annotator.learn.release.field_model import FieldModel
 
 READS = (1e7, 1e6, 1e5, 3e4, 1e4, 3e3, 1e3, 300, 100)
 DROPPED = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)

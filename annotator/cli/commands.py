@@ -21,6 +21,7 @@ import click
 
 from annotator import __version__
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.errors import AnnotatorError, InputError, NeedsPersonError
 from annotator.logs import configure_logging, progress
 from annotator.settings import Settings, load_settings
@@ -291,7 +292,7 @@ def serve(settings: Settings) -> None:
 @click.option("--field", type=_field, required=True, help="The field to evaluate.")
 @click.option(
     "--scheme",
-    type=click.Choice(("cv", "one-dataset-out")),
+    type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
     required=True,
     help="Random 5-fold cross-validation, or whole datasets held out.",
 )
@@ -323,7 +324,7 @@ def evaluate(
     click.echo(f"{field}, preset {settings.preset}: {validation.description}")
     for note in validation.notes:
         click.echo(note)
-    click.echo(kind_table(validation.metrics, datasets_held_out=scheme != "cv"))
+    click.echo(kind_table(validation.metrics, datasets_held_out=scheme != CROSS_VALIDATION))
     click.echo()
     click.echo(class_tables(validation.metrics))
     if by_term := term_table(validation.metrics):
@@ -335,8 +336,8 @@ def evaluate(
 @click.option("--field", type=_field, required=True, help="The field whose models are compared.")
 @click.option(
     "--scheme",
-    type=click.Choice(("cv", "one-dataset-out")),
-    default="one-dataset-out",
+    type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
+    default=ONE_DATASET_OUT,
     show_default=True,
     help="Random 5-fold cross-validation, or whole datasets held out.",
 )
@@ -353,7 +354,8 @@ def ablation(
     json_file: Path | None,
 ) -> None:
     """Compare models on sRNAs, on contaminants and on both; nothing is stored."""
-    from annotator.jobs.retrain.ablation import ablate, ablation_table, as_json
+    from annotator.cli.tables import ablation_table
+    from annotator.jobs.retrain.ablation import ablate, as_json
 
     settings = _changed(settings, preset=preset, folds=folds)
     _check_output_file(json_file)

@@ -11,12 +11,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.held_out import TERM_FIGURES
+from annotator.domain.held_out import CROSS_VALIDATION, TERM_FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from annotator.domain.held_out import Metric
+    from annotator.jobs.retrain.ablation import Ablation
     from annotator.jobs.retrain.retrain import RetrainOutcome
 
 FIGURES = (
@@ -28,6 +29,7 @@ FIGURES = (
     "auc",
     "expected_calibration_error",
 )
+ABLATION_FIGURES = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
 OF_HELD_OUT_DATASETS = ("mean_over_datasets", "mean_over_classes")
 """Metrics that count held-out datasets: none is held out where samples are divided at random."""
 CLASS_TITLES = {
@@ -215,3 +217,29 @@ def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
         f"{outcome.field}, datasets held out:\n{kind_table(outcome.metrics)}"
         for outcome in outcomes
     )
+
+
+def ablation_table(ablation: Ablation) -> str:
+    """Return a row for each feature set and model kind, baselines last."""
+    found = {
+        (name, metric.model_kind, metric.name): metric
+        for name, metrics in ablation.metrics.items()
+        for metric in metrics
+        if metric.class_name is None
+    }
+    figures = [
+        name
+        for name in ABLATION_FIGURES
+        if any(key[2] == name for key in found)
+        and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
+    ]
+    rows = []
+    for name, kind in dict.fromkeys(key[:2] for key in found):
+        values = [
+            found[name, kind, figure].value if (name, kind, figure) in found else None
+            for figure in figures
+        ]
+        accuracy = found[name, kind, "accuracy"]
+        rows.append([name, kind, *values, accuracy.samples, accuracy.datasets])
+    shown = [figure.replace("_", " ") if figure != "auc" else "AUC" for figure in figures]
+    return as_table(["features", "model", *shown, "samples", "datasets"], rows)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+COMBINED = "combined"
+"""The model kind of the answer itself, which the kinds of a release make together."""
+
+CROSS_VALIDATION: Final = "cv"
+"""Validation scheme: samples dealt into folds at random."""
+ONE_DATASET_OUT: Final = "one-dataset-out"
+"""Validation scheme: whole datasets held out."""
 
 
 @dataclass(frozen=True, slots=True)

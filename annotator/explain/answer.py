@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from annotator.domain.held_out import COMBINED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-COMBINED = "combined"
 WEIGHTED_SUM = "weighted_sum"
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.held_out import COMBINED
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.annotate.dataset_context import Mates, pooled_answers, read_mates
 from annotator.jobs.annotate.live_models import LiveModel, LiveModels
 from annotator.jobs.annotate.predict import decide, other_samples, reasons_for
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.release.field_model import COMBINED
 from annotator.learn.validation.folds import take_profiles
+from annotator.store.answers.dataset_samples import dataset_of_sample
 from annotator.store.answers.predictions import add_contributions, current_prediction
-from annotator.store.mirror.dataset_samples import dataset_of_sample
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.releases.explanations import training_classes
 from annotator.store.releases.registry import LiveRelease, live_release

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-CROSS_VALIDATION: Final = "cv"
-ONE_DATASET_OUT: Final = "one-dataset-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +54,29 @@ class PaperAccuracy:
 
 
 PAPER_ACCURACIES: Final = (
-    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.965, "abstract"),
-    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.97, "3.1.1, Fig. 2", smallest_class=9),
-    PaperAccuracy("tissue", "cv", "forest", "accuracy", 0.85, "3.1.1, Fig. 2", smallest_class=9),
-    PaperAccuracy("tissue", "cv", "network", "accuracy", 0.98, "3.1.1, Fig. 3", smallest_class=15),
-    PaperAccuracy("tissue", "cv", "forest", "accuracy", 0.92, "3.1.1, Fig. 3", smallest_class=15),
+    PaperAccuracy("tissue", CROSS_VALIDATION, "network", "accuracy", 0.965, "abstract"),
     PaperAccuracy(
-        "tissue", "one-dataset-out", "network", "mean_over_classes", 0.831, "3.1.1, Fig. 4"
+        "tissue", CROSS_VALIDATION, "network", "accuracy", 0.97, "3.1.1, Fig. 2", smallest_class=9
     ),
     PaperAccuracy(
-        "tissue", "one-dataset-out", "forest", "mean_over_classes", 0.807, "3.1.1, Fig. 4"
+        "tissue", CROSS_VALIDATION, "forest", "accuracy", 0.85, "3.1.1, Fig. 2", smallest_class=9
     ),
-    PaperAccuracy("sex", "cv", "network", "accuracy", 0.77, "3.2, Fig. 6", classes=2),
-    PaperAccuracy("sex", "cv", "forest", "accuracy", 0.769, "3.2, Fig. 6", classes=2),
-    PaperAccuracy("age", "cv", "network", "accuracy", 0.771, "3.3", classes=2),
-    PaperAccuracy("age", "cv", "forest", "accuracy", 0.758, "3.3", classes=2),
-    PaperAccuracy("age", "cv", "network", "accuracy", 0.635, "3.3", classes=4),
-    PaperAccuracy("age", "cv", "forest", "accuracy", 0.575, "3.3", classes=4),
+    PaperAccuracy(
+        "tissue", CROSS_VALIDATION, "network", "accuracy", 0.98, "3.1.1, Fig. 3", smallest_class=15
+    ),
+    PaperAccuracy(
+        "tissue", CROSS_VALIDATION, "forest", "accuracy", 0.92, "3.1.1, Fig. 3", smallest_class=15
+    ),
+    PaperAccuracy(
+        "tissue", ONE_DATASET_OUT, "network", "mean_over_classes", 0.831, "3.1.1, Fig. 4"
+    ),
+    PaperAccuracy("tissue", ONE_DATASET_OUT, "forest", "mean_over_classes", 0.807, "3.1.1, Fig. 4"),
+    PaperAccuracy("sex", CROSS_VALIDATION, "network", "accuracy", 0.77, "3.2, Fig. 6", classes=2),
+    PaperAccuracy("sex", CROSS_VALIDATION, "forest", "accuracy", 0.769, "3.2, Fig. 6", classes=2),
+    PaperAccuracy("age", CROSS_VALIDATION, "network", "accuracy", 0.771, "3.3", classes=2),
+    PaperAccuracy("age", CROSS_VALIDATION, "forest", "accuracy", 0.758, "3.3", classes=2),
+    PaperAccuracy("age", CROSS_VALIDATION, "network", "accuracy", 0.635, "3.3", classes=4),
+    PaperAccuracy("age", CROSS_VALIDATION, "forest", "accuracy", 0.575, "3.3", classes=4),
 )
 
 PAPER_STEPS: Final[Mapping[tuple[str, str, str], float]] = MappingProxyType(

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.cli.commands import command_line
+from annotator.cli.tables import ablation_table
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
-from annotator.jobs.retrain.ablation import ablate, ablation_table, as_json
-from annotator.jobs.retrain.retrain import ablation as ablation_job
+from annotator.jobs.retrain.ablation import ablate, as_json
+from annotator.jobs.retrain import ablation as ablation_job
 from annotator.learn.models import presets
 from annotator.learn.models.options import ForestOptions
 from annotator.learn.models.presets import PRESETS

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from annotator.store.answers import work
-from annotator.store.mirror.dataset_samples import dataset_mates, dataset_of_sample
+from annotator.store.answers.dataset_samples import dataset_mates, dataset_of_sample
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from annotator.jobs.retrain.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
@@ -78,7 +78,7 @@ def execute(database, statement, *values):
 def probabilities(database):
     with database.connect() as connection:
         release = live_release(connection, "tissue")
-        model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+        model = read_model(load_artefacts(connection, release.release_id))
     return model.predict(ATLAS.profiles)
 
 

@@ -19,6 +19,7 @@ from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
@@ -98,7 +99,7 @@ def expected(database):
     names = profiles.sample_ids.tolist()
     with database.connect() as connection:
         release = live_release(connection, "tissue")
-        model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+        model = read_model(load_artefacts(connection, release.release_id))
     assert model.pools
     of_all = np.array([datasets[name] for name in names], dtype=object)
     return tuple(

@@ -15,7 +15,7 @@ sys.path.append(str(BENCHMARKS))  # as for a script of that folder
 import review_queue  # noqa: E402
 
 from annotator.domain.fields import FIELDS  # noqa: E402
-from annotator.store.answers import work
+from annotator.store.answers import work  # noqa: E402
 from annotator.store.watch import monitoring as figures  # noqa: E402
 
 

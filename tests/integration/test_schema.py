@@ -278,7 +278,8 @@ def test_a_role_that_may_not_look_is_told(database, connection) -> None:
 def test_checking_imports_neither_alembic_nor_sqlalchemy(database) -> None:
     script = (
         "import sys; from annotator.store.server.connection import Database;"
-        "from annotator.store.server.schema import check_schema; import annotator.store.server.query;"
+        "from annotator.store.server.schema import check_schema;"
+        "import annotator.store.server.query;"
         "connection = Database(sys.argv[1]).connect(); check_schema(connection);"
         "heavy = {'alembic', 'sqlalchemy', 'numpy', 'pandas'} & set(sys.modules);"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
-from annotator.explain.answer import COMBINED, WEIGHTED_SUM, AnswerExplainer, centred_log_odds
+from annotator.explain.answer import WEIGHTED_SUM, AnswerExplainer, centred_log_odds
 from annotator.jobs.answer_explainer import answer_explainer
 from annotator.learn.models.options import LinearOptions, NetworkOptions
 from annotator.learn.models.presets import PRESETS

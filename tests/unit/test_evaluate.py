@@ -13,6 +13,7 @@ from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.options import ForestOptions, LinearOptions
 from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.files import write_model
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.validation.folds import FoldData, fit_part, fold_seed, take_cohort
 from annotator.learn.validation.metrics import is_correct, metrics_of
@@ -93,7 +94,7 @@ def _what_training_yields(cohort: Cohort):
     data = _fold_data(cohort)
     training = np.flatnonzero(data.fold_of != 0)
     model = fit_part(data, training, fold_seed(SEED, 0))
-    content = {a.name: a.content for a in model.to_artefacts()}
+    content = {a.name: a.content for a in write_model(model)}
     assert len(content) >= 4
     return content
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError, CohortError
@@ -20,7 +21,8 @@ from annotator.learn.models.options import (
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.registry import KINDS, kinds_of
 from annotator.learn.models.tensors import JSON_TYPE, SAFETENSORS_TYPE
-from annotator.learn.release.field_model import COMBINED, FieldModel
+from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.calibration import Calibration
 
@@ -211,14 +213,14 @@ def test_it_comes_back_from_its_artefacts_with_identical_predictions(preset, cal
     kinds = kinds_of(preset)
     calibration = Calibration(dict.fromkeys(kinds, 2.0), 0.4, 5)
     model = fit(preset, calibration=calibration if calibrated else None)
-    stored = model.to_artefacts()
-    again = FieldModel.from_artefacts(stored)
+    stored = write_model(model)
+    again = read_model(stored)
     assert_same_predictions(model, again, profiles)
     assert np.array_equal(novelty(model, profiles), novelty(again, profiles))
     assert np.array_equal(model.known_features(profiles), again.known_features(profiles))
     for name in ("field", "classes", "features", "preset", "lineages", "seed", "calibration"):
         assert getattr(again, name) == getattr(model, name)
-    assert [each.name for each in again.to_artefacts()] == [each.name for each in stored]
+    assert [each.name for each in write_model(again)] == [each.name for each in stored]
     assert {each.media_type for each in stored} == {JSON_TYPE, SAFETENSORS_TYPE}
 
 
@@ -306,11 +308,11 @@ def test_unusable_cohorts_are_refused(labels, classes, word) -> None:
 @pytest.fixture(scope="module")
 def stored() -> dict[str, bytes]:
     calibration = Calibration({"forest": 2.0}, 0.4, 5)
-    return {each.name: each.content for each in fit(LIGHT, calibration=calibration).to_artefacts()}
+    return {each.name: each.content for each in write_model(fit(LIGHT, calibration=calibration))}
 
 
 def load(contents: dict[str, bytes]) -> FieldModel:
-    return FieldModel.from_artefacts([Artefact(name, "x", each) for name, each in contents.items()])
+    return read_model([Artefact(name, "x", each) for name, each in contents.items()])
 
 
 def test_any_damaged_artefact_is_refused(stored) -> None:

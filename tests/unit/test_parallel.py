@@ -105,7 +105,8 @@ def test_versions_are_those_of_the_installed_libraries():
 
 def test_versions_are_read_without_importing_the_libraries():
     script = (
-        "import sys; from annotator.learn.release.versions import library_versions; library_versions();"
+        "import sys; from annotator.learn.release.versions import library_versions;"
+        "library_versions();"
         "print(*sorted({'tensorflow', 'sklearn', 'xgboost', 'keras', 'numpy'} & set(sys.modules)))"
     )
     found = subprocess.run(

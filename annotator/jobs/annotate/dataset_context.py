@@ -10,8 +10,8 @@ import numpy as np
 
 from annotator.jobs.annotate.quality import unusable_samples
 from annotator.learn.selective.pooling import MOST_SPEAKERS
+from annotator.store.answers.dataset_samples import dataset_mates
 from annotator.store.answers.work import SUSPECT_ATTEMPTS
-from annotator.store.mirror.dataset_samples import dataset_mates
 from annotator.store.mirror.expression import read_profiles
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.jobs.answer_explainer import answer_explainer
-from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model
 from annotator.store.releases.registry import LiveRelease, load_artefacts
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.explain.answer import AnswerExplainer
+    from annotator.learn.release.field_model import FieldModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class LiveModels:
             An artefact is damaged or not trusted.
         """
         if release.release_id not in self._loaded:
-            model = FieldModel.from_artefacts(load_artefacts(connection, release.release_id))
+            model = read_model(load_artefacts(connection, release.release_id))
             self._loaded[release.release_id] = LiveModel(release, model, answer_explainer(model))
         return self._loaded[release.release_id]
 

@@ -13,10 +13,10 @@ from annotator.domain.answers import (
     QuarantinedSample,
     SamplePrediction,
 )
+from annotator.domain.held_out import COMBINED
 from annotator.explain.top import leading_features, top_contributions
 from annotator.jobs.annotate.dataset_context import pooled_answers, predict_once
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.release.field_model import COMBINED
 from annotator.learn.validation.selective_metrics import Decision
 
 if TYPE_CHECKING:

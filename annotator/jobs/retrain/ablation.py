@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.cli.tables import OF_HELD_OUT_DATASETS, as_table
 from annotator.domain.fields import FeatureKind
+from annotator.domain.held_out import CROSS_VALIDATION
 from annotator.errors import CohortError
 from annotator.jobs.retrain.evaluate import CROSS_VALIDATION_FOLDS
 from annotator.jobs.retrain.plan import (
@@ -27,7 +27,6 @@ from annotator.jobs.retrain.plan import (
 from annotator.learn.validation.baselines import KNOWN_FIELDS, MAJORITY
 from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.validate import (
-    CROSS_VALIDATION,
     Validation,
     cross_validate,
     one_dataset_out,
@@ -51,7 +50,6 @@ FEATURE_SETS: Mapping[str, tuple[FeatureKind, ...]] = {
 }
 NO_FEATURES = "none"
 LABELS_ALONE = (MAJORITY, KNOWN_FIELDS)
-FIGURES = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
 
 Progress = Callable[[int, int], None]
 
@@ -235,32 +233,6 @@ def _validate(
         progress=progress,
         feature_kinds=kinds,
     )
-
-
-def ablation_table(ablation: Ablation) -> str:
-    """Return a row for each feature set and model kind, baselines last."""
-    found = {
-        (name, metric.model_kind, metric.name): metric
-        for name, metrics in ablation.metrics.items()
-        for metric in metrics
-        if metric.class_name is None
-    }
-    figures = [
-        name
-        for name in FIGURES
-        if any(key[2] == name for key in found)
-        and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
-    ]
-    rows = []
-    for name, kind in dict.fromkeys(key[:2] for key in found):
-        values = [
-            found[name, kind, figure].value if (name, kind, figure) in found else None
-            for figure in figures
-        ]
-        accuracy = found[name, kind, "accuracy"]
-        rows.append([name, kind, *values, accuracy.samples, accuracy.datasets])
-    shown = [figure.replace("_", " ") if figure != "auc" else "AUC" for figure in figures]
-    return as_table(["features", "model", *shown, "samples", "datasets"], rows)
 
 
 def as_json(ablation: Ablation) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.held_out import CROSS_VALIDATION
 from annotator.jobs.retrain.plan import (
     label_options,
     notes_of,
@@ -48,7 +49,7 @@ def evaluate(
     """
     read, ontology = read_labelled(database, field, settings)
     preset, options = preset_named(settings.preset, field), label_options(settings)
-    if scheme == "cv":
+    if scheme == CROSS_VALIDATION:
         validation = cross_validate(
             read.cohort,
             ontology,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.explanations import ReleaseExplanations
+from annotator.domain.held_out import COMBINED
 from annotator.errors import AnnotatorError
-from annotator.explain.answer import COMBINED
 from annotator.explain.class_scores import (
     mean_differences,
     sampled_mean_differences,

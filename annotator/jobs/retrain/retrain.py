@@ -24,6 +24,7 @@ from annotator.jobs.retrain.plan import (
 from annotator.jobs.watch.status import INTERRUPTED
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.models.options import Preset, configuration
+from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
@@ -284,7 +285,7 @@ def _save(
             cohort.field,
             candidate.model.classes,
             len(candidate.model.features),
-            candidate.model.to_artefacts(),
+            write_model(candidate.model),
             candidate.validation.predictions,
             candidate.metrics,
             curves=curves(candidate.validation.predictions),

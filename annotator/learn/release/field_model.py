@@ -1,9 +1,8 @@
-"""All that a release of one field predicts with, and how it is stored.
+"""The models of a release of one field, and its answers.
 
 A :class:`FieldModel` holds the features, the model kinds, their calibration
-and what is needed to say how far a sample is from what was learned. It becomes
-a handful of artefacts and comes back from them with identical predictions;
-nothing in them can run code.
+and what is needed to say how far a sample is from what was learned.
+:mod:`annotator.learn.release.files` stores it and reads it back.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain.held_out import COMBINED
 from annotator.learn.features.matrix import (
     AlignedProfiles,
     FittedFeatures,
@@ -28,18 +28,15 @@ from annotator.learn.models.network import NetworkModel
 from annotator.learn.models.registry import KINDS, KindModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
-    from annotator.domain.releases import Artefact
     from annotator.learn.models.options import Preset
     from annotator.learn.selective.calibration import Calibration
     from annotator.learn.selective.novelty import Novelty
-    from annotator.learn.validation.selective_metrics import Trust
-
-COMBINED = "combined"
+    from annotator.learn.selective.policy import Trust
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,30 +289,6 @@ class FieldModel:
         self, logarithms: NDArray[np.float32], raw: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
         return self.novelty_reference.score(logarithms, np.mean(list(raw.values()), axis=0))
-
-    def to_artefacts(self) -> tuple[Artefact, ...]:
-        """Serialise the models; :meth:`from_artefacts` reads them back."""
-        from annotator.learn.release.files import write_model
-
-        return write_model(self)
-
-    @classmethod
-    def from_artefacts(cls, artefacts: Sequence[Artefact]) -> FieldModel:
-        """Read a model back.
-
-        Parameters
-        ----------
-        artefacts
-            All artefacts of a release, their hashes already checked.
-
-        Raises
-        ------
-        ArtefactError
-            An artefact is missing, unknown, damaged, or does not fit the others.
-        """
-        from annotator.learn.release.files import read_model
-
-        return read_model(artefacts)
 
 
 def log_rpm(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from annotator.errors import ArtefactError
 from annotator.learn.models.options import preset_from_configuration
 from annotator.learn.models.tensors import read_json
 from annotator.learn.selective.calibration import Calibration
-from annotator.learn.validation.selective_metrics import Trust
+from annotator.learn.selective.policy import Trust
 
 FORMAT = 4
 MODEL_FILE = "model.json"

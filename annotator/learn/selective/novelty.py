@@ -17,7 +17,8 @@ sample that points away from all classes is novel, however sure models are of it
 as they are of profiles that make no biological sense.
 
 The score is raw. What is usual is learned from samples of held-out datasets
-(:mod:`annotator.learn.validation.selective_metrics`): training samples are always closer to their own.
+(:mod:`annotator.learn.validation.selective_metrics`): training samples are always closer
+to their own.
 """
 
 from __future__ import annotations

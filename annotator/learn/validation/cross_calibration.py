@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.learn.release.field_model import COMBINED
+from annotator.domain.held_out import COMBINED
 from annotator.learn.selective.calibration import fit_calibration
 from annotator.learn.selective.pooling import fit_pooling
 from annotator.learn.validation.metrics import class_index, select_samples

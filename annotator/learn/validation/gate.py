@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.held_out import HeldOutPredictions
+from annotator.domain.held_out import COMBINED, HeldOutPredictions
 from annotator.domain.releases import Comparison, GateVerdict
 from annotator.learn.validation.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
 from annotator.learn.validation.metrics import (
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from annotator.learn.validation.validate import Validation
 
-COMBINED = "combined"
 LIVE = "live"
 ROUNDING = 1e-9
 """Differences below this are not differences."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.held_out import TERM_FIGURES, Curve, HeldOutPredictions, Metric
+from annotator.domain.held_out import COMBINED, TERM_FIGURES, Curve, HeldOutPredictions, Metric
 from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
 from annotator.learn.selective.policy import QUANTILES, Decision, Trust, decide_nodes
 from annotator.learn.selective.pooling import beyond_chance
@@ -43,7 +43,6 @@ __all__ = [
     "reached_precision",
 ]
 
-COMBINED = "combined"
 RAISES = 20
 """Steps from the target precision up to 1 that the threshold can be raised by."""
 

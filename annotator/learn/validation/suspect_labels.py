@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from annotator.domain.held_out import LabelSuspicion
+from annotator.domain.held_out import COMBINED, LabelSuspicion
 from annotator.learn.validation.metrics import class_index
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from annotator.domain.held_out import HeldOutPredictions
 
-COMBINED = "combined"
 
 WRONG_SHARE = 0.03
 """Share of labels that is taken to be wrong before anything is looked at; the

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FIELDS, LabelScheme
-from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT, HeldOutPredictions, Metric
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import (
     LabelOptions,
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from annotator.learn.validation.selective_metrics import TrustOptions
 
 __all__ = [
-    "CROSS_VALIDATION",
-    "ONE_DATASET_OUT",
     "Parallelism",
     "Validation",
     "cross_validate",
@@ -65,8 +63,6 @@ __all__ = [
     "raw_predictions",
 ]
 
-CROSS_VALIDATION = "cv"
-ONE_DATASET_OUT = "one-dataset-out"
 
 Progress = Callable[[int, int], None]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.report.figures.class_order import has_order
 from annotator.report.figures.intervals import Interval, intervals
 from annotator.report.figures.parts import (
@@ -28,13 +29,10 @@ from annotator.report.figures.parts import (
 )
 from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet
 from annotator.report.paper_figures import (
-    CROSS_VALIDATION,
-    ONE_DATASET_OUT,
     PaperAccuracy,
     paper_accuracies,
 )
 from annotator.report.tables.accuracy import (
-    COMBINED,
     accuracy_over_datasets,
     has_class_precision,
     held_out_metrics,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from annotator.domain.held_out import COMBINED
 from annotator.report.figures.class_order import class_order, group_breaks
 from annotator.report.figures.matrix import Matrix, matrix_figure
-from annotator.report.tables.accuracy import COMBINED
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import count, listed, percent
 

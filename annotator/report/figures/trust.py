@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from annotator.domain.held_out import COMBINED
 from annotator.report.figures.parts import (
     KIND_COLOURS,
     Key,
@@ -18,7 +19,7 @@ from annotator.report.figures.parts import (
     upright_grid,
 )
 from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width
-from annotator.report.tables.accuracy import COMBINED, held_out_metrics
+from annotator.report.tables.accuracy import held_out_metrics
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from annotator.domain.held_out import TERM_FIGURES
-from annotator.report.paper_figures import ONE_DATASET_OUT, paper_accuracies
+from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_FIGURES
+from annotator.report.paper_figures import paper_accuracies
 from annotator.report.tables.cells import (
     BASELINES,
     Cell,
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
 
-COMBINED = "combined"
-RANDOM = "cv"
-SCHEME_WORDS = {RANDOM: "samples split at random", ONE_DATASET_OUT: "unseen datasets"}
+SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "unseen datasets"}
 FIGURES = (
     ("accuracy", "Accuracy"),
     ("mean_over_datasets", "Mean over datasets"),
@@ -60,7 +58,7 @@ TERM_PARTS = (
 )
 PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
 
-RANDOM_CLASS_TITLES = (
+CROSS_VALIDATION_CLASS_TITLES = (
     "Share of its samples, all combined, samples split at random",
     "Precision, all combined, samples split at random",
 )
@@ -70,12 +68,14 @@ Found = dict[tuple[str, str, str | None], "Metric"]
 
 def held_out_metrics(contents: ReportContents) -> tuple[Metric, ...]:
     """Return the figures on whole datasets held out, those that a release is judged by."""
-    return next((metrics for scheme, metrics in contents.metrics.items() if scheme != RANDOM), ())
+    return next(
+        (metrics for scheme, metrics in contents.metrics.items() if scheme != CROSS_VALIDATION), ()
+    )
 
 
 def random_metrics(contents: ReportContents) -> tuple[Metric, ...]:
     """Return the figures of random cross-validation, empty where there was none."""
-    return tuple(contents.metrics.get(RANDOM, ()))
+    return tuple(contents.metrics.get(CROSS_VALIDATION, ()))
 
 
 def figure_of(
@@ -117,7 +117,10 @@ def paper_figures(contents: ReportContents) -> Table | None:
     for part in contents.cohort:
         sizes[part.class_name] += part.samples
     del sizes[""]
-    schemes = {RANDOM: random_metrics(contents), ONE_DATASET_OUT: held_out_metrics(contents)}
+    schemes = {
+        CROSS_VALIDATION: random_metrics(contents),
+        ONE_DATASET_OUT: held_out_metrics(contents),
+    }
     rows = []
     facts = paper_accuracies(contents.release.field, list(sizes.values()))
     for (scheme, name, kind), fact in facts.items():
@@ -204,7 +207,7 @@ def class_figures(contents: ReportContents) -> Table | None:
             "Datasets",
             *(kind_words(kind).capitalize() for kind in kinds),
             *(["Precision, all combined"] if precise else []),
-            *(RANDOM_CLASS_TITLES if by_chance else []),
+            *(CROSS_VALIDATION_CLASS_TITLES if by_chance else []),
         ],
         rows,
         (3, "ascending"),

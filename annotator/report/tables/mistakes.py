@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from annotator.domain.held_out import COMBINED
 from annotator.report.tables.cells import Table, count, names, number, share, table, text, words
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
 
-COMBINED = "combined"
 MOST_CONFUSIONS = 25
 MOST_DATASETS = 25
 MOST_SUSPECTS = 100
