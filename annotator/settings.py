@@ -2,28 +2,37 @@
 
 Every setting is a field of :class:`Settings`; the key in the file and the
 variable are made from its name (``batch_size``, ``ANNOTATOR_BATCH_SIZE``). A
-text setting can also be read from a file that ``ANNOTATOR_<NAME>_FILE`` names,
+setting can also be read from a file that ``ANNOTATOR_<NAME>_FILE`` names,
 which is how secrets reach a container.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
+from msgspec import Meta
+
+from annotator.domain.fields import FIELDS, FieldDefinition, declared_fields
 from annotator.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from annotator.plain_data import typed
 
 PREFIX = "ANNOTATOR_"
 FILE_NAME = "annotator.toml"
 LARGEST = 2**31 - 1
+
+Natural = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+AboveHalf = Annotated[float, Meta(ge=0.5, lt=1)]
+
+ONE_FOLD = ("folds", "cross_validation_folds")
+"""Settings for which 1 makes no sense, unlike 0 and larger numbers."""
 
 
 def _default_home() -> Path:
@@ -32,192 +41,150 @@ def _default_home() -> Path:
     return user_data_path("annotator")
 
 
-def _setting(
-    default: Any,
-    meaning: str,
-    check: Callable[[Any], bool] | None = None,
-    must: str = "",
-    *,
-    secret: bool = False,
-) -> Any:
-    """Declare a setting: its default, its meaning, what a value must be, if it is never shown."""
-    return field(
-        default=default,
-        repr=not secret,
-        metadata={"meaning": meaning, "check": check, "must": must},
-    )
-
-
-def _positive(value: float) -> bool:
-    return value > 0
-
-
-def _not_negative(value: float) -> bool:
-    return value >= 0
-
-
-def _share(value: float) -> bool:
-    return 0 <= value <= 1
+def means(description: str) -> Meta:
+    """Describe a setting, for the table of settings and for messages."""
+    return Meta(description=description)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set, with its default."""
 
-    home: Path | None = _setting(None, "folder of the embedded database and its logs")
-    database_url: str | None = _setting(
-        None, "libpq URL of the database; without it the embedded PostgreSQL is used", secret=True
-    )
-    statement_timeout: int = _setting(
-        0, "seconds after which PostgreSQL ends a statement; 0 for never", _not_negative, ">= 0"
-    )
+    home: Annotated[Path | None, means("folder of the embedded database and its logs")] = None
+    database_url: Annotated[
+        str | None,
+        means("libpq URL of the database; without it the embedded PostgreSQL is used"),
+    ] = field(default=None, repr=False)
+    statement_timeout: Annotated[
+        Natural, means("seconds after which PostgreSQL ends a statement; 0 for never")
+    ] = 0
 
-    preset: str = _setting(
-        "default",
-        "how models are trained: `default`, `paper` or a TOML file of differences from one of them",
-        lambda v: v in ("default", "paper") or v.endswith(".toml"),
-        "default, paper or a path that ends in .toml",
+    preset: Annotated[
+        str,
+        Meta(
+            pattern=r"^(default|paper|.+\.toml)$",
+            extra={"expected": "default, paper or a path that ends in .toml"},
+        ),
+        means(
+            "how models are trained: `default`, `paper` or a TOML file of differences from one of"
+            " them"
+        ),
+    ] = "default"
+    fields: Annotated[
+        Mapping[str, FieldDefinition],
+        means(
+            "fields that differ from the built-in tissue, sex and age, and further ones: a table"
+            " per field; in a variable as TOML"
+        ),
+    ] = field(default_factory=lambda: FIELDS)
+    seed: Annotated[Natural, means("seed of everything random")] = 20200330
+    folds: Annotated[
+        Natural,
+        means(
+            "folds that whole datasets are grouped into; with 0 `evaluate` leaves out every dataset"
+            " by itself, and `retrain` does where there are few of them, else it makes 10 folds"
+        ),
+    ] = 0
+    quick_datasets: Annotated[
+        Positive,
+        means("with folds = 0: up to so many datasets `retrain` leaves out each by itself"),
+    ] = 12
+    minimum_samples: Annotated[Positive, means("samples a class needs (paper: 9 or 15)")] = 9
+    minimum_datasets: Annotated[Positive, means("datasets a class needs")] = 2
+    learn_from_reviews: Annotated[
+        bool, means("accepted and corrected labels join the next cohort")
+    ] = True
+    gate_margin: Annotated[Share, means("how far a candidate may fall behind the live release")] = (
+        0.01
     )
-    seed: int = _setting(
-        20200330, "seed of everything random", lambda v: 0 <= v < 2**31, "between 0 and 2**31 - 1"
-    )
-    folds: int = _setting(
-        0,
-        "folds that whole datasets are grouped into; with 0 `evaluate` leaves out every dataset"
-        " by itself, and `retrain` does where there are few of them, else it makes 10 folds",
-        lambda v: v == 0 or v >= 2,
-        "0 or at least 2",
-    )
-    quick_datasets: int = _setting(
-        12,
-        "with folds = 0: up to so many datasets `retrain` leaves out each by itself",
-        _positive,
-        "> 0",
-    )
-    minimum_samples: int = _setting(9, "samples a class needs (paper: 9 or 15)", _positive, "> 0")
-    minimum_datasets: int = _setting(2, "datasets a class needs", _positive, "> 0")
-    tissue_level: str = _setting(
-        "term",
-        "tissue classes: the most specific terms with enough samples, or groups of terms",
-        lambda v: v in ("term", "group"),
-        "term or group",
-    )
-    tissue_groups: str = _setting(
-        "ontology",
-        "what groups tissues: `ontology` (the imported one, or the paper's Table 2 without one)"
-        " or `table2` (the paper's Table 2, on top of the imported ontology)",
-        lambda v: v in ("ontology", "table2"),
-        "ontology or table2",
-    )
-    age_limits: tuple[float, ...] = _setting(
-        (0.0, 65.0, 110.0),
-        "limits of the age intervals in years, ascending; the first interval includes its start",
-        lambda v: len(v) >= 3 and all(a < b for a, b in itertools.pairwise(v)),
-        "at least three ascending numbers",
-    )
-    learn_from_reviews: bool = _setting(True, "accepted and corrected labels join the next cohort")
-    gate_margin: float = _setting(
-        0.01, "how far a candidate may fall behind the live release", _share, "between 0 and 1"
-    )
-    baseline_margin: float = _setting(
-        0.0,
-        "how far a candidate must be above its baselines; -1 lets every candidate through",
-        lambda v: -1 <= v <= 1,
-        "between -1 and 1",
-    )
+    baseline_margin: Annotated[
+        float,
+        Meta(ge=-1, le=1),
+        means("how far a candidate must be above its baselines; -1 lets every candidate through"),
+    ] = 0.0
 
-    target_precision: float = _setting(
-        0.95,
-        "share of the suggestions that should be right: what is less sure is answered by a broader"
-        " term, or not at all",
-        lambda v: 0.5 <= v < 1,
-        "between 0.5 and 1",
-    )
-    set_coverage: float = _setting(
-        0.9,
-        "share of the samples of new datasets whose prediction set should hold the true class",
-        lambda v: 0.5 <= v < 1,
-        "between 0.5 and 1",
-    )
-    maximum_novelty: float = _setting(
-        0.99,
-        "samples that are less like the training samples than this share of held-out samples"
-        " get no suggestion; 1 lets all through",
-        _share,
-        "between 0 and 1",
-    )
+    target_precision: Annotated[
+        AboveHalf,
+        means(
+            "share of the suggestions that should be right: less confident predictions become a"
+            " broader term, or no answer"
+        ),
+    ] = 0.95
+    set_coverage: Annotated[
+        AboveHalf,
+        means(
+            "share of the samples of new datasets whose prediction set should hold the true class"
+        ),
+    ] = 0.9
+    maximum_novelty: Annotated[
+        Share,
+        means(
+            "samples that are less like the training samples than this share of held-out samples"
+            " get no suggestion; 1 lets all through"
+        ),
+    ] = 0.99
 
-    cross_validation_folds: int = _setting(
-        5,
-        "folds of the random cross-validation whose figures stand beside those of held-out"
-        " datasets; 0 for none",
-        lambda v: v == 0 or v >= 2,
-        "0 or at least 2",
-    )
-    marker_count: int = _setting(300, "markers stored for a class (paper: 300)", _positive, "> 0")
-    similarity_samples: int = _setting(
-        20,
-        "maximum number of samples per class used to compute class similarity",
-        _positive,
-        "> 0",
-    )
-    feature_sets: tuple[Path, ...] = _setting(
-        (), "GMT files whose sets are looked for among the markers, separated by commas"
-    )
+    cross_validation_folds: Annotated[
+        Natural,
+        means(
+            "folds of the random cross-validation whose metrics stand beside those of held-out"
+            " datasets; 0 for none"
+        ),
+    ] = 5
+    marker_count: Annotated[Positive, means("markers stored per class (paper: 300)")] = 300
+    similarity_samples: Annotated[
+        Positive, means("maximum number of samples per class used to compute class similarity")
+    ] = 20
+    feature_sets: Annotated[
+        tuple[Path, ...],
+        means("GMT files whose sets are looked for among the markers, separated by commas"),
+    ] = ()
 
-    keep_releases: int = _setting(
-        5, "retired and rejected releases of a field whose models are kept", _not_negative, ">= 0"
-    )
-    report_folder: Path | None = _setting(
-        None, "folder of the reports that a retraining writes; `reports` under `home` by default"
-    )
-    keep_reports: int = _setting(
-        5,
-        "newest releases of a field whose reports are kept; the live one's always is",
-        _not_negative,
-        ">= 0",
-    )
+    keep_releases: Annotated[
+        Natural, means("retired and rejected releases per field whose models are kept")
+    ] = 5
+    report_folder: Annotated[
+        Path | None,
+        means("folder of the reports that a retraining writes; `reports` under `home` by default"),
+    ] = None
+    keep_reports: Annotated[
+        Natural,
+        means("newest releases per field whose reports are kept; the live one's always is"),
+    ] = 5
 
-    parallel_backend: str = _setting("loky", "joblib backend that folds run on")
-    workers: int = _setting(
-        0, "processes that folds run in; 0 for one a core", _not_negative, ">= 0"
-    )
+    parallel_backend: Annotated[str, means("joblib backend that folds run on")] = "loky"
+    workers: Annotated[Natural, means("processes that folds run in; 0 for one per core")] = 0
 
-    batch_size: int = _setting(256, "samples claimed at a time, at most", _positive, "> 0")
-    lease_seconds: int = _setting(600, "how long a claim holds", _positive, "> 0")
-    top_contributions: int = _setting(
-        20, "contributing sRNAs stored for a prediction and model", _positive, "> 0"
-    )
-    minimum_reads: int = _setting(
-        1000,
-        "mapped reads that a sample must have to be annotated or learned from",
-        _not_negative,
-        ">= 0",
-    )
-    minimum_known_features: float = _setting(
-        0.2,
-        "features that a sample must express to be annotated or learned from, as a share of what"
-        " is usual: of the release's features, or of those that the labelled samples express",
-        _share,
-        "between 0 and 1",
-    )
+    batch_size: Annotated[Positive, means("maximum number of samples claimed at a time")] = 256
+    lease_seconds: Annotated[Positive, means("how long a claim holds")] = 600
+    top_contributions: Annotated[
+        Positive, means("contributing sRNAs stored per prediction and model")
+    ] = 20
+    minimum_reads: Annotated[
+        Natural, means("mapped reads that a sample must have to be annotated or learned from")
+    ] = 1000
+    minimum_known_features: Annotated[
+        Share,
+        means(
+            "features that a sample must express to be annotated or learned from, as a share of"
+            " what is usual: of the release's features, or of those that the labelled samples"
+            " express"
+        ),
+    ] = 0.2
 
-    poll_seconds: int = _setting(60, "how often the daemon looks for samples", _positive, "> 0")
-    heartbeat_seconds: int = _setting(10, "how often the daemon says it lives", _positive, "> 0")
-    retrain_cron: str = _setting("0 2 * * *", "when the daemon retrains, cron in UTC")
-    metrics_port: int = _setting(
-        0,
-        "port on which the daemon serves figures to Prometheus; 0 for none",
-        lambda v: 0 <= v <= 65535,
-        "between 0 and 65535",
-    )
-    metrics_host: str = _setting("127.0.0.1", "address that the figures are served on")
-    drift_days: int = _setting(
-        30, "days within which samples came or changed that drift is measured on", _positive, "> 0"
-    )
-    log_format: str = _setting(
-        "text", "log lines as text or json", lambda v: v in ("text", "json"), "text or json"
-    )
+    poll_seconds: Annotated[Positive, means("how often the daemon looks for samples")] = 60
+    heartbeat_seconds: Annotated[Positive, means("how often the daemon records a heartbeat")] = 10
+    retrain_cron: Annotated[str, means("when the daemon retrains, cron in UTC")] = "0 2 * * *"
+    metrics_port: Annotated[
+        int,
+        Meta(ge=0, le=65535),
+        means("port on which the daemon serves metrics to Prometheus; 0 for none"),
+    ] = 0
+    metrics_host: Annotated[str, means("address that the metrics are served on")] = "127.0.0.1"
+    drift_days: Annotated[
+        Positive, means("days within which samples came or changed that drift is measured on")
+    ] = 30
+    log_format: Annotated[Literal["text", "json"], means("log lines as text or json")] = "text"
 
     def home_folder(self) -> Path:
         """Return the folder of the embedded database."""
@@ -229,75 +196,45 @@ class Settings:
         return folder if folder is not None else self.home_folder() / "reports"
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
+@cache
+def _types() -> Mapping[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
 
 
-def _parse_bool(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("true or false")
+def description_of(name: str) -> str:
+    """Return what a setting means, in words."""
+    return str(next(meta.description for meta in _types()[name].__metadata__ if meta.description))
 
 
-def _parse_several(value: object, convert: Callable[[Any], Any]) -> tuple[Any, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError("values separated by commas")
-    return tuple(convert(part) for part in parts)
+def _problem(name: str, error: ValueError) -> str:
+    """Return why a value was refused, in words."""
+    for meta in _types()[name].__metadata__:
+        if meta.extra is not None:
+            return f"expected {meta.extra['expected']}"
+    text = str(error)
+    return text[0].lower() + text[1:]
 
 
-def _path(value: Any) -> Path:
-    if not str(value).strip():
-        raise ValueError("a file")
-    return Path(str(value).strip()).expanduser()
+def _value(name: str, given: Any, *, is_text: bool) -> Any:
+    """Turn a TOML value, or the text of a variable, into the value of a setting.
 
-
-def _convert(annotation: str, value: object) -> Any:
-    """Turn a TOML value or the text of a variable into the field's type."""
-    if annotation == "bool":
-        return value if isinstance(value, bool) else _parse_bool(str(value))
-    if isinstance(value, bool):
-        raise ValueError(annotation)
-    if annotation == "int":
-        number = value if isinstance(value, int) else int(str(value))
-        if abs(number) > LARGEST:
-            raise ValueError("too large")
-        return number
-    if annotation == "float":
-        return _finite(str(value))
-    if annotation.startswith("tuple[float"):
-        return _parse_several(value, _finite)
-    if annotation.startswith("tuple[Path"):
-        return _parse_several(value, _path)
-    if annotation.startswith("Path"):
-        return Path(str(value)).expanduser()
-    if not isinstance(value, str):
-        raise ValueError("text")
+    Raises
+    ------
+    ValueError
+        It is of the wrong type or out of its range.
+    """
+    if name == "fields":
+        return declared_fields(tomllib.loads(given) if is_text else given)
+    kind = _types()[name]
+    if is_text and get_origin(kind.__origin__) is tuple:
+        given = given.split(",")
+    value = typed(given, kind, from_text=is_text)
+    if name in ONE_FOLD and value == 1:
+        raise ValueError("one fold leaves nothing to train on; give 0 or at least 2")
     return value
 
 
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "tuple[float": "numbers separated by commas",
-    "tuple[Path": "paths separated by commas",
-    "Path": "a path",
-}
-
-
-def _in_words(annotation: str) -> str:
-    """Say what a value must be, from the type of its setting."""
-    return next((words for start, words in _WORDS.items() if annotation.startswith(start)), "text")
-
-
-def _from_file(path: Path, names: set[str]) -> dict[str, tuple[object, str]]:
+def _from_file(path: Path, names: set[str]) -> dict[str, tuple[Any, str]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -310,8 +247,8 @@ def _from_file(path: Path, names: set[str]) -> dict[str, tuple[object, str]]:
 
 def _from_environment(
     environment: Mapping[str, str], names: set[str]
-) -> dict[str, tuple[object, str]]:
-    found: dict[str, tuple[object, str]] = {}
+) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
     for name in names:
         variable = PREFIX + name.upper()
         if environment.get(variable, "") != "":
@@ -354,25 +291,22 @@ def load_settings(
         file cannot be read.
     """
     environment = os.environ if environment is None else environment
-    declared = {item.name: item for item in fields(Settings)}
+    shown = {item.name: item.repr for item in fields(Settings)}
     named = environment.get(PREFIX + "CONFIG")
     if file is None and named:
         file = Path(named)
     if file is None and Path(FILE_NAME).is_file():
         file = Path(FILE_NAME)
-    raw = _from_file(file, set(declared)) if file is not None else {}
-    raw |= _from_environment(environment, set(declared))
+    raw = _from_file(file, set(shown)) if file is not None else {}
+    of_variables = _from_environment(environment, set(shown))
     values: dict[str, Any] = {}
-    for name, (value, source) in raw.items():
-        item = declared[name]
-        shown = repr(value) if item.repr else "what is given"
+    for name, (given, source) in (raw | of_variables).items():
         try:
-            converted = _convert(str(item.type), value)
-        except (ValueError, RuntimeError) as error:  # RuntimeError: ~nobody has no home
-            wanted = _in_words(str(item.type))
-            raise SettingsError(f"{source}: {shown} is not {wanted}") from error
-        check = item.metadata["check"]
-        if check is not None and not check(converted):
-            raise SettingsError(f"{source}: {shown} must be {item.metadata['must']}")
-        values[name] = converted
+            values[name] = _value(name, given, is_text=name in of_variables)
+        except ValueError as error:
+            what = repr(given) if shown[name] else "what is given"
+            raise SettingsError(
+                f"{source}: {what} is not accepted: {_problem(name, error)}"
+                f" ({name}: {description_of(name)})"
+            ) from error
     return Settings(**values)

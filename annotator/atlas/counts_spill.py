@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from annotator.errors import NeedsPersonError
@@ -13,7 +14,6 @@ from annotator.errors import NeedsPersonError
 if TYPE_CHECKING:
     from io import FileIO
 
-    from numpy.typing import NDArray
 
 _PIECE_ENTRIES = 1 << 22
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from annotator.atlas.tables import Table, read_table
-from annotator.domain.fields import FIELDS
+from annotator.domain.fields import FIELDS, OTHER_COLUMNS
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-OLDEST_YEARS = 130
+    from annotator.domain.fields import FieldDefinition
+
 _REQUIRED = ("sample_id", "dataset_id")
-_OPTIONAL = ("tissue", "sex", "age", "organism", "is_cell_line")
-_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_YEARS = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def read_samples(path: Path) -> tuple[SampleRecord, ...]:
+def read_samples(
+    path: Path, fields: Mapping[str, FieldDefinition] = FIELDS
+) -> tuple[SampleRecord, ...]:
     """Read and check a SAMPLES file.
 
     Tab-separated text in UTF-8, plain or gzip, with the columns ``sample_id``
-    and ``dataset_id`` and any of ``tissue``, ``sex`` (female or male, also F or
-    M), ``age`` (years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
+    and ``dataset_id`` and any of the fields (``sex`` as female or male, also F or
+    M; ``age`` in years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
     false, yes, no, 1 or 0). Further columns become attributes. An empty cell is
     a missing value; a column that is left out says nothing; spaces around a value do not count.
 
@@ -34,6 +34,8 @@ def read_samples(path: Path) -> tuple[SampleRecord, ...]:
     ----------
     path
         The file.
+    fields
+        Name to definition of the fields whose columns are read.
 
     Returns
     -------
@@ -45,13 +47,13 @@ def read_samples(path: Path) -> tuple[SampleRecord, ...]:
     InputError
         Anything is wrong with the file; says in which line and column.
     """
-    table = read_table(path, _REQUIRED, _OPTIONAL)
+    table = read_table(path, _REQUIRED, (*fields, *OTHER_COLUMNS))
     if not table.rows:
         raise InputError("there is a header but no sample", source=str(path), line=2)
     line_of: dict[str, int] = {}
     records = []
     for line, row in table.numbered_rows():
-        record = _record(table, line, dict(zip(table.columns, row, strict=True)))
+        record = _record(table, line, dict(zip(table.columns, row, strict=True)), fields)
         before = line_of.setdefault(record.sample_id, line)
         if before != line:
             table.refuse(
@@ -61,24 +63,25 @@ def read_samples(path: Path) -> tuple[SampleRecord, ...]:
     return tuple(records)
 
 
-def _record(table: Table, line: int, cells: dict[str, str]) -> SampleRecord:
+def _record(
+    table: Table, line: int, cells: dict[str, str], fields: Mapping[str, FieldDefinition]
+) -> SampleRecord:
     sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
-    said_fields = frozenset(name for name in FIELDS if name in cells)
+    said_fields = frozenset(name for name in fields if name in cells)
     if not sample_id:
         table.refuse("the sample id is empty", line, "sample_id")
     if not dataset_id:
         table.refuse(f"sample {sample_id!r} has no dataset", line, "dataset_id")
-    tissue, sex, age = (cells.pop(name, "") for name in ("tissue", "sex", "age"))
     organism, cell_line = (cells.pop(name, "") for name in ("organism", "is_cell_line"))
     values, numbers = {}, {}
-    if tissue:
-        values["tissue"] = tissue
-    if sex:
-        values["sex"] = _sex(table, line, sex)
-    if age:
-        numbers["age"] = _years(table, line, age)
-        # 58 and 58.0 are one value, so that importing either again changes nothing.
-        values["age"] = repr(numbers["age"]).removesuffix(".0")
+    for name in sorted(said_fields):
+        if text := cells.pop(name):
+            try:
+                values[name], number = fields[name].read(text)
+            except ValueError as error:
+                table.refuse(str(error), line, name)
+            if number is not None:
+                numbers[name] = number
     return SampleRecord(
         sample_id,
         dataset_id,
@@ -89,25 +92,6 @@ def _record(table: Table, line: int, cells: dict[str, str]) -> SampleRecord:
         attributes={name: value for name, value in cells.items() if value},
         said_fields=said_fields,
     )
-
-
-def _sex(table: Table, line: int, text: str) -> str:
-    if text.lower() not in _SEXES:
-        table.refuse(f"{text!r} is neither female nor male; leave unknown ones empty", line, "sex")
-    return _SEXES[text.lower()]
-
-
-def _years(table: Table, line: int, text: str) -> float:
-    if _YEARS.fullmatch(text) is None:
-        table.refuse(f"{text!r} is not a number of years; leave unknown ones empty", line, "age")
-    years = float(text)
-    if years < 0:
-        table.refuse(f"{text!r} years is negative", line, "age")
-    if years > OLDEST_YEARS:
-        table.refuse(
-            f"{text!r} years is more than {OLDEST_YEARS}; give years, not days", line, "age"
-        )
-    return abs(years)  # -0 is 0
 
 
 def _yes_or_no(table: Table, line: int, text: str) -> bool:

@@ -11,7 +11,9 @@ Table 4 are planted as markers of their tissue. The counts are nobody's.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +43,7 @@ from annotator.domain.profiles import Profiles
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -239,6 +240,7 @@ def _annotate(
                 organism=_ORGANISM,
                 is_cell_line=bool(design.cell_lines[i]),
                 attributes={"library_kit": KITS[design.kits[i]], "platform": design.platforms[i]},
+                said_fields=frozenset(known),
             )
         )
     return tuple(records), tuple(design.sample_ids[i] for i in wrong)

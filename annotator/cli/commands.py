@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from annotator import __version__
-from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.fields import FIELDS, FeatureKind, Level
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.errors import AnnotatorError, InputError, NeedsPersonError
 from annotator.logs import configure_logging, progress
@@ -36,7 +36,23 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 _file = click.Path(path_type=Path)
-_field = click.Choice(tuple(FIELDS))
+
+
+class FieldName(click.ParamType[str]):
+    """The name of a field, built in or declared in the settings."""
+
+    name = "field"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse a field that the settings do not know."""
+        settings = ctx.find_object(Settings) if ctx is not None else None
+        known = settings.fields if settings is not None else FIELDS
+        if value not in known:
+            self.fail(f"{value!r} is not one of {', '.join(known)}", param, ctx)
+        return str(value)
+
+
+_field = FieldName()
 
 
 def _preset_or_file(
@@ -153,7 +169,14 @@ def import_(
     from annotator.store.server.embedded import forget_demo
 
     with _database(settings) as database:
-        summary = import_files(database, counts, samples, ontology=ontology, kind=FeatureKind(kind))
+        summary = import_files(
+            database,
+            counts,
+            samples,
+            ontology=ontology,
+            kind=FeatureKind(kind),
+            fields=settings.fields,
+        )
     if settings.database_url is None and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer a mere demo: `demo` will not replace it")
     click.echo(
@@ -181,7 +204,7 @@ def retrain(
     settings = _changed(settings, preset=preset, folds=folds)
     outcomes: list[RetrainOutcome] = []
     with _database(settings) as database:
-        for field in fields or tuple(FIELDS):
+        for field in fields or tuple(settings.fields):
             with progress(f"{field}: held-out folds", "folds") as shown:
                 outcomes.append(retrain_field(database, settings, field, progress=shown))
             click.echo(_outcome_line(outcomes[-1]))
@@ -298,9 +321,7 @@ def serve(settings: Settings) -> None:
 )
 @_preset
 @_folds
-@click.option(
-    "--level", type=click.Choice(("term", "group")), help="Tissue terms, or tissue groups."
-)
+@click.option("--level", type=click.Choice([*Level]), help="Ontology terms, or groups of terms.")
 @click.option("--json", "json_file", type=_file, help="Also write the figures to this file.")
 @click.pass_obj
 def evaluate(
@@ -317,7 +338,10 @@ def evaluate(
     from annotator.jobs.retrain.evaluate import as_json
     from annotator.jobs.retrain.evaluate import evaluate as validate
 
-    settings = _changed(settings, preset=preset, folds=folds, tissue_level=level)
+    settings = _changed(settings, preset=preset, folds=folds)
+    if level is not None:
+        definition = replace(settings.fields[field], level=Level(level))
+        settings = replace(settings, fields={**settings.fields, field: definition})
     _check_output_file(json_file)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)

@@ -120,7 +120,7 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
         folds=settings.folds or 5,
         cross_validation_folds=min(settings.cross_validation_folds, 3),
     )
-    for field in FIELDS:
+    for field in settings.fields:
         _say(started, f"training {field}; whole datasets are held out to validate")
         with progress(f"{field}: held-out folds", "folds") as shown:
             outcome = retrain(database, settings, field, progress=shown)
@@ -232,7 +232,7 @@ def _compare(
         if field == "tissue":
             return value in ontology.lineage(str(true_value))
         if field == "age":
-            return value == interval_of(float(true_value), settings.age_limits)
+            return value == interval_of(float(true_value), settings.fields[field].limits)
         return bool(value == true_value)
 
     rows: list[list[Any]] = []

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Annotated, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from msgspec import Meta
+
+from annotator.plain_data import plain, typed
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_ -]*$", max_length=63)]
+
+OTHER_COLUMNS = ("sample_id", "dataset_id", "organism", "is_cell_line")
+"""Columns of SAMPLES files that no field can be named after."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class FeatureKind(StrEnum):
@@ -25,34 +37,135 @@ class LabelScheme(StrEnum):
     INTERVALS = "intervals"
 
 
-@dataclass(frozen=True, slots=True)
+class Level(StrEnum):
+    """How specific the classes of an ontology field are."""
+
+    TERM = "term"
+    GROUP = "group"
+
+
+class Groups(StrEnum):
+    """Where the groups of ontology terms come from."""
+
+    ONTOLOGY = "ontology"
+    TABLE_2 = "table2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FieldDefinition:
     """One kind of annotation that can be predicted.
 
     Attributes
     ----------
     name
-        As it stands in ``atlas.annotation.field``.
-    feature_kinds
-        Which features its models may see (paper, section 2.1).
+        As it stands in ``atlas.annotation.field``; also the column of SAMPLES files.
     scheme
         How values become classes.
-    vocabulary
-        The allowed values, for a field of plain categories.
+    feature_kinds
+        Which features its models may see (paper, section 2.1).
     known_fields
         Fields that may already be known for a sample and that predict this one
         by themselves; a release has to beat them.
     left_out_where
         Known field to values: samples with one of them, or with a term below one,
         are neither learned from nor scored.
+    vocabulary
+        Of categories: the allowed values, in the order of the classes.
+    synonyms
+        Of categories: other spellings to the value they stand for; case does not matter.
+    limits
+        Of intervals, ascending; the first interval includes its start, every interval its end.
+    largest
+        Of intervals: the largest number that is believed in a file; ``None`` for no limit.
+    unit
+        Of intervals: what the number counts, for messages.
+    level
+        Of an ontology: the most specific terms with enough samples, or groups of terms.
+    groups
+        Of an ontology: the imported one (or the paper's Table 2 without one), or the
+        paper's Table 2 on top of the imported one.
     """
 
-    name: str
-    feature_kinds: tuple[FeatureKind, ...]
+    name: Name
     scheme: LabelScheme
-    vocabulary: tuple[str, ...] = ()
+    feature_kinds: Annotated[tuple[FeatureKind, ...], Meta(min_length=1)] = (FeatureKind.SRNA,)
     known_fields: tuple[str, ...] = ()
     left_out_where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vocabulary: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[float, ...] = ()
+    largest: float | None = None
+    unit: str = ""
+    level: Level = Level.TERM
+    groups: Groups = Groups.ONTOLOGY
+
+    def __post_init__(self) -> None:
+        """Refuse a scheme without its classes.
+
+        Raises
+        ------
+        ValueError
+            Categories without a vocabulary, or intervals without ascending limits.
+        """
+        categories = self.scheme is LabelScheme.CATEGORIES
+        if categories and len(set(self.vocabulary)) < 2:
+            raise ValueError("categories need a vocabulary of at least two values")
+        if categories and (unknown := set(self.synonyms.values()) - set(self.vocabulary)):
+            raise ValueError(f"{min(unknown)!r} has synonyms but is not in the vocabulary")
+        ascending = all(low < high for low, high in pairwise(self.limits))
+        if self.scheme is LabelScheme.INTERVALS and (len(self.limits) < 3 or not ascending):
+            raise ValueError("intervals need at least three limits in ascending order")
+
+    def read(self, text: str) -> tuple[str, float | None]:
+        """Read a value from a file.
+
+        Parameters
+        ----------
+        text
+            Not empty, without spaces around it.
+
+        Returns
+        -------
+        value : str
+            As it is stored.
+        number : float or None
+            Behind a value of a field of intervals.
+
+        Raises
+        ------
+        ValueError
+            The field has no such value; the message says which it has.
+        """
+        if self.scheme is LabelScheme.CATEGORIES:
+            return self._category(text), None
+        if self.scheme is LabelScheme.INTERVALS:
+            number = self._number(text)
+            # 58 and 58.0 are one value, so that importing either again changes nothing.
+            return repr(number).removesuffix(".0"), number
+        return text, None
+
+    def _category(self, text: str) -> str:
+        spellings = {other.lower(): value for other, value in self.synonyms.items()}
+        spellings |= {value.lower(): value for value in self.vocabulary}
+        if text.lower() not in spellings:
+            raise ValueError(
+                f"{text!r} is none of {', '.join(self.vocabulary)}; leave unknown ones empty"
+            )
+        return spellings[text.lower()]
+
+    def _number(self, text: str) -> float:
+        of_unit = f" of {self.unit}" if self.unit else ""
+        if _NUMBER.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is not a number{of_unit}; leave unknown ones empty")
+        number = float(text)
+        smallest = min(self.limits[0], 0.0)
+        if number < smallest:
+            raise ValueError(f"{text!r} {self.unit} is less than {smallest:g}")
+        if self.largest is not None and number > self.largest:
+            raise ValueError(
+                f"{text!r} {self.unit} is more than {self.largest:g}; is it in another unit?"
+            )
+        return number or 0.0  # -0 is 0
 
 
 SEX_SPECIFIC_TISSUES = (
@@ -86,23 +199,61 @@ SEX_SPECIFIC_TISSUES = (
 """Organs that give sex away by themselves (breast nearly so)."""
 
 
-FIELDS: Mapping[str, FieldDefinition] = {
-    definition.name: definition
-    for definition in (
-        FieldDefinition("tissue", (FeatureKind.SRNA,), LabelScheme.ONTOLOGY),
-        FieldDefinition(
-            "sex",
-            (FeatureKind.SRNA, FeatureKind.CONTAMINANT),
-            LabelScheme.CATEGORIES,
-            vocabulary=("female", "male"),
-            known_fields=("tissue",),
-            left_out_where={"tissue": SEX_SPECIFIC_TISSUES},
-        ),
-        FieldDefinition(
-            "age",
-            (FeatureKind.SRNA, FeatureKind.CONTAMINANT),
-            LabelScheme.INTERVALS,
-            known_fields=("tissue",),
-        ),
-    )
-}
+_BUILT_IN = (
+    FieldDefinition(name="tissue", scheme=LabelScheme.ONTOLOGY),
+    FieldDefinition(
+        name="sex",
+        scheme=LabelScheme.CATEGORIES,
+        feature_kinds=(FeatureKind.SRNA, FeatureKind.CONTAMINANT),
+        vocabulary=("female", "male"),
+        synonyms={"f": "female", "m": "male"},
+        known_fields=("tissue",),
+        left_out_where={"tissue": SEX_SPECIFIC_TISSUES},
+    ),
+    FieldDefinition(
+        name="age",
+        scheme=LabelScheme.INTERVALS,
+        feature_kinds=(FeatureKind.SRNA, FeatureKind.CONTAMINANT),
+        limits=(0.0, 65.0, 110.0),
+        largest=130.0,
+        unit="years",
+        known_fields=("tissue",),
+    ),
+)
+
+FIELDS: Mapping[str, FieldDefinition] = MappingProxyType({each.name: each for each in _BUILT_IN})
+"""The built-in fields; :attr:`annotator.settings.Settings.fields` may change and add some."""
+
+
+def declared_fields(given: Any) -> dict[str, FieldDefinition]:
+    """Return the built-in fields with changes, and further ones.
+
+    Parameters
+    ----------
+    given
+        Name to the attributes that differ from the built-in field of that name, or to those
+        of a further field, as plain data.
+
+    Raises
+    ------
+    ValueError
+        A definition is incomplete or contradicts itself.
+    """
+    if not isinstance(given, dict):
+        raise ValueError("Expected a table of fields")
+    fields = dict(FIELDS)
+    for name, attributes in given.items():
+        if not isinstance(attributes, dict):
+            raise ValueError(f"Expected a table at `{name}`")
+        if name in OTHER_COLUMNS:
+            raise ValueError(f"field {name}: files have another column of this name")
+        known = plain(fields[name]) if name in fields else {}
+        try:
+            fields[name] = typed({**known, **attributes, "name": name}, FieldDefinition)
+        except ValueError as error:
+            raise ValueError(f"field {name}: {error}") from error
+    for name, definition in fields.items():
+        further = {*definition.known_fields, *definition.left_out_where} - fields.keys()
+        if further or name in definition.known_fields:
+            raise ValueError(f"field {name}: {min(further or {name})!r} cannot be a known field")
+    return fields

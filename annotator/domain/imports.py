@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from annotator.domain.fields import FIELDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +34,7 @@ class SampleRecord:
     organism: str | None = None
     is_cell_line: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    said_fields: frozenset[str] = frozenset(FIELDS)
+    said_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

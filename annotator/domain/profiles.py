@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-    import numpy as np
-    from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
+from annotator.domain.fields import FieldDefinition
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +34,10 @@ class Profiles:
     kinds: NDArray[np.object_]
     counts: csr_matrix
 
+    def take(self, rows: NDArray[np.int64]) -> Profiles:
+        """Return some of the samples, by row numbers."""
+        return replace(self, sample_ids=self.sample_ids[rows], counts=self.counts[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
@@ -42,8 +45,8 @@ class Cohort:
 
     Attributes
     ----------
-    field
-        Name of the field, a key of :data:`FIELDS`.
+    definition
+        The field.
     profiles
         Their expression, one row a sample.
     dataset_ids
@@ -60,9 +63,25 @@ class Cohort:
         is missing, dtype object (str).
     """
 
-    field: str
+    definition: FieldDefinition
     profiles: Profiles
     dataset_ids: NDArray[np.object_]
     values: NDArray[np.object_]
     numbers: NDArray[np.float64]
     known: Mapping[str, NDArray[np.object_]]
+
+    @property
+    def field(self) -> str:
+        """The name of the field."""
+        return self.definition.name
+
+    def take(self, rows: NDArray[np.int64]) -> Cohort:
+        """Return some of the samples, by row numbers."""
+        return replace(
+            self,
+            profiles=self.profiles.take(rows),
+            dataset_ids=self.dataset_ids[rows],
+            values=self.values[rows],
+            numbers=self.numbers[rows],
+            known={name: values[rows] for name, values in self.known.items()},
+        )

@@ -47,9 +47,9 @@ class Comparison:
     theirs: float
     margin: float
     passed: bool
-    samples: int
-    datasets: int
-    sentence: str
+    samples: int = 0
+    datasets: int = 0
+    sentence: str = ""
     chance: float | None = None
 
 

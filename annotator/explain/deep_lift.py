@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
 from annotator.explain.checks import checked_inputs, checked_targets
@@ -34,11 +35,10 @@ from annotator.explain.checks import checked_inputs, checked_targets
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
     FloatLayers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
+DEEP_LIFT = "deeplift"
 NEAR_ZERO = 1e-7  # the package's own limit, below which it takes the slope at the reference
 VALUES_AT_ONCE = 2**22  # float32 values of one chunk of scores: 16 MB
 

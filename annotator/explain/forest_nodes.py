@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
 
-    from annotator.learn.models.trees import Trees
+class TreeArrays(Protocol):
+    """Binary decision trees as arrays, such as :class:`annotator.learn.models.trees.Trees`."""
+
+    @property
+    def sizes(self) -> NDArray[np.int32]:
+        """Nodes of each tree, ``(trees,)``."""
+
+    @property
+    def feature(self) -> NDArray[np.int32]:
+        """Column that a node splits on, -1 for a leaf, ``(nodes,)``."""
+
+    @property
+    def threshold(self) -> NDArray[np.float32]:
+        """Values up to it go to the first child, ``(nodes,)``."""
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """Training weight that came to the node, ``(nodes,)``."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Values of the leaves, ``(leaves, outputs)``."""
+
+    @property
+    def roots(self) -> NDArray[np.int64]:
+        """The root of each tree, ``(trees,)``."""
+
+    @property
+    def first_child(self) -> NDArray[np.int64]:
+        """The first child of each node, the second one after it, ``(nodes,)``."""
+
+    def take(self, numbers: NDArray[np.int64]) -> TreeArrays:
+        """Return some of the trees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +100,7 @@ def _previous_on_same_feature(
     return previous
 
 
-def forest_nodes(trees: Trees, columns: NDArray[np.int64]) -> ForestNodes:
+def forest_nodes(trees: TreeArrays, columns: NDArray[np.int64]) -> ForestNodes:
     """Return the conditions before each node of some trees.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +70,26 @@ def _largest(
     return np.asarray(columns[order][starts[:, None] + np.arange(count)])
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What contributions are of.
+
+    Attributes
+    ----------
+    model_kind, method
+        Such as ``network`` and ``deeplift``; ``combined`` for the answer itself.
+    class_rank
+        How probable the class was: 1 the winner, 2 the runner-up.
+    """
+
+    model_kind: str
+    method: str
+    class_rank: int
+
+
 def top_contributions(
-    kind: str,
-    method: str,
+    explained: Explained,
     class_names: Sequence[str],
-    class_rank: int,
     values: NDArray[Any],
     feature_names: Sequence[str],
     expression_rpm: NDArray[Any],
@@ -83,13 +99,10 @@ def top_contributions(
 
     Parameters
     ----------
-    kind
-        Model kind, ``network``, ``forest`` or ``boosting``.
-    method
-        How the scores were made, such as ``deeplift`` or ``tree_shap``.
-    class_names, class_rank
-        The class that each sample's scores are of, ``(samples,)``, and how probable it
-        was for the sample: 1 the winner, 2 the runner-up.
+    explained
+        What the contributions are of.
+    class_names
+        The class that each sample's scores are of, ``(samples,)``.
     values
         Signed contributions, shape ``(samples, features)``, float32.
     feature_names
@@ -110,6 +123,7 @@ def top_contributions(
     InputError
         The shapes do not agree, ``count`` is below 1, or a score is not finite.
     """
+    kind, method, class_rank = explained.model_kind, explained.method, explained.class_rank
     scores = np.asarray(values, np.float32)
     names = np.asarray(feature_names, dtype=object)
     if (

@@ -12,23 +12,22 @@ for tree ensembles.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.explain.checks import checked_inputs, checked_targets
 from annotator.explain.forest_nodes import forest_nodes
 from annotator.explain.forest_shap import TreeSum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from annotator.explain.forest_nodes import TreeArrays
 
-    from numpy.typing import NDArray
-
-    from annotator.learn.models.trees import Trees
-
+TREE_SHAP = "tree_shap"
 NODES_OF_A_GROUP = 2**11  # so that what is worked on together fits the processor's cache
 ROWS_AT_ONCE = 128
 
@@ -123,7 +122,7 @@ def _side_by_side(
         list(pool.map(explain, *zip(*parts, strict=True)))
 
 
-def forest_explainer(trees: Trees, features: int) -> TreeExplainer:
+def forest_explainer(trees: TreeArrays, features: int) -> TreeExplainer:
     """Return the explainer of a random forest's probabilities.
 
     Parameters
@@ -146,7 +145,9 @@ def forest_explainer(trees: Trees, features: int) -> TreeExplainer:
     return TreeExplainer(features, columns, np.zeros(trees.values.shape[1]), of_class)
 
 
-def boosting_explainer(trees: Trees, start: NDArray[np.floating], features: int) -> TreeExplainer:
+def boosting_explainer(
+    trees: TreeArrays, start: NDArray[np.floating], features: int
+) -> TreeExplainer:
     """Return the explainer of the margins of boosted trees.
 
     XGBoost's own contributions always cover every class, at the cost of every class.
@@ -175,7 +176,7 @@ def boosting_explainer(trees: Trees, start: NDArray[np.floating], features: int)
     return TreeExplainer(features, columns, start, of_class)
 
 
-def _columns(trees: Trees) -> NDArray[np.int64]:
+def _columns(trees: TreeArrays) -> NDArray[np.int64]:
     """Return the columns that trees split on, the first one where there are no splits."""
     used = np.unique(trees.feature[trees.feature >= 0]).astype(np.int64)
     return used if len(used) else np.zeros(1, dtype=np.int64)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.annotate.dataset_context import Mates, pooled_answers, read_mates
 from annotator.jobs.annotate.live_models import LiveModel, LiveModels
+from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.jobs.annotate.predict import decide, other_samples, reasons_for
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.validation.folds import take_profiles
+from annotator.learn.release.field_model import Answers
+from annotator.learn.selective.policy import Decision
 from annotator.store.answers.dataset_samples import dataset_of_sample
 from annotator.store.answers.predictions import add_contributions, current_prediction
 from annotator.store.mirror.expression import read_profiles
@@ -24,13 +27,10 @@ from annotator.store.releases.registry import LiveRelease, live_release
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from annotator.domain.profiles import Profiles
-    from annotator.learn.release.field_model import Answers
-    from annotator.learn.validation.selective_metrics import Decision
+    from annotator.domain.quality import Quality
     from annotator.settings import Settings
     from annotator.store.mirror.expression import ReadExpression
     from annotator.store.server.connection import Database
@@ -132,7 +132,7 @@ def explain_sample(
     database, settings
         Where, and what a sample must have to be predicted.
     sample_id, field
-        The sample, and a key of :data:`annotator.domain.fields.FIELDS`.
+        The sample, and a key of :attr:`annotator.settings.Settings.fields`.
     top
         Leading features for, and as many against.
     store
@@ -147,8 +147,9 @@ def explain_sample(
         No release is live, or, with ``store``, the release has not said of the sample,
         as it is now, what the contributions could belong to.
     """
-    if field not in FIELDS:
-        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
+    if field not in settings.fields:
+        raise InputError(f"there is no field {field!r}; known: {', '.join(settings.fields)}")
+    plan = annotate_plan(settings)
     with database.connect() as connection:
         check_schema(connection)
         dataset_id = dataset_of_sample(connection, sample_id)
@@ -159,8 +160,8 @@ def explain_sample(
             raise NeedsPersonError(f"no release of {field} is live: run `annotator retrain` first")
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
-        _check_usable(live, read, sample_id, settings)
-        mates = read_mates(connection, live, [(sample_id, dataset_id)], settings)
+        _check_usable(live, read, sample_id, plan.quality)
+        mates = read_mates(connection, live, [(sample_id, dataset_id)], plan.quality)
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
@@ -173,16 +174,14 @@ def explain_sample(
         column: _percentiles(found.expression[column], values[:, place], of_class, found.classes)
         for place, column in enumerate(columns)
     }
-    stored = _store(database, live, read, said, settings) if store else None
+    stored = _store(database, live, read, said, plan) if store else None
     return replace(found, percentiles=percentiles, stored=stored)
 
 
-def _check_usable(
-    live: LiveModel, read: ReadExpression, sample_id: str, settings: Settings
-) -> None:
+def _check_usable(live: LiveModel, read: ReadExpression, sample_id: str, quality: Quality) -> None:
     error = read.rejected.get(sample_id)
     if error is None:
-        error, _ = unusable_samples(live, read.profiles, settings).get(sample_id, (None, False))
+        error, _ = unusable_samples(live, read.profiles, quality).get(sample_id, (None, False))
     if error is not None:
         raise InputError(f"{sample_id} cannot be explained, nor is it annotated: {error.reason}")
 
@@ -249,7 +248,7 @@ def _expression_of(
     found = [np.zeros((0, len(columns)), np.float32)]
     for start in range(0, len(profiles.sample_ids), ROWS_AT_ONCE):
         rows = np.arange(start, min(start + ROWS_AT_ONCE, len(profiles.sample_ids)))
-        found.append(live.model.expression(take_profiles(profiles, rows))[:, columns])
+        found.append(live.model.expression(profiles.take(rows))[:, columns])
     return np.concatenate(found)
 
 
@@ -266,13 +265,13 @@ def _percentiles(
 
 
 def _store(
-    database: Database, live: LiveModel, read: ReadExpression, said: _Said, settings: Settings
+    database: Database, live: LiveModel, read: ReadExpression, said: _Said, plan: AnnotatePlan
 ) -> int:
     """Store the contributions to every class with what the release said; return how many."""
     (sample_id,), release = read.profiles.sample_ids.tolist(), live.release
     expression = live.model.expression(read.profiles)
     reasons = reasons_for(
-        live, said.inputs, said.answers, said.best_first, expression, settings.top_contributions
+        live, said.inputs, said.answers, said.best_first, expression, plan.top_contributions
     )
     contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
     with database.connect() as connection:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
-from annotator.domain.fields import FeatureKind
+from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import ImportSummary
     from annotator.store.server.connection import Database
 
@@ -23,6 +25,7 @@ def import_files(
     *,
     ontology: Path | None = None,
     kind: FeatureKind = FeatureKind.SRNA,
+    fields: Mapping[str, FieldDefinition] = FIELDS,
 ) -> ImportSummary:
     """Validate the files, then apply them in one transaction.
 
@@ -35,6 +38,8 @@ def import_files(
     kind
         What the features of ``counts`` are. Contaminants may be given for some
         of the samples only.
+    fields
+        Name to definition of the fields that ``samples`` may have columns of.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def import_files(
     """
     with database.connect() as connection:
         check_schema(connection)
-    records = read_samples(samples)
+    records = read_samples(samples, fields)
     terms = read_ontology(ontology) if ontology is not None else None
     with read_counts(counts) as table, database.connect() as connection:
         check_match(

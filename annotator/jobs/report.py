@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotator.domain.fields import FIELDS, LabelScheme
+from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
 from annotator.errors import AnnotatorError, InputError, RetryableError
+from annotator.plain_data import typed
 from annotator.store.releases import registry, reports
 from annotator.store.releases.comparisons import read_comparisons
 from annotator.store.releases.explanations import read_explanations
@@ -204,14 +205,12 @@ def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict
     from annotator.jobs.retrain.plan import read_ontology
     from annotator.learn.labels.answer_tree import label_tree
     from annotator.learn.labels.classes import lineages_of
-    from annotator.learn.labels.ontology import ONTOLOGY
 
     classes = release.classes
-    definition = FIELDS.get(release.field)
+    definition = _definition(release)
     if definition is None or definition.scheme is not LabelScheme.ONTOLOGY:
         return {name: name for name in classes}
-    labels = release.configuration.get("labels", {})
-    ontology = read_ontology(connection, classes, labels.get("tissue_groups", ONTOLOGY))
+    ontology = read_ontology(connection, definition, classes)
     general = release.configuration.get("cohort", {}).get("too_general", ())
     tree = label_tree(classes, lineages_of(classes, ontology, definition, general))
     groups: dict[str, str] = {}
@@ -219,6 +218,13 @@ def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict
         for column in tree.members[node].nonzero()[0]:
             groups.setdefault(classes[column], tree.nodes[node])
     return {name: groups.get(name, name) for name in classes}
+
+
+def _definition(release: reports.ReleaseRow) -> FieldDefinition | None:
+    """Return the field as it was when the release was made."""
+    if "field" in release.configuration:
+        return typed(release.configuration["field"], FieldDefinition)
+    return FIELDS.get(release.field)
 
 
 def write_report(contents: ReportContents, folder: Path) -> WrittenReport:

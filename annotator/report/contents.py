@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+from annotator.domain.answers import LiveAccuracy
 from annotator.domain.explanations import ReleaseExplanations
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from annotator.domain.answers import LiveAccuracy
-    from annotator.domain.held_out import Curve, HeldOutPredictions, Metric
-    from annotator.domain.releases import Comparison
+from annotator.domain.held_out import Curve, HeldOutPredictions, Metric
+from annotator.domain.releases import Comparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,20 @@ import itertools
 import logging
 import socket
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from annotator.errors import LeaseLostError, RetryableError, SchemaError
 from annotator.jobs.annotate.batch_writer import BatchWriter
 from annotator.jobs.annotate.fallback import sound_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
+from annotator.jobs.annotate.live_models import LiveModels
+from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.logs import log_context, silent
 from annotator.store.answers.predictions import (
     finish_annotation_run,
@@ -37,13 +42,10 @@ from annotator.store.server.connection import lost
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    import psycopg
+    from collections.abc import Iterator, Sequence
 
     from annotator.domain.answers import ClaimedSample, QuarantinedSample, SamplePrediction
     from annotator.jobs.annotate.dataset_context import Remembered
-    from annotator.jobs.annotate.live_models import LiveModels
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
@@ -141,7 +143,9 @@ def annotate(
         models.keep_only(releases)
         writer = stack.enter_context(BatchWriter(stack.enter_context(database.connect())))
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())
-        work = _Pass(connection, writer, settings, models, worker, annotation_run, batch_done)
+        work = _Pass(
+            connection, writer, annotate_plan(settings), models, worker, annotation_run, batch_done
+        )
         count = _Count(sum(waiting.values()), progress)
         failed: list[Exception] = []
         try:
@@ -173,7 +177,7 @@ class _Pass:
 
     connection: psycopg.Connection
     writer: BatchWriter
-    settings: Settings
+    plan: AnnotatePlan
     models: LiveModels
     worker: str
     annotation_run: int
@@ -224,8 +228,8 @@ def _annotate_field(
                 work.worker,
                 release.field,
                 release.release_id,
-                work.settings.batch_size,
-                work.settings.lease_seconds,
+                work.plan.batch_size,
+                work.plan.lease_seconds,
             )
             if not claimed:
                 return
@@ -276,8 +280,8 @@ def _predict_batch(
     mates = None
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
-        mates = read_mates(connection, live, names, work.settings, remembered)
-    return predict_samples(live, claimed, read, work.settings, mates, remembered)
+        mates = read_mates(connection, live, names, work.plan.quality, remembered)
+    return predict_samples(live, claimed, read, work.plan, mates, remembered)
 
 
 def _write_batch(

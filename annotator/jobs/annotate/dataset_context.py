@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.jobs.annotate.quality import unusable_samples
 from annotator.learn.selective.pooling import MOST_SPEAKERS
@@ -15,15 +17,14 @@ from annotator.store.answers.work import SUSPECT_ATTEMPTS
 from annotator.store.mirror.expression import read_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     import psycopg
-    from numpy.typing import NDArray
 
     from annotator.domain.answers import ClaimedSample
+    from annotator.domain.quality import Quality
     from annotator.jobs.annotate.live_models import LiveModel
     from annotator.learn.release.field_model import Answers, FieldModel
-    from annotator.settings import Settings
 
 
 ROWS_AT_ONCE = 256  # of samples whose expression is in memory at a time
@@ -122,7 +123,7 @@ def read_mates(
     conn: psycopg.Connection,
     live: LiveModel,
     samples: Sequence[tuple[str, str]],
-    settings: Settings,
+    quality: Quality,
     remembered: Remembered | None = None,
 ) -> Mates | None:
     """Ask the samples that speak for some others; ``None`` where the release does not pool.
@@ -135,8 +136,8 @@ def read_mates(
         The release and its models.
     samples
         Names and datasets of those that are annotated.
-    settings
-        Say which of the others are usable.
+    quality
+        Says which of the others are usable.
     remembered
         What the models predicted earlier in the pass.
     """
@@ -160,7 +161,7 @@ def read_mates(
         conn.commit()
         aligned = model.aligned(read.profiles)
         known = model.known_share(aligned.expressed)
-        unusable = unusable_samples(live, read.profiles, settings, known)
+        unusable = unusable_samples(live, read.profiles, quality, known)
         keep = np.flatnonzero([name not in unusable for name in read.profiles.sample_ids])
         if len(keep):
             names = read.profiles.sample_ids[keep].tolist()

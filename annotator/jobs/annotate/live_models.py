@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.jobs.answer_explainer import answer_explainer
+from annotator.explain.answer import AnswerExplainer
+from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model
 from annotator.store.releases.registry import LiveRelease, load_artefacts
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import psycopg
-
-    from annotator.explain.answer import AnswerExplainer
-    from annotator.learn.release.field_model import FieldModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,7 @@ class LiveModels:
         """
         if release.release_id not in self._loaded:
             model = read_model(load_artefacts(connection, release.release_id))
-            self._loaded[release.release_id] = LiveModel(release, model, answer_explainer(model))
+            self._loaded[release.release_id] = LiveModel(release, model, model.explainer())
         return self._loaded[release.release_id]
 
     def keep_only(self, releases: Iterable[LiveRelease]) -> None:

@@ -14,10 +14,10 @@ from annotator.domain.answers import (
     SamplePrediction,
 )
 from annotator.domain.held_out import COMBINED
-from annotator.explain.top import leading_features, top_contributions
+from annotator.explain.top import Explained, leading_features, top_contributions
 from annotator.jobs.annotate.dataset_context import pooled_answers, predict_once
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.validation.selective_metrics import Decision
+from annotator.learn.selective.policy import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from annotator.jobs.annotate.dataset_context import Mates, Remembered
     from annotator.jobs.annotate.live_models import LiveModel
+    from annotator.jobs.annotate.plan import AnnotatePlan
     from annotator.learn.features.matrix import AlignedProfiles
     from annotator.learn.release.field_model import Answers, FieldModel
-    from annotator.settings import Settings
     from annotator.store.mirror.expression import ReadExpression
 
 
@@ -43,7 +43,7 @@ def predict_samples(
     live: LiveModel,
     claimed: Sequence[ClaimedSample],
     read: ReadExpression,
-    settings: Settings,
+    plan: AnnotatePlan,
     mates: Mates | None = None,
     remembered: Remembered | None = None,
 ) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
@@ -57,8 +57,8 @@ def predict_samples(
         The samples asked for.
     read
         Their expression, and which of them could not be used as read.
-    settings
-        ``minimum_reads``, ``minimum_known_features`` and ``top_contributions``.
+    plan
+        What a sample needs, and how many contributions are stored.
     mates
         Other samples of the same datasets, that speak for these; ``None``: every sample
         stands alone.
@@ -78,7 +78,7 @@ def predict_samples(
     }
     aligned = live.model.aligned(read.profiles)
     known = live.model.known_share(aligned.expressed)
-    unusable |= unusable_samples(live, read.profiles, settings, known)
+    unusable |= unusable_samples(live, read.profiles, plan.quality, known)
     quarantined = [
         QuarantinedSample(
             sample_id=sample_id,
@@ -98,7 +98,7 @@ def predict_samples(
     samples = [by_id[name] for name in read.profiles.sample_ids[rows].tolist()]
     speaking = mates.without(unusable) if mates is not None else None
     found = _predict(
-        live, samples, aligned.take(rows), read.hashes[rows], settings, speaking, remembered
+        live, samples, aligned.take(rows), read.hashes[rows], plan, speaking, remembered
     )
     return found, quarantined
 
@@ -108,7 +108,7 @@ def _predict(
     samples: Sequence[ClaimedSample],
     aligned: AlignedProfiles,
     hashes: NDArray[np.object_],
-    settings: Settings,
+    plan: AnnotatePlan,
     mates: Mates | None,
     remembered: Remembered | None,
 ) -> list[SamplePrediction]:
@@ -127,7 +127,7 @@ def _predict(
     answers = _answers(model.classes, probabilities)
     class_probabilities = list(map(tuple, np.clip(probabilities[COMBINED], 0, 1).tolist()))
     reasons = reasons_for(
-        live, inputs, answered, best_first[:, :EXPLAINED], aligned.rpm, settings.top_contributions
+        live, inputs, answered, best_first[:, :EXPLAINED], aligned.rpm, plan.top_contributions
     )
     predictions = []
     for row, sample in enumerate(samples):
@@ -202,8 +202,12 @@ def reasons_for(
             names = [live.model.classes[column] for column in classes]
             per_kind = {
                 kind: top_contributions(
-                    *(kind, method, names, place + 1, scores[place]),
-                    *(live.model.features, expression[here], count),
+                    Explained(kind, method, place + 1),
+                    names,
+                    scores[place],
+                    live.model.features,
+                    expression[here],
+                    count,
                 )
                 for kind, (method, scores) in explained.items()
             }

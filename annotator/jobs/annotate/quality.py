@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.fields import FIELDS
 from annotator.errors import SampleError
 from annotator.learn.features.matrix import frequent_features
 from annotator.learn.release.field_model import expressed_features
-from annotator.learn.validation.folds import take_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from annotator.domain.profiles import Profiles
+    from annotator.domain.profiles import Cohort, Profiles
+    from annotator.domain.quality import Quality
     from annotator.jobs.annotate.live_models import LiveModel
-    from annotator.learn.models.options import Preset
-    from annotator.settings import Settings
+    from annotator.learn.models.preset import Preset
 
 TOO_FEW_READS = "too_few_reads"
 TOO_FEW_KNOWN_FEATURES = "too_few_known_features"
+
 
 CHUNK = 1000
 """Samples whose features are counted at a time: the counts are made dense."""
@@ -33,7 +33,7 @@ CHUNK = 1000
 def unusable_samples(
     live: LiveModel,
     profiles: Profiles,
-    settings: Settings,
+    quality: Quality,
     known: NDArray[np.float64] | None = None,
 ) -> dict[str, tuple[SampleError, bool]]:
     """Find samples with too little in them, and whether only this release minds.
@@ -43,71 +43,70 @@ def unusable_samples(
     found: dict[str, tuple[SampleError, bool]] = {}
     known = live.model.known_features(profiles) if known is None else known
     for name, total, share in zip(profiles.sample_ids, _reads(profiles), known, strict=True):
-        if total < settings.minimum_reads:
-            found[name] = _too_few_reads(total, settings), False
-        elif share < settings.minimum_known_features:
+        if total < quality.minimum_reads:
+            found[name] = _too_few_reads(total, quality), False
+        elif share < quality.minimum_known_features:
             reason = (
                 f"expresses {share:.1%} as many of release {live.release.release_id}'s features"
-                f" as a typical training sample; at least {settings.minimum_known_features:.1%}"
+                f" as a typical training sample; at least {quality.minimum_known_features:.1%}"
                 " are needed"
             )
             found[name] = SampleError(TOO_FEW_KNOWN_FEATURES, reason), True
     return found
 
 
-def unusable_labelled(
-    profiles: Profiles, field: str, preset: Preset, settings: Settings
-) -> dict[str, SampleError]:
+def unusable_labelled(cohort: Cohort, preset: Preset, quality: Quality) -> dict[str, SampleError]:
     """Find labelled samples with too little in them to be learned from.
 
     There is no release yet whose features could be counted. In their place stand the
     features that a release of this cohort would start from: those of the field that
     pass the preset's zero filter among the samples with enough reads. A sample
-    must express :attr:`~annotator.settings.Settings.minimum_known_features` times as
+    must express ``minimum_known_features`` times as
     many of them as the median of these samples.
 
     Parameters
     ----------
-    profiles
+    cohort
         The labelled samples.
-    field, preset
-        Decide which features count.
-    settings
-        ``minimum_reads`` and ``minimum_known_features``.
+    preset
+        Its zero filter decides which features count.
+    quality
+        What a sample needs.
 
     Returns
     -------
     dict
         Each such sample to the reason, with the code that annotating gives.
     """
+    profiles = cohort.profiles
     reads = _reads(profiles)
     found = {
-        str(profiles.sample_ids[row]): _too_few_reads(reads[row], settings)
-        for row in np.flatnonzero(reads < settings.minimum_reads)
+        str(profiles.sample_ids[row]): _too_few_reads(reads[row], quality)
+        for row in np.flatnonzero(reads < quality.minimum_reads)
     }
-    rows = np.flatnonzero(reads >= settings.minimum_reads)
-    rest = take_profiles(profiles, rows)
-    for name, share in zip(rest.sample_ids, _known_features(rest, field, preset), strict=True):
-        if share < settings.minimum_known_features:
+    rows = np.flatnonzero(reads >= quality.minimum_reads)
+    rest = replace(cohort, profiles=profiles.take(rows))
+    for name, share in zip(rest.profiles.sample_ids, _known_features(rest, preset), strict=True):
+        if share < quality.minimum_known_features:
             reason = (
-                f"expresses {share:.1%} as many of the features that samples with a {field} label"
-                f" usually express as a typical one of them; at least"
-                f" {settings.minimum_known_features:.1%} are needed"
+                f"expresses {share:.1%} as many of the features that samples with a {cohort.field}"
+                f" label usually express as a typical one of them; at least"
+                f" {quality.minimum_known_features:.1%} are needed"
             )
             found[str(name)] = SampleError(TOO_FEW_KNOWN_FEATURES, reason)
     return found
 
 
 def left_out_notes(
-    left_out: Mapping[str, SampleError], labelled: int, settings: Settings
+    left_out: Mapping[str, SampleError], labelled: int, quality: Quality
 ) -> tuple[str, ...]:
     """Say in a sentence how many labelled samples are left out, and why; or nothing."""
     if not left_out:
         return ()
     words = {
-        TOO_FEW_READS: f"with fewer than {settings.minimum_reads} mapped reads",
+        TOO_FEW_READS: f"with fewer than {quality.minimum_reads} mapped reads",
         TOO_FEW_KNOWN_FEATURES: (
-            f"with fewer than {settings.minimum_known_features:.0%} of the usual number of features"
+            f"with fewer than {quality.minimum_known_features:.0%} of the usual number of features"
         ),
     }
     reasons = ", ".join(
@@ -126,24 +125,23 @@ def _reads(profiles: Profiles) -> NDArray[np.float64]:
     return np.asarray(profiles.counts.sum(axis=1, dtype=np.float64)).ravel()
 
 
-def _too_few_reads(total: float, settings: Settings) -> SampleError:
-    reason = f"{total:.0f} mapped reads; at least {settings.minimum_reads} are needed"
+def _too_few_reads(total: float, quality: Quality) -> SampleError:
+    reason = f"{total:.0f} mapped reads; at least {quality.minimum_reads} are needed"
     return SampleError(TOO_FEW_READS, reason)
 
 
-def _known_features(profiles: Profiles, field: str, preset: Preset) -> NDArray[np.float64]:
+def _known_features(cohort: Cohort, preset: Preset) -> NDArray[np.float64]:
     """Return how many of the usual features each sample expresses, relative to the median."""
+    profiles = cohort.profiles
     samples = len(profiles.sample_ids)
     names = frequent_features(
-        profiles, FIELDS[field].feature_kinds, preset.features.maximum_zero_share
+        profiles, cohort.definition.feature_kinds, preset.features.maximum_zero_share
     )
     if not names:
         return np.ones(samples)
     expressed = np.concatenate(
         [
-            expressed_features(
-                take_profiles(profiles, np.arange(start, min(start + CHUNK, samples))), names
-            )
+            expressed_features(profiles.take(np.arange(start, min(start + CHUNK, samples))), names)
             for start in range(0, samples, CHUNK)
         ]
     )

@@ -7,39 +7,25 @@ per million refer to a sample's sRNA reads in all three.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
-from annotator.domain.held_out import CROSS_VALIDATION
+from annotator.domain.held_out import Metric
 from annotator.errors import CohortError
-from annotator.jobs.retrain.evaluate import CROSS_VALIDATION_FOLDS
-from annotator.jobs.retrain.plan import (
-    label_options,
-    notes_of,
-    parallelism,
-    preset_named,
-    read_labelled,
-)
+from annotator.jobs.retrain.evaluate import validate
+from annotator.jobs.retrain.plan import notes_of, parallelism, plan_of, read_labelled
 from annotator.learn.validation.baselines import KNOWN_FIELDS, MAJORITY
 from annotator.learn.validation.metrics import metrics_of
-from annotator.learn.validation.validate import (
-    Validation,
-    cross_validate,
-    one_dataset_out,
-)
 from annotator.logs import silent
 from annotator.store.mirror.expression import read_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from annotator.domain.held_out import Metric
     from annotator.domain.profiles import Cohort, Profiles
-    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.validation.validate import Validation
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
@@ -109,16 +95,19 @@ def ablate(
     CohortError
         Not one set of features is enough to learn from.
     """
-    read, ontology = read_labelled(database, field, settings)
+    plan = plan_of(settings, field)
+    plan = replace(plan, models=replace(plan.models, selective=None))
+    read, ontology = read_labelled(database, plan)
     cohort = _with_every_feature(database, read.cohort)
     sets, notes = _usable_sets(cohort.profiles)
-    notes = [*notes_of(read, settings), *notes]
+    notes = [*notes_of(read, plan), *notes]
+    parallel = parallelism(settings)
     validations: dict[str, Validation] = {}
     for place, name in enumerate(sets):
         shown = _part_of(progress, place, len(sets))
         try:
-            validations[name] = _validate(
-                cohort, ontology, settings, scheme, FEATURE_SETS[name], shown
+            validations[name] = validate(
+                _seeing(cohort, FEATURE_SETS[name]), ontology, plan, scheme, parallel, shown
             )
         except CohortError as error:
             if len(sets) == 1 or (name == "both" and not validations):
@@ -201,38 +190,9 @@ def _part_of(progress: Progress, place: int, parts: int) -> Progress:
     return shown
 
 
-def _validate(
-    cohort: Cohort,
-    ontology: Ontology,
-    settings: Settings,
-    scheme: str,
-    kinds: tuple[FeatureKind, ...],
-    progress: Progress,
-) -> Validation:
-    preset, options = preset_named(settings.preset, cohort.field), label_options(settings)
-    if scheme == CROSS_VALIDATION:
-        return cross_validate(
-            cohort,
-            ontology,
-            preset,
-            options,
-            settings.seed,
-            folds=settings.folds or CROSS_VALIDATION_FOLDS,
-            parallel=parallelism(settings),
-            progress=progress,
-            feature_kinds=kinds,
-        )
-    return one_dataset_out(
-        cohort,
-        ontology,
-        preset,
-        options,
-        settings.seed,
-        folds=settings.folds or None,
-        parallel=parallelism(settings),
-        progress=progress,
-        feature_kinds=kinds,
-    )
+def _seeing(cohort: Cohort, kinds: tuple[FeatureKind, ...]) -> Cohort:
+    """Return the cohort of a field whose models see these features."""
+    return replace(cohort, definition=replace(cohort.definition, feature_kinds=kinds))
 
 
 def as_json(ablation: Ablation) -> dict[str, Any]:

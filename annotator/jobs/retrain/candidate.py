@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS
+from annotator.domain.explanations import ReleaseExplanations
+from annotator.domain.held_out import Metric
+from annotator.domain.releases import GateVerdict
 from annotator.jobs.retrain.explanations import explain_release, held_out_scores
-from annotator.jobs.retrain.plan import folds_for, label_options, parallelism, trust_options
-from annotator.learn.labels.classes import lineages_of, make_labels, training_numbers
+from annotator.learn.labels.classes import lineages_of, make_labels
+from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.prediction_sets import dataset_quantile
 from annotator.learn.validation.cross_calibration import release_calibration, with_calibration
-from annotator.learn.validation.folds import take_cohort
-from annotator.learn.validation.gate import GateOptions, judge
+from annotator.learn.validation.gate import judge
 from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.selective_metrics import fit_trust
-from annotator.learn.validation.validate import Validation, cross_validate, one_dataset_out
+from annotator.learn.validation.validate import (
+    Labelled,
+    Validation,
+    cross_validate,
+    labelled_samples,
+    one_dataset_out,
+)
 from annotator.store.releases import registry
 from annotator.store.releases.held_out import held_out_of
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
     from annotator.domain.answers import LiveAccuracy
-    from annotator.domain.explanations import ReleaseExplanations
-    from annotator.domain.held_out import HeldOutPredictions, Metric
+    from annotator.domain.held_out import HeldOutPredictions
     from annotator.domain.profiles import Cohort
-    from annotator.domain.releases import GateVerdict
-    from annotator.jobs.retrain.explanations import ExplanationOptions
-    from annotator.jobs.retrain.plan import Progress
+    from annotator.jobs.retrain.plan import Plan, Progress
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.models.options import Preset
-    from annotator.learn.release.field_model import FieldModel
-    from annotator.settings import Settings
+    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.validation.plan import ModelPlan
     from annotator.store.server.connection import Database
 
 
@@ -72,11 +73,10 @@ class Candidate:
 
 def make_candidate(
     database: Database,
-    settings: Settings,
-    preset: Preset,
+    plan: Plan,
     cohort: Cohort,
     ontology: Ontology,
-    explained: ExplanationOptions,
+    parallel: Parallelism,
     progress: Progress,
 ) -> Candidate:
     """Make a candidate from a cohort; nothing is stored.
@@ -85,12 +85,10 @@ def make_candidate(
     ----------
     database
         Where the live release is that the candidate is compared with.
-    settings
-        Folds, labels, margins, seed.
-    preset, cohort, ontology
+    plan, cohort, ontology
         What models are made from and how.
-    explained
-        What is explained, and how far.
+    parallel
+        What folds run on.
     progress
         Told how many folds are done and how many there are.
 
@@ -99,24 +97,18 @@ def make_candidate(
     AnnotatorError
         There is too little to learn from, or the models cannot be explained.
     """
-    validation, cross_validation = _validate(cohort, ontology, preset, settings, progress)
+    validation, cross_validation = _validate(cohort, ontology, plan, parallel, progress)
     with database.connect() as connection:
         live = registry.live_release(connection, cohort.field)
         live_held_out = held_out_of(connection, live.run_id) if live else None
         became = live_accuracy_of(connection, live.release_id) if live else None
-    verdict = judge(
-        validation,
-        validation.baselines,
-        live_held_out,
-        GateOptions(settings.gate_margin, settings.baseline_margin),
-    )
-    _, labels = make_labels(cohort, ontology, label_options(settings))
-    model = _fit_on_everything(cohort, labels, validation, preset, ontology, settings)
-    part = take_cohort(cohort, np.flatnonzero(labels != ""))
+    verdict = judge(validation, validation.baselines, live_held_out, plan.gate)
+    labelled = labelled_samples(cohort, ontology, plan.models.labels)
+    model = _fit_on_everything(labelled, validation, plan.models, ontology, parallel.threads)
     return Candidate(
         validation=validation,
         verdict=with_live_accuracy(verdict, became),
-        labels=labels,
+        labels=make_labels(cohort, ontology, plan.models.labels)[1],
         model=model,
         # That of held-out datasets first: curves belong to it.
         metrics={
@@ -126,13 +118,10 @@ def make_candidate(
         },
         explanations=explain_release(
             model,
-            part.profiles,
-            labels[labels != ""],
-            part.dataset_ids,
+            labelled,
             validation.inspected,
-            explained,
-            settings.seed,
-            parallelism(settings).threads,
+            plan.explanations,
+            parallel.threads,
         ),
     )
 
@@ -140,12 +129,12 @@ def make_candidate(
 def _validate(
     cohort: Cohort,
     ontology: Ontology,
-    preset: Preset,
-    settings: Settings,
+    plan: Plan,
+    parallel: Parallelism,
     progress: Progress,
 ) -> tuple[Validation, Validation | None]:
     """Hold out whole datasets, which decides, and samples at random, which is only shown."""
-    further = settings.cross_validation_folds
+    further = plan.cross_validation_folds
     held_out = 0
 
     def of_datasets(done: int, total: int) -> None:
@@ -156,13 +145,10 @@ def _validate(
     validation = one_dataset_out(
         cohort,
         ontology,
-        preset,
-        label_options(settings),
-        settings.seed,
-        folds=folds_for(cohort, settings),
-        parallel=parallelism(settings),
+        plan.models,
+        folds=plan.folds_for(len(np.unique(cohort.dataset_ids))),
+        parallel=parallel,
         progress=of_datasets,
-        trust=trust_options(settings, cohort.field),
         inspect=held_out_scores,
     )
     if not further:
@@ -171,13 +157,10 @@ def _validate(
     return validation, cross_validate(
         cohort,
         ontology,
-        preset,
-        label_options(settings),
-        settings.seed,
+        plan.models,
         folds=max(2, min(further, scored)),
-        parallel=parallelism(settings),
+        parallel=parallel,
         progress=lambda done, total: progress(held_out + done, held_out + total),
-        trust=trust_options(settings, cohort.field),
     )
 
 
@@ -195,45 +178,22 @@ def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> Gat
 
 
 def _fit_on_everything(
-    cohort: Cohort,
-    labels: NDArray[np.object_],
-    validation: Validation,
-    preset: Preset,
-    ontology: Ontology,
-    settings: Settings,
+    labelled: Labelled, validation: Validation, plan: ModelPlan, ontology: Ontology, threads: int
 ) -> FieldModel:
-    options = label_options(settings)
-    labelled = np.flatnonzero(labels != "")
-    part = take_cohort(cohort, labelled)
-    classes = validation.label_set.classes
-    general = validation.label_set.too_general
-    lineages = lineages_of(classes, ontology, FIELDS[cohort.field], general)
-    numbers, limits = training_numbers(part, validation.label_set, options)
-    calibration = release_calibration(validation.raw, preset)
+    label_set, definition = labelled.label_set, labelled.cohort.definition
+    lineages = lineages_of(label_set.classes, ontology, definition, label_set.too_general)
     model = fit_field_model(
-        part.profiles,
-        labels[labelled],
-        part.dataset_ids,
-        classes,
-        cohort.field,
-        preset,
-        settings.seed,
-        calibration,
-        lineages=lineages,
-        numbers=numbers,
-        limits=limits,
-        threads=parallelism(settings).threads,
+        labelled.training_samples(), definition, plan.preset, plan.seed, threads
     )
-    if calibration is None:
+    calibration = release_calibration(validation.raw, plan.preset)
+    model = replace(model, lineages=lineages, calibration=calibration)
+    asked = validation.trust or plan.selective
+    if calibration is None or asked is None:
         return model
     return replace(
         model,
-        trust=fit_trust(
-            with_calibration(validation.raw, calibration),
-            lineages,
-            validation.trust or trust_options(settings, cohort.field),
-        ),
-        number_half_width=_number_half_width(validation.predictions, settings.set_coverage),
+        trust=fit_trust(with_calibration(validation.raw, calibration), lineages, asked),
+        number_half_width=_number_half_width(validation.predictions, asked.set_coverage),
     )
 
 

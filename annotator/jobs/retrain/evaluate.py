@@ -6,20 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.held_out import CROSS_VALIDATION
-from annotator.jobs.retrain.plan import (
-    label_options,
-    notes_of,
-    parallelism,
-    preset_named,
-    read_labelled,
-    trust_options,
-)
+from annotator.jobs.retrain.plan import notes_of, parallelism, plan_of, read_labelled
 from annotator.learn.validation.validate import Validation, cross_validate, one_dataset_out
 from annotator.logs import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from annotator.domain.profiles import Cohort
+    from annotator.jobs.retrain.plan import Plan, Progress
+    from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.validation.parallel import Parallelism
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
@@ -32,7 +27,7 @@ def evaluate(
     field: str,
     scheme: str,
     *,
-    progress: Callable[[int, int], None] = silent,
+    progress: Progress = silent,
 ) -> Validation:
     """Validate the models of a field; nothing is stored.
 
@@ -47,33 +42,38 @@ def evaluate(
     progress
         Told how many folds are done and how many there are.
     """
-    read, ontology = read_labelled(database, field, settings)
-    preset, options = preset_named(settings.preset, field), label_options(settings)
+    plan = plan_of(settings, field)
+    read, ontology = read_labelled(database, plan)
+    found = validate(read.cohort, ontology, plan, scheme, parallelism(settings), progress)
+    return replace(found, notes=notes_of(read, plan))
+
+
+def validate(
+    cohort: Cohort,
+    ontology: Ontology,
+    plan: Plan,
+    scheme: str,
+    parallel: Parallelism,
+    progress: Progress,
+) -> Validation:
+    """Validate the models of a cohort by one of the two schemes."""
     if scheme == CROSS_VALIDATION:
-        validation = cross_validate(
-            read.cohort,
+        return cross_validate(
+            cohort,
             ontology,
-            preset,
-            options,
-            settings.seed,
-            folds=settings.folds or CROSS_VALIDATION_FOLDS,
-            parallel=parallelism(settings),
+            plan.models,
+            folds=plan.folds or CROSS_VALIDATION_FOLDS,
+            parallel=parallel,
             progress=progress,
-            trust=trust_options(settings, field),
         )
-    else:
-        validation = one_dataset_out(
-            read.cohort,
-            ontology,
-            preset,
-            options,
-            settings.seed,
-            folds=settings.folds or None,  # the paper's way: every dataset by itself
-            parallel=parallelism(settings),
-            progress=progress,
-            trust=trust_options(settings, field),
-        )
-    return replace(validation, notes=notes_of(read, settings))
+    return one_dataset_out(
+        cohort,
+        ontology,
+        plan.models,
+        folds=plan.folds or None,  # the paper's way: every dataset by itself
+        parallel=parallel,
+        progress=progress,
+    )
 
 
 def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:

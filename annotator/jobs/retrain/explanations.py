@@ -6,6 +6,7 @@ Nothing of it decides whether the release goes live.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +21,27 @@ from annotator.explain.class_scores import (
     some_of_each_class,
 )
 from annotator.explain.deep_lift import DeepLift
+from annotator.explain.feature_sets import FeatureSet
 from annotator.explain.markers import HeldOutScores, class_markers
 from annotator.explain.sample_map import sample_map
 from annotator.explain.similarity import Explainable, class_similarities
-from annotator.jobs.answer_explainer import answer_explainer
 from annotator.jobs.retrain.enrichment import TABLE4, reference_sets, release_enrichments
+from annotator.learn.models.network import NETWORK
+from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import log_rpm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from annotator.domain.explanations import ClassSimilarity
     from annotator.domain.profiles import Profiles
     from annotator.explain.answer import AnswerExplainer
-    from annotator.explain.feature_sets import FeatureSet
     from annotator.learn.release.field_model import FieldModel
+    from annotator.learn.validation.validate import Labelled
     from annotator.settings import Settings
 
-NETWORK = "network"
 OF_TISSUES = "tissue"  # the field that the paper's Table 4 is about
 CHECKED_SAMPLES = 16
 LARGEST_DIFFERENCE = 1e-4
@@ -112,7 +114,7 @@ def held_out_scores(
     profiles, labels
         Its training samples and their classes, ``(samples,)``.
     """
-    explainer, class_index = answer_explainer(model), _class_index(model, labels)
+    explainer, class_index = model.explainer(), _class_index(model, labels)
     inputs = model.inputs(profiles)
     scores = _scores_of_kinds(
         explainer, inputs, class_index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
@@ -122,12 +124,9 @@ def held_out_scores(
 
 def explain_release(
     model: FieldModel,
-    profiles: Profiles,
-    labels: NDArray[np.object_],
-    dataset_ids: NDArray[np.object_],
+    labelled: Labelled,
     held_out: Sequence[HeldOutScores],
     options: ExplanationOptions,
-    seed: int,
     threads: int,
 ) -> ReleaseExplanations:
     """Work out the markers, similarities, enrichments and the map of a release.
@@ -139,14 +138,12 @@ def explain_release(
     ----------
     model
         Fitted on everything.
-    profiles, labels, dataset_ids
-        The training samples, and class and dataset of each, ``(samples,)``.
+    labelled
+        The training samples, with the class of each.
     held_out
         From :func:`held_out_scores` for every fold.
     options
         What, and how far.
-    seed
-        Of what is drawn at random.
     threads
         Threads of a sum; the same everywhere, as its last bits depend on it.
 
@@ -162,13 +159,18 @@ def explain_release(
     """
     from threadpoolctl import threadpool_limits
 
+    profiles, labels, seed = labelled.cohort.profiles, labelled.labels, model.seed
     with threadpool_limits(limits=threads):
         mapped = sample_map(
-            log_rpm(profiles, model.features), profiles.sample_ids, dataset_ids, labels, seed
+            log_rpm(profiles, model.features),
+            profiles.sample_ids,
+            labelled.cohort.dataset_ids,
+            labels,
+            seed,
         )
-        explainer = answer_explainer(model)
-        answer = COMBINED if explainer.factors is not None else NETWORK
-        if answer == NETWORK and model.network is None:
+        explainer = model.explainer()
+        answer = COMBINED if explainer.factors is not None else NETWORK.name
+        if answer == NETWORK.name and model.network is None:
             return ReleaseExplanations(sample_map=mapped)
         inputs, class_index = model.inputs(profiles), _class_index(model, labels)
         if model.network is not None:
@@ -191,7 +193,7 @@ def explain_release(
         )
         return ReleaseExplanations(
             markers=markers,
-            similarities=_similarities(model, explainer, inputs, class_index, options, seed),
+            similarities=_similarities(model, explainer, inputs, class_index, options),
             enrichments=release_enrichments(
                 options.feature_sets, markers, model.classes, model.features, expression
             ),
@@ -215,7 +217,7 @@ def _scores_of_kinds(
             found[name] = mean_differences(kind.scores, inputs, class_index)
         else:
             found[name] = sampled_mean_differences(
-                kind.scores, inputs[some], class_index[some], classes, sum_to_zero=name == "forest"
+                kind.scores, inputs[some], class_index[some], classes, sum_to_zero=KINDS[name].votes
             )
     return found
 
@@ -225,7 +227,7 @@ def _answer_scores(
 ) -> NDArray[np.float64]:
     """Return D1 of the answer, or of the network where there is no common answer."""
     if explainer.factors is None:
-        return scores[NETWORK]
+        return scores[NETWORK.name]
     return np.asarray(sum(factor * scores[kind] for kind, factor in explainer.factors.items()))
 
 
@@ -235,7 +237,6 @@ def _similarities(
     inputs: NDArray[np.float32],
     class_index: NDArray[np.int64],
     options: ExplanationOptions,
-    seed: int,
 ) -> tuple[ClassSimilarity, ...]:
     """Return the similarities by the answer, where there is one, and by the network."""
     asked = {}
@@ -244,9 +245,9 @@ def _similarities(
             lambda rows: model.predict_inputs(rows)[COMBINED].argmax(axis=1),
             lambda rows, classes: explainer.contributions(rows, classes[:, None])[COMBINED][1][0],
         )
-    network, model_network = explainer.kinds.get(NETWORK), model.network
+    network, model_network = explainer.kinds.get(NETWORK.name), model.network
     if network is not None and model_network is not None:
-        asked[NETWORK] = Explainable(
+        asked[NETWORK.name] = Explainable(
             lambda rows: model_network.predict(rows).argmax(axis=1),
             network.scores.contributions,
         )
@@ -254,7 +255,7 @@ def _similarities(
         replace(found, model_kind=name)
         for name, each in asked.items()
         for found in class_similarities(
-            each, inputs, class_index, model.classes, options.similarity_samples, seed
+            each, inputs, class_index, model.classes, options.similarity_samples, model.seed
         )
     )
 
@@ -282,7 +283,7 @@ def _check_deep_lift(model: FieldModel, inputs: NDArray[np.float32]) -> None:
     from annotator.explain.deep_lift_library import package_difference
 
     assert model.network is not None
-    layers = model.network.dense_layers()
+    layers = model.network.layers
     rows = np.linspace(0, len(inputs) - 1, min(CHECKED_SAMPLES, len(inputs))).astype(np.int64)
     largest = float(np.abs(DeepLift(layers).all_classes(inputs[rows])).max())
     difference = package_difference(layers, inputs[rows])

@@ -1,30 +1,31 @@
-"""What evaluating and retraining a field start from."""
+"""The plan of a retraining or evaluation, and the cohort it starts from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.domain.fields import FIELDS, LabelScheme
+from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
+from annotator.domain.quality import Quality
 from annotator.errors import CohortError, InputError
+from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
+from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
 from annotator.learn.labels.classes import LabelOptions
-from annotator.learn.labels.ontology import (
-    TABLE_2,
-    Ontology,
-    grouped_by_table_2,
-    ontology_or_built_in,
-)
+from annotator.learn.labels.ontology import Ontology, grouped_by_table_2, ontology_or_built_in
+from annotator.learn.models.preset import configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import PRESETS, preset_for
-from annotator.learn.validation.folds import take_cohort
-from annotator.learn.validation.selective_metrics import TrustOptions
+from annotator.learn.selective.policy import TrustOptions
+from annotator.learn.validation.gate import GateOptions
+from annotator.learn.validation.parallel import Parallelism
+from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.splits import choose_folds
-from annotator.learn.validation.validate import Parallelism
+from annotator.plain_data import plain
 from annotator.store.mirror.cohorts import (
     ReadCohort,
     quarantine_left_out,
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain.profiles import Cohort
-    from annotator.learn.models.options import Preset
+    from annotator.learn.models.preset import Preset
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
@@ -48,17 +48,119 @@ Progress = Callable[[int, int], None]
 """Told how many folds are done and how many there are."""
 
 
-def label_options(settings: Settings) -> LabelOptions:
-    """Return how labels become classes."""
-    return LabelOptions(
-        minimum_samples=settings.minimum_samples,
-        minimum_datasets=settings.minimum_datasets,
-        tissue_level=settings.tissue_level,
-        age_limits=settings.age_limits,
+_PLAIN = (
+    *("field", "folds", "quick_datasets", "cross_validation_folds", "gate", "quality"),
+    "learn_from_reviews",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a retraining or evaluation of a field is made from, apart from the cohort.
+
+    Attributes
+    ----------
+    field
+        The field.
+    models
+        How its models are made and validated.
+    folds, quick_datasets
+        Folds that datasets are grouped into, 0 to decide by their number; up to
+        ``quick_datasets`` each is then held out by itself.
+    cross_validation_folds
+        Folds of the random cross-validation, 0 for none.
+    gate
+        When a candidate may go live.
+    explanations
+        What of a release is explained, and how far.
+    quality
+        What a sample needs to be learned from.
+    learn_from_reviews
+        Whether values that a curator accepted or corrected count as labels.
+    """
+
+    field: FieldDefinition
+    models: ModelPlan
+    folds: int
+    quick_datasets: int
+    cross_validation_folds: int
+    gate: GateOptions
+    explanations: ExplanationOptions
+    quality: Quality
+    learn_from_reviews: bool
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the plan as plain data: what is stored with a training run, and hashed."""
+        models = self.models
+        return {
+            **{name: plain(getattr(self, name)) for name in _PLAIN},
+            "preset": configuration(models.preset),
+            "labels": plain(models.labels),
+            "seed": models.seed,
+            "trust": plain(models.selective),
+            "explanations": self.explanations.as_configuration(),
+        }
+
+    def folds_for(self, datasets: int) -> int | None:
+        """Return how many folds datasets are grouped into; ``None`` for each by itself."""
+        return self.folds or choose_folds(datasets, self.quick_datasets)
+
+
+def plan_of(settings: Settings, field: str) -> Plan:
+    """Turn the settings into the plan of a field; reads the files they name.
+
+    Parameters
+    ----------
+    settings
+        All of them.
+    field
+        A key of :attr:`~annotator.settings.Settings.fields`.
+
+    Raises
+    ------
+    InputError
+        There is no such field or preset, or a file cannot be read.
+    SettingsError
+        Two files of feature sets have the same name.
+    """
+    definition = definition_of(settings, field)
+    return Plan(
+        field=definition,
+        models=ModelPlan(
+            preset=preset_named(settings.preset, definition, settings),
+            labels=LabelOptions(settings.minimum_samples, settings.minimum_datasets),
+            seed=settings.seed,
+            selective=TrustOptions(
+                settings.target_precision,
+                settings.set_coverage,
+                settings.maximum_novelty,
+                ordered_classes=definition.scheme is LabelScheme.INTERVALS,
+            ),
+        ),
+        folds=settings.folds,
+        quick_datasets=settings.quick_datasets,
+        cross_validation_folds=settings.cross_validation_folds,
+        gate=GateOptions(settings.gate_margin, settings.baseline_margin),
+        explanations=explanation_options(settings, field),
+        quality=quality_of(settings),
+        learn_from_reviews=settings.learn_from_reviews,
     )
 
 
-def preset_named(name: str, field: str) -> Preset:
+def definition_of(settings: Settings, field: str) -> FieldDefinition:
+    """Return the definition of a field.
+
+    Raises
+    ------
+    InputError
+        There is no such field.
+    """
+    if field not in settings.fields:
+        raise InputError(f"there is no field {field!r}; known: {', '.join(settings.fields)}")
+    return settings.fields[field]
+
+
+def preset_named(name: str, definition: FieldDefinition, settings: Settings) -> Preset:
     """Return the preset as it is for a field.
 
     Raises
@@ -67,24 +169,14 @@ def preset_named(name: str, field: str) -> Preset:
         There is none of that name, or its file is no preset.
     """
     if name.endswith(".toml"):
-        return read_preset(Path(name), field)
+        return read_preset(Path(name), definition.name, settings.fields)
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
-    return preset_for(name, field)
-
-
-def trust_options(settings: Settings, field: str) -> TrustOptions:
-    """Return when samples of a field are to be answered."""
-    return TrustOptions(
-        settings.target_precision,
-        settings.set_coverage,
-        settings.maximum_novelty,
-        ordered_classes=FIELDS[field].scheme is LabelScheme.INTERVALS,
-    )
+    return preset_for(name, definition.name)
 
 
 def read_labelled(
-    database: Database, field: str, settings: Settings, *, quarantine: bool = False
+    database: Database, plan: Plan, *, quarantine: bool = False
 ) -> tuple[ReadCohort, Ontology]:
     """Read the cohort of a field and the ontology that its labels roll up along.
 
@@ -93,89 +185,71 @@ def read_labelled(
 
     Parameters
     ----------
-    database, field, settings
+    database, plan
         Where the labels are, which ones, and what a sample needs.
     quarantine
         Whether the samples that are left out are put in quarantine.
 
     Raises
     ------
-    InputError
-        There is no such field or preset.
     CohortError
         Not one usable sample is labelled.
     """
-    if field not in FIELDS:
-        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
-    preset = preset_named(settings.preset, field)
+    field = plan.field
     with database.connect() as connection:
         check_schema(connection)
-        read = read_cohort(connection, field, settings.learn_from_reviews)
-        read = _without_unusable(read, preset, settings)
-        ontology = _ontology(connection, field, read.cohort.values.tolist(), settings)
+        read = read_cohort(connection, field, plan.learn_from_reviews)
+        read = _without_unusable(read, plan)
+        ontology = read_ontology(connection, field, read.cohort.values.tolist())
     if quarantine and read.left_out:
         with database.connect() as connection:
             quarantine_left_out(connection, read)
     if len(read.cohort.values) == 0:
-        left_out = "".join(f"; {note}" for note in notes_of(read, settings)).rstrip(".")
+        left_out = "".join(f"; {note}" for note in notes_of(read, plan)).rstrip(".")
         raise CohortError(
-            f"no usable sample has a {field} label; import some with `annotator import`{left_out}"
+            f"no usable sample has a {field.name} label; import some with `annotator import`"
+            f"{left_out}"
         )
     return read, ontology
 
 
-def _without_unusable(read: ReadCohort, preset: Preset, settings: Settings) -> ReadCohort:
+def _without_unusable(read: ReadCohort, plan: Plan) -> ReadCohort:
     cohort = read.cohort
-    unusable = unusable_labelled(cohort.profiles, cohort.field, preset, settings)
+    unusable = unusable_labelled(cohort, plan.models.preset, plan.quality)
     rows = np.flatnonzero([name not in unusable for name in cohort.profiles.sample_ids])
     return replace(
         read,
-        cohort=take_cohort(cohort, rows),
+        cohort=cohort.take(rows),
         lines=read.lines[rows],
         left_out={**read.left_out, **unusable},
     )
 
 
-def notes_of(read: ReadCohort, settings: Settings) -> tuple[str, ...]:
+def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
     """Return what a person has to know about a cohort: how many samples are left out, and why."""
     labelled = len(read.cohort.values) + len(read.left_out)
-    return left_out_notes(read.left_out, labelled, settings)
-
-
-def _ontology(
-    connection: psycopg.Connection, field: str, labels: Iterable[str], settings: Settings
-) -> Ontology:
-    if FIELDS[field].scheme is not LabelScheme.ONTOLOGY:
-        return ontology_or_built_in(read_term_parents(connection))
-    return read_ontology(connection, labels, settings.tissue_groups)
+    return left_out_notes(read.left_out, labelled, plan.quality)
 
 
 def read_ontology(
-    connection: psycopg.Connection, labels: Iterable[str], tissue_groups: str
+    connection: psycopg.Connection, definition: FieldDefinition, labels: Iterable[str]
 ) -> Ontology:
-    """Read the ontology of a field of terms, with the groups that were asked for on top.
+    """Read the ontology, for a field of terms with the groups that were asked for on top.
 
     Parameters
     ----------
     connection
         Read in the caller's transaction.
+    definition
+        The field.
     labels
         The labels that are to be grouped.
-    tissue_groups
-        :data:`~annotator.learn.labels.ontology.ONTOLOGY` or
-        :data:`~annotator.learn.labels.ontology.TABLE_2`.
     """
     parents = read_term_parents(connection)
-    if tissue_groups == TABLE_2:
+    is_ontology = definition.scheme is LabelScheme.ONTOLOGY
+    if is_ontology and definition.groups is Groups.TABLE_2:
         return grouped_by_table_2(parents, labels, read_term_names(connection))
     return ontology_or_built_in(parents)
-
-
-def folds_for(cohort: Cohort, settings: Settings) -> int | None:
-    """Return how many folds a retraining groups datasets into; ``None`` for each by itself."""
-    if settings.folds:
-        return settings.folds
-    return choose_folds(len(np.unique(cohort.dataset_ids)), settings.quick_datasets)
 
 
 def parallelism(settings: Settings) -> Parallelism:

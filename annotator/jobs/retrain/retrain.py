@@ -10,27 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.held_out import Metric
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
-from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
-from annotator.jobs.retrain.plan import (
-    folds_for,
-    label_options,
-    notes_of,
-    preset_named,
-    read_labelled,
-)
+from annotator.jobs.retrain.plan import Plan, notes_of, parallelism, plan_of, read_labelled
 from annotator.jobs.watch.status import INTERRUPTED
 from annotator.learn.labels.classes import make_labels
-from annotator.learn.models.options import Preset, configuration
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
+from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
+from annotator.plain_data import plain
 from annotator.store.releases import registry, runs
-from annotator.store.server.connection import translating
+from annotator.store.server.connection import Database, translating
 from annotator.store.server.schema import check_schema, hold_schema
 from annotator.store.watch.daemons import advisory_lock
 
@@ -39,13 +34,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain.held_out import Metric
-    from annotator.domain.profiles import Cohort
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
     from annotator.settings import Settings
     from annotator.store.mirror.cohorts import ReadCohort
-    from annotator.store.server.connection import Database
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +109,10 @@ def retrain(
 def _retrain_alone(
     database: Database, settings: Settings, field: str, progress: Progress
 ) -> RetrainOutcome:
-    preset = preset_named(settings.preset, field)
     try:
-        explained = explanation_options(settings, field)
-        read, ontology = read_labelled(database, field, settings, quarantine=True)
-        facts = _cohort_facts(read, ontology, settings)
+        plan = plan_of(settings, field)
+        read, ontology = read_labelled(database, plan, quarantine=True)
+        facts = _cohort_facts(read, ontology, plan)
     except AnnotatorError as error:
         if isinstance(error, RetryableError):
             raise
@@ -131,7 +122,9 @@ def _retrain_alone(
             run = _start(connection, settings, field, {}, None)
             runs.finish_run(connection, run, "failed", str(error))
         return RetrainOutcome(field, "failed", (str(error),))
-    described = _configuration(preset, ontology, read.cohort, settings, explained)
+    # The plan, and the ontology that it is carried out with.
+    parents = {term: list(up) for term, up in ontology.parents.items()}
+    described = {**plan.configuration(), "ontology_hash": _hash(parents)}
     configuration_hash = _hash(described)
     # Not hashed: what is left out of a cohort is no reason to train on it again.
     described["cohort"] = facts
@@ -148,8 +141,20 @@ def _retrain_alone(
             )
             runs.finish_run(connection, run, "skipped", reason)
             return RetrainOutcome(field, "skipped", (reason,))
+    job = _Job(database, plan, run, settings.keep_releases, parallelism(settings))
     with log_context(field=field, run=run):
-        return _run(database, settings, preset, run, read, ontology, explained, progress)
+        return _run(job, read, ontology, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One training run: where, by which plan, and how many releases are kept."""
+
+    database: Database
+    plan: Plan
+    run: int
+    keep_releases: int
+    parallel: Parallelism
 
 
 def _start(
@@ -171,81 +176,33 @@ def _start(
     )
 
 
-def _run(
-    database: Database,
-    settings: Settings,
-    preset: Preset,
-    run: int,
-    read: ReadCohort,
-    ontology: Ontology,
-    explained: ExplanationOptions,
-    progress: Progress,
-) -> RetrainOutcome:
+def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) -> RetrainOutcome:
     """Carry a training run through to its end, and write down how it ended."""
     field = read.cohort.field
     try:
         with translating():
             candidate = make_candidate(
-                database, settings, preset, read.cohort, ontology, explained, progress
+                job.database, job.plan, read.cohort, ontology, job.parallel, progress
             )
-            return _save(database, settings, run, read, candidate)
+            return _save(job, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             reason = INTERRUPTED
-        with translating(), database.connect() as connection:
-            runs.finish_run(connection, run, "failed", reason)
+        with translating(), job.database.connect() as connection:
+            runs.finish_run(connection, job.run, "failed", reason)
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise
         if not isinstance(error, AnnotatorError):
-            logger.exception("retraining %s failed", field)  # ours to mend; other fields go on
-        return RetrainOutcome(field, "failed", (reason, *notes_of(read, settings)))
+            logger.exception("retraining %s failed", field)  # ours to fix; other fields go on
+        return RetrainOutcome(field, "failed", (reason, *notes_of(read, job.plan)))
 
 
-def _configuration(
-    preset: Preset,
-    ontology: Ontology,
-    cohort: Cohort,
-    settings: Settings,
-    explained: ExplanationOptions,
-) -> dict[str, Any]:
-    """Everything besides the cohort that decides what the release will be."""
-    options = label_options(settings)
-    return {
-        "preset": configuration(preset),
-        "labels": {
-            "minimum_samples": options.minimum_samples,
-            "minimum_datasets": options.minimum_datasets,
-            "tissue_level": options.tissue_level,
-            "tissue_groups": settings.tissue_groups,
-            "age_limits": list(options.age_limits),
-            "ontology_hash": _hash({term: list(up) for term, up in ontology.parents.items()}),
-        },
-        "folds": folds_for(cohort, settings),
-        "gate": {
-            "gate_margin": settings.gate_margin,
-            "baseline_margin": settings.baseline_margin,
-        },
-        "trust": {
-            "target_precision": settings.target_precision,
-            "set_coverage": settings.set_coverage,
-            "maximum_novelty": settings.maximum_novelty,
-        },
-        "explanations": {
-            **explained.as_configuration(),
-            "cross_validation_folds": settings.cross_validation_folds,
-        },
-        "learn_from_reviews": settings.learn_from_reviews,
-        "seed": settings.seed,
-    }
-
-
-def _cohort_facts(read: ReadCohort, ontology: Ontology, settings: Settings) -> dict[str, Any]:
+def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str, Any]:
     """Return what a person has to know about a cohort besides its samples."""
-    label_set, _ = make_labels(read.cohort, ontology, label_options(settings))
+    label_set, _ = make_labels(read.cohort, ontology, plan.models.labels)
     return {
-        "minimum_reads": settings.minimum_reads,
-        "minimum_known_features": settings.minimum_known_features,
+        **plain(plan.quality),
         "left_out": left_out_counts(read.left_out),
         "too_general": sorted(label_set.too_general),
     }
@@ -255,17 +212,15 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _save(
-    database: Database, settings: Settings, run: int, read: ReadCohort, candidate: Candidate
-) -> RetrainOutcome:
+def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
     """Store the candidate, then promote or reject it: one transaction."""
     cohort, verdict = read.cohort, candidate.verdict
-    reasons = (*verdict.reasons, *notes_of(read, settings))
-    with database.connect() as connection, connection.transaction():
+    reasons = (*verdict.reasons, *notes_of(read, job.plan))
+    with job.database.connect() as connection, connection.transaction():
         hold_schema(connection)  # hours may have passed since it was checked
         runs.save_cohort(
             connection,
-            run,
+            job.run,
             cohort.field,
             read.hash,
             [
@@ -281,7 +236,7 @@ def _save(
         )
         release_id = registry.save_candidate(
             connection,
-            run,
+            job.run,
             cohort.field,
             candidate.model.classes,
             len(candidate.model.features),
@@ -295,8 +250,10 @@ def _save(
         )
         decide = registry.promote if verdict.promoted else registry.reject
         decide(connection, release_id, reasons, verdict.comparisons)
-        runs.finish_run(connection, run, "succeeded", None, folds=candidate.validation.description)
-        registry.retire_artefacts(connection, settings.keep_releases)
+        runs.finish_run(
+            connection, job.run, "succeeded", None, folds=candidate.validation.description
+        )
+        registry.retire_artefacts(connection, job.keep_releases)
     status = "promoted" if verdict.promoted else "rejected"
     # The reasons are in the outcome, which is shown to whoever asked, and in the database.
     logger.info(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,15 +29,14 @@ from annotator.errors import AnnotatorError, DatabaseUnavailableError, NeedsPers
 from annotator.jobs.watch.status import MISSED_BEATS
 from annotator.store.server.connection import translating
 from annotator.store.server.schema import check_schema
-from annotator.store.watch.monitoring import Figures, read_figures
+from annotator.store.watch.monitoring import FieldFigures, Figures, read_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from wsgiref.simple_server import WSGIServer
 
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
-    from annotator.store.watch.monitoring import FieldFigures
 
 logger = logging.getLogger(__name__)
 
@@ -231,6 +231,7 @@ class FiguresCollector(Collector):
                 check_schema(connection)
                 figures = read_figures(
                     connection,
+                    fields=self._settings.fields,
                     drift_days=self._settings.drift_days,
                     alive_seconds=MISSED_BEATS * self._settings.heartbeat_seconds,
                 )

@@ -77,9 +77,14 @@ def read_status(
     with database.connect() as connection:
         check_schema(connection)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
-        found = snapshot(connection, alive_seconds)
+        found = snapshot(connection, alive_seconds, settings.fields)
         figures = (
-            read_figures(connection, drift_days=settings.drift_days, alive_seconds=alive_seconds)
+            read_figures(
+                connection,
+                fields=settings.fields,
+                drift_days=settings.drift_days,
+                alive_seconds=alive_seconds,
+            )
             if with_figures
             else None
         )

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.errors import CohortError
 from annotator.learn.features.alignment import aligned_counts, feature_coverage, total_reads
-from annotator.learn.models.options import (
+from annotator.learn.models.preset import (
     CENTRED,
     LOG_RPM,
     MINMAX,
@@ -30,8 +31,6 @@ from annotator.learn.models.options import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
 

@@ -19,6 +19,7 @@ is a term directly below such terms, or a root.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -26,18 +27,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
+from annotator.domain.fields import FieldDefinition, LabelScheme, Level
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
-
-TERM, GROUP = "term", "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +47,10 @@ class LabelOptions:
     ----------
     minimum_samples, minimum_datasets
         What a class needs, in every scheme (paper: 9 or 15 samples).
-    tissue_level
-        ``"term"``: the deepest sufficient terms. ``"group"``: every label goes
-        to the nearest group above it first, the highest term that is not too general.
-    age_limits
-        Limits of the intervals in years, ascending.
     """
 
     minimum_samples: int = 9
     minimum_datasets: int = 2
-    tissue_level: str = TERM
-    age_limits: tuple[float, ...] = (0.0, 65.0, 110.0)
 
 
 @dataclass(frozen=True)
@@ -332,7 +324,7 @@ def _term_classes(
     _depths(observed, ontology.without_groups)  # groups on top may hide a cycle
     general = too_general(observed, ontology, options)
     starts: dict[str, tuple[str, ...]] = {value: (value,) for value in observed}
-    if options.tissue_level == GROUP:
+    if cohort.definition.level is Level.GROUP:
         starts = {value: _groups_of(value, ontology, general) for value in observed}
     tallies: dict[str, _Tally] = defaultdict(_Tally)
     for value, tally in observed.items():
@@ -395,7 +387,7 @@ def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
 def _left_out(cohort: Cohort, ontology: Ontology) -> NDArray[np.bool_]:
     """Say which samples have a known value that gives this field away."""
     result = np.zeros(len(cohort.values), dtype=np.bool_)
-    for name, values in FIELDS[cohort.field].left_out_where.items():
+    for name, values in cohort.definition.left_out_where.items():
         telling = set(values)
         known = cohort.known.get(name, np.zeros(0, dtype=object)).tolist()
         gives_away = {value: bool(telling & set(ontology.lineage(value))) for value in set(known)}
@@ -416,7 +408,7 @@ def make_labels(
         Used by a field of the ontology scheme only; see
         :func:`ontology_or_built_in`.
     options
-        Thresholds, tissue level and age limits.
+        What a class needs.
 
     Returns
     -------
@@ -437,7 +429,7 @@ def make_labels(
         every = np.full(len(left_out), "", dtype=object)
         every[~left_out] = of_rest
         return replace(label_set, left_out=int(left_out.sum())), every
-    definition = FIELDS[cohort.field]
+    definition = cohort.definition
     general: frozenset[str] = frozenset()
     if definition.scheme is LabelScheme.ONTOLOGY:
         class_of, dropped, general = _term_classes(cohort, ontology, options)
@@ -445,8 +437,8 @@ def make_labels(
         order = sorted(set(class_of.values()))
     else:
         if definition.scheme is LabelScheme.INTERVALS:
-            names = interval_names(options.age_limits)
-            candidates = _interval_candidates(cohort, options.age_limits)
+            names = interval_names(cohort.definition.limits)
+            candidates = _interval_candidates(cohort, cohort.definition.limits)
             reason = f"not a number within {names[0]} to {names[-1]} nor one of these intervals"
         else:
             names = definition.vocabulary
@@ -466,7 +458,7 @@ def make_labels(
 
 
 def training_numbers(
-    cohort: Cohort, label_set: LabelSet, options: LabelOptions
+    cohort: Cohort, label_set: LabelSet
 ) -> tuple[NDArray[np.float64] | None, tuple[float, ...]]:
     """Return the numbers behind the classes of a field of intervals, and their limits.
 
@@ -479,11 +471,11 @@ def training_numbers(
     limits : tuple of float
         Of the classes, one more than there are classes; empty without numbers.
     """
-    if FIELDS[cohort.field].scheme is not LabelScheme.INTERVALS:
+    if cohort.definition.scheme is not LabelScheme.INTERVALS:
         return None, ()
-    names = interval_names(options.age_limits)
+    names = interval_names(cohort.definition.limits)
     used = [names.index(name) for name in label_set.classes]
     together = used == list(range(used[0], used[0] + len(used)))
     if not together or not np.isfinite(cohort.numbers).any():
         return None, ()
-    return cohort.numbers, options.age_limits[used[0] : used[-1] + 2]
+    return cohort.numbers, cohort.definition.limits[used[0] : used[-1] + 2]

@@ -16,15 +16,48 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
+from annotator.explain.answer import KindExplainer
+from annotator.explain.trees import TREE_SHAP, boosting_explainer
+from annotator.learn.models.kind import ModelKind
 from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
 
 if TYPE_CHECKING:
     import xgboost
-    from numpy.typing import NDArray
 
-    from annotator.learn.models.options import BoostingOptions
+    from annotator.learn.models.kind import TrainingPart
+
+
+@dataclass(frozen=True, slots=True)
+class BoostingOptions:
+    """Gradient-boosted trees on histograms, softmax objective.
+
+    Attributes
+    ----------
+    rounds, depth, learning_rate
+        Of the boosting; each round grows one tree a class.
+    top_features
+        Features that trees may use: those with the greatest ratio of variance
+        between classes to variance within them (F statistic).
+    row_share, column_share
+        Share of samples and of features that each tree sees.
+    minimum_child_weight, l2
+        Regularisation of leaves.
+    bins
+        Histogram bins a feature.
+    """
+
+    rounds: int
+    depth: int
+    learning_rate: float
+    top_features: int
+    row_share: float
+    column_share: float
+    minimum_child_weight: float
+    l2: float
+    bins: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +134,7 @@ def telling_features(
 
 
 def fit_boosting(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
+    part: TrainingPart,
     options: BoostingOptions,
     seed: int,
     threads: int = 0,  # noqa: ARG001 - every kind is fitted with the same arguments
@@ -113,14 +143,8 @@ def fit_boosting(
 
     Parameters
     ----------
-    inputs
-        Shape ``(samples, features)``, float32.
-    class_index
-        The class of each sample, ``(samples,)``.
-    weights
-        How much each sample counts, ``(samples,)``.
-    classes
-        Number of classes.
+    part
+        What they are trained on.
     options
         Rounds, depth and so on.
     seed
@@ -136,16 +160,16 @@ def fit_boosting(
 
     # XGBoost's time is that of its histograms over all features. A constant
     # column has one bin and is never split on, and keeps the others' numbers.
-    chosen = telling_features(inputs, class_index, options.top_features)
-    shown = np.zeros_like(inputs)
-    shown[:, chosen] = inputs[:, chosen]
+    chosen = telling_features(part.inputs, part.class_index, options.top_features)
+    shown = np.zeros_like(part.inputs)
+    shown[:, chosen] = part.inputs[:, chosen]
     data = xgboost.QuantileDMatrix(
-        shown, class_index, weight=weights, max_bin=options.bins, nthread=1
+        shown, part.class_index, weight=part.weights, max_bin=options.bins, nthread=1
     )
     booster = xgboost.train(
         {
             "objective": "multi:softprob",
-            "num_class": classes,
+            "num_class": part.classes,
             "tree_method": "hist",
             "max_bin": options.bins,
             "max_depth": options.depth,
@@ -161,7 +185,7 @@ def fit_boosting(
         data,
         num_boost_round=options.rounds,
     )
-    return model_of_booster(booster, classes)
+    return model_of_booster(booster, part.classes)
 
 
 def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
@@ -186,3 +210,20 @@ def _grown(tree: dict[str, Any]) -> GrownTree:
         weight=np.array(tree["sum_hessian"], np.float32),
         values=conditions[:, None],
     )
+
+
+def _explain(model: BoostingModel, features: int, classes: int) -> KindExplainer:  # noqa: ARG001
+    # Each class has trees of its own, so contributions to two classes are not opposite.
+    return KindExplainer(TREE_SHAP, boosting_explainer(model.trees, model.start, features))
+
+
+BOOSTING = ModelKind(
+    name="boosting",
+    title="boosted trees",
+    unit="margin",
+    options=BoostingOptions,
+    fit=fit_boosting,
+    read=BoostingModel.from_bytes,
+    explain=_explain,
+    family="trees",
+)

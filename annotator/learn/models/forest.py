@@ -19,13 +19,49 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.explain.answer import KindExplainer
+from annotator.explain.trees import TREE_SHAP, forest_explainer
+from annotator.learn.models.kind import ModelKind
 from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_trees, write_trees
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.ensemble import RandomForestClassifier
 
-    from annotator.learn.models.options import ForestOptions
+    from annotator.learn.models.kind import TrainingPart
+
+
+@dataclass(frozen=True, slots=True)
+class ForestOptions:
+    """A random forest in two stages (paper, section 2.3.2).
+
+    Attributes
+    ----------
+    first_trees
+        Trees of the forest on all features, whose Gini importances choose
+        ``top_features`` of them.
+    trees
+        Trees of the forest that predicts. Each split looks at the square root
+        of the number of features.
+    top_features
+        Features of the second forest.
+    down_sample
+        Each tree is grown on as many samples of every class as the smallest
+        class has.
+    minimum_leaf
+        Samples that a leaf needs.
+    maximum_leaves
+        Maximum number of leaves per tree of the second forest, best splits first; 0 for no
+        maximum. Where the signal is weak, trees grow with the cohort, and so does the cost
+        of explaining a sample.
+    """
+
+    first_trees: int
+    trees: int
+    top_features: int
+    down_sample: bool
+    minimum_leaf: int = 1
+    maximum_leaves: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,32 +107,20 @@ class ForestModel:
 
 
 def fit_forest(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    options: ForestOptions,
-    seed: int,
-    threads: int = 0,
+    part: TrainingPart, options: ForestOptions, seed: int, threads: int = 0
 ) -> ForestModel:
     """Grow a two-stage forest.
 
     Parameters
     ----------
-    inputs
-        Shape ``(samples, features)``, float32.
-    class_index
-        The class of each sample, ``(samples,)``; every class has one.
-    weights
-        How much each sample counts, ``(samples,)``.
-    classes
-        Number of classes.
+    part
+        What it is grown on.
     options
         Numbers of trees and features, down-sampling.
     seed
         Of everything random; the result does not depend on ``threads``.
     threads
-        To grow trees in, 0 for one a core.
+        To grow trees in, 0 for one per core.
 
     Returns
     -------
@@ -104,21 +128,14 @@ def fit_forest(
     """
     first_seed, second_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     grow = _grow_down_sampled if options.down_sample else _grow_weighted
-    rating = replace(options, maximum_leaves=0)
     jobs = threads if threads > 0 else -1
-    everything = np.arange(inputs.shape[1], dtype=np.int64)
-    if len(everything) > options.top_features:
-        first = grow(
-            inputs, class_index, weights, classes, rating, options.first_trees, first_seed, jobs
-        )
-        importance = first.feature_importances_
+    chosen = np.arange(part.inputs.shape[1], dtype=np.int64)
+    if len(chosen) > options.top_features:
+        rating = replace(options, trees=options.first_trees, maximum_leaves=0)
+        importance = grow(part, rating, first_seed, jobs).feature_importances_
         best = np.argsort(-importance, kind="stable")[: options.top_features]
         chosen = np.sort(best).astype(np.int64)
-    else:
-        chosen = everything
-    second = grow(
-        inputs[:, chosen], class_index, weights, classes, options, options.trees, second_seed, jobs
-    )
+    second = grow(replace(part, inputs=part.inputs[:, chosen]), options, second_seed, jobs)
     return ForestModel(trees_of_forest(second, chosen))
 
 
@@ -147,42 +164,28 @@ def trees_of_forest(estimator: RandomForestClassifier, columns: NDArray[np.int64
 
 
 def _grow_weighted(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,  # noqa: ARG001 - the growers have one signature
-    options: ForestOptions,
-    trees: int,
-    seed: int,
-    jobs: int,
+    part: TrainingPart, options: ForestOptions, seed: int, jobs: int
 ) -> RandomForestClassifier:
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
-        trees,
+        options.trees,
         min_samples_leaf=options.minimum_leaf,
         max_leaf_nodes=options.maximum_leaves or None,
         random_state=seed,
         n_jobs=jobs,
     )
-    return forest.fit(inputs, class_index, sample_weight=weights)
+    return forest.fit(part.inputs, part.class_index, sample_weight=part.weights)
 
 
 def _grow_down_sampled(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    options: ForestOptions,
-    trees: int,
-    seed: int,
-    jobs: int,
+    part: TrainingPart, options: ForestOptions, seed: int, jobs: int
 ) -> RandomForestClassifier:
     from joblib import Parallel, delayed
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.tree import DecisionTreeClassifier
 
-    members = [np.flatnonzero(class_index == position) for position in range(classes)]
+    members = [np.flatnonzero(part.class_index == each) for each in range(part.classes)]
     smallest = min(len(each) for each in members)
 
     def grow(tree_seed: np.random.SeedSequence) -> DecisionTreeClassifier:
@@ -196,21 +199,38 @@ def _grow_down_sampled(
         )
         # A forest's trees know classes as floats.
         return tree.fit(
-            inputs[rows],
-            class_index[rows].astype(np.float64),
-            sample_weight=weights[rows],
+            part.inputs[rows],
+            part.class_index[rows].astype(np.float64),
+            sample_weight=part.weights[rows],
             check_input=True,
         )
 
-    seeds = np.random.SeedSequence(seed).spawn(trees)
+    seeds = np.random.SeedSequence(seed).spawn(options.trees)
     grown = Parallel(n_jobs=jobs, prefer="threads")(delayed(grow)(each) for each in seeds)
     forest = RandomForestClassifier(
-        trees, min_samples_leaf=options.minimum_leaf, random_state=seed, n_jobs=jobs
+        options.trees, min_samples_leaf=options.minimum_leaf, random_state=seed, n_jobs=jobs
     )
     forest.estimator_ = DecisionTreeClassifier()
     forest.estimators_ = grown
-    forest.classes_ = np.arange(classes)
-    forest.n_classes_ = classes
+    forest.classes_ = np.arange(part.classes)
+    forest.n_classes_ = part.classes
     forest.n_outputs_ = 1
-    forest.n_features_in_ = inputs.shape[1]
+    forest.n_features_in_ = part.inputs.shape[1]
     return forest
+
+
+def _explain(model: ForestModel, features: int, classes: int) -> KindExplainer:
+    return KindExplainer(TREE_SHAP, forest_explainer(model.trees, features), opposite=classes == 2)
+
+
+FOREST = ModelKind(
+    name="forest",
+    title="random forest",
+    unit="probability",
+    options=ForestOptions,
+    fit=fit_forest,
+    read=ForestModel.from_bytes,
+    explain=_explain,
+    votes=True,
+    family="trees",
+)

@@ -17,22 +17,58 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
+from annotator.explain.answer import KindExplainer
+from annotator.explain.deep_lift import DEEP_LIFT, DeepLift
 from annotator.learn.models.dataset_shift import within_class
-from annotator.learn.models.random_units import fit_random_units
+from annotator.learn.models.kind import ModelKind
+from annotator.learn.models.random_units import UnitOptions, completed_numbers, fit_random_units
 from annotator.learn.models.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from annotator.learn.models.options import LinearOptions
+    from annotator.learn.models.kind import TrainingPart
 
 FILE = "linear.safetensors"
 MOST_ITERATIONS = 100
+COEFFICIENT = "coefficient"
 
 Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearOptions:
+    """A linear model of the inputs, or of random units of the inputs.
+
+    Attributes
+    ----------
+    penalties
+        For a multinomial logistic regression: scikit-learn's ``C``, one for each of
+        ``scale_powers``; the smaller, the stronger the L2 penalty.
+    within_class
+        How strongly directions are shrunk in which the datasets of one class
+        differ, relative to their mean variance; 0 does not
+        (:mod:`annotator.learn.models.dataset_shift`).
+    scale_powers
+        Features are divided by their standard deviation to these powers; the
+        models of several powers are averaged.
+    random_units
+        0, or the number of random ReLU units of which a ridge regression is fitted
+        instead (:mod:`annotator.learn.models.random_units`).
+    ridge
+        Penalty of that regression.
+    feature_steps
+        How often it learns weights of the features from a fit with the weights before.
+    """
+
+    penalties: tuple[float, ...]
+    within_class: float
+    scale_powers: tuple[float, ...] = (0.0,)
+    random_units: int = 0
+    ridge: float = 1.0
+    feature_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,37 +168,32 @@ class LinearModel:
 
 
 def fit_linear(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
+    part: TrainingPart,
     options: LinearOptions,
-    dataset_index: NDArray[np.int64],
+    seed: int = 0,
+    threads: int = 0,  # noqa: ARG001 - every kind is fitted with the same arguments
 ) -> LinearModel:
-    """Fit the logistic regression.
+    """Fit the logistic regression, or the ridge regression on random units.
 
     Parameters
     ----------
-    inputs
-        Shape ``(samples, features)``, float32.
-    class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``; datasets are compared without
-        samples of the dataset -1.
-    weights
-        How much each sample counts, ``(samples,)``.
-    classes
-        Number of classes, each with a sample.
+    part
+        What it is fitted on.
     options
-        Penalty and within-class normalisation.
+        Penalties and within-class normalisation, or number of units and penalty.
+    seed
+        Of the random units.
+    threads
+        Not used.
 
     Returns
     -------
     LinearModel
     """
+    if options.random_units:
+        return _fit_units(part, options, seed)
     members = [
-        _fit_scaled(
-            inputs, class_index, weights, classes, options.within_class, dataset_index, *member
-        )
+        _fit_scaled(part, options.within_class, *member)
         for member in zip(options.scale_powers, options.penalties, strict=True)
     ]
     coefficients = np.mean([each[0] for each in members], axis=0)
@@ -170,43 +201,12 @@ def fit_linear(
     return LinearModel(*_centred(coefficients, intercepts))
 
 
-def fit_linear_of_units(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    options: LinearOptions,
-    seed: int,
-    dataset_index: NDArray[np.int64],
-    numbers: NDArray[np.float64] | None = None,
-) -> LinearModel:
-    """Fit the ridge regression on random units.
-
-    Parameters
-    ----------
-    inputs, class_index, weights, classes, dataset_index
-        As for :func:`fit_linear`; no dataset is -1.
-    options
-        Number of units and penalty.
-    seed
-        Of the units.
-    numbers
-        The number of each sample, ``(samples,)``, finite; ``None``: classes are learned.
-
-    Returns
-    -------
-    LinearModel
-    """
-    found = fit_random_units(
-        inputs,
-        class_index,
-        weights,
-        classes,
-        options,
-        seed,
-        dataset_index,
-        numbers,
-    )
+def _fit_units(part: TrainingPart, options: LinearOptions, seed: int) -> LinearModel:
+    numbers = None
+    if part.numbers is not None:
+        numbers = completed_numbers(part.numbers, part.class_index, part.limits)
+    units = UnitOptions(options.random_units, options.ridge, options.feature_steps)
+    found = fit_random_units(part, units, seed, numbers)
     return LinearModel(
         *_centred(found.coefficients, found.intercepts),
         (found.kernel.astype(np.float32), found.bias.astype(np.float32)),
@@ -225,22 +225,15 @@ def _centred(
 
 
 def _fit_scaled(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    strength: float,
-    dataset_index: NDArray[np.int64],
-    power: float,
-    penalty: float,
+    part: TrainingPart, strength: float, power: float, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return coefficients ``(classes, features)`` and intercepts for the inputs as given."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    scale = inverse_power(inputs, power)
-    values = inputs * scale
-    found_directions = within_class(values, class_index, dataset_index, strength)
+    scale = inverse_power(part.inputs, power)
+    values = part.inputs * scale
+    found_directions = within_class(values, part.class_index, part.compared_index, strength)
     shrunk = found_directions.shrink(values)
     basis = None
     if shrunk.shape[1] > shrunk.shape[0]:  # the samples' own span holds all there is to learn
@@ -250,9 +243,9 @@ def _fit_scaled(
     with warnings.catch_warnings():
         # The penalty, not the last digits of the optimum, decides what it predicts.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(shrunk, class_index, sample_weight=weights)
+        regression.fit(shrunk, part.class_index, sample_weight=part.weights)
     found, intercepts = regression.coef_, regression.intercept_
-    if classes == 2:  # scikit-learn keeps one row for two classes
+    if part.classes == 2:  # scikit-learn keeps one row for two classes
         found = np.concatenate([-found / 2, found / 2])
         intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
     if basis is not None:
@@ -264,3 +257,24 @@ def inverse_power(inputs: NDArray[np.float32], power: float) -> NDArray[np.float
     """Return each feature's standard deviation to minus a power; 1 for a constant feature."""
     spread = inputs.std(axis=0, dtype=np.float64)
     return np.asarray(np.where(spread > 0, np.where(spread > 0, spread, 1.0) ** -power, 1.0))
+
+
+def _explain(model: LinearModel, features: int, classes: int) -> KindExplainer:  # noqa: ARG001
+    method = COEFFICIENT if model.units is None else DEEP_LIFT
+    return KindExplainer(method, DeepLift(model.dense_layers()), opposite=classes == 2)
+
+
+def _number(model: LinearModel, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    return model.numbers(inputs) if model.of_number else None
+
+
+LINEAR = ModelKind(
+    name="linear",
+    title="linear model",
+    unit="logits",
+    options=LinearOptions,
+    fit=fit_linear,
+    read=LinearModel.from_bytes,
+    explain=_explain,
+    number=_number,
+)

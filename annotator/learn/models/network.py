@@ -23,21 +23,76 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
-from annotator.learn.models.dataset_shift import compared_datasets, within_class
-from annotator.learn.models.linear import inverse_power
+from annotator.explain.answer import KindExplainer
+from annotator.explain.deep_lift import DEEP_LIFT, DeepLift
+from annotator.learn.models.dataset_shift import WithinClass, compared_datasets, within_class
+from annotator.learn.models.kind import ModelKind
+from annotator.learn.models.linear import LinearModel, LinearOptions, inverse_power
 from annotator.learn.models.random_units import correlation_weights
 from annotator.quiet_tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
-    from annotator.learn.models.dataset_shift import WithinClass
-    from annotator.learn.models.linear import LinearModel
-    from annotator.learn.models.options import NetworkOptions
+    from annotator.learn.models.kind import KindModel, TrainingPart
 
 Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """A fully connected network: ReLU layers with dropout, softmax output, Adam.
+
+    Attributes
+    ----------
+    hidden_units, dropout
+        One entry per hidden layer.
+    epochs, batch_size, learning_rate
+        Of the training; the learning rate falls to 0 along a half cosine where
+        ``cosine_decay`` is set.
+    input_dropout
+        Share of inputs left out at each training step.
+    weight_decay
+        Of AdamW; 0 is plain Adam.
+    label_smoothing
+        Share of each label that is spread over all classes.
+    scale_power
+        Inputs are divided by their standard deviation to this power before the first
+        layer; the scale is folded into its weights.
+    correlation_power
+        Inputs are multiplied by their absolute correlation with the classes to this
+        power, folded into the same weights; 0 does not.
+    within_class
+        As in :class:`LinearOptions`, after scaling, and folded into the same weights.
+    within_class_datasets
+        Smallest number of datasets for which ``within_class`` is used: with few,
+        directions that separate classes are shrunk too.
+    wide
+        Adds a wide path (Cheng et al. 2016, "Wide & deep learning for recommender
+        systems"): the logits of the preset's linear kind.
+    deep_share
+        What the logits of the hidden layers are multiplied by before they are added
+        to those of the wide path.
+    """
+
+    hidden_units: tuple[int, ...]
+    dropout: tuple[float, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float = 0.001
+    input_dropout: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    cosine_decay: bool = False
+    scale_power: float = 0.0
+    correlation_power: float = 0.0
+    within_class: float = 0.0
+    within_class_datasets: int = 0
+    wide: bool = False
+    deep_share: float = 1.0
 
 
 def limit_threads(threads: int) -> None:
@@ -112,10 +167,6 @@ class NetworkModel:
     layers: Layers
     wide: NDArray[np.float32] | None = None
 
-    def dense_layers(self) -> Layers:
-        """Return kernel and bias of each layer, first to last."""
-        return self.layers
-
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one."""
         values = inputs
@@ -176,37 +227,18 @@ class NetworkModel:
 
 
 def fit_network(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    options: NetworkOptions,
-    seed: int,
-    dataset_index: NDArray[np.int64],
-    linear: LinearModel | None = None,
-    threads: int = 0,
+    part: TrainingPart, options: NetworkOptions, seed: int, threads: int = 0
 ) -> NetworkModel:
     """Train a network.
 
     Parameters
     ----------
-    inputs
-        Shape ``(samples, features)``, float32, finite.
-    class_index
-        The class of each sample, ``(samples,)``.
-    weights
-        How much each sample counts, ``(samples,)``.
-    classes
-        Number of classes.
+    part
+        What it is trained on, with the fitted linear kind where the options have a wide path.
     options
         Architecture and training.
     seed
         Of everything random.
-    dataset_index
-        The dataset of each sample, ``(samples,)``; datasets are compared without samples
-        of the dataset -1.
-    linear
-        The fitted linear kind, whose logits the wide path gives where the options have one.
     threads
         That TensorFlow may use, see :func:`limit_threads`.
 
@@ -224,18 +256,17 @@ def fit_network(
     import keras
 
     keras.backend.clear_session()
-    model = build_network(inputs.shape[1], classes, options, seed)
-    prepared = _Preparation.of(inputs, class_index, dataset_index, options)
-    inputs = prepared.apply(inputs)
-    samples = len(class_index)
+    model = build_network(part.inputs.shape[1], part.classes, options, seed)
+    prepared = _Preparation.of(part, options)
+    samples = len(part.class_index)
     steps = -(-samples // options.batch_size)
     optimizer = _optimizer(options, steps * options.epochs)
     optimizer.build(model.trainable_variables)
-    targets = np.full((samples, classes), options.label_smoothing / classes, dtype=np.float32)
-    targets[np.arange(samples), class_index] += 1 - options.label_smoothing
+    targets = _smoothed_targets(part, options.label_smoothing)
     with tensorflow.device("/CPU:0"):
         data = tuple(
-            tensorflow.constant(each) for each in (inputs, targets, weights.astype(np.float32))
+            tensorflow.constant(each)
+            for each in (prepared.apply(part.inputs), targets, part.weights.astype(np.float32))
         )
         epoch = _compiled_epoch(tensorflow, model, optimizer, options.batch_size)
         order = np.random.default_rng(seed)
@@ -253,15 +284,22 @@ def fit_network(
         )
     (first, bias), *others = layers
     folded = [(prepared.fold_into(first), bias), *((kernel, each) for kernel, each in others)]
-    return _with_wide_path(folded, linear, options)
+    return _with_wide_path(folded, part.fitted.get("linear"), options)
+
+
+def _smoothed_targets(part: TrainingPart, smoothing: float) -> NDArray[np.float32]:
+    shape = (len(part.class_index), part.classes)
+    targets = np.full(shape, smoothing / part.classes, dtype=np.float32)
+    targets[np.arange(shape[0]), part.class_index] += 1 - smoothing
+    return targets
 
 
 def _with_wide_path(
-    layers: Layers, linear: LinearModel | None, options: NetworkOptions
+    layers: Layers, linear: KindModel | None, options: NetworkOptions
 ) -> NetworkModel:
     if not options.wide:
         return NetworkModel(layers)
-    assert linear is not None
+    assert isinstance(linear, LinearModel)  # the preset was checked
     *hidden, (kernel, bias) = layers
     share = np.float32(options.deep_share)
     last = (kernel * share, bias * share + linear.intercepts)
@@ -283,20 +321,19 @@ class _Preparation:
     @classmethod
     def of(
         cls,
-        inputs: NDArray[np.float32],
-        class_index: NDArray[np.int64],
-        dataset_index: NDArray[np.int64],
+        part: TrainingPart,
         options: NetworkOptions,
     ) -> _Preparation:
+        inputs, compared = part.inputs, part.compared_index
         scale = inverse_power(inputs, options.scale_power)
         before = (inputs * scale).var(axis=0).sum()
         if options.correlation_power > 0:
-            targets = np.eye(int(class_index.max()) + 1)[class_index]
+            targets = np.eye(part.classes)[part.class_index]
             scale = scale * correlation_weights(inputs, targets, options.correlation_power)
         values = inputs * scale
-        many = compared_datasets(dataset_index) >= options.within_class_datasets
+        many = compared_datasets(compared) >= options.within_class_datasets
         strength = options.within_class if many else 0.0
-        directions = within_class(values, class_index, dataset_index, strength)
+        directions = within_class(values, part.class_index, compared, strength)
         after = directions.shrink(values).var(axis=0).sum()
         return cls(scale, directions, math.sqrt(before / after) if after > 0 else 1.0)
 
@@ -332,3 +369,27 @@ def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int
         )
 
     return tensorflow.function(epoch, autograph=False, reduce_retracing=True)
+
+
+def _check(options: NetworkOptions, kinds: Mapping[str, Any]) -> None:
+    """Refuse a wide path without a linear kind of the same inputs."""
+    linear = kinds.get("linear")
+    if options.wide and not (isinstance(linear, LinearOptions) and not linear.random_units):
+        raise ValueError("a network's wide path needs a linear kind without random units")
+
+
+def _explain(model: NetworkModel, features: int, classes: int) -> KindExplainer:  # noqa: ARG001
+    return KindExplainer(DEEP_LIFT, DeepLift(model.layers, model.wide), opposite=classes == 2)
+
+
+NETWORK = ModelKind(
+    name="network",
+    title="deep network",
+    unit="logits",
+    options=NetworkOptions,
+    fit=fit_network,
+    read=NetworkModel.from_bytes,
+    explain=_explain,
+    after=("linear",),
+    check=_check,
+)

@@ -19,29 +19,31 @@ A model kind that is set to ``false`` is left out.
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
-from annotator.learn.models.options import Preset, configuration, preset_from_configuration
 from annotator.learn.models.presets import PRESETS, preset_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
     from pathlib import Path
+
+    from annotator.learn.models.preset import Preset
 
 BASE = "base"
 
 
-def read_preset(path: Path, field: str) -> Preset:
+def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS)) -> Preset:
     """Read a preset as it is for a field; its name is that of the file.
 
     Parameters
     ----------
     path
         A TOML file.
-    field
-        A key of :data:`annotator.domain.fields.FIELDS`.
+    field, fields
+        The field, and all of them: the file may have a table per field.
 
     Raises
     ------
@@ -58,35 +60,11 @@ def read_preset(path: Path, field: str) -> Preset:
     base = given.pop(BASE, "default")
     if base not in PRESETS:
         raise InputError(f"preset {path}: base is {base!r}, not one of {', '.join(PRESETS)}")
-    of_fields = {name: given.pop(name, {}) for name in FIELDS}
-    described = configuration(preset_for(base, field)) | {"name": path.stem}
+    of_field = given.pop(field, {})
+    for name in fields:
+        given.pop(name, None)
     try:
-        _change(described, given)
-        _change(described, of_fields[field])
-        return preset_from_configuration(described)
+        preset = preset_for(base, field).changed(given).changed(of_field)
     except ValueError as error:
         raise InputError(f"preset {path}: {error}") from error
-
-
-def _change(described: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Apply the given options to the configuration of a preset."""
-    for name, value in given.items():
-        if name not in described or name == "name":
-            raise ValueError(f"a preset has no {name!r}")
-        if value is False and isinstance(described[name], dict | None):
-            described[name] = None
-        elif isinstance(value, dict):
-            described[name] = _changed_part(name, described[name], value)
-        else:
-            described[name] = value
-
-
-def _changed_part(
-    name: str, described: dict[str, Any] | None, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    if not isinstance(described, dict):
-        raise ValueError(f"{name!r} of the base has nothing to change")
-    unknown = sorted(given.keys() - described.keys())
-    if unknown:
-        raise ValueError(f"{name} has no {unknown[0]!r}")
-    return {**described, **given}
+    return replace(preset, name=path.stem)

@@ -21,16 +21,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from annotator.learn.models.options import LinearOptions
+    from annotator.learn.models.kind import TrainingPart
 
 CORRELATION_POWER = 0.75
 BIAS_SPREAD = 0.3
 """Standard deviation of the units' random biases, relative to that of what they add to."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOptions:
+    """Number of random units, penalty of the regression, and steps of learning feature weights."""
+
+    random_units: int
+    ridge: float
+    feature_steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,27 +119,17 @@ def completed_numbers(
 
 
 def fit_random_units(
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    classes: int,
-    options: LinearOptions,
+    part: TrainingPart,
+    options: UnitOptions,
     seed: int,
-    dataset_index: NDArray[np.int64],
     numbers: NDArray[np.float64] | None = None,
 ) -> RandomUnits:
     """Fit the regression and what turns its scores into logits.
 
     Parameters
     ----------
-    inputs
-        Shape ``(samples, features)``, float32.
-    class_index, dataset_index
-        Class and dataset of each sample, ``(samples,)``.
-    weights
-        How much each sample counts, ``(samples,)``.
-    classes
-        Number of classes, each with a sample.
+    part
+        What it is fitted on.
     options
         Number of random units, penalty, and steps of learning feature weights.
     seed
@@ -139,7 +137,8 @@ def fit_random_units(
     numbers
         The number of each sample, finite, ``(samples,)``; ``None``: classes are learned.
     """
-    targets = np.eye(classes)[class_index] if numbers is None else numbers[:, None]
+    inputs, weights = part.inputs, part.weights
+    targets = np.eye(part.classes)[part.class_index] if numbers is None else numbers[:, None]
     feature_weights = correlation_weights(inputs, targets, CORRELATION_POWER)
     random = np.random.default_rng(seed)
     directions = random.standard_normal((inputs.shape[1], options.random_units))
@@ -153,8 +152,8 @@ def fit_random_units(
         kernel, bias = _scaled(inputs, feature_weights, directions, biases)
     hidden = np.maximum(inputs @ kernel + bias, 0.0)
     solved = _ridge(hidden, targets, weights, options.ridge)
-    held_out = targets - _held_out_residuals(solved, weights, dataset_index)
-    slopes, intercepts = _to_logits(held_out, class_index, weights, classes)
+    held_out = targets - _held_out_residuals(solved, weights, part.dataset_index)
+    slopes, intercepts = _to_logits(held_out, part.class_index, weights, part.classes)
     offsets = solved.means - solved.centre @ solved.coefficients
     number = np.zeros(0)
     if numbers is not None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
 from annotator.learn.models.tensors import read_tensors, write_tensors
@@ -20,7 +21,6 @@ from annotator.learn.models.tensors import read_tensors, write_tensors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
 
 TREE_ARRAYS = ("sizes", "feature", "threshold", "weight", "values")
 ROWS_AT_ONCE = 64  # samples whose inputs stay in the processor's cache

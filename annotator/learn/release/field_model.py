@@ -7,13 +7,16 @@ and what is needed to say how far a sample is from what was learned.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED
+from annotator.explain.answer import AnswerExplainer
 from annotator.learn.features.matrix import (
     AlignedProfiles,
     FittedFeatures,
@@ -21,22 +24,16 @@ from annotator.learn.features.matrix import (
     aligned_counts,
     reads_per_million,
 )
-from annotator.learn.models.boosting import BoostingModel
-from annotator.learn.models.forest import ForestModel
-from annotator.learn.models.linear import LinearModel
-from annotator.learn.models.network import NetworkModel
-from annotator.learn.models.registry import KINDS, KindModel
+from annotator.learn.models.kind import KindModel
+from annotator.learn.models.network import NETWORK, NetworkModel
+from annotator.learn.models.preset import Preset
+from annotator.learn.models.registry import KINDS
+from annotator.learn.selective.calibration import Calibration
+from annotator.learn.selective.novelty import Novelty
+from annotator.learn.selective.policy import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
     from annotator.domain.profiles import Profiles
-    from annotator.learn.models.options import Preset
-    from annotator.learn.selective.calibration import Calibration
-    from annotator.learn.selective.novelty import Novelty
-    from annotator.learn.selective.policy import Trust
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ class FieldModel:
     Attributes
     ----------
     field
-        A key of :data:`annotator.domain.fields.FIELDS`.
+        Its name.
     classes
         The class of each column of the probabilities.
     fitted_features
@@ -131,26 +128,25 @@ class FieldModel:
     @property
     def network(self) -> NetworkModel | None:
         """The network, where the preset has one."""
-        model = self.models.get("network")
+        model = self.models.get(NETWORK.name)
         return model if isinstance(model, NetworkModel) else None
 
-    @property
-    def forest(self) -> ForestModel | None:
-        """The random forest, where the preset has one."""
-        model = self.models.get("forest")
-        return model if isinstance(model, ForestModel) else None
+    def explainer(self) -> AnswerExplainer:
+        """Return what explains the model kinds and the answer they make.
 
-    @property
-    def boosting(self) -> BoostingModel | None:
-        """The boosted trees, where the preset has them."""
-        model = self.models.get("boosting")
-        return model if isinstance(model, BoostingModel) else None
-
-    @property
-    def linear(self) -> LinearModel | None:
-        """The linear model, where the preset has one."""
-        model = self.models.get("linear")
-        return model if isinstance(model, LinearModel) else None
+        Raises
+        ------
+        ArtefactError
+            A model cannot be explained: its parts do not fit one another.
+        """
+        features, classes = len(self.features), len(self.classes)
+        return AnswerExplainer(
+            {
+                kind: KINDS[kind].explain(model, features, classes)
+                for kind, model in self.models.items()
+            },
+            None if self.calibration is None else self.calibration.factors,
+        )
 
     def with_calibration(self, calibration: Calibration | None) -> FieldModel:
         """Return the same models with another calibration."""
@@ -242,8 +238,12 @@ class FieldModel:
 
     def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Return the predicted number of each sample, ``None`` where no kind predicts one."""
-        linear = self.linear
-        return linear.numbers(inputs) if linear is not None and linear.of_number else None
+        for kind, model in self.models.items():
+            predict = KINDS[kind].number
+            found = None if predict is None else predict(model, inputs)
+            if found is not None:
+                return found
+        return None
 
     def known_features(self, profiles: Profiles) -> NDArray[np.float64]:
         """Return how many of the model's features each sample expresses.

@@ -7,66 +7,63 @@ from typing import TYPE_CHECKING
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
 from annotator.learn.features.matrix import FittedFeatures
-from annotator.learn.models.options import configuration
-from annotator.learn.models.registry import KINDS, kinds_of
+from annotator.learn.models.preset import configuration, preset_from_configuration
+from annotator.learn.models.registry import KINDS
 from annotator.learn.models.tensors import (
     JSON_TYPE,
     SAFETENSORS_TYPE,
     by_name,
     read_tensors,
-    write_json,
     write_tensors,
 )
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.json_files import (
     CALIBRATION_FILE,
-    FORMAT,
     MODEL_FILE,
     TRUST_FILE,
-    read_calibration,
-    read_description,
-    read_trust,
+    Description,
+    read_file,
+    write_file,
 )
+from annotator.learn.selective.calibration import Calibration
 from annotator.learn.selective.novelty import Novelty, array_shapes
+from annotator.learn.selective.policy import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from annotator.learn.models.options import Preset
+    from annotator.learn.models.preset import Preset
 
 FEATURES_FILE = "features.safetensors"
 
 
 def write_model(model: FieldModel) -> tuple[Artefact, ...]:
     """Serialise a field model; nothing in the artefacts can run code."""
-    description = {
-        "format": FORMAT,
-        "field": model.field,
-        "classes": list(model.classes),
-        "features": list(model.features),
-        "lineages": {name: list(lineage) for name, lineage in model.lineages.items()},
-        "configuration": configuration(model.preset),
-        "usual_features": model.usual_features,
-        "number_half_width": model.number_half_width,
-        "seed": model.seed,
-    }
+    description = Description(
+        field=model.field,
+        classes=model.classes,
+        features=model.features,
+        lineages=model.lineages,
+        configuration=configuration(model.preset),
+        usual_features=model.usual_features,
+        number_half_width=model.number_half_width,
+        seed=model.seed,
+    )
     arrays = {
         "offset": model.fitted_features.offset,
         "scale": model.fitted_features.scale,
         **model.novelty_reference.arrays(),
     }
     artefacts = [
-        Artefact(MODEL_FILE, JSON_TYPE, write_json(description)),
+        Artefact(MODEL_FILE, JSON_TYPE, write_file(description)),
         Artefact(FEATURES_FILE, SAFETENSORS_TYPE, write_tensors(arrays)),
     ]
-    if model.calibration is not None:
-        content = write_json(model.calibration.to_json())
-        artefacts.append(Artefact(CALIBRATION_FILE, JSON_TYPE, content))
-    if model.trust is not None:
-        artefacts.append(Artefact(TRUST_FILE, JSON_TYPE, write_json(model.trust.to_json())))
+    for name, content in ((CALIBRATION_FILE, model.calibration), (TRUST_FILE, model.trust)):
+        if content is not None:
+            artefacts.append(Artefact(name, JSON_TYPE, write_file(content)))
     for kind in model.kinds:
-        content = model.models[kind].to_bytes()
-        artefacts.append(Artefact(KINDS[kind].artefact, SAFETENSORS_TYPE, content))
+        content_of_kind = model.models[kind].to_bytes()
+        artefacts.append(Artefact(KINDS[kind].artefact, SAFETENSORS_TYPE, content_of_kind))
     return tuple(artefacts)
 
 
@@ -86,44 +83,57 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
     kind_files = {kind.artefact for kind in KINDS.values()}
     optional = kind_files | {CALIBRATION_FILE, TRUST_FILE}
     contents = by_name(artefacts, {MODEL_FILE, FEATURES_FILE}, optional)
-    described = read_description(contents[MODEL_FILE])
-    preset: Preset = described["preset"]
-    classes, features = described["classes"], described["features"]
-    options = kinds_of(preset)
-    stored = {kind for kind in KINDS if KINDS[kind].artefact in contents}
-    if stored != set(options):
-        odd = sorted(stored ^ set(options))[0]
-        raise ArtefactError(
-            f"the model kind {odd!r} is stored or configured, not both; retrain the field"
-        )
+    described = read_file(contents[MODEL_FILE], Description, MODEL_FILE)
+    preset = _preset(described, contents)
+    features, classes = len(described.features), len(described.classes)
     shapes: dict[str, tuple[int, ...]] = {
-        "offset": (len(features),),
-        "scale": (len(features),),
-        **array_shapes(len(features)),
+        "offset": (features,),
+        "scale": (features,),
+        **array_shapes(features),
     }
     arrays = read_tensors(contents[FEATURES_FILE], shapes, FEATURES_FILE)
     models = {
-        kind: KINDS[kind].read(
-            contents[KINDS[kind].artefact],
-            len(features),
-            len(classes),
-            option,
-        )
-        for kind, option in options.items()
+        name: KINDS[name].read(contents[KINDS[name].artefact], features, classes, options)
+        for name, options in preset.kinds.items()
     }
     return FieldModel(
-        field=described["field"],
-        classes=classes,
+        field=described.field,
+        classes=described.classes,
         fitted_features=FittedFeatures(
-            features, preset.features, arrays["offset"], arrays["scale"]
+            described.features, preset.features, arrays["offset"], arrays["scale"]
         ),
         preset=preset,
         models=models,
-        lineages=described["lineages"],
-        usual_features=described["usual_features"],
+        lineages=described.lineages,
+        usual_features=described.usual_features,
         novelty_reference=Novelty.from_arrays(arrays),
-        seed=described["seed"],
-        calibration=read_calibration(contents.get(CALIBRATION_FILE), set(options)),
-        trust=read_trust(contents.get(TRUST_FILE)),
-        number_half_width=described["number_half_width"],
+        seed=described.seed,
+        calibration=_calibration(contents.get(CALIBRATION_FILE), preset),
+        trust=(
+            read_file(contents[TRUST_FILE], Trust, TRUST_FILE) if TRUST_FILE in contents else None
+        ),
+        number_half_width=described.number_half_width,
     )
+
+
+def _preset(described: Description, contents: Mapping[str, bytes]) -> Preset:
+    """Return the preset, whose kinds must be those that are stored."""
+    try:
+        preset = preset_from_configuration(described.configuration)
+    except ValueError as error:
+        raise ArtefactError(f"{MODEL_FILE}: {error}; retrain the field") from error
+    stored = {name for name, kind in KINDS.items() if kind.artefact in contents}
+    if odd := sorted(stored ^ preset.kinds.keys()):
+        raise ArtefactError(
+            f"the model kind {odd[0]!r} is stored or configured, not both; retrain the field"
+        )
+    return preset
+
+
+def _calibration(content: bytes | None, preset: Preset) -> Calibration | None:
+    if content is None:
+        return None
+    calibration = read_file(content, Calibration, CALIBRATION_FILE)
+    if calibration.slopes.keys() != preset.kinds.keys():
+        raise ArtefactError(f"{CALIBRATION_FILE}: is for other model kinds; retrain the field")
+    return calibration

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS
+from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features.matrix import fit_features
 from annotator.learn.models.balanced_weights import balanced_weights
 from annotator.learn.models.contradicted_labels import compared_index
-from annotator.learn.models.linear import LinearModel
-from annotator.learn.models.registry import KINDS, KindModel, TrainingPart, kinds_of
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import FieldModel, expressed_features, log_rpm
 from annotator.learn.selective.novelty import fit_novelty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from annotator.domain.fields import FeatureKind
-    from annotator.domain.profiles import Profiles
-    from annotator.learn.models.options import Preset
-    from annotator.learn.selective.calibration import Calibration
+    from annotator.domain.fields import FieldDefinition
+    from annotator.learn.models.kind import KindModel
+    from annotator.learn.models.preset import Preset
 
 
 def _class_index(
@@ -48,20 +47,36 @@ def _class_index(
     return index
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingSamples:
+    """What a field model is fitted on.
+
+    Attributes
+    ----------
+    profiles
+        Raw counts.
+    labels, dataset_ids
+        Class and dataset of each sample, ``(samples,)``, dtype object (str).
+    classes
+        All classes, in the order of the columns; each has a sample.
+    numbers, limits
+        For a field of intervals: the number of each sample, NaN where only its interval is
+        known, ``(samples,)``, and the intervals' limits.
+    """
+
+    profiles: Profiles
+    labels: NDArray[np.object_]
+    dataset_ids: NDArray[np.object_]
+    classes: tuple[str, ...]
+    numbers: NDArray[np.float64] | None = None
+    limits: tuple[float, ...] = ()
+
+
 def fit_field_model(
-    profiles: Profiles,
-    labels: NDArray[np.object_],
-    dataset_ids: NDArray[np.object_],
-    classes: Sequence[str],
-    field: str,
+    samples: TrainingSamples,
+    definition: FieldDefinition,
     preset: Preset,
     seed: int,
-    calibration: Calibration | None = None,
-    *,
-    lineages: Mapping[str, tuple[str, ...]] | None = None,
-    numbers: NDArray[np.float64] | None = None,
-    limits: tuple[float, ...] = (),
-    feature_kinds: tuple[FeatureKind, ...] | None = None,
     threads: int = 0,
 ) -> FieldModel:
     """Fit features and every model kind of a preset on training samples.
@@ -70,44 +85,34 @@ def fit_field_model(
 
     Parameters
     ----------
-    profiles
-        Raw counts of the training samples.
-    labels, dataset_ids
-        Class and dataset of each, ``(samples,)``, dtype object (str).
-    classes
-        All classes, in the order of the columns; each has a sample.
-    field
-        Decides which feature kinds are used.
+    samples
+        The training samples.
+    definition
+        The field: its name and the feature kinds that models may see.
     preset
         Every hyper-parameter.
     seed
         Of everything random: the same data, preset, seed and number of threads
         give identical models (:mod:`annotator.learn.models.network` says where that ends).
-    calibration
-        Fitted elsewhere on held-out predictions.
-    lineages
-        Class to lineage; each class by itself where not given.
-    numbers, limits
-        For a field of intervals: the number of each sample, NaN where only its interval is
-        known, and the intervals' limits.
-    feature_kinds
-        Features that may be used; those of the field where not given.
     threads
-        That fitting may use, 0 for one a core.
+        That fitting may use, 0 for one per core.
 
     Returns
     -------
     FieldModel
+        Without calibration; each class is its own lineage.
 
     Raises
     ------
     CohortError
         Fewer than two classes, a class without samples, or no usable feature.
     """
-    index = _class_index(labels, classes, field)
+    index = _class_index(samples.labels, samples.classes, definition.name)
+    dataset_ids = samples.dataset_ids
     datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
-    fitted = fit_features(profiles, preset.features, feature_kinds or FIELDS[field].feature_kinds)
-    inputs = fitted.transform(profiles)
+    fitted = fit_features(samples.profiles, preset.features, definition.feature_kinds)
+    inputs = fitted.transform(samples.profiles)
+    numbers = samples.numbers
     with_numbers = numbers is not None and bool(np.isfinite(numbers).any())
     part = TrainingPart(
         inputs=inputs,
@@ -119,40 +124,36 @@ def fit_field_model(
         weights=balanced_weights(
             index, dataset_ids, preset.balance_classes, preset.balance_datasets
         ),
-        classes=len(classes),
+        classes=len(samples.classes),
         numbers=numbers if with_numbers else None,
-        limits=limits if with_numbers else (),
+        limits=samples.limits if with_numbers else (),
     )
-    models = _fit_kinds(part, preset, seed, threads)
     return FieldModel(
-        field=field,
-        classes=tuple(classes),
+        field=definition.name,
+        classes=samples.classes,
         fitted_features=fitted,
         preset=preset,
-        models=models,
-        lineages=dict(lineages) if lineages is not None else {name: (name,) for name in classes},
-        usual_features=float(np.median(expressed_features(profiles, fitted.names))),
+        models=_fit_kinds(part, preset, seed, threads),
+        lineages={name: (name,) for name in samples.classes},
+        usual_features=float(np.median(expressed_features(samples.profiles, fitted.names))),
         novelty_reference=fit_novelty(
-            log_rpm(profiles, fitted.names), index, dataset_ids, len(classes)
+            log_rpm(samples.profiles, fitted.names), index, dataset_ids, part.classes
         ),
         seed=seed,
-        calibration=calibration,
     )
 
 
 def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> dict[str, KindModel]:
-    """Fit every kind of the preset, the linear one first: a network may build on it."""
-    options = kinds_of(preset)
+    """Fit every kind of the preset, each after those that it builds on."""
     # A kind's seed does not depend on which other kinds there are.
     seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
+    needs = {name: set(KINDS[name].after) & preset.kinds.keys() for name in preset.kinds}
     models: dict[str, KindModel] = {}
-    for kind in sorted(options, key=lambda name: name != "linear"):
-        models[kind] = KINDS[kind].fit(part, options[kind], int(seeds[kind]) % 2**31, threads)
-        fitted = models[kind]
-        if isinstance(fitted, LinearModel):
-            part = replace(part, linear=fitted)
-    return models
+    for name in TopologicalSorter(needs).static_order():
+        fit, options = KINDS[name].fit, preset.kinds[name]
+        models[name] = fit(replace(part, fitted=models), options, int(seeds[name]) % 2**31, threads)
+    return {name: models[name] for name in preset.kinds}
 
 
 def _compares_datasets(preset: Preset) -> bool:
-    return any(getattr(option, "within_class", 0.0) > 0 for option in kinds_of(preset).values())
+    return any(getattr(options, "within_class", 0.0) > 0 for options in preset.kinds.values())

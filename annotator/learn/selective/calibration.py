@@ -17,25 +17,24 @@ so that the log-odds of the answer have additive contributions, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from annotator.learn.models.registry import KINDS
 from annotator.learn.selective.pooling import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-VOTING = frozenset({"forest"})
-"""Kinds whose scores are their shares of votes; the scores of others are log-probabilities."""
-
-FAMILIES = {"forest": "trees", "boosting": "trees"}
-"""Kinds that share one part of the answer; any other kind has a part of its own."""
+Positive = Annotated[float, Meta(gt=0)]
 
 SMALLEST = 1e-300
 USUAL_SLOPE_OF_VOTES = 10.0
@@ -52,7 +51,7 @@ class Calibration:
     ----------
     slopes
         Model kind to what its scores are multiplied by: calibrated ∝ exp(slope · score).
-        Scores are log-probabilities, of :data:`VOTING` kinds the shares of votes.
+        Scores are log-probabilities, or shares of votes for kinds that vote.
     sharpness
         What the weighted mean of the kinds' calibrated logits is multiplied by.
     samples
@@ -61,8 +60,8 @@ class Calibration:
         How much the other samples of a dataset count; not at all by default.
     """
 
-    slopes: Mapping[str, float]
-    sharpness: float
+    slopes: Annotated[Mapping[str, Positive], Meta(min_length=1)]
+    sharpness: Positive
     samples: int
     pooling: Pooling = field(default_factory=Pooling)
 
@@ -122,39 +121,10 @@ class Calibration:
             return calibrated, combined
         return calibrated, self.pooling.apply(combined, dataset_ids, speakers)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
-        return {
-            "slopes": dict(self.slopes),
-            "sharpness": self.sharpness,
-            "samples": self.samples,
-            "pooling": self.pooling.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> Calibration:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            A part is missing, or not a finite number in its range.
-        """
-        try:
-            slopes = {str(kind): float(v) for kind, v in data["slopes"].items()}
-            sharpness, samples = float(data["sharpness"]), int(data["samples"])
-            pooling = Pooling.from_json(data["pooling"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a calibration: {error!r}") from error
-        numbers = [*slopes.values(), sharpness]
-        if not slopes or not all(map(math.isfinite, numbers)) or min(numbers) <= 0:
-            raise ValueError("not a calibration: numbers out of their range")
-        return cls(slopes, sharpness, samples, pooling)
-
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:
     """Return the share of each kind in an answer: every family counts the same."""
-    family_of = {kind: FAMILIES.get(kind, kind) for kind in kinds}
+    family_of = {kind: KINDS[kind].family or kind for kind in kinds}
     families = list(family_of.values())
     return {
         kind: 1 / len(set(families)) / families.count(family) for kind, family in family_of.items()
@@ -163,7 +133,7 @@ def shares(kinds: Iterable[str]) -> dict[str, float]:
 
 def scores_of(kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what a kind's calibrated logits are proportional to, ``(samples, classes)``."""
-    if kind in VOTING:
+    if KINDS[kind].votes:
         return probabilities
     return np.asarray(np.log(np.maximum(probabilities, SMALLEST)))
 
@@ -238,7 +208,7 @@ def fit_calibration(
             scores[kind],
             truth_index,
             impossible,
-            USUAL_SLOPE_OF_VOTES if kind in VOTING else 1.0,
+            USUAL_SLOPE_OF_VOTES if KINDS[kind].votes else 1.0,
         )
         for kind in kinds
     }

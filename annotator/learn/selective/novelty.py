@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
 from annotator.learn.models.balanced_weights import balanced_weights
@@ -34,7 +35,6 @@ from annotator.learn.models.balanced_weights import balanced_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
 
 PSEUDOCOUNT = 10.0
 """Reads per million below which the logarithm flattens."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
 from annotator.learn.selective.prediction_sets import PredictionSets
@@ -20,10 +22,39 @@ from annotator.learn.selective.threshold import OperatingPoint
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
 
 QUANTILES = 101
 NAMED = 2  # How many classes a reason names.
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOptions:
+    """What is asked of the answers.
+
+    Attributes
+    ----------
+    target_precision
+        The share of answers that should be right.
+    fitted_precision
+        What the threshold is fitted for; ``None`` for ``target_precision``. It is higher
+        where that was missed beyond chance
+        (:func:`annotator.learn.validation.selective_metrics.reached_precision`).
+    set_coverage
+        The share of a new dataset's samples whose prediction set should hold
+        the true class.
+    maximum_novelty
+        A sample that is less like the training samples than this share of
+        held-out samples of known classes gets no answer; 1 lets all through.
+    ordered_classes
+        Whether the classes stand in order, as intervals of age do: prediction
+        sets then have no gaps.
+    """
+
+    target_precision: float = 0.95
+    set_coverage: float = 0.9
+    maximum_novelty: float = 0.99
+    ordered_classes: bool = False
+    fitted_precision: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +110,19 @@ class Trust:
     operating_point: OperatingPoint
     prediction_sets: PredictionSets
     novelty_quantiles: tuple[float, ...]
-    maximum_novelty: float
+    maximum_novelty: Annotated[float, Meta(ge=0, le=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse quantiles that are none.
+
+        Raises
+        ------
+        ValueError
+            They are not as many as there must be, or do not ascend.
+        """
+        marks = self.novelty_quantiles
+        if len(marks) not in (0, QUANTILES) or list(marks) != sorted(marks):
+            raise ValueError("the novelty quantiles are not ascending, or too few")
 
     def novelty_quantile(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share of held-out samples that are less novel.
@@ -183,43 +226,6 @@ class Trust:
                 f"on held-out datasets no threshold made {precision} of the answers{of_field} right"
             )
         return f"{problem}: most probable is {best}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
-        return {
-            "operating_point": self.operating_point.to_json(),
-            "prediction_sets": self.prediction_sets.to_json(),
-            "novelty_quantiles": list(self.novelty_quantiles),
-            "maximum_novelty": self.maximum_novelty,
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> Trust:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            A part is missing or out of its range.
-        """
-        try:
-            trust = cls(
-                OperatingPoint.from_json(data["operating_point"]),
-                PredictionSets.from_json(data["prediction_sets"]),
-                tuple(float(mark) for mark in data["novelty_quantiles"]),
-                float(data["maximum_novelty"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a measure of trust: {error!r}") from error
-        marks = trust.novelty_quantiles
-        if (
-            len(marks) not in (0, QUANTILES)
-            or not all(map(math.isfinite, marks))
-            or list(marks) != sorted(marks)
-            or not 0 <= trust.maximum_novelty <= 1
-        ):
-            raise ValueError("not a measure of trust: numbers out of their range")
-        return trust
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, stdtrit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FLOOR = 1e-4
 LOG_FLOOR = math.log(FLOOR)
@@ -73,8 +72,8 @@ class Pooling:
         Of the pooled probabilities, so that they mean what they say.
     """
 
-    strength: float = 0.0
-    exponent: float = 1.0
+    strength: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    exponent: Annotated[float, Meta(gt=0)] = 1.0
 
     def apply(
         self,
@@ -125,27 +124,6 @@ class Pooling:
             np.where(with_others, own_weights, 1.0)[:, 0],
             np.where(with_others, others, 0.0),
         )
-
-    def to_json(self) -> dict[str, float]:
-        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
-        return {"strength": self.strength, "exponent": self.exponent}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Pooling:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            A part is missing, or not a finite number in its range.
-        """
-        try:
-            pooling = cls(float(data["strength"]), float(data["exponent"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a pooling: {error!r}") from error
-        if not (0 <= pooling.strength <= max(STRENGTHS) and 0 < pooling.exponent < math.inf):
-            raise ValueError("not a pooling: numbers out of their range")
-        return pooling
 
 
 def first_of_datasets(

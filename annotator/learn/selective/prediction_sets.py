@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,15 +49,15 @@ class PredictionSets:
     coverage
         The share of a new dataset's samples whose set should hold the true class.
     limit
-        A class is in the set when 1 - its probability is at most this;
-        infinite where the datasets are too few.
+        A class is in the set when 1 - its probability is at most this; ``None`` where the
+        datasets are too few, so that every class is.
     contiguous
         For classes in order: a set that leaves a class out between two others
         takes it in.
     """
 
-    coverage: float
-    limit: float
+    coverage: Annotated[float, Meta(gt=0, lt=1)]
+    limit: Annotated[float, Meta(ge=0)] | None
     contiguous: bool = False
 
     def sets(self, p: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -72,40 +73,14 @@ class PredictionSets:
         NDArray[bool]
             Of the same shape; every row has at least the most probable class.
         """
-        inside: NDArray[np.bool_] = 1 - p <= self.limit + ROUNDING
+        limit = math.inf if self.limit is None else self.limit
+        inside: NDArray[np.bool_] = 1 - p <= limit + ROUNDING
         inside[np.arange(len(p)), p.argmax(axis=1)] = True
         if self.contiguous:
             before = np.logical_or.accumulate(inside, axis=1)
             after = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
             inside = before & after
         return inside
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
-        return {
-            "coverage": self.coverage,
-            "limit": self.limit if math.isfinite(self.limit) else None,
-            "contiguous": self.contiguous,
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> PredictionSets:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            A part is missing or out of its range.
-        """
-        try:
-            coverage = float(data["coverage"])
-            limit = math.inf if data["limit"] is None else float(data["limit"])
-            contiguous = data["contiguous"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not prediction sets: {error!r}") from error
-        if not 0 < coverage < 1 or not limit >= 0 or not isinstance(contiguous, bool):
-            raise ValueError("not prediction sets: values out of their range")
-        return cls(coverage, limit, contiguous)
 
 
 def dataset_quantile(
@@ -182,4 +157,4 @@ def fit_prediction_sets(
     """
     scores = 1 - probabilities[np.arange(len(truth_index)), truth_index]
     limit = dataset_quantile(np.maximum(scores, 0.0), dataset_ids, coverage)
-    return PredictionSets(coverage, limit, contiguous)
+    return PredictionSets(coverage, limit if math.isfinite(limit) else None, contiguous)

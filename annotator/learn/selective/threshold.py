@@ -11,18 +11,19 @@ wrong, so that little data means caution.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from annotator.domain.held_out import Curve, CurvePoint
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from annotator.learn.labels.answer_tree import LabelTree
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 RELIABILITY, RISK_COVERAGE = "reliability", "risk_coverage"
 MOST_POINTS = 200
@@ -52,60 +53,17 @@ class OperatingPoint:
         Of the answers, ``None`` without answers.
     """
 
-    target_precision: float
-    threshold: float
-    precision: float | None
-    answered: float
-    samples: int
-    mean_depth: float | None
+    target_precision: Share
+    threshold: Annotated[float, Meta(ge=0.5, le=2.0)]
+    precision: Share | None
+    answered: Share
+    samples: Annotated[int, Meta(ge=0)]
+    mean_depth: Annotated[float, Meta(ge=0)] | None
 
     @property
     def answers_at_all(self) -> bool:
         """Whether any sample can be answered."""
         return self.threshold <= 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; :meth:`from_json` reads it back unchanged."""
-        return {
-            "target_precision": self.target_precision,
-            "threshold": self.threshold,
-            "precision": self.precision,
-            "answered": self.answered,
-            "samples": self.samples,
-            "mean_depth": self.mean_depth,
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> OperatingPoint:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            A part is missing or out of its range.
-        """
-        try:
-            precision, depth = data["precision"], data["mean_depth"]
-            point = cls(
-                target_precision=float(data["target_precision"]),
-                threshold=float(data["threshold"]),
-                precision=None if precision is None else float(precision),
-                answered=float(data["answered"]),
-                samples=int(data["samples"]),
-                mean_depth=None if depth is None else float(depth),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not an operating point: {error!r}") from error
-        shares = [point.target_precision, point.answered]
-        shares += [] if point.precision is None else [point.precision]
-        if (
-            not all(0 <= share <= 1 for share in shares)
-            or not LOWEST_THRESHOLD <= point.threshold <= NEVER
-            or point.samples < 0
-            or not (point.mean_depth is None or 0 <= point.mean_depth < math.inf)
-        ):
-            raise ValueError("not an operating point: numbers out of their range")
-        return point
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import HeldOutPredictions
 from annotator.learn.features.matrix import fit_features
-from annotator.learn.models.linear import fit_linear
-from annotator.learn.models.options import (
-    LOG_RPM,
-    STANDARD,
-    FeatureOptions,
-    LinearOptions,
-)
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.linear import LinearOptions, fit_linear
+from annotator.learn.models.preset import LOG_RPM, STANDARD, FeatureOptions
 from annotator.learn.validation.metrics import class_index
 from annotator.learn.validation.splits import scored_mask
 
@@ -88,9 +83,7 @@ def baseline_predictions(
     labels, folds = labels[part], folds[part]
     index = class_index(labels, classes)
     known = [
-        cohort.known[name][part]
-        for name in FIELDS[cohort.field].known_fields
-        if name in cohort.known
+        cohort.known[name][part] for name in cohort.definition.known_fields if name in cohort.known
     ]
     lineage: Lineage = ontology.lineage if ontology is not None else _only_itself
     majority = np.zeros((len(part), len(classes)))
@@ -102,7 +95,7 @@ def baseline_predictions(
         majority[held_out] = prior
         by_known[held_out] = _posterior(known, held_out, index, counts > 0, prior, lineage)
     probabilities = {MAJORITY: majority}
-    if FIELDS[cohort.field].known_fields:
+    if cohort.definition.known_fields:
         probabilities[KNOWN_FIELDS] = by_known
     scored = scored_mask(labels, folds)
     return HeldOutPredictions(
@@ -142,14 +135,11 @@ def reference_probabilities(
     """
     fitted = fit_features(training, _REFERENCE_FEATURES, kinds)
     index = class_index(labels, classes)
-    model = fit_linear(
-        fitted.transform(training),
-        index,
-        np.ones(len(index)),
-        len(classes),
-        _REFERENCE_LINEAR,
-        np.zeros_like(index),
+    none = np.zeros_like(index)
+    part = TrainingPart(
+        fitted.transform(training), index, none, none, np.ones(len(index)), len(classes)
     )
+    model = fit_linear(part, _REFERENCE_LINEAR)
     return model.predict(fitted.transform(held_out))
 
 
@@ -173,7 +163,7 @@ def known_means(
     NDArray[float64]
         Shape ``(samples,)``; NaN where no training sample has a number.
     """
-    names = [name for name in FIELDS[cohort.field].known_fields if name in cohort.known]
+    names = [name for name in cohort.definition.known_fields if name in cohort.known]
     values = cohort.known[names[0]].astype(str) if names else np.full(len(numbers), "")
     codes = np.unique(values, return_inverse=True)[1]
     result = np.empty(len(numbers))

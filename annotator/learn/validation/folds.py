@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS
+from annotator.domain.fields import FieldDefinition
+from annotator.learn.models.preset import Preset
+from annotator.learn.models.random_units import completed_numbers
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.validation.baselines import reference_probabilities
 from annotator.learn.validation.splits import scored_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    from annotator.domain.fields import FeatureKind
-    from annotator.domain.profiles import Cohort, Profiles
-    from annotator.learn.models.options import Preset
+    from annotator.domain.profiles import Profiles
     from annotator.learn.release.field_model import FieldModel
 
     Inspect = Callable[[FieldModel, Profiles, NDArray[np.object_]], Any]
@@ -34,19 +34,12 @@ class FoldData:
 
     Attributes
     ----------
-    field
-        Name of the field.
-    profiles
-        The labelled samples.
-    dataset_ids, labels, fold_of
-        Dataset, class and fold of each, shape ``(samples,)``.
-    classes
-        All classes, in the order of the columns.
-    numbers, limits
-        For a field of intervals: the number of each sample, ``(samples,)``, NaN where
-        there is none, and the limits of the classes; else ``None`` and none.
-    feature_kinds
-        Features that may be used, ``None`` for those of the field.
+    samples
+        The labelled samples, with all classes.
+    definition
+        The field.
+    fold_of
+        The fold of each sample, ``(samples,)``.
     preset, seed
         How models are made.
     threads
@@ -57,14 +50,8 @@ class FoldData:
         training samples and their classes; what it returns comes back with the fold.
     """
 
-    field: str
-    profiles: Profiles
-    dataset_ids: NDArray[np.object_]
-    labels: NDArray[np.object_]
-    numbers: NDArray[np.float64] | None
-    limits: tuple[float, ...]
-    feature_kinds: tuple[FeatureKind, ...] | None
-    classes: tuple[str, ...]
+    samples: TrainingSamples
+    definition: FieldDefinition
     fold_of: NDArray[np.int64]
     preset: Preset
     seed: int
@@ -103,23 +90,6 @@ class FoldResult:
     inspected: Any = None
 
 
-def take_profiles(profiles: Profiles, rows: NDArray[np.int64]) -> Profiles:
-    """Return the profiles of some samples, by row numbers."""
-    return replace(profiles, sample_ids=profiles.sample_ids[rows], counts=profiles.counts[rows])
-
-
-def take_cohort(cohort: Cohort, rows: NDArray[np.int64]) -> Cohort:
-    """Return some samples of a cohort, by row numbers."""
-    return replace(
-        cohort,
-        profiles=take_profiles(cohort.profiles, rows),
-        dataset_ids=cohort.dataset_ids[rows],
-        values=cohort.values[rows],
-        numbers=cohort.numbers[rows],
-        known={name: values[rows] for name, values in cohort.known.items()},
-    )
-
-
 def fold_seed(seed: int, *place: int) -> int:
     """Derive the seed of one fit from the seed of a validation and the fit's place in it."""
     state = np.random.SeedSequence(seed, spawn_key=place).generate_state(1)
@@ -144,33 +114,30 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
     """
     from threadpoolctl import threadpool_limits
 
-    scored = scored_mask(data.labels, data.fold_of)
+    samples = data.samples
+    scored = scored_mask(samples.labels, data.fold_of)
     rows = np.flatnonzero((data.fold_of == fold) & scored)
     if len(rows) == 0:
         nothing = np.zeros(0)
-        return FoldResult(fold, rows, {}, np.zeros((0, len(data.classes))), nothing, None)
+        return FoldResult(fold, rows, {}, np.zeros((0, len(samples.classes))), nothing, None)
     training = np.flatnonzero(data.fold_of != fold)
-    held_out = take_profiles(data.profiles, rows)
+    held_out = samples.profiles.take(rows)
     with threadpool_limits(limits=data.threads):
         model = fit_part(data, training, fold_seed(data.seed, fold))
-        part = take_profiles(data.profiles, training)
+        part, labels = samples.profiles.take(training), samples.labels[training]
         inputs = model.inputs(held_out)
         raw = model.predict_raw_inputs(inputs)
         novelty = model.novelty_scores(held_out, raw)
         numbers = model.numbers(inputs)
         reference = reference_probabilities(
-            part,
-            data.labels[training],
-            held_out,
-            model.classes,
-            data.feature_kinds or FIELDS[data.field].feature_kinds,
+            part, labels, held_out, model.classes, data.definition.feature_kinds
         )
-        inspected = data.inspect(model, part, data.labels[training]) if data.inspect else None
+        inspected = data.inspect(model, part, labels) if data.inspect else None
     return FoldResult(
         fold,
         rows,
-        {kind: _in_columns(p, model.classes, data.classes) for kind, p in raw.items()},
-        _in_columns(reference, model.classes, data.classes),
+        {kind: _in_columns(p, model.classes, samples.classes) for kind, p in raw.items()},
+        _in_columns(reference, model.classes, samples.classes),
         novelty,
         numbers,
         inspected,
@@ -189,31 +156,26 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
     seed
         Of everything random in this fit.
     """
-    from annotator.learn.release.fitting import fit_field_model
-
-    return fit_field_model(
-        take_profiles(data.profiles, rows),
-        data.labels[rows],
-        data.dataset_ids[rows],
-        _present(data.classes, data.labels[rows]),
-        data.field,
-        data.preset,
-        seed,
-        numbers=_completed_numbers(data, rows),
-        limits=data.limits,
-        feature_kinds=data.feature_kinds,
-        threads=data.threads,
+    samples = data.samples
+    part = replace(
+        samples,
+        profiles=samples.profiles.take(rows),
+        labels=samples.labels[rows],
+        dataset_ids=samples.dataset_ids[rows],
+        classes=_present(samples.classes, samples.labels[rows]),
+        numbers=_completed_numbers(samples, rows),
     )
+    return fit_field_model(part, data.definition, data.preset, seed, data.threads)
 
 
-def _completed_numbers(data: FoldData, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def _completed_numbers(
+    samples: TrainingSamples, rows: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
     """Return the numbers of a training part, which may lack an interval that others have."""
-    from annotator.learn.models.random_units import completed_numbers
-
-    if data.numbers is None or not np.isfinite(data.numbers[rows]).any():
+    if samples.numbers is None or not np.isfinite(samples.numbers[rows]).any():
         return None
-    index = np.array([data.classes.index(label) for label in data.labels[rows].tolist()])
-    return completed_numbers(data.numbers[rows], index, data.limits)
+    index = np.array([samples.classes.index(label) for label in samples.labels[rows].tolist()])
+    return completed_numbers(samples.numbers[rows], index, samples.limits)
 
 
 def _present(classes: tuple[str, ...], labels: NDArray[np.object_]) -> tuple[str, ...]:

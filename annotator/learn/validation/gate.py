@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,41 +79,27 @@ class _Findings:
 
     reasons: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    is_refused: bool = False
 
     def add(self, reason: str) -> None:
         self.reasons.append(reason)
 
-    def compare(
-        self,
-        name: str,
-        compared_with: str,
-        part: HeldOutPredictions,
-        ours: float,
-        theirs: float,
-        margin: float,
-        passed: bool,
-        chance: float | None = None,
-    ) -> None:
+    def refuse(self, reason: str) -> None:
+        self.is_refused = True
+        self.reasons.append(f"{REFUSED}{reason}")
+
+    def compare(self, comparison: Comparison, part: HeldOutPredictions) -> None:
+        """Add a comparison on some held-out samples, and the sentence about it."""
         samples, datasets = len(part.sample_ids), len(set(part.dataset_ids))
         where = f"{_counted(samples, 'sample')} of {_counted(datasets, 'held-out dataset')}"
-        figures = _worded_figures(compared_with, ours, theirs, margin, passed, chance)
-        sentence = f"{METRIC_WORDS[name]} on {where}: {figures}."
-        sentence = sentence[0].upper() + sentence[1:] if passed else REFUSED + sentence
+        sentence = f"{METRIC_WORDS[comparison.name]} on {where}: {_worded_figures(comparison)}."
+        if comparison.passed:
+            self.add(sentence[0].upper() + sentence[1:])
+        else:
+            self.refuse(sentence)
         self.comparisons.append(
-            Comparison(
-                name,
-                compared_with,
-                ours,
-                theirs,
-                margin,
-                passed,
-                samples,
-                datasets,
-                sentence,
-                chance,
-            )
+            replace(comparison, samples=samples, datasets=datasets, sentence=self.reasons[-1])
         )
-        self.add(sentence)
 
 
 def judge(
@@ -175,9 +161,10 @@ def judge(
         }
     )
     if broken:
-        findings.add(f"{REFUSED}not a finite number: {', '.join(broken)}.")
-    promoted = not any(reason.startswith(REFUSED) for reason in findings.reasons)
-    return GateVerdict(promoted, tuple(findings.reasons), tuple(findings.comparisons))
+        findings.refuse(f"not a finite number: {', '.join(broken)}.")
+    return GateVerdict(
+        not findings.is_refused, tuple(findings.reasons), tuple(findings.comparisons)
+    )
 
 
 def _compared_metrics(
@@ -228,15 +215,10 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _worded_figures(
-    compared_with: str,
-    ours: float,
-    theirs: float,
-    margin: float,
-    passed: bool,
-    chance: float | None,
-) -> str:
+def _worded_figures(comparison: Comparison) -> str:
     """Return both values in words, and what was required where that is not plain from them."""
+    ours, theirs, chance = comparison.ours, comparison.theirs, comparison.chance
+    compared_with, margin = comparison.compared_with, comparison.margin
     bar = theirs if chance is None or chance <= theirs else chance
     required = bar
     if compared_with != LOGISTIC_REGRESSION:
@@ -245,7 +227,7 @@ def _worded_figures(
     words = f"{ours:.{digits}f}, {WORDS.get(compared_with, compared_with)} {theirs:.{digits}f}"
     if bar > theirs:
         words += f", chance {bar:.{digits}f}"
-    if passed and ours >= bar - ROUNDING:
+    if comparison.passed and ours >= bar - ROUNDING:
         return words
     return f"{words}; {_requirement(compared_with, margin)}"
 
@@ -312,7 +294,7 @@ def _compare_with_live(
     }
     for name, (our_figure, their_figure) in compared.items():
         passed = our_figure >= their_figure - margin - ROUNDING
-        findings.compare(name, LIVE, ours, our_figure, their_figure, margin, passed)
+        findings.compare(Comparison(name, LIVE, our_figure, their_figure, margin, passed), ours)
 
 
 def _compare_with_baseline(
@@ -325,14 +307,15 @@ def _compare_with_baseline(
 ) -> None:
     rows, baseline_rows = _common_rows(predictions, baselines)
     if len(rows) == 0:
-        findings.add(f"{REFUSED}no sample to compare with {WORDS.get(kind, kind)}.")
+        findings.refuse(f"no sample to compare with {WORDS.get(kind, kind)}.")
         return
     ours, theirs = select_samples(predictions, rows), select_samples(baselines, baseline_rows)
     for name, metric in metrics.items():
         our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
         chance = 0.5 if name == "auc" else 1 / len(set(ours.truth))
         passed = our_figure > max(their_figure, chance) + margin + ROUNDING
-        findings.compare(name, kind, ours, our_figure, their_figure, margin, passed, chance)
+        comparison = Comparison(name, kind, our_figure, their_figure, margin, passed, chance=chance)
+        findings.compare(comparison, ours)
 
 
 def _compare_with_plain_model(
@@ -358,7 +341,7 @@ def _compare_with_plain_model(
     for name, metric in metrics.items():
         passed = _likely_highest_gain(ours, theirs, kind, metric) >= allowed
         our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
-        findings.compare(name, kind, ours, our_figure, their_figure, allowed, passed)
+        findings.compare(Comparison(name, kind, our_figure, their_figure, allowed, passed), ours)
 
 
 def _likely_highest_gain(

@@ -47,6 +47,9 @@ class Parallelism:
     threads: int = 1
 
 
+IN_THIS_PROCESS = Parallelism()
+
+
 def run_all(
     work: Callable[[Data, int], Result],
     data: Data,

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED, TERM_FIGURES, Curve, HeldOutPredictions, Metric
 from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
-from annotator.learn.selective.policy import QUANTILES, Decision, Trust, decide_nodes
+from annotator.learn.selective.policy import QUANTILES, Trust, TrustOptions, decide_nodes
 from annotator.learn.selective.pooling import beyond_chance
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
 from annotator.learn.selective.threshold import fit_operating_point, reliability, risk_coverage
@@ -29,51 +30,10 @@ from annotator.learn.validation.metrics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from annotator.learn.validation.cross_calibration import Part
-
-__all__ = [
-    "Decision",
-    "Trust",
-    "TrustOptions",
-    "cross_fitted",
-    "curves",
-    "fit_trust",
-    "reached_precision",
-]
 
 RAISES = 20
 """Steps from the target precision up to 1 that the threshold can be raised by."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrustOptions:
-    """What is asked of the answers.
-
-    Attributes
-    ----------
-    target_precision
-        The share of answers that should be right.
-    fitted_precision
-        What the threshold is fitted for; ``None`` for ``target_precision``. It is higher
-        where that was missed beyond chance (:func:`reached_precision`).
-    set_coverage
-        The share of a new dataset's samples whose prediction set should hold
-        the true class.
-    maximum_novelty
-        A sample that is less like the training samples than this share of
-        held-out samples of known classes gets no answer; 1 lets all through.
-    ordered_classes
-        Whether the classes stand in order, as intervals of age do: prediction
-        sets then have no gaps.
-    """
-
-    target_precision: float = 0.95
-    set_coverage: float = 0.9
-    maximum_novelty: float = 0.99
-    ordered_classes: bool = False
-    fitted_precision: float | None = None
 
 
 def fit_trust(

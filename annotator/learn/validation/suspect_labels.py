@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from annotator.domain.held_out import COMBINED, LabelSuspicion
@@ -38,8 +39,6 @@ from annotator.learn.validation.metrics import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS, LabelScheme
+from annotator.domain.fields import LabelScheme
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT, HeldOutPredictions, Metric
+from annotator.domain.profiles import Cohort
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import (
     LabelOptions,
@@ -27,15 +29,18 @@ from annotator.learn.labels.classes import (
     make_labels,
     training_numbers,
 )
+from annotator.learn.release.fitting import TrainingSamples
+from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.baselines import (
     LOGISTIC_REGRESSION,
     baseline_predictions,
     known_means,
 )
-from annotator.learn.validation.cross_calibration import cross_calibrated
-from annotator.learn.validation.folds import FoldData, FoldResult, fit_and_predict, take_cohort
+from annotator.learn.validation.cross_calibration import Part, cross_calibrated
+from annotator.learn.validation.folds import FoldData, FoldResult, fit_and_predict
 from annotator.learn.validation.metrics import metrics_of, number_metrics
-from annotator.learn.validation.parallel import Parallelism, run_all
+from annotator.learn.validation.parallel import IN_THIS_PROCESS, run_all
+from annotator.learn.validation.selective_metrics import cross_fitted, reached_precision
 from annotator.learn.validation.splits import (
     cross_validation_folds,
     dataset_folds,
@@ -45,24 +50,10 @@ from annotator.learn.validation.splits import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from annotator.domain.fields import FeatureKind
-    from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.models.options import Preset
-    from annotator.learn.validation.cross_calibration import Part
     from annotator.learn.validation.folds import Inspect
-    from annotator.learn.validation.selective_metrics import TrustOptions
-
-__all__ = [
-    "Parallelism",
-    "Validation",
-    "cross_validate",
-    "one_dataset_out",
-    "raw_predictions",
-]
-
+    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.validation.plan import ModelPlan
 
 Progress = Callable[[int, int], None]
 
@@ -125,37 +116,27 @@ def _no_progress(done: int, total: int) -> None:
 def cross_validate(
     cohort: Cohort,
     ontology: Ontology,
-    preset: Preset,
-    label_options: LabelOptions,
-    seed: int,
+    plan: ModelPlan,
+    *,
     folds: int = 5,
-    parallel: Parallelism | None = None,
+    parallel: Parallelism = IN_THIS_PROCESS,
     progress: Progress = _no_progress,
-    feature_kinds: tuple[FeatureKind, ...] | None = None,
-    trust: TrustOptions | None = None,
 ) -> Validation:
     """Validate with samples held out at random (paper, section 2.3.3).
 
-    Most datasets are on both sides of the split, so the figures say how well
+    Most datasets are on both sides of the split, so the metrics show how well
     *known* datasets are told apart, not what to expect of a new one.
 
     Parameters
     ----------
-    cohort, ontology, preset, label_options
+    cohort, ontology, plan
         What models are made from and how.
-    seed
-        The same seed gives the same predictions, on any backend and any number
-        of workers.
     folds
         How many parts samples are dealt into.
     parallel
         What folds run on; in this process by default.
     progress
         Called with the number of folds done and of all folds as folds end.
-    feature_kinds
-        Features that models may use; those of the field by default.
-    trust
-        Also measure when samples would be answered and how right the answers are.
 
     Returns
     -------
@@ -168,44 +149,23 @@ def cross_validate(
     SettingsError
         The backend is not usable.
     """
-    labelled, label_set, labels = _labelled(cohort, ontology, label_options)
-    fold_of = cross_validation_folds(labels, folds, seed)
-    description = describe_cross_validation(folds, len(labels))
-    data = _fold_data(
-        labelled,
-        label_set,
-        labels,
-        fold_of,
-        preset,
-        seed,
-        parallel,
-        feature_kinds,
-        label_options,
-    )
-    return _validate(
+    labelled = labelled_samples(cohort, ontology, plan.labels)
+    split = Split(
         CROSS_VALIDATION,
-        description,
-        labelled,
-        label_set,
-        ontology,
-        data,
-        parallel,
-        progress,
-        trust,
+        describe_cross_validation(folds, len(labelled.labels)),
+        cross_validation_folds(labelled.labels, folds, plan.seed),
     )
+    return _validate(labelled, ontology, plan, split, parallel, progress)
 
 
 def one_dataset_out(
     cohort: Cohort,
     ontology: Ontology,
-    preset: Preset,
-    label_options: LabelOptions,
-    seed: int,
+    plan: ModelPlan,
+    *,
     folds: int | None = None,
-    parallel: Parallelism | None = None,
+    parallel: Parallelism = IN_THIS_PROCESS,
     progress: Progress = _no_progress,
-    feature_kinds: tuple[FeatureKind, ...] | None = None,
-    trust: TrustOptions | None = None,
     inspect: Inspect | None = None,
 ) -> Validation:
     """Validate with whole datasets held out (paper, section 2.3.3).
@@ -214,7 +174,7 @@ def one_dataset_out(
 
     Parameters
     ----------
-    cohort, ontology, preset, label_options, seed, parallel, progress, feature_kinds, trust
+    cohort, ontology, plan, parallel, progress
         As for :func:`cross_validate`.
     folds
         ``None`` for each dataset by itself, else how many folds datasets are
@@ -235,37 +195,61 @@ def one_dataset_out(
     SettingsError
         The backend is not usable.
     """
-    labelled, label_set, labels = _labelled(cohort, ontology, label_options)
-    fold_of = dataset_folds(labelled.dataset_ids, labels, folds, seed)
-    description = describe_dataset_folds(fold_of, labelled.dataset_ids)
-    data = _fold_data(
-        labelled,
-        label_set,
-        labels,
-        fold_of,
-        preset,
-        seed,
-        parallel,
-        feature_kinds,
-        label_options,
-    )
-    return _validate(
-        ONE_DATASET_OUT,
-        description,
-        labelled,
-        label_set,
-        ontology,
-        replace(data, inspect=inspect),
-        parallel,
-        progress,
-        trust,
-    )
+    labelled = labelled_samples(cohort, ontology, plan.labels)
+    dataset_ids = labelled.cohort.dataset_ids
+    fold_of = dataset_folds(dataset_ids, labelled.labels, folds, plan.seed)
+    split = Split(ONE_DATASET_OUT, describe_dataset_folds(fold_of, dataset_ids), fold_of)
+    return _validate(labelled, ontology, plan, split, parallel, progress, inspect)
 
 
-def _labelled(
-    cohort: Cohort, ontology: Ontology, options: LabelOptions
-) -> tuple[Cohort, LabelSet, NDArray[np.object_]]:
-    """Return the samples that have a class, the label set and their classes."""
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The samples of a cohort that have a class.
+
+    Attributes
+    ----------
+    cohort
+        These samples.
+    labels
+        The class of each, ``(samples,)``, dtype object (str).
+    label_set
+        The classes, and what became of each curated value.
+    """
+
+    cohort: Cohort
+    labels: NDArray[np.object_]
+    label_set: LabelSet
+
+    def training_samples(self) -> TrainingSamples:
+        """Return them as what models are fitted on."""
+        numbers, limits = training_numbers(self.cohort, self.label_set)
+        return TrainingSamples(
+            self.cohort.profiles,
+            self.labels,
+            self.cohort.dataset_ids,
+            self.label_set.classes,
+            numbers,
+            limits,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """How samples are held out: the scheme, in words, and the fold of each, ``(samples,)``."""
+
+    scheme: str
+    description: str
+    fold_of: NDArray[np.int64]
+
+
+def labelled_samples(cohort: Cohort, ontology: Ontology, options: LabelOptions) -> Labelled:
+    """Return the samples that have a class.
+
+    Raises
+    ------
+    CohortError
+        There are fewer than two classes.
+    """
     label_set, labels = make_labels(cohort, ontology, options)
     if len(label_set.classes) < 2:
         left_out = f", {label_set.left_out} left out" if label_set.left_out else ""
@@ -276,50 +260,30 @@ def _labelled(
             " samples or lower minimum_samples or minimum_datasets"
         )
     rows = np.flatnonzero(labels != "")
-    return take_cohort(cohort, rows), label_set, labels[rows]
-
-
-def _fold_data(
-    cohort: Cohort,
-    label_set: LabelSet,
-    labels: NDArray[np.object_],
-    fold_of: NDArray[np.int64],
-    preset: Preset,
-    seed: int,
-    parallel: Parallelism | None,
-    feature_kinds: tuple[FeatureKind, ...] | None,
-    options: LabelOptions,
-) -> FoldData:
-    numbers, limits = training_numbers(cohort, label_set, options)
-    return FoldData(
-        field=cohort.field,
-        profiles=cohort.profiles,
-        dataset_ids=cohort.dataset_ids,
-        labels=labels,
-        numbers=numbers,
-        limits=limits,
-        feature_kinds=feature_kinds,
-        classes=label_set.classes,
-        fold_of=fold_of,
-        preset=preset,
-        seed=seed,
-        threads=(parallel or Parallelism()).threads,
-    )
+    return Labelled(cohort.take(rows), labels[rows], label_set)
 
 
 def _validate(
-    scheme: str,
-    description: str,
-    cohort: Cohort,
-    label_set: LabelSet,
+    labelled: Labelled,
     ontology: Ontology,
-    data: FoldData,
-    parallel: Parallelism | None,
+    plan: ModelPlan,
+    split: Split,
+    parallel: Parallelism,
     progress: Progress,
-    trust: TrustOptions | None,
+    inspect: Inspect | None = None,
 ) -> Validation:
+    cohort, label_set, preset = labelled.cohort, labelled.label_set, plan.preset
+    data = FoldData(
+        samples=labelled.training_samples(),
+        definition=cohort.definition,
+        fold_of=split.fold_of,
+        preset=preset,
+        seed=plan.seed,
+        threads=parallel.threads,
+        inspect=inspect,
+    )
     numbers = [int(number) for number in np.unique(data.fold_of)]
-    results = run_all(fit_and_predict, data, numbers, parallel or Parallelism(), progress)
+    results = run_all(fit_and_predict, data, numbers, parallel, progress)
     found = [result for result in results if len(result.rows) > 0]
     if not found:
         raise CohortError(
@@ -327,23 +291,22 @@ def _validate(
             " sides of a split; label samples of the same classes in more datasets"
         )
     raw = raw_predictions(cohort, data, found)
-    predictions, parts = cross_calibrated(raw, data.preset)
-    baselines = baseline_predictions(cohort, data.labels, data.fold_of, label_set.classes, ontology)
+    predictions, parts = cross_calibrated(raw, preset)
+    baselines = baseline_predictions(
+        cohort, labelled.labels, data.fold_of, label_set.classes, ontology
+    )
     reference = np.concatenate([result.reference for result in found])[_order(found)]
     metrics = metrics_of(predictions) + number_metrics(predictions)
-    if trust is not None and data.preset.calibrate:
-        from annotator.learn.validation.selective_metrics import cross_fitted, reached_precision
-
+    trust = plan.selective if preset.calibrate else None
+    if trust is not None:
         lineages = lineages_of(
-            label_set.classes, ontology, FIELDS[cohort.field], label_set.too_general
+            label_set.classes, ontology, cohort.definition, label_set.too_general
         )
         trust = reached_precision(predictions, parts, lineages, trust)
         new_terms = _new_terms(cohort, data, found)
         metrics += cross_fitted(predictions, parts, lineages, trust, new_terms)
-    else:
-        trust = None
     return Validation(
-        scheme=scheme,
+        scheme=split.scheme,
         label_set=label_set,
         predictions=predictions,
         raw=raw,
@@ -351,8 +314,8 @@ def _validate(
             baselines, probabilities={**baselines.probabilities, LOGISTIC_REGRESSION: reference}
         ),
         metrics=metrics,
-        description=description,
-        balanced_training=data.preset.balance_classes,
+        description=split.description,
+        balanced_training=preset.balance_classes,
         inspected=_inspected(data, found),
         parts=parts,
         trust=trust,
@@ -366,7 +329,7 @@ def _new_terms(
 
     ``None`` for a field whose values are no terms.
     """
-    if FIELDS[cohort.field].scheme is not LabelScheme.ONTOLOGY:
+    if cohort.definition.scheme is not LabelScheme.ONTOLOGY:
         return None
     rows = np.concatenate([result.rows for result in results])[_order(results)]
     return np.asarray(~scored_mask(cohort.values, data.fold_of)[rows], dtype=np.bool_)
@@ -397,18 +360,18 @@ def raw_predictions(
     order = _order(results)
     rows = np.concatenate([result.rows for result in results])[order]
     numbers = None
-    if data.numbers is not None and all(result.numbers is not None for result in results):
+    if data.samples.numbers is not None and all(result.numbers is not None for result in results):
         predicted = np.concatenate(
             [result.numbers for result in results if result.numbers is not None]
         )
-        baseline = known_means(cohort, data.numbers, data.fold_of)[rows]
-        numbers = np.stack([data.numbers[rows], predicted[order], baseline], axis=1)
+        baseline = known_means(cohort, data.samples.numbers, data.fold_of)[rows]
+        numbers = np.stack([data.samples.numbers[rows], predicted[order], baseline], axis=1)
     return HeldOutPredictions(
         sample_ids=cohort.profiles.sample_ids[rows],
         dataset_ids=cohort.dataset_ids[rows],
-        truth=data.labels[rows],
+        truth=data.samples.labels[rows],
         folds=data.fold_of[rows],
-        classes=data.classes,
+        classes=data.samples.classes,
         probabilities={
             kind: np.concatenate([result.raw[kind] for result in results])[order]
             for kind in results[0].raw

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.report.figures.parts import LINE_HEIGHT, label_lines, label_width, row_label
 from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
 from annotator.report.figures.theme import LEVELS, level_of, on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
     from annotator.report.figures.svg import Figure
 
 LETTERS: Final = 24

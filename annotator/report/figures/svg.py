@@ -16,13 +16,13 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.report.figures.theme import FONT, INKS, diverging, sequential, styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
 
 PICTURE_LEVELS: Final = 64
 """Colours of a bitmap."""

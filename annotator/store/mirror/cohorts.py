@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
+from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.profiles import Cohort
-from annotator.errors import InputError
+from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import psycopg
-    from numpy.typing import NDArray
-
-    from annotator.errors import SampleError
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +92,17 @@ where e.field = %(field)s
 """
 
 
-def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) -> ReadCohort:
+def read_cohort(
+    conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
+) -> ReadCohort:
     """Read every sample that has a value of a field and usable expression.
 
     Parameters
     ----------
     conn
         Read in the caller's transaction.
-    field
-        A key of :data:`annotator.domain.fields.FIELDS`.
+    definition
+        The field.
     learn_from_reviews
         Whether values that a curator accepted or corrected count as labels.
 
@@ -114,14 +115,9 @@ def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) 
 
     Raises
     ------
-    InputError
-        There is no such field.
     SchemaError
         A relation of the mirror is a view that breaks the contract.
     """
-    if field not in FIELDS:
-        raise InputError(f"there is no field {field!r}; known: {', '.join(FIELDS)}")
-    definition = FIELDS[field]
     labels = _read_labels(conn, definition, learn_from_reviews)
     read = read_profiles(conn, list(labels), [str(kind) for kind in definition.feature_kinds])
     kept = [labels[sample_id] for sample_id in read.profiles.sample_ids]
@@ -130,7 +126,7 @@ def read_cohort(conn: psycopg.Connection, field: str, learn_from_reviews: bool) 
         for name in definition.known_fields
     }
     cohort = Cohort(
-        field=field,
+        definition=definition,
         profiles=read.profiles,
         dataset_ids=as_objects([one.dataset_id for one in kept]),
         values=as_objects([one.value for one in kept]),

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.domain.fields import FeatureKind
 from annotator.errors import SchemaError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
-    from numpy.typing import NDArray
 
 LARGEST_TABLED_ID = 4_000_000
 

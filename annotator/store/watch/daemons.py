@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,8 +16,7 @@ from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
 # A daemon that stopped without saying so is forgotten after this.
 FORGET_AFTER_DAYS = 7
@@ -359,7 +360,9 @@ def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
     return FieldStatus(*values)
 
 
-def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSnapshot:
+def snapshot(
+    conn: psycopg.Connection, alive_seconds: float = 30.0, fields: Iterable[str] = FIELDS
+) -> StatusSnapshot:
     """Read the state of the whole in a few statements.
 
     Parameters
@@ -368,6 +371,8 @@ def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSna
         Connection.
     alive_seconds
         A daemon lives that was heard of so recently, by the database's clock.
+    fields
+        Their names.
 
     Returns
     -------
@@ -378,15 +383,15 @@ def snapshot(conn: psycopg.Connection, alive_seconds: float = 30.0) -> StatusSna
             "select (select count(*) from atlas.sample), (select count(*) from atlas.dataset)"
         ).fetchone()
         assert totals is not None
-        rows = conn.execute(_FIELDS, (list(FIELDS),)).fetchall()
+        rows = conn.execute(_FIELDS, (list(fields),)).fetchall()
         daemons = living_daemons(conn, alive_seconds)
         run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
         failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
-        fields = tuple(_field_status(conn, row) for row in rows)
+        found = tuple(_field_status(conn, row) for row in rows)
     return StatusSnapshot(
         samples=totals[0],
         datasets=totals[1],
-        fields=fields,
+        fields=found,
         daemons=daemons,
         last_annotation_run=None if run is None else AnnotationRunStatus(*run),
         failures=tuple(EventRecord(*row) for row in failures),

@@ -19,6 +19,7 @@ Lipton (2019), "Failing loudly", arXiv:1810.11953, found to detect shifts best.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from annotator.store.answers.work import pending_and_oldest
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     import psycopg
 
@@ -226,7 +227,11 @@ _OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
 
 
 def read_figures(
-    conn: psycopg.Connection, *, drift_days: int = 30, alive_seconds: float = 30.0
+    conn: psycopg.Connection,
+    *,
+    fields: Iterable[str] = FIELDS,
+    drift_days: int = 30,
+    alive_seconds: float = 30.0,
 ) -> Figures:
     """Read every figure that is watched, as of one moment.
 
@@ -234,6 +239,8 @@ def read_figures(
     ----------
     conn
         Connection; any role that may read the schema.
+    fields
+        Their names.
     drift_days
         How many days back samples count as recent.
     alive_seconds
@@ -243,11 +250,11 @@ def read_figures(
     -------
     Figures
     """
-    names = {"fields": list(FIELDS), "days": drift_days}
+    names = {"fields": list(fields), "days": drift_days}
     names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT}
     with conn.transaction():
         rows = conn.execute(_FIELDS, names).fetchall()
-        fields = []
+        found = []
         for row in rows:
             field, release_id = row[0], row[4]
             # Without a release there is nobody to wait for.
@@ -259,8 +266,8 @@ def read_figures(
             in_use = (became.judged, became.confirmed / became.judged) if became else (0, None)
             outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))
             values: list[Any] = [field, pending, oldest, *row[1:7], *in_use, outcomes, *row[12:]]
-            fields.append(FieldFigures(*values))
+            found.append(FieldFigures(*values))
         daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
         failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()
     assert failures is not None
-    return Figures(tuple(fields), daemons, int(failures[0]))
+    return Figures(tuple(found), daemons, int(failures[0]))

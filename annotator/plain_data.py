@@ -1,0 +1,70 @@
+"""Typed data from plain data, and back: settings, presets and the JSON files of releases.
+
+msgspec converts and validates; here is what it leaves open for dataclasses: unknown keys
+and numbers that are not finite are refused, never dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+Kind = TypeVar("Kind")
+
+
+def typed(data: Any, kind: type[Kind], *, from_text: bool = False) -> Kind:
+    """Convert plain data to a dataclass or another annotated type.
+
+    Parameters
+    ----------
+    data
+        Mappings, lists, text, numbers, truth values and ``None``.
+    kind
+        The type; its annotations may hold limits (:class:`msgspec.Meta`).
+    from_text
+        Whether numbers and truth values may be given as text.
+
+    Raises
+    ------
+    ValueError
+        Something is unknown, missing, of another type or out of its range; the message
+        says where.
+    """
+    try:
+        value = msgspec.convert(data, kind, strict=not from_text, dec_hook=_path_of_text)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error).replace(" - at `$.", " at `").replace("`$[", "`[")) from error
+    _check(data, plain(value), "")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return a dataclass as plain data; the same value gives the same data."""
+    return msgspec.to_builtins(value, enc_hook=str)
+
+
+def _path_of_text(kind: type, value: Any) -> Any:
+    if kind is not Path or not isinstance(value, str) or not value.strip():
+        raise ValueError(f"Expected `{'path' if kind is Path else kind.__name__}`")
+    try:
+        return Path(value.strip()).expanduser()
+    except RuntimeError as error:  # ~nobody has no home
+        raise ValueError(str(error)) from error
+
+
+def _check(data: Any, converted: Any, place: str) -> None:
+    """Compare what was given with what was understood of it."""
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ValueError(f"{converted} is not a finite number{place and f' at `{place}`'}")
+    if isinstance(converted, dict) and isinstance(data, dict):
+        unknown = sorted(str(key) for key in data.keys() - converted.keys())
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is unknown{place and f' in `{place}`'}")
+        for key in data:
+            _check(data[key], converted[key], f"{place}.{key}".lstrip("."))
+    if isinstance(converted, list | tuple) and isinstance(data, list | tuple):
+        for position, (given, each) in enumerate(zip(data, converted, strict=True)):
+            _check(given, each, f"{place}[{position}]")
