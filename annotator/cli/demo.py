@@ -222,7 +222,7 @@ def _compare(
     settings: Settings,
 ) -> list[list[Any]]:
     """Count answers and best guesses that are the truth or, for a term, one of its ancestors."""
-    from annotator.learn.labels.classes import interval_of
+    from annotator.learn.labels.intervals import interval_of
     from annotator.learn.labels.ontology import Ontology
 
     ontology = Ontology(terms)

@@ -15,8 +15,8 @@ from annotator.errors import CohortError, InputError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
 from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
-from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology, grouped_by_table_2, ontology_or_built_in
+from annotator.learn.labels.roll_up import LabelOptions
 from annotator.learn.models.preset import configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import PRESETS, preset_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotator.learn.labels.classes import LabelOptions
+from annotator.learn.labels.roll_up import LabelOptions
 from annotator.learn.models.preset import Preset
 from annotator.learn.selective.policy import TrustOptions
 

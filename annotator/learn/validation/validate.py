@@ -23,7 +23,6 @@ from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT, HeldOut
 from annotator.domain.profiles import Cohort
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import (
-    LabelOptions,
     LabelSet,
     lineages_of,
     make_labels,
@@ -51,6 +50,7 @@ from annotator.learn.validation.splits import (
 
 if TYPE_CHECKING:
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.labels.roll_up import LabelOptions
     from annotator.learn.validation.folds import Inspect
     from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan

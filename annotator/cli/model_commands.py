@@ -1,0 +1,204 @@
+"""Commands about models: retrain, evaluate, ablation, explain and report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from annotator.cli.group import (
+    FIELD,
+    FILE,
+    changed,
+    check_output_file,
+    command_line,
+    database_of,
+    folds_option,
+    preset_option,
+    utf8,
+    write_file,
+    write_json_file,
+)
+from annotator.domain.fields import Level
+from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
+from annotator.logs import progress
+
+if TYPE_CHECKING:
+    from annotator.jobs.report import WrittenReport
+    from annotator.jobs.retrain.retrain import RetrainOutcome
+    from annotator.settings import Settings
+
+
+@command_line.command()
+@click.option("--field", "fields", type=FIELD, multiple=True, help="Only this field; repeatable.")
+@preset_option
+@folds_option
+@click.pass_obj
+def retrain(
+    settings: Settings, fields: tuple[str, ...], preset: str | None, folds: int | None
+) -> None:
+    """Train and validate on the current labels; promote only what is better."""
+    from annotator.cli.tables import retrain_table
+    from annotator.jobs.report import bring_up_to_date
+    from annotator.jobs.retrain.retrain import UNLABELLED
+    from annotator.jobs.retrain.retrain import retrain as retrain_field
+
+    settings = changed(settings, preset=preset, folds=folds)
+    outcomes: list[RetrainOutcome] = []
+    with database_of(settings) as database:
+        for field in fields or tuple(settings.fields):
+            with progress(f"{field}: held-out folds", "folds") as shown:
+                outcomes.append(retrain_field(database, settings, field, progress=shown))
+            click.echo(_outcome_line(outcomes[-1]))
+        for written in bring_up_to_date(database, settings):
+            click.echo(_report_line(written))
+    trained = [outcome for outcome in outcomes if outcome.metrics]
+    if trained:
+        click.echo()
+        click.echo(retrain_table(trained))
+    if any(outcome.failed for outcome in outcomes) or all(
+        outcome.status == UNLABELLED for outcome in outcomes
+    ):
+        raise SystemExit(1)
+
+
+def _outcome_line(outcome: RetrainOutcome) -> str:
+    release = f" release {outcome.release_id}" if outcome.release_id is not None else ""
+    lines = [f"{outcome.field}: {outcome.status}{release}"]
+    return "\n".join(lines + [f"  - {reason}" for reason in outcome.reasons])
+
+
+def _report_line(written: WrittenReport) -> str:
+    return f"{written.field}: report of release {written.release_id} is {written.path}"
+
+
+@command_line.command()
+@click.option(
+    "--release",
+    "release_id",
+    type=click.IntRange(1, 2**63 - 1),
+    help="Any release; by default every live one.",
+)
+@click.option("--out", "folder", type=FILE, required=True, help="Folder to write into.")
+@click.pass_obj
+def report(settings: Settings, release_id: int | None, folder: Path) -> None:
+    """Write the report of a release: one HTML file, and its figures as SVG."""
+    from annotator.jobs.report import report as write_reports
+
+    with database_of(settings) as database:
+        for written in write_reports(database, release_id, folder):
+            click.echo(_report_line(written))
+
+
+@command_line.command()
+@click.option("--field", type=FIELD, required=True, help="The field to evaluate.")
+@click.option(
+    "--scheme",
+    type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
+    required=True,
+    help="Random 5-fold cross-validation, or whole datasets held out.",
+)
+@preset_option
+@folds_option
+@click.option("--level", type=click.Choice([*Level]), help="Ontology terms, or groups of terms.")
+@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.pass_obj
+def evaluate(
+    settings: Settings,
+    field: str,
+    scheme: str,
+    preset: str | None,
+    folds: int | None,
+    level: str | None,
+    json_file: Path | None,
+) -> None:
+    """Validate the models of a field; nothing is stored or promoted."""
+    from annotator.cli.tables import class_tables, kind_table, term_table
+    from annotator.jobs.retrain.evaluate import as_json
+    from annotator.jobs.retrain.evaluate import evaluate as validate
+
+    settings = changed(settings, preset=preset, folds=folds)
+    if level is not None:
+        definition = replace(settings.fields[field], level=Level(level))
+        settings = replace(settings, fields={**settings.fields, field: definition})
+    check_output_file(json_file)
+    with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
+        validation = validate(database, settings, field, scheme, progress=shown)
+    click.echo(f"{field}, preset {settings.preset}: {validation.description}")
+    for note in validation.notes:
+        click.echo(note)
+    click.echo(kind_table(validation.metrics, datasets_held_out=scheme != CROSS_VALIDATION))
+    click.echo()
+    click.echo(class_tables(validation.metrics))
+    if by_term := term_table(validation.metrics):
+        click.echo(f"\n{by_term}")
+    write_json_file(json_file, as_json(field, settings.preset, validation))
+
+
+@command_line.command()
+@click.option("--field", type=FIELD, required=True, help="The field whose models are compared.")
+@click.option(
+    "--scheme",
+    type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
+    default=ONE_DATASET_OUT,
+    show_default=True,
+    help="Random 5-fold cross-validation, or whole datasets held out.",
+)
+@preset_option
+@folds_option
+@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.pass_obj
+def ablation(
+    settings: Settings,
+    field: str,
+    scheme: str,
+    preset: str | None,
+    folds: int | None,
+    json_file: Path | None,
+) -> None:
+    """Compare models on sRNAs, on contaminants and on both; nothing is stored."""
+    from annotator.cli.tables import ablation_table
+    from annotator.jobs.retrain.ablation import ablate, as_json
+
+    settings = changed(settings, preset=preset, folds=folds)
+    check_output_file(json_file)
+    with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
+        compared = ablate(database, settings, field, scheme, progress=shown)
+    click.echo(f"{field}, preset {settings.preset}: {compared.description}")
+    for note in compared.notes:
+        click.echo(note)
+    click.echo(ablation_table(compared))
+    write_json_file(json_file, as_json(compared))
+
+
+@command_line.command()
+@click.argument("sample", callback=utf8)
+@click.option("--field", type=FIELD, required=True, help="The field whose answer is explained.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Leading sRNAs for, and as many against.",
+)
+@click.option("--store", is_flag=True, help="Also store the contributions to every class, for SQL.")
+@click.option("--svg", type=FILE, help="Where to draw; SAMPLE-FIELD.svg here by default.")
+@click.pass_obj
+def explain(
+    settings: Settings, sample: str, field: str, top: int, store: bool, svg: Path | None
+) -> None:
+    """Show which sRNAs speak for and against each class of SAMPLE, labelled or not."""
+    from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+    from annotator.jobs.explain import explain_sample
+
+    check_output_file(svg)
+    with database_of(settings) as database:
+        found = explain_sample(database, settings, sample, field, top, store=store)
+    click.echo(explanation_text(found))
+    figure = explanation_figure(found)
+    if figure is not None:
+        path = svg or Path(figure_file_name(found))
+        write_file(path, figure.svg)
+        click.echo(f"\ndrawn in {path}")
