@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -80,6 +81,40 @@ class HeldOutPredictions:
     probabilities: Mapping[str, NDArray[np.float64]]
     novelty: NDArray[np.float64] | None = None
     numbers: NDArray[np.float64] | None = None
+
+    @cached_property
+    def truth_index(self) -> NDArray[np.int64]:
+        """The column of each sample's class, ``(samples,)``."""
+        import numpy as np
+
+        column = {name: position for position, name in enumerate(self.classes)}
+        return np.array([column[name] for name in self.truth.tolist()], dtype=np.int64)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> HeldOutPredictions:
+        """Return the predictions for some of the samples, by row numbers or a mask."""
+        return replace(
+            self,
+            sample_ids=self.sample_ids[rows],
+            dataset_ids=self.dataset_ids[rows],
+            truth=self.truth[rows],
+            folds=self.folds[rows],
+            probabilities={kind: p[rows] for kind, p in self.probabilities.items()},
+            novelty=None if self.novelty is None else self.novelty[rows],
+            numbers=None if self.numbers is None else self.numbers[rows],
+        )
+
+    def predicted(self, kind: str) -> NDArray[np.object_]:
+        """Return the most probable class of each sample; of equals the first, ``(samples,)``."""
+        import numpy as np
+
+        names = np.array(self.classes, dtype=object)
+        return np.asarray(names[self.probabilities[kind].argmax(axis=1)])
+
+    def correct(self, kind: str) -> NDArray[np.bool_]:
+        """Return whether the most probable class of each sample is its own, ``(samples,)``."""
+        import numpy as np
+
+        return np.asarray(self.predicted(kind) == self.truth, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

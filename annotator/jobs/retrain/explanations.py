@@ -26,6 +26,7 @@ from annotator.explain.markers import HeldOutScores, class_markers
 from annotator.explain.sample_map import sample_map
 from annotator.explain.similarity import Explainable, class_similarities
 from annotator.jobs.retrain.enrichment import TABLE4, reference_sets, release_enrichments
+from annotator.learn.labels.classes import class_index
 from annotator.learn.models.network import NETWORK
 from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import log_rpm
@@ -114,10 +115,10 @@ def held_out_scores(
     profiles, labels
         Its training samples and their classes, ``(samples,)``.
     """
-    explainer, class_index = model.explainer(), _class_index(model, labels)
+    explainer, index = model.explainer(), class_index(labels, model.classes)
     inputs = model.inputs(profiles)
     scores = _scores_of_kinds(
-        explainer, inputs, class_index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
+        explainer, inputs, index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
     )
     return HeldOutScores(model.features, model.classes, scores)
 
@@ -172,13 +173,11 @@ def explain_release(
         answer = COMBINED if explainer.factors is not None else NETWORK.name
         if answer == NETWORK.name and model.network is None:
             return ReleaseExplanations(sample_map=mapped)
-        inputs, class_index = model.inputs(profiles), _class_index(model, labels)
+        inputs, index = model.inputs(profiles), class_index(labels, model.classes)
         if model.network is not None:
             _check_deep_lift(model, inputs)
-        scores = _scores_of_kinds(
-            explainer, inputs, class_index, len(model.classes), TREE_SAMPLES, seed
-        )
-        expression = _mean_expression(model, profiles, class_index)
+        scores = _scores_of_kinds(explainer, inputs, index, len(model.classes), TREE_SAMPLES, seed)
+        expression = _mean_expression(model, profiles, index)
         markers = class_markers(
             _answer_scores(explainer, scores),
             scores,
@@ -193,7 +192,7 @@ def explain_release(
         )
         return ReleaseExplanations(
             markers=markers,
-            similarities=_similarities(model, explainer, inputs, class_index, options),
+            similarities=_similarities(model, explainer, inputs, index, options),
             enrichments=release_enrichments(
                 options.feature_sets, markers, model.classes, model.features, expression
             ),
@@ -258,11 +257,6 @@ def _similarities(
             each, inputs, class_index, model.classes, options.similarity_samples, model.seed
         )
     )
-
-
-def _class_index(model: FieldModel, labels: NDArray[np.object_]) -> NDArray[np.int64]:
-    column = {name: position for position, name in enumerate(model.classes)}
-    return np.array([column[label] for label in labels.tolist()], dtype=np.int64)
 
 
 def _mean_expression(

@@ -207,3 +207,17 @@ def training_numbers(
     if not together or not np.isfinite(cohort.numbers).any():
         return None, ()
     return cohort.numbers, cohort.definition.limits[used[0] : used[-1] + 2]
+
+
+def class_index(values: NDArray[np.object_], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the column of each class name.
+
+    Parameters
+    ----------
+    values
+        Class names, shape ``(samples,)``; each is among ``classes``.
+    classes
+        The classes in the order of the columns.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    return np.array([place[value] for value in values.tolist()], dtype=np.int64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features.matrix import fit_features
+from annotator.learn.labels.classes import class_index
 from annotator.learn.models.balanced_weights import balanced_weights
 from annotator.learn.models.contradicted_labels import compared_index
 from annotator.learn.models.kind import TrainingPart
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from annotator.learn.models.preset import Preset
 
 
-def _class_index(
+def _checked_index(
     labels: NDArray[np.object_], classes: Sequence[str], field: str
 ) -> NDArray[np.int64]:
     """Return the column of each label; every class must have a sample."""
@@ -36,11 +37,10 @@ def _class_index(
             f"{field}: {len(classes)} classes are left, at least 2 are needed;"
             " curate more samples or lower the minimum per class"
         )
-    column = {name: position for position, name in enumerate(classes)}
-    unknown = sorted(set(labels.tolist()) - column.keys())
+    unknown = sorted(set(labels.tolist()) - set(classes))
     if unknown:
         raise CohortError(f"{field}: label {unknown[0]!r} is none of the classes to learn")
-    index = np.array([column[label] for label in labels.tolist()], dtype=np.int64)
+    index = class_index(labels, classes)
     empty = np.flatnonzero(np.bincount(index, minlength=len(classes)) == 0)
     if len(empty):
         raise CohortError(f"{field}: class {classes[empty[0]]!r} has no training sample")
@@ -107,7 +107,7 @@ def fit_field_model(
     CohortError
         Fewer than two classes, a class without samples, or no usable feature.
     """
-    index = _class_index(samples.labels, samples.classes, definition.name)
+    index = _checked_index(samples.labels, samples.classes, definition.name)
     dataset_ids = samples.dataset_ids
     datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
     fitted = fit_features(samples.profiles, preset.features, definition.feature_kinds)

@@ -15,10 +15,10 @@ import numpy as np
 
 from annotator.domain.held_out import HeldOutPredictions
 from annotator.learn.features.matrix import fit_features
+from annotator.learn.labels.classes import class_index
 from annotator.learn.models.kind import TrainingPart
 from annotator.learn.models.linear import LinearOptions, fit_linear
 from annotator.learn.models.preset import LOG_RPM, STANDARD, FeatureOptions
-from annotator.learn.validation.metrics import class_index
 from annotator.learn.validation.splits import scored_mask
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from annotator.domain.held_out import COMBINED, HeldOutPredictions
 from annotator.learn.selective.calibration import fit_calibration
 from annotator.learn.selective.pooling import fit_pooling
-from annotator.learn.validation.metrics import class_index, select_samples
 
 if TYPE_CHECKING:
     from annotator.learn.models.preset import Preset
@@ -45,7 +44,7 @@ def release_calibration(raw: HeldOutPredictions, preset: Preset) -> Calibration 
 
 
 def _fit(raw: HeldOutPredictions) -> Calibration:
-    truth = class_index(raw.truth, raw.classes)
+    truth = raw.truth_index
     calibration = fit_calibration(raw.probabilities, truth)
     _, combined = calibration.apply(raw.probabilities)
     return replace(calibration, pooling=fit_pooling(combined, truth, raw.dataset_ids))
@@ -119,11 +118,9 @@ def cross_calibrated(
     parts = []
     for number in np.unique(part_numbers):
         own = part_numbers == number
-        others = select_samples(raw, ~own)
+        others = raw.take(~own)
         calibration = _fit(others)
-        for kind, values in with_calibration(
-            select_samples(raw, own), calibration
-        ).probabilities.items():
+        for kind, values in with_calibration(raw.take(own), calibration).probabilities.items():
             result[kind][own] = values
         parts.append(Part(own, with_calibration(others, calibration)))
     return replace(raw, probabilities=result), tuple(parts)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.domain.fields import FieldDefinition
+from annotator.learn.labels.classes import class_index
 from annotator.learn.models.preset import Preset
 from annotator.learn.models.random_units import completed_numbers
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
@@ -174,7 +175,7 @@ def _completed_numbers(
     """Return the numbers of a training part, which may lack an interval that others have."""
     if samples.numbers is None or not np.isfinite(samples.numbers[rows]).any():
         return None
-    index = np.array([samples.classes.index(label) for label in samples.labels[rows].tolist()])
+    index = class_index(samples.labels[rows], samples.classes)
     return completed_numbers(samples.numbers[rows], index, samples.limits)
 
 

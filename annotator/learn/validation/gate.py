@@ -18,10 +18,8 @@ from annotator.domain.releases import Comparison, GateVerdict
 from annotator.learn.validation.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
 from annotator.learn.validation.metrics import (
     area_under_roc,
-    is_correct,
     is_correct_at_equal_priors,
     mean_over_groups,
-    select_samples,
 )
 
 if TYPE_CHECKING:
@@ -174,7 +172,7 @@ def _compared_metrics(
     right: Callable[[HeldOutPredictions, str], NDArray[np.bool_]]
     # Baselines are rules under equal priors.
     if balanced_training:
-        name, right = "balanced_accuracy", is_correct
+        name, right = "balanced_accuracy", HeldOutPredictions.correct
     else:
         name, right = "balanced_accuracy_at_equal_priors", is_correct_at_equal_priors
     metrics: dict[str, MetricFunction] = {
@@ -281,10 +279,10 @@ def _compare_with_live(
             " finite numbers; the baselines alone decide.",
         )
         return
-    ours, theirs = select_samples(predictions, rows), select_samples(live, live_rows)
+    ours, theirs = predictions.take(rows), live.take(live_rows)
     if set(ours.classes) != set(theirs.classes):
         findings.add("The live release has other classes: each release is judged by its own.")
-    our_correct, their_correct = is_correct(ours, COMBINED), is_correct(theirs, COMBINED)
+    our_correct, their_correct = ours.correct(COMBINED), theirs.correct(COMBINED)
     compared = {
         "accuracy": (float(our_correct.mean()), float(their_correct.mean())),
         "balanced_accuracy": (
@@ -309,7 +307,7 @@ def _compare_with_baseline(
     if len(rows) == 0:
         findings.refuse(f"no sample to compare with {WORDS.get(kind, kind)}.")
         return
-    ours, theirs = select_samples(predictions, rows), select_samples(baselines, baseline_rows)
+    ours, theirs = predictions.take(rows), baselines.take(baseline_rows)
     for name, metric in metrics.items():
         our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
         chance = 0.5 if name == "auc" else 1 / len(set(ours.truth))
@@ -336,7 +334,7 @@ def _compare_with_plain_model(
     rows, other_rows = _common_rows(predictions, baselines)
     if len(rows) == 0:
         return
-    ours, theirs = select_samples(predictions, rows), select_samples(baselines, other_rows)
+    ours, theirs = predictions.take(rows), baselines.take(other_rows)
     allowed = min(margin, 0.0)
     for name, metric in metrics.items():
         passed = _likely_highest_gain(ours, theirs, kind, metric) >= allowed
@@ -357,9 +355,7 @@ def _likely_highest_gain(
     for _ in range(DRAWS):
         drawn = generator.integers(0, len(members), len(members))
         rows = np.concatenate([members[each] for each in drawn])
-        gain = metric(select_samples(ours, rows), COMBINED) - metric(
-            select_samples(theirs, rows), kind
-        )
+        gain = metric(ours.take(rows), COMBINED) - metric(theirs.take(rows), kind)
         gains.append(gain)
     known = np.array(gains)[np.isfinite(gains)]
     return float(np.quantile(known, 0.975)) if len(known) else 0.0

@@ -7,65 +7,21 @@ exactly the samples it holds.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.held_out import Metric
 from annotator.learn.selective.calibration import expected_calibration_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from annotator.domain.held_out import HeldOutPredictions
+
 SMALLEST_PROBABILITY = 1e-15
 AT_EQUAL_PRIORS = frozenset({"majority", "known_fields"})
 """Baselines that are the best rule under equal priors as they are."""
-
-
-def class_index(values: NDArray[np.object_], classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the column of each class name.
-
-    Parameters
-    ----------
-    values
-        Class names, shape ``(samples,)``; each is among ``classes``.
-    classes
-        The classes in the order of the columns.
-    """
-    place = {name: number for number, name in enumerate(classes)}
-    return np.array([place[value] for value in values], dtype=np.int64)
-
-
-def select_samples(
-    predictions: HeldOutPredictions, rows: NDArray[np.int64] | NDArray[np.bool_]
-) -> HeldOutPredictions:
-    """Return the predictions of some samples only, by row numbers or a mask."""
-    return replace(
-        predictions,
-        sample_ids=predictions.sample_ids[rows],
-        dataset_ids=predictions.dataset_ids[rows],
-        truth=predictions.truth[rows],
-        folds=predictions.folds[rows],
-        probabilities={kind: p[rows] for kind, p in predictions.probabilities.items()},
-        novelty=None if predictions.novelty is None else predictions.novelty[rows],
-        numbers=None if predictions.numbers is None else predictions.numbers[rows],
-    )
-
-
-def predicted_classes(predictions: HeldOutPredictions, kind: str) -> NDArray[np.object_]:
-    """Return the most probable class of each sample; of equals the first, shape ``(samples,)``."""
-    names = np.array(predictions.classes, dtype=object)
-    result: NDArray[np.object_] = names[predictions.probabilities[kind].argmax(axis=1)]
-    return result
-
-
-def is_correct(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
-    """Say for each sample whether its most probable class is its true one."""
-    result: NDArray[np.bool_] = (predicted_classes(predictions, kind) == predictions.truth).astype(
-        np.bool_
-    )
-    return result
 
 
 def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
@@ -77,8 +33,8 @@ def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> ND
     under equal priors, which stay as they are (:data:`AT_EQUAL_PRIORS`).
     """
     if kind in AT_EQUAL_PRIORS:
-        return is_correct(predictions, kind)
-    truth = class_index(predictions.truth, predictions.classes)
+        return predictions.correct(kind)
+    truth = predictions.truth_index
     said = np.empty(len(truth), dtype=np.int64)
     for fold in np.unique(predictions.folds):
         own = predictions.folds == fold
@@ -122,15 +78,11 @@ def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> 
     float
         NaN where all samples are positive or none is.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if n_positive == 0 or n_negative == 0:
+    if positive.all() or not positive.any():
         return float("nan")
-    ranks = np.asarray(rankdata(scores), dtype=np.float64)
-    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(above / (n_positive * n_negative))
+    return float(roc_auc_score(positive, scores))
 
 
 def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
@@ -222,9 +174,9 @@ def _share_by(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> dict[s
 
 
 def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
-    correct, truth = is_correct(predictions, kind), predictions.truth
+    correct, truth = predictions.correct(kind), predictions.truth
     datasets, probabilities = predictions.dataset_ids, predictions.probabilities[kind]
-    truth_index = class_index(truth, predictions.classes)
+    truth_index = predictions.truth_index
     of_class = {
         name: mean_over_groups(correct[held], datasets[held])
         for name in sorted(set(truth))
@@ -247,7 +199,7 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
     result = [
         Metric(kind, name, None, value, len(truth), n_datasets) for name, value in figures.items()
     ]
-    predicted = predicted_classes(predictions, kind)
+    predicted = predictions.predicted(kind)
     for metric, part_of in (("class_accuracy", truth), ("class_precision", predicted)):
         for name, value in _share_by(correct, part_of).items():
             result.append(_of_class(kind, metric, name, value, datasets[part_of == name]))

@@ -22,8 +22,6 @@ from annotator.learn.selective.pooling import beyond_chance
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
 from annotator.learn.selective.threshold import fit_operating_point, reliability, risk_coverage
 from annotator.learn.validation.metrics import (
-    class_index,
-    is_correct,
     mean_over_groups,
 )
 
@@ -63,7 +61,7 @@ def fit_trust(
     if len(held_out.truth) == 0:
         raise ValueError("trust needs held-out predictions")
     p = held_out.probabilities[COMBINED]
-    truth = class_index(held_out.truth, held_out.classes)
+    truth = held_out.truth_index
     tree = label_tree(held_out.classes, lineages)
     asked = options.fitted_precision or options.target_precision
     return Trust(
@@ -100,7 +98,7 @@ def _cross_fit(
     found = _CrossFitted(
         label_tree(held_out.classes, lineages),
         p,
-        class_index(held_out.truth, held_out.classes),
+        held_out.truth_index,
         np.full(len(p), NO_ANSWER, dtype=np.int64),
         np.zeros(len(p), dtype=np.bool_),
         np.zeros(p.shape, dtype=np.bool_),
@@ -260,13 +258,13 @@ def _term_metrics(
 
 def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
     """Draw the reliability and the risk-coverage curve of each model kind and combined."""
-    truth = class_index(held_out.truth, held_out.classes)
+    truth = held_out.truth_index
     return tuple(
         curve
         for kind, p in held_out.probabilities.items()
         for curve in (
             reliability(p, truth, model_kind=kind),
-            risk_coverage(p.max(axis=1), is_correct(held_out, kind), kind),
+            risk_coverage(p.max(axis=1), held_out.correct(kind), kind),
         )
     )
 

@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from annotator.domain.held_out import COMBINED, LabelSuspicion
-from annotator.learn.validation.metrics import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +101,7 @@ def suspect_labels(held_out: HeldOutPredictions) -> tuple[LabelSuspicion, ...]:
     if samples == 0 or len(held_out.classes) < 2:
         return ()
     log_odds = label_log_odds(held_out)
-    label = class_index(held_out.truth, held_out.classes)
+    label = held_out.truth_index
     best = held_out.probabilities[COMBINED].argmax(axis=1)
     order = np.lexsort((held_out.sample_ids.astype(str), -log_odds))
     suspicion = expit(log_odds)
@@ -136,7 +135,7 @@ def label_log_odds(held_out: HeldOutPredictions) -> NDArray[np.float64]:
     NDArray[float64]
         Shape ``(samples,)``: the logarithm of P(label wrong) / P(label right).
     """
-    label = class_index(held_out.truth, held_out.classes)
+    label = held_out.truth_index
     floored = np.maximum(held_out.probabilities[COMBINED], _FLOOR)
     evidence = _Evidence(
         floored / floored.sum(axis=1, keepdims=True), label, tuple(_rows_by(held_out.dataset_ids))
