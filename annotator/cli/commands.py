@@ -130,7 +130,8 @@ def serve(settings: Settings) -> None:
 @click.pass_obj
 def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     """Show what is live, pending, failing and scheduled."""
-    from annotator.jobs.watch.status import read_status, status_lines
+    from annotator.cli.watch_text import status_lines
+    from annotator.jobs.watch.status import read_status
 
     with database_of(settings) as database:
         report = read_status(database, settings, with_figures=as_json)
@@ -147,12 +148,13 @@ def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
     """Check the set-up, and say how to mend what is wrong."""
     from dataclasses import asdict
 
-    from annotator.jobs.watch.doctor.examine import examine, report_lines
+    from annotator.cli.watch_text import findings_lines
+    from annotator.jobs.watch.doctor.examine import examine
     from annotator.jobs.watch.doctor.findings import WRONG
 
     findings = examine(settings, quick=quick)
     content = {"findings": [asdict(finding) for finding in findings]}
-    click.echo(json.dumps(content, default=str) if as_json else report_lines(findings))
+    click.echo(json.dumps(content, default=str) if as_json else findings_lines(findings))
     if any(finding.level == WRONG for finding in findings):
         raise SystemExit(1)
 

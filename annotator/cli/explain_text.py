@@ -6,7 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from annotator.domain.held_out import COMBINED
 from annotator.explain.top import ANSWERING, leading_columns
+from annotator.learn.models.registry import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,13 +20,6 @@ DRAWN = 15
 """Features for, and as many against, that are drawn at least."""
 WORDS = {"combined": "all models combined", "network": "the network"}
 STRONGEST = 9  # a heat map's digit for the largest score
-UNITS = {
-    "combined": "logits",
-    "network": "logits",
-    "linear": "logits",
-    "forest": "probability",
-    "boosting": "margin",
-}
 
 
 def explanation_text(found: SampleExplanation) -> str:
@@ -100,7 +95,7 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
         ]
         for column in kind.leading
     ]
-    unit = UNITS.get(name, "its own unit")
+    unit = "logits" if name == COMBINED else KINDS[name].unit
     title = f"{name} ({kind.method}, {unit}): features for and against {found.classes[0]}"
     return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
 

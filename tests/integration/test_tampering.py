@@ -12,9 +12,10 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a scrip
 import fault_tampering
 from fault_atlas import fault_settings, load_atlas, make_releases
 
+from annotator.cli.watch_text import status_lines
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.watch.status import read_status, status_lines
+from annotator.jobs.watch.status import read_status
 
 
 @pytest.fixture

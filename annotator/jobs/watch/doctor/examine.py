@@ -107,13 +107,3 @@ def _mend_connection(settings: Settings, error: AnnotatorError) -> str:
             " ANNOTATOR_DATABASE_URL"
         )
     return "correct ANNOTATOR_DATABASE_URL: role, password, database"
-
-
-def report_lines(findings: Iterable[Finding]) -> str:
-    """Return the findings as text for a person."""
-    lines = []
-    for finding in findings:
-        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
-        if finding.mend is not None:
-            lines.append(f"{'':<9}{'to mend':<12}{finding.mend}")
-    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""Status and the findings of the doctor, as text for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from annotator.jobs.watch.doctor.findings import Finding
+    from annotator.jobs.watch.status import StatusReport
+
+
+def _when(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
+
+
+def status_lines(report: StatusReport) -> str:
+    """Return the state as text for a person."""
+    found = report.snapshot
+    lines = [
+        f"atlas: {found.samples} samples in {found.datasets} datasets",
+        "",
+        f"{'field':<8}{'live':>6}  {'preset':<9}{'since':<18}{'accuracy':>8}"
+        f"{'waiting':>9}{'leased':>8}{'suggested':>11}{'abstained':>11}{'quarantined':>13}",
+    ]
+    for field in found.fields:
+        release = "-" if field.release_id is None else str(field.release_id)
+        accuracy = "-" if field.accuracy is None else f"{field.accuracy:.3f}"
+        lines.append(
+            f"{field.field:<8}{release:>6}  {field.preset or '-':<9}{_when(field.promoted_at):<18}"
+            f"{accuracy:>8}{field.waiting:>9}{field.leased:>8}{field.suggested:>11}"
+            f"{field.abstained:>11}{field.quarantined:>13}"
+        )
+    lines.append("")
+    lines += [
+        f"{field.field}: {field.answered:.1%} of the samples of held-out datasets are answered,"
+        f" {field.precision:.1%} of the answers are right"
+        for field in found.fields
+        if field.answered is not None and field.precision is not None
+    ]
+    lines += [
+        f"{field.field}: no sample of the held-out datasets reached the target precision"
+        for field in found.fields
+        if field.answered is not None and field.precision is None
+    ]
+    lines += [
+        f"no reliable model of {field.field}: release {field.refused_release_id} was refused;"
+        " model_card has the reasons"
+        for field in found.fields
+        if field.refused_release_id is not None
+    ]
+    lines += [
+        f"last retraining of {field.field}: {field.last_run_status}"
+        f" ({_when(field.last_run_started_at)})"
+        + (f": {field.last_run_reason}" if field.last_run_reason else "")
+        for field in found.fields
+        if field.last_run_status is not None
+    ]
+    lines += [
+        f"daemon {daemon.worker} {daemon.version}: {daemon.state},"
+        f" heard of {daemon.silent_seconds:.0f} s ago"
+        for daemon in found.daemons
+    ] or ["no daemon is running; start one with `annotator serve`"]
+    if found.last_annotation_run is not None:
+        run = found.last_annotation_run
+        lines.append(
+            f"last annotation pass ({_when(run.started_at)}): {run.predicted} annotated,"
+            f" {run.quarantined} quarantined"
+        )
+    lines += [
+        f"failure of {_when(event.at)}, {event.subject}: {event.detail.get('reason', '')}"
+        for event in found.failures
+    ]
+    lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC)")
+    lines += [f"problem: {problem}" for problem in report.problems]
+    return "\n".join(lines)
+
+
+def findings_lines(findings: Iterable[Finding]) -> str:
+    """Return the findings as text for a person."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
+        if finding.mend is not None:
+            lines.append(f"{'':<9}{'to mend':<12}{finding.mend}")
+    return "\n".join(lines)
