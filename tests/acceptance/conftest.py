@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
+from tests.support.presets import LIGHT
 
 PROGRAM = Path(sys.executable).parent / "annotator"
 SMALL = SimulationOptions(samples=130, datasets=16, srnas=220, contaminants=40, seed=7)
 # Every candidate goes live: the atlas is too small to tell good from bad.
 LENIENT = {"ANNOTATOR_BASELINE_MARGIN": "-1", "ANNOTATOR_GATE_MARGIN": "1"}
 QUICK = {
-    "ANNOTATOR_PRESET": str(Path(__file__).parents[2] / "benchmarks" / "light.toml"),
+    "ANNOTATOR_PRESET": str(LIGHT),
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_CROSS_VALIDATION_FOLDS": "2",
     "ANNOTATOR_WORKERS": "1",

@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_limits
 import pytest
-from fault_atlas import own_database
 
 from annotator.errors import DatabaseUnavailableError
 from annotator.store.server.embedded import running_server
+from tests.support.faults import limits as fault_limits
+from tests.support.faults.atlas import own_database
 
 ROOT = Path(__file__).parents[2]
 

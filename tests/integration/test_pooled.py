@@ -12,8 +12,8 @@ import pytest
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.answers import ClaimedSample
 from annotator.domain.fields import FeatureKind
+from annotator.jobs.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.dataset_context import stands_alone
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain.retrain import retrain
@@ -23,7 +23,8 @@ from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
-from annotator.store.mirror.importing import apply_import, expression
+from annotator.store.mirror import expression
+from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.registry import live_release, load_artefacts
 
 ATLAS = simulate_atlas(

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import psycopg
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # as for a script of that folder
-
-import review_queue  # noqa: E402
-
-from annotator.domain.fields import FIELDS  # noqa: E402
-from annotator.store.answers import work  # noqa: E402
-from annotator.store.watch import monitoring as figures  # noqa: E402
+from annotator.domain.fields import FIELDS
+from annotator.store.answers import work
+from annotator.store.watch import monitoring as figures
+from benchmarks.speed import review_queue
 
 
 def nodes(plan: dict) -> list[dict]:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_tampering
-from fault_atlas import fault_settings, load_atlas, make_releases
 
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.watch.status import read_status, status_lines
+from tests.support.faults import tampering as fault_tampering
+from tests.support.faults.atlas import fault_settings, load_atlas, make_releases
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+"""Presets of small models, as files that settings can name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+LIGHT = _FOLDER / "light.toml"
+"""Small models of every kind, trained in seconds."""
+LIGHT_WITHOUT_NETWORK = _FOLDER / "light_without_network.toml"
+"""The same without networks, so that TensorFlow is not loaded."""
+LINEAR_ONLY = _FOLDER / "linear_only.toml"
+"""Linear models alone, which are fitted at once."""
