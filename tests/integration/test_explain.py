@@ -20,9 +20,9 @@ from annotator.explain import deep_lift_library
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.explain import explain_sample
+from annotator.jobs.retrain import explanations as explanations_module
 from annotator.jobs.retrain.explanations import explanation_options
 from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
-from annotator.jobs.retrain.retrain import explanations as explanations_module
 from annotator.learn.models.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.mirror.importing import apply_import
