@@ -21,6 +21,7 @@ from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.server.embedded import running_server
 from annotator.store.server.schema import migrate
+from tests.support.store import as_daemon
 
 TEMPLATE = "annotator_template"
 _numbers = count(1)
@@ -92,6 +93,13 @@ def empty_database(server: str) -> Iterator[Database]:
 def connection(database: Database) -> Iterator[psycopg.Connection]:
     """The superuser's connection to it; autocommit off."""
     with database.connect() as opened:
+        yield opened
+
+
+@pytest.fixture
+def daemon(database: Database, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection with the rights of the daemon; the superuser's is open beside it."""
+    with as_daemon(database) as opened:
         yield opened
 
 

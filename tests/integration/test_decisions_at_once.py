@@ -13,7 +13,8 @@ import pytest
 
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.retrain.retrain import retrain
-from tests.support.faults.atlas import fault_settings, load_atlas
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import fault_settings
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
 DECISIONS = 100

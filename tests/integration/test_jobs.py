@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.fields import FIELDS
 from annotator.errors import ArtefactError
 from annotator.explain.answer import centred_log_odds
 from annotator.jobs.annotate import predict as predict_module
@@ -23,56 +22,24 @@ from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
-from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.registry import live_release, load_artefacts
+from tests.support.atlas import load_atlas, small_atlas
+from tests.support.presets import LIGHT_DEFAULT
+from tests.support.store import execute, rows
 
-ATLAS = simulate_atlas(
-    SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
-)
+ATLAS = small_atlas()
 DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
-    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
-    boosting=replace(DEFAULT.boosting, rounds=15),
-)
 
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch):
     """Make the default preset a small one: what is tested here is what jobs do with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
+    monkeypatch.setitem(PRESETS, "default", LIGHT_DEFAULT)
 
 
 @pytest.fixture
 def job_settings(settings):
     return replace(settings, folds=2, cross_validation_folds=0, workers=1, batch_size=16)
-
-
-def load(database, atlas=ATLAS):
-    for kind in FeatureKind:
-        columns = np.flatnonzero(atlas.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=atlas.samples,
-                feature_names=list(atlas.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(atlas.profiles.sample_ids), atlas.profiles.counts[:, columns])],
-                terms=atlas.terms,
-            )
-            connection.commit()
-
-
-def rows(database, query, *values):
-    with database.connect() as connection:
-        return connection.execute(query, values).fetchall()
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
 
 
 def probabilities(database):
@@ -85,7 +52,7 @@ def probabilities(database):
 def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     database, job_settings, monkeypatch
 ):
-    load(database)
+    load_atlas(database)
     first = retrain(database, job_settings, "tissue")
     assert first.status == "promoted"
     assert "Nothing is live yet" in first.reasons[0]
@@ -174,7 +141,7 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
 
 
 def test_the_same_data_configuration_and_seed_give_the_same_release(database, job_settings):
-    load(database)
+    load_atlas(database)
     assert retrain(database, job_settings, "tissue").status == "promoted"
     first = probabilities(database)
     # Another configuration in between, so that nothing is skipped.
@@ -195,7 +162,7 @@ def test_the_same_data_configuration_and_seed_give_the_same_release(database, jo
 
 
 def test_samples_that_cannot_be_used_are_quarantined_once(database, job_settings):
-    load(database)
+    load_atlas(database)
     retrain(database, job_settings, "tissue")
     missing = [sample.sample_id for sample in ATLAS.samples if "tissue" not in sample.values]
     few, broken, gone, alien = missing[:4]
@@ -241,8 +208,8 @@ def test_samples_that_cannot_be_used_are_quarantined_once(database, job_settings
 
 def test_planted_markers_lead_the_contributions(database, job_settings, monkeypatch):
     """The paper's markers were planted for a group of tissues; its samples show them."""
-    monkeypatch.setitem(PRESETS, "default", replace(LIGHT, network=DEFAULT.network))
-    load(database)
+    monkeypatch.setitem(PRESETS, "default", replace(LIGHT_DEFAULT, network=DEFAULT.network))
+    load_atlas(database)
     bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
     retrain(database, bold, "tissue")
     annotate(database, bold, worker="one")
@@ -300,7 +267,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
 ):
     """Of two classes and of many, and with what the other samples of a dataset contribute."""
     monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
-    load(database)
+    load_atlas(database)
     lenient = replace(job_settings, baseline_margin=-1.0)
     assert retrain(database, lenient, field).status == "promoted"
     with database.connect() as connection:
@@ -324,7 +291,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
 
 
 def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
-    load(database)
+    load_atlas(database)
     lenient = replace(job_settings, baseline_margin=-1.0)
     for field in ("age", "sex"):
         assert retrain(database, lenient, field).status == "promoted"
@@ -350,7 +317,7 @@ def test_an_empty_mirror_is_said_to_be_unlabelled(database, job_settings, field)
 def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
     database, job_settings, monkeypatch
 ):
-    load(database)
+    load_atlas(database)
     assert retrain(database, job_settings, "tissue").status == "promoted"
     stored = (
         "select p.sample_id, p.top_features, c.model_kind, c.class, c.class_rank, c.features,"
@@ -374,7 +341,7 @@ def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
 def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
     database, job_settings, monkeypatch
 ):
-    load(database)
+    load_atlas(database)
     assert retrain(database, job_settings, "tissue").status == "promoted"
     ((suspect,),) = rows(
         database,

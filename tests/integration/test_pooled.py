@@ -11,7 +11,6 @@ import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.answers import ClaimedSample
-from annotator.domain.fields import FeatureKind
 from annotator.jobs.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.dataset_context import stands_alone
@@ -24,8 +23,9 @@ from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
 from annotator.store.mirror import expression
-from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.registry import live_release, load_artefacts
+from tests.support.atlas import load_atlas
+from tests.support.store import execute
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)
@@ -43,18 +43,7 @@ def pooled(database, settings, monkeypatch):
     """A database with a release that pools, and the settings it was made with."""
     monkeypatch.setitem(PRESETS, "default", LINEAR)
     monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
-    for kind in FeatureKind:
-        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=ATLAS.samples,
-                feature_names=list(ATLAS.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(ATLAS.profiles.sample_ids), ATLAS.profiles.counts[:, columns])],
-                terms=ATLAS.terms,
-            )
-            connection.commit()
+    load_atlas(database, ATLAS)
     chosen = replace(
         settings,
         folds=2,
@@ -69,12 +58,6 @@ def pooled(database, settings, monkeypatch):
     )
     assert retrain(database, chosen, "tissue").status == "promoted"
     return database, chosen
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
 
 
 def said(database):

@@ -7,8 +7,9 @@ import pytest
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.watch.status import read_status, status_lines
+from tests.support.atlas import load_atlas
 from tests.support.faults import tampering as fault_tampering
-from tests.support.faults.atlas import fault_settings, load_atlas, make_releases
+from tests.support.faults.atlas import fault_settings, make_releases
 
 
 @pytest.fixture

@@ -7,13 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain.fields import FeatureKind
 from annotator.jobs.retrain.retrain import retrain
 from annotator.settings import Settings
-from annotator.store.mirror.importing import apply_import
 from annotator.store.server.connection import Database
 from annotator.store.server.embedded import running_server
 from annotator.store.server.schema import migrate
@@ -21,8 +16,6 @@ from tests.support.presets import LIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-OPTIONS = SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
 
 
 @dataclass(frozen=True)
@@ -57,23 +50,6 @@ def fault_settings(settings: Settings) -> Settings:
         gate_margin=1.0,
         target_precision=0.5,
     )
-
-
-def load_atlas(database: Database) -> None:
-    """Load the simulated atlas into the mirror."""
-    atlas = simulate_atlas(OPTIONS)
-    for kind in FeatureKind:
-        columns = np.flatnonzero(atlas.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=atlas.samples,
-                feature_names=list(atlas.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(atlas.profiles.sample_ids), atlas.profiles.counts[:, columns])],
-                terms=atlas.terms,
-            )
-            connection.commit()
 
 
 def make_releases(

@@ -29,7 +29,8 @@ from annotator.store.server.binaries import server_lives
 from annotator.store.server.connection import Database, translating
 from annotator.store.server.embedded import running_server
 from annotator.store.server.schema import migrate
-from tests.support.faults.atlas import Outcome, fault_settings, load_atlas
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import Outcome, fault_settings
 from tests.support.presets import LINEAR_ONLY
 
 if TYPE_CHECKING:

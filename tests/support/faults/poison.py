@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
-from tests.support.faults.atlas import Outcome, load_atlas, make_releases
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import Outcome, make_releases
 
 if TYPE_CHECKING:
     from annotator.settings import Settings

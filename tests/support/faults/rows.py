@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support.faults.atlas import Outcome, load_atlas
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import Outcome
 from tests.support.faults.processes import launcher, wait_for
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from annotator.jobs.annotate.live_models import LiveModels
 from annotator.learn.release.files import read_model
 from annotator.store.releases.artefacts import CANDIDATE
 from annotator.store.releases.registry import live_release, load_artefacts
-from tests.support.faults.atlas import Outcome, load_atlas, make_releases
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import Outcome, make_releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

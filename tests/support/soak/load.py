@@ -21,7 +21,8 @@ from annotator.domain.fields import FIELDS
 from annotator.store.answers.work import count_pending
 from annotator.store.releases.registry import live_releases
 from tests.support import ROOT
-from tests.support.faults.atlas import Outcome, load_atlas
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import Outcome
 from tests.support.faults.processes import wait_for
 from tests.support.faults.rows import one_number
 from tests.support.presets import LIGHT, LIGHT_WITHOUT_NETWORK

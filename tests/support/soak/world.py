@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 
 from annotator.atlas.simulate import simulate_atlas
-from tests.support.faults.atlas import OPTIONS
+from tests.support.atlas import OPTIONS
 from tests.support.faults.poison import POISONS
 
 if TYPE_CHECKING:
