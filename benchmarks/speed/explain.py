@@ -108,7 +108,7 @@ def fitted(options: argparse.Namespace) -> FieldModel:
         profiles, labels, datasets, classes, "tissue", PRESETS["default"], 1, threads=1
     )
     # What the slopes are makes no difference to the cost.
-    return model.with_calibration(Calibration(dict.fromkeys(model.kinds, 1.0), 1.0, 0))
+    return replace(model, calibration=Calibration(dict.fromkeys(model.kinds, 1.0), 1.0, 0))
 
 
 def predict(model: FieldModel, profiles: Profiles) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ import pytest
 
 from annotator.domain.fields import FIELDS
 from annotator.errors import ArtefactError
-from annotator.explain.answer import centred_log_odds
 from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
@@ -24,6 +23,7 @@ from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
 from annotator.store.releases.registry import live_release, load_artefacts
 from tests.support.atlas import load_atlas, small_atlas
+from tests.support.explained import centred_log_odds
 from tests.support.presets import LIGHT_DEFAULT
 from tests.support.store import execute, rows
 

@@ -8,7 +8,7 @@ and what is needed to say how far a sample is from what was learned.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,10 +151,6 @@ class FieldModel:
         """The linear model, where the preset has one."""
         model = self.models.get("linear")
         return model if isinstance(model, LinearModel) else None
-
-    def with_calibration(self, calibration: Calibration | None) -> FieldModel:
-        """Return the same models with another calibration."""
-        return replace(self, calibration=calibration)
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the matrix that all models see, ``(samples, features)``, float32."""
