@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
 from annotator.errors import InputError, NeedsPersonError
@@ -27,6 +24,7 @@ from annotator.store.releases.explanations import read_explanations
 from annotator.store.releases.registry import live_release
 from annotator.store.server.connection import Database
 from tests.support.atlas import load_atlas, small_atlas
+from tests.support.databases import new_database
 from tests.support.presets import LIGHT_DEFAULT
 from tests.support.store import execute, rows
 
@@ -82,22 +80,19 @@ def loaded(database):
 @pytest.fixture(scope="module")
 def trained(server, tmp_path_factory):
     """One release for all tests that only look at one; each annotates other samples."""
-    name = f"explain_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"create database {name} template annotator_template")
-    database = Database(make_conninfo(server, dbname=name), embedded=True)
     sets = tmp_path_factory.mktemp("sets") / "sets.gmt"
     sets.write_text(GMT.format(markers="\t".join(PLANTED)))
     settings = Settings(**{**FAST, "cross_validation_folds": 2}, feature_sets=(sets,))
-    load_atlas(database)
     steps = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
-        outcome = retrain(database, settings, "tissue", progress=lambda *step: steps.append(step))
-    annotate(database, settings, worker="one")
-    yield Trained(database, settings, sets, outcome, steps)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with new_database(server) as database:
+        load_atlas(database)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+            outcome = retrain(
+                database, settings, "tissue", progress=lambda *step: steps.append(step)
+            )
+        annotate(database, settings, worker="one")
+        yield Trained(database, settings, sets, outcome, steps)
 
 
 def missing(field):

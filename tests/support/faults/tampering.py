@@ -277,6 +277,21 @@ def run_tampering(database: Database, settings: Settings, times: int = 1000) -> 
     """
     load_atlas(database)
     earlier_id, live_id = make_releases(database, settings, FIELD, [1, 2])
+    return tampered(database, earlier_id, live_id, times)
+
+
+def tampered(database: Database, earlier_id: int, live_id: int, times: int) -> list[Outcome]:
+    """Tamper with a live release of sex that an earlier one can take over from.
+
+    Parameters
+    ----------
+    database
+        A database with both releases; it is afterwards as before.
+    earlier_id, live_id
+        The releases.
+    times
+        As for :func:`run_tampering`.
+    """
     few = max(1, times // 10)
     with (
         tempfile.TemporaryDirectory() as folder,
