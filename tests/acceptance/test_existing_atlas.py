@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "existing-atlas.md"
+from tests.support import ROOT
+
+DOCUMENT = ROOT / "docs" / "existing-atlas.md"
 
 LEGACY = """
 create schema legacy;
