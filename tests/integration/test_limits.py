@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from annotator.errors import DatabaseUnavailableError
 from annotator.store.server.embedded import running_server
+from tests.support import ROOT
 from tests.support.faults import limits as fault_limits
 from tests.support.faults.atlas import own_database
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_live_release_outlives_every_limit_and_work_resumes(tmp_path):

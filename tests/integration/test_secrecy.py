@@ -21,10 +21,10 @@ import pytest
 from annotator.settings import Settings, load_settings
 from annotator.store.server import binaries
 from annotator.store.server.connection import Database
+from tests.support import ROOT
 from tests.support.faults.earlier_schemas import rows
 from tests.support.faults.processes import Launcher, launcher, wait_for
 
-ROOT = Path(__file__).parents[2]
 OWNER = "secretive_owner"
 SECRET = "hunter2@s3cret/" + secrets.token_hex(8)
 ENCODED = SECRET.replace("@", "%40").replace("/", "%2F")

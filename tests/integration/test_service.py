@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,9 +14,9 @@ import pytest
 from annotator.store.answers import work
 from annotator.store.releases import registry, runs
 from annotator.store.watch import daemons as service
+from tests.support import ROOT
 from tests.support.store import as_daemon, run
 
-ROOT = Path(__file__).parents[2]
 DUE = datetime(2026, 1, 2, 2, 0, tzinfo=UTC)
 
 
