@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.support import ROOT
@@ -18,6 +19,10 @@ FIRST = tuple(
         "integration/test_soak.py",
     )
 )
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 for _name in [name for name in os.environ if name.startswith(("ANNOTATOR_", "PG"))]:
     del os.environ[_name]
