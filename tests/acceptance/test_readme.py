@@ -17,6 +17,7 @@ import pytest
 from annotator.settings import Settings
 from annotator.store.server.connection import open_database
 from tests.support import ROOT
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r":(prediction_id|dataset_id)\b")
@@ -62,8 +63,8 @@ def test_make_does_what_the_readme_says(target):
 
 
 def test_the_demo(program):
-    """With fewer folds than by default, everything else as `make demo` runs it."""
-    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1", ANNOTATOR_WORKERS="0")
+    """With small models, fewer folds and one process, everything else as `make demo` runs it."""
+    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1")
     for title in ("Validation on datasets", "Review queue", "against the simulation's truth"):
         assert title in ended.out
     tried = 0
@@ -122,7 +123,9 @@ def connection_user(database):
 
 @pytest.mark.parametrize("command", commands_with("evaluate"), ids=" ".join)
 def test_evaluating(trained, command):
-    assert "combined" in trained.run(*command, ANNOTATOR_WORKERS="2").out
+    """Where a command names no preset, without the network, which takes most of the time."""
+    settings = {"ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK)}
+    assert "combined" in trained.run(*command, **settings).out
 
 
 def test_a_curators_statements(trained):
