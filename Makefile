@@ -19,7 +19,7 @@ test: $(VENV)/.dev ## set up, then check and test everything
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not real_data'
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not real_data'
 
 lint: $(VENV)/.dev ## only the checks that run nothing
 	$(BIN)/pre-commit run --all-files

@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+from tests.support import ROOT
+
+# Long files, to begin with: only the first needs the trained home, so no worker waits for it.
+FIRST = tuple(
+    ROOT / "tests" / name
+    for name in (
+        "acceptance/test_readme.py",
+        "integration/test_kills.py",
+        "integration/test_limits.py",
+        "integration/test_soak.py",
+    )
+)
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 for _name in [name for name in os.environ if name.startswith(("ANNOTATOR_", "PG"))]:
     del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first: one left to the end would keep a single worker busy."""
+    items.sort(key=lambda item: FIRST.index(item.path) if item.path in FIRST else len(FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -156,9 +156,3 @@ class AnswerExplainer:
         for kind, factor in self.factors.items():
             found += factor * self.kinds[kind].scores.references(every)
         return found
-
-
-def centred_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logarithms of probabilities less their mean over the classes, row by row."""
-    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    return np.asarray(logs - logs.mean(axis=1, keepdims=True))

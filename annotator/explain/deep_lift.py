@@ -259,7 +259,7 @@ class DeepLift:
         -------
         ndarray
             Shape ``(samples, features)``, float32, in units of the logit; a row
-            sums to :meth:`output_difference`.
+            sums to the centred logit less that of the reference.
 
         Raises
         ------
@@ -297,41 +297,6 @@ class DeepLift:
             np.eye(self.outputs, dtype=np.float32), (len(matrix), self.outputs, self.outputs)
         )
         return self.of_outputs(matrix, weights, self.forward(matrix))
-
-    def output_difference(
-        self, inputs: NDArray[Any], target_class: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Return each sample's centred logit less that of the reference.
-
-        Worked out without any of what the contributions are made from.
-
-        Parameters
-        ----------
-        inputs, target_class
-            As for :meth:`contributions`.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(samples,)``, float64.
-
-        Raises
-        ------
-        InputError
-            The inputs or classes do not fit the network.
-        """
-        matrix, targets = self._checked(inputs, target_class)
-        values = np.concatenate([matrix.astype(np.float64), np.zeros((1, self.features))])
-        for number, (kernel, bias) in enumerate(self.layers):
-            values = values @ kernel.astype(np.float64) + bias
-            if number < len(self.layers) - 1:
-                values = np.maximum(values, 0.0)
-        if self.wide is not None:
-            values[:-1] += matrix.astype(np.float64) @ self.wide.astype(np.float64)
-        difference: NDArray[np.float64] = (
-            values[np.arange(len(matrix)), targets] - values[-1, targets]
-        )
-        return difference
 
     def _checked(
         self, inputs: NDArray[Any], target_class: NDArray[Any]

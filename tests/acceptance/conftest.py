@@ -7,21 +7,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
+from annotator.store.server.embedded import running_server
+from tests.support.presets import LIGHT
 
 PROGRAM = Path(sys.executable).parent / "annotator"
 SMALL = SimulationOptions(samples=130, datasets=16, srnas=220, contaminants=40, seed=7)
 # Every candidate goes live: the atlas is too small to tell good from bad.
 LENIENT = {"ANNOTATOR_BASELINE_MARGIN": "-1", "ANNOTATOR_GATE_MARGIN": "1"}
 QUICK = {
-    "ANNOTATOR_PRESET": str(Path(__file__).parents[2] / "benchmarks" / "light.toml"),
+    "ANNOTATOR_PRESET": str(LIGHT),
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_CROSS_VALIDATION_FOLDS": "2",
     "ANNOTATOR_WORKERS": "1",
@@ -93,23 +97,61 @@ def program(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained_home(tmp_path_factory, atlas_files):
+def migrated_home(tmp_path_factory):
+    """The home of an empty migrated database, made once a run."""
+    with _made_once(tmp_path_factory, "migrated") as unfinished:
+        if unfinished is not None:
+            program = Program(unfinished / "home")
+            program.run("migrate")
+            with (
+                running_server(program.home) as conninfo,
+                psycopg.connect(conninfo, autocommit=True) as connection,
+            ):
+                # A test's database need not survive a power failure.
+                connection.execute("alter system set fsync = off")
+                connection.execute("alter system set full_page_writes = off")
+    return _shared_folder(tmp_path_factory) / "migrated" / "home"
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory, migrated_home, atlas_files):
     """The home of an imported atlas with a live release of each field, made once a run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = shared / "trained"
-    with (shared / "trained.lock").open("w") as lock:
+    with _made_once(tmp_path_factory, "trained") as unfinished:
+        if unfinished is not None:
+            program = Program(unfinished / "home", LENIENT)
+            _copy(migrated_home, program.home)
+            with running_server(program.home):
+                train(program, atlas_files[0])
+    return _shared_folder(tmp_path_factory) / "trained" / "home"
+
+
+@contextmanager
+def _made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path | None]:
+    """Give the first worker that asks a folder to fill, and the others nothing once it is full."""
+    shared = _shared_folder(factory)
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "home").is_dir():
-            unfinished = shared / f"training-{os.getpid()}"
-            unfinished.mkdir()
-            train(Program(unfinished / "home", LENIENT), atlas_files[0])
-            unfinished.rename(folder)
-    return folder / "home"
+        if (shared / name).is_dir():
+            yield None
+            return
+        unfinished = shared / f"{name}-{os.getpid()}"
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(shared / name)
+
+
+def _shared_folder(factory: pytest.TempPathFactory) -> Path:
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def _copy(home: Path, target: Path) -> None:
+    """Copy a home whose server is not running, with its owners."""
+    subprocess.run(["cp", "-a", str(home), str(target)], check=True)
 
 
 def train(program: Program, folder: Path) -> None:
-    program.run("migrate")
+    """Import the files of an atlas, and retrain every field."""
     for kind in ("srna", "contaminant"):
         program.run(
             "import",
@@ -123,9 +165,19 @@ def train(program: Program, folder: Path) -> None:
     program.run("retrain")
 
 
+@pytest.fixture
+def migrated(tmp_path_factory, migrated_home):
+    """The command with an empty migrated database of its own, whose server runs."""
+    home = tmp_path_factory.mktemp("m") / "home"
+    _copy(migrated_home, home)
+    with running_server(home):  # no command has to start and stop it
+        yield Program(home)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, trained_home):
     """The command on a copy of that home: what a module's tests do to it stays there."""
     home = tmp_path_factory.mktemp("t") / "home"
-    subprocess.run(["cp", "-a", str(trained_home), str(home)], check=True)
-    return Program(home, LENIENT)
+    _copy(trained_home, home)
+    with running_server(home):  # no command has to start and stop it
+        yield Program(home, LENIENT)

@@ -53,8 +53,7 @@ def test_wrong_settings(program, variable, value):
     one_line(program.run("status", code=2, **{variable: value}))
 
 
-def test_wrong_files_change_nothing(program, tmp_path):
-    program.run("migrate")
+def test_wrong_files_change_nothing(migrated, tmp_path):
     counts, samples = tmp_path / "counts.tsv", tmp_path / "samples.tsv"
     samples.write_text(GOOD_SAMPLES)
     for content, words in (
@@ -68,18 +67,18 @@ def test_wrong_files_change_nothing(program, tmp_path):
         (GOOD_COUNTS.replace("s2", "s3"), ("line 1", "s3")),
     ):
         counts.write_text(content)
-        one_line(program.run("import", str(counts), str(samples), code=2), *words)
+        one_line(migrated.run("import", str(counts), str(samples), code=2), *words)
     counts.write_text(GOOD_COUNTS)
     ontology = tmp_path / "ontology.tsv"
     ontology.write_text("term\tparent\na\tb\nb\ta\n")
     one_line(
-        program.run("import", str(counts), str(samples), "--ontology", str(ontology), code=2),
+        migrated.run("import", str(counts), str(samples), "--ontology", str(ontology), code=2),
         "ontology.tsv",
     )
-    assert program.rows("select count(*) as n from atlas.sample") == [{"n": 0}]
-    one_line(program.run("import", str(tmp_path / "no.tsv"), str(samples), code=2), "no.tsv")
-    one_line(program.run("sql", "select * from nowhere", code=2), "nowhere")
-    one_line(program.run("retrain", "--field", "tissue", "--folds", "1", code=2))
+    assert migrated.rows("select count(*) as n from atlas.sample") == [{"n": 0}]
+    one_line(migrated.run("import", str(tmp_path / "no.tsv"), str(samples), code=2), "no.tsv")
+    one_line(migrated.run("sql", "select * from nowhere", code=2), "nowhere")
+    one_line(migrated.run("retrain", "--field", "tissue", "--folds", "1", code=2))
 
 
 def test_an_empty_database(program):
@@ -100,7 +99,6 @@ def test_a_database_that_is_away(program):
     assert "secret" not in ended.err
 
 
-def test_demo_refuses_a_home_that_is_not_a_demo(program):
-    program.run("migrate")
-    one_line(program.run("demo", code=2), "not a demo")
-    one_line(program.run("demo", code=2, ANNOTATOR_DATABASE_URL="postgresql://127.0.0.1/x"))
+def test_demo_refuses_a_home_that_is_not_a_demo(migrated):
+    one_line(migrated.run("demo", code=2), "not a demo")
+    one_line(migrated.run("demo", code=2, ANNOTATOR_DATABASE_URL="postgresql://127.0.0.1/x"))

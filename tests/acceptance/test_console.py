@@ -8,10 +8,6 @@ import re
 import pytest
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO|WARNING|ERROR) ")
-SENTENCE = re.compile(
-    r"(Refused: a|A)ccuracy on [\d,]+ samples of \d+ held-out datasets:"
-    r" 0\.\d{3,}, live release 0\.\d{3,}[.;]"
-)
 
 
 @pytest.mark.parametrize(("log_format", "workers", "seed"), [("json", 2, 2), ("text", 1, 3)])
@@ -30,9 +26,7 @@ def test_retraining_prints_nothing_but_our_lines(trained, log_format, workers, s
             assert {"at", "level", "message"} <= json.loads(line).keys()
         else:
             assert LINE.match(line), line
-    (card,) = trained.rows(
-        "select reasons, balanced_accuracy from model_card order by release_id desc limit 1"
-    )
-    assert SENTENCE.match(card["reasons"][0])
+    (card,) = trained.rows("select reasons from model_card order by release_id desc limit 1")
+    assert card["reasons"]
     for reason in card["reasons"]:
         assert (ended.out + ended.err).count(reason) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "existing-atlas.md"
+from tests.support import ROOT
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
+
+DOCUMENT = ROOT / "docs" / "existing-atlas.md"
 
 LEGACY = """
 create schema legacy;
@@ -83,7 +85,10 @@ def test_views_are_enough(program, atlas_files):
             connection.execute(views[0])
             connection.commit()
         program.run("migrate")
-        program.run("retrain", "--field", "tissue", ANNOTATOR_BASELINE_MARGIN="-1")
+        program.run(
+            *("retrain", "--field", "tissue", "--preset", str(LIGHT_WITHOUT_NETWORK)),
+            ANNOTATOR_BASELINE_MARGIN="-1",
+        )
         out = program.run("annotate").out
         assert "tissue:" in out
         suggested = program.rows("select value, lineage, confidence, top_features from suggestion")

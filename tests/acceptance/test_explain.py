@@ -83,7 +83,7 @@ def test_markers_similarities_and_sets_are_in_sql(trained):
     assert [row["scheme"] for row in schemes] == ["cv", "one-dataset-out"]
 
 
-def test_what_cannot_be_explained_is_one_line(trained, program, tmp_path):
+def test_what_cannot_be_explained_is_one_line(trained, migrated, tmp_path):
     trained.run("annotate")
     sample = guessed(trained)["sample_id"]
     one_line(trained.run("explain", "nobody", "--field", "tissue", code=2), "'nobody'")
@@ -98,5 +98,4 @@ def test_what_cannot_be_explained_is_one_line(trained, program, tmp_path):
     known = trained.rows("select sample_id from atlas.annotation where field = 'tissue' limit 1")
     ended = trained.run("explain", known[0]["sample_id"], "--field", "tissue", "--store", code=3)
     one_line(ended, "has no prediction of tissue")
-    program.run("migrate")
-    one_line(program.run("explain", "nobody", "--field", "sex", code=2), "'nobody'")
+    one_line(migrated.run("explain", "nobody", "--field", "sex", code=2), "'nobody'")

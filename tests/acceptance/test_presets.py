@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from annotator.learn.models.preset_file import read_preset
+from tests.support import ROOT
 
-OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 def test_the_documents_example_is_a_preset(tmp_path) -> None:
@@ -23,11 +22,10 @@ def test_a_release_carries_the_name_of_its_preset(trained) -> None:
     assert cards == [{"preset": "light"}]
 
 
-def test_a_file_that_is_no_preset_is_refused_in_one_line(program, tmp_path) -> None:
+def test_a_file_that_is_no_preset_is_refused_in_one_line(migrated, tmp_path) -> None:
     path = tmp_path / "odd.toml"
     path.write_text("[networks]\nepochs = 3\n", encoding="utf-8")
-    program.run("migrate")
-    ended = program.run("retrain", "--preset", str(path), code=2)
+    ended = migrated.run("retrain", "--preset", str(path), code=2)
     assert "odd.toml" in ended.err
     assert "networks" in ended.err
     assert len(ended.err.strip().splitlines()) == 1

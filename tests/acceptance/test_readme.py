@@ -16,8 +16,9 @@ import pytest
 
 from annotator.settings import Settings
 from annotator.store.server.connection import open_database
+from tests.support import ROOT
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r":(prediction_id|dataset_id)\b")
 
@@ -26,10 +27,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
-def commands(block: str) -> list[list[str]]:
-    """The annotator commands of a block, as arguments."""
-    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
-    return [line[1:] for line in lines if line and line[0] == ".venv/bin/annotator"]
+def commands_with(name: str) -> list[list[str]]:
+    """The annotator commands of the one block that has a command of this name, as arguments."""
+    found = []
+    for block in blocks("sh"):
+        lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+        commands = [line[1:] for line in lines if line and line[0] == ".venv/bin/annotator"]
+        if name in {command[0] for command in commands}:
+            found.append(commands)
+    (commands,) = found
+    return commands
 
 
 def statements(block: str) -> list[str]:
@@ -39,20 +46,9 @@ def statements(block: str) -> list[str]:
     return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
-def test_the_blocks_are_what_this_test_expects():
-    make, files, postgres, evaluate = blocks("sh")
-    assert [line.split()[:2] for line in make.splitlines()] == [["make", "demo"], ["make", "test"]]
-    assert [command[0] for command in commands(files)] == [
-        *("migrate", "import", "import", "retrain", "annotate", "status"),
-    ]
-    assert [command[0] for command in commands(postgres)] == ["migrate", "serve"]
-    assert [command[0] for command in commands(evaluate)] == ["evaluate", "evaluate", "ablation"]
-    assert len(blocks("sql")) == 1
-    assert len(statements(blocks("sql")[0])) == 7
-
-
-@pytest.mark.parametrize(("target", "ends_with"), [("demo", "annotator demo"), ("test", "pytest")])
-def test_make_does_what_the_readme_says(target, ends_with):
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, flags=re.M))
+def test_make_does_what_the_readme_says(target):
+    ends_with = {"demo": "annotator demo", "test": "pytest"}
     # Not as a part of the make that runs the tests.
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     planned = subprocess.run(
@@ -63,12 +59,12 @@ def test_make_does_what_the_readme_says(target, ends_with):
         text=True,
         check=True,
     ).stdout
-    assert ends_with in planned.splitlines()[-1]
+    assert ends_with[target] in planned.splitlines()[-1]
 
 
 def test_the_demo(program):
-    """With fewer folds than by default, everything else as `make demo` runs it."""
-    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1", ANNOTATOR_WORKERS="0")
+    """With small models, fewer folds and one process, everything else as `make demo` runs it."""
+    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1")
     for title in ("Validation on datasets", "Review queue", "against the simulation's truth"):
         assert title in ended.out
     tried = 0
@@ -98,7 +94,7 @@ def test_own_files(trained, atlas_files, tmp_path):
     shutil.copy(folder / "counts_contaminant.tsv.gz", tmp_path / "contaminants.tsv.gz")
     for name in ("samples.tsv", "ontology.tsv"):
         shutil.copy(folder / name, tmp_path)
-    outputs = [here.run(*command).out for command in commands(blocks("sh")[1])]
+    outputs = [here.run(*command).out for command in commands_with("import")]
     assert "annotated" in outputs[-2] or "nothing is pending" in outputs[-2]
 
 
@@ -108,7 +104,7 @@ def test_own_postgresql(trained):
             connection.execute("create database elsewhere")
             host = connection.info.host
         url = f"postgresql://{connection_user(database)}@/elsewhere?host={host}"
-        migrate, serve = commands(blocks("sh")[2])
+        migrate, serve = commands_with("serve")
         assert "0005" in trained.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
         daemon = trained.start(*serve, ANNOTATOR_DATABASE_URL=url)
         deadline = time.monotonic() + 60
@@ -125,10 +121,11 @@ def connection_user(database):
         return connection.info.user
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_evaluating(trained, number):
-    command = commands(blocks("sh")[3])[number]
-    assert "combined" in trained.run(*command, ANNOTATOR_WORKERS="2").out
+@pytest.mark.parametrize("command", commands_with("evaluate"), ids=" ".join)
+def test_evaluating(trained, command):
+    """Where a command names no preset, without the network, which takes most of the time."""
+    settings = {"ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK)}
+    assert "combined" in trained.run(*command, **settings).out
 
 
 def test_a_curators_statements(trained):
@@ -142,7 +139,8 @@ def test_a_curators_statements(trained):
         open_database(Settings(home=trained.home)) as database,
         database.connect(user="annotator_curator") as connection,
     ):
-        for statement in statements(blocks("sql")[0]):
+        (block,) = blocks("sql")
+        for statement in statements(block):
             row = next(predictions) if "_suggestion(" in statement else rows[0]
             ready = VARIABLE.sub(lambda found, row=row: quoted(row[found.group(1)]), statement)
             cursor = connection.execute(ready)

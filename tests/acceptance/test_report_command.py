@@ -36,8 +36,7 @@ def test_one_release_or_a_line_why_not(trained, tmp_path):
         assert len(ended.err.splitlines()) == 1
 
 
-def test_nothing_is_live(program, tmp_path):
-    program.run("migrate")
-    ended = program.run("report", "--out", str(tmp_path / "reports"), code=2)
+def test_nothing_is_live(migrated, tmp_path):
+    ended = migrated.run("report", "--out", str(tmp_path / "reports"), code=2)
     assert "no release is live" in ended.err
     assert not (tmp_path / "reports").exists()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -13,10 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from annotator.report.figures import figures
 from annotator.report.html import page as report_page
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-import made_report
+from tests.support import made_report
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

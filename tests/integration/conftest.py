@@ -9,31 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.server.embedded import running_server
-from annotator.store.server.schema import migrate
-
-TEMPLATE = "annotator_template"
-_numbers = count(1)
+from tests.support.databases import EMPTY, make_migrated, new_database
+from tests.support.store import as_daemon
 
 
 def _run_folder(factory: pytest.TempPathFactory) -> Path:
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-def on(server: str, database: str) -> str:
-    """Return the connection string of another database of the server."""
-    return make_conninfo(server, dbname=database)
 
 
 @pytest.fixture(scope="session")
@@ -45,53 +36,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             connection.execute("alter system set fsync = off")
             connection.execute("alter system set full_page_writes = off")
             connection.execute("select pg_reload_conf()")
-            connection.execute("select pg_advisory_lock(1)")  # one worker makes the template
-            _make_template(connection, conninfo)
+        make_migrated(conninfo)
         yield conninfo
-
-
-def _make_template(connection: psycopg.Connection, conninfo: str) -> None:
-    query = "select datallowconn from pg_database where datname = %s"
-    found = connection.execute(query, (TEMPLATE,)).fetchone()
-    if found is not None and not found[0]:
-        return
-    connection.execute(f"drop database if exists {TEMPLATE}")
-    connection.execute(f"create database {TEMPLATE}")
-    migrate(Database(on(conninfo, TEMPLATE), embedded=True))
-    connection.execute(f"alter database {TEMPLATE} allow_connections false")
-
-
-def _create(server: str, template: str) -> Iterator[str]:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    name = f"test_{worker}_{next(_numbers)}"
-    identifier = sql.Identifier(name)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {}").format(identifier, sql.Identifier(template))
-        )
-    yield on(server, name)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
 
 
 @pytest.fixture
 def database(server: str) -> Iterator[Database]:
     """A clean database at the current schema."""
-    for conninfo in _create(server, TEMPLATE):
-        yield Database(conninfo, embedded=True)
+    with new_database(server) as made:
+        yield made
 
 
 @pytest.fixture
 def empty_database(server: str) -> Iterator[Database]:
     """A database without any schema of ours."""
-    for conninfo in _create(server, "template0"):
-        yield Database(conninfo, embedded=True)
+    with new_database(server, EMPTY) as made:
+        yield made
 
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[psycopg.Connection]:
     """The superuser's connection to it; autocommit off."""
     with database.connect() as opened:
+        yield opened
+
+
+@pytest.fixture
+def daemon(database: Database, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection with the rights of the daemon; the superuser's is open beside it."""
+    with as_daemon(database) as opened:
         yield opened
 
 

@@ -14,12 +14,12 @@ from annotator.cli.commands import command_line
 from annotator.cli.tables import ablation_table
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
-from annotator.jobs.retrain.ablation import ablate, as_json
 from annotator.jobs.retrain import ablation as ablation_job
+from annotator.jobs.retrain.ablation import ablate, as_json
 from annotator.learn.models import presets
 from annotator.learn.models.options import ForestOptions
 from annotator.learn.models.presets import PRESETS
-from annotator.store.mirror.importing import apply_import
+from tests.support.atlas import load_atlas
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=120, datasets=12, srnas=120, contaminants=30, seed=5)
@@ -44,25 +44,6 @@ def job_settings(settings):
     return replace(settings, folds=3, workers=1)
 
 
-def load(database, kinds=tuple(FeatureKind), blank_contaminants=()):
-    for kind in kinds:
-        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
-        counts = ATLAS.profiles.counts[:, columns].tolil()
-        if kind is FeatureKind.CONTAMINANT:
-            for row in blank_contaminants:
-                counts[row] = 0
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=ATLAS.samples,
-                feature_names=list(ATLAS.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(ATLAS.profiles.sample_ids), counts.tocsr())],
-                terms=ATLAS.terms,
-            )
-            connection.commit()
-
-
 def figures(ablation, name):
     """Of the combination; of the set without features, of the majority."""
     return {
@@ -76,7 +57,7 @@ def figures(ablation, name):
 def test_the_three_see_the_same_samples_and_other_features(
     database, job_settings, scheme, monkeypatch
 ):
-    load(database)
+    load_atlas(database, ATLAS)
     seen = {}
     for name in ("cross_validate", "one_dataset_out"):
         original = getattr(ablation_job, name)
@@ -110,7 +91,7 @@ def test_the_three_see_the_same_samples_and_other_features(
 
 
 def test_tissues_show_in_srnas_and_the_table_says_so(database, job_settings):
-    load(database)
+    load_atlas(database, ATLAS)
     found = ablate(database, job_settings, "tissue", "one-dataset-out")
     accuracy = {name: figures(found, name)["accuracy"].value for name in found.metrics}
     # A tissue's release sees no contaminants, yet the comparison does.
@@ -133,7 +114,7 @@ def test_tissues_show_in_srnas_and_the_table_says_so(database, job_settings):
 
 
 def test_a_cohort_without_contaminants_is_said_to_have_none(database, job_settings):
-    load(database, [FeatureKind.SRNA])
+    load_atlas(database, ATLAS, kinds=[FeatureKind.SRNA])
     found = ablate(database, job_settings, "sex", "cv")
     assert list(found.metrics) == ["sRNAs", "none"]
     assert "mean over datasets" not in ablation_table(found)  # none was held out
@@ -144,7 +125,7 @@ def test_a_cohort_without_contaminants_is_said_to_have_none(database, job_settin
 
 def test_samples_without_contaminants_are_counted(database, job_settings):
     labelled = [row for row, one in enumerate(ATLAS.samples) if "sex" in one.values]
-    load(database, blank_contaminants=labelled[:4])
+    load_atlas(database, ATLAS, without_contaminants=labelled[:4])
     found = ablate(database, job_settings, "sex", "cv")
     assert any("have no read of any contaminant" in note for note in found.notes)
     assert any(note.startswith("4 of ") for note in found.notes)
@@ -155,7 +136,7 @@ def test_samples_without_contaminants_are_counted(database, job_settings):
 
 def test_contaminants_too_rare_for_models_are_named(database, job_settings):
     labelled = [row for row, one in enumerate(ATLAS.samples) if "sex" in one.values]
-    load(database, blank_contaminants=labelled[: len(labelled) // 2])
+    load_atlas(database, ATLAS, without_contaminants=labelled[: len(labelled) // 2])
     found = ablate(database, job_settings, "sex", "cv")
     assert "contaminants" not in found.metrics
     assert {"sRNAs", "both"} <= set(found.metrics)
@@ -163,7 +144,7 @@ def test_contaminants_too_rare_for_models_are_named(database, job_settings):
 
 
 def test_the_command(database, job_settings, tmp_path, monkeypatch):
-    load(database, [FeatureKind.SRNA])
+    load_atlas(database, ATLAS, kinds=[FeatureKind.SRNA])
     monkeypatch.setenv("ANNOTATOR_DATABASE_URL", job_settings.database_url)
     monkeypatch.setenv("ANNOTATOR_WORKERS", "1")
 

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from annotator.domain.answers import SamplePrediction
 from annotator.store.answers import predictions, work
+from tests.support.store import suggestion
 
 
 def add_answer(
@@ -72,25 +72,7 @@ def test_probabilities_of_a_batch_are_stored(database, connection, reviewable) -
     with database.connect(user="annotator_daemon") as conn:
         work.queue_pending(conn, "tissue", reviewable.release_id)
         claimed = work.claim(conn, "w", "tissue", reviewable.release_id, 10, 60)
-        answers = [
-            SamplePrediction(
-                sample_id=item.sample_id,
-                dataset_id=item.dataset_id,
-                field="tissue",
-                input_hash="1" * 64,
-                sample_updated_at=item.sample_updated_at,
-                value="liver",
-                lineage=("liver",),
-                confidence=0.9,
-                status="suggested",
-                reason=None,
-                novelty=0.1,
-                models={},
-                top_features=(),
-                class_probabilities=given[item.sample_id],
-            )
-            for item in claimed
-        ]
+        answers = [suggestion(item, class_probabilities=given[item.sample_id]) for item in claimed]
         run = predictions.start_annotation_run(conn, "w", "here")
         predictions.write_batch(conn, "w", reviewable.release_id, run, answers, [])
     query = (

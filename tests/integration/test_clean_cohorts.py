@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.fields import FeatureKind
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.report import read_contents
@@ -16,11 +15,10 @@ from annotator.jobs.retrain.evaluate import as_json, evaluate
 from annotator.jobs.retrain.plan import read_labelled
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.models.presets import PRESETS
-from annotator.store.mirror.importing import apply_import
+from tests.support.atlas import load_atlas, small_atlas
+from tests.support.store import execute, rows
 
-ATLAS = simulate_atlas(
-    SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
-)
+ATLAS = small_atlas()
 DEFAULT = PRESETS["default"]
 LIGHT = replace(
     DEFAULT,
@@ -68,32 +66,6 @@ def job_settings(settings):
     )
 
 
-def load(database, terms=ATLAS.terms):
-    for kind in FeatureKind:
-        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=ATLAS.samples,
-                feature_names=list(ATLAS.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(ATLAS.profiles.sample_ids), ATLAS.profiles.counts[:, columns])],
-                terms=terms,
-            )
-            connection.commit()
-
-
-def rows(database, query, *values):
-    with database.connect() as connection:
-        return connection.execute(query, values).fetchall()
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
-
-
 SPOIL = {
     "poor": "update atlas.expression set counts = array_fill((39.0 / nnz)::real, array[nnz])"
     " where sample_id = %s",
@@ -106,7 +78,7 @@ SPOIL = {
 @pytest.fixture
 def spoilt(database):
     """A loaded atlas with three more samples that cannot be used: kind of damage to sample."""
-    load(database)
+    load_atlas(database)
     rich = [sample_id for sample_id in LABELLED if sample_id not in POOR]
     chosen = dict(zip(SPOIL, rich, strict=False))
     for name, sample_id in chosen.items():
@@ -184,7 +156,7 @@ def test_a_further_sample_that_is_left_out_is_no_reason_to_retrain(database, job
 
 
 def test_a_reviewed_label_of_a_poor_library_is_not_learned_from(database, job_settings):
-    load(database)
+    load_atlas(database)
     assert retrain(database, job_settings, "tissue").status == "promoted"
     annotate(database, job_settings, worker="one")
     ((prediction_id, sample_id),) = rows(
@@ -228,7 +200,7 @@ def test_validations_leave_the_same_samples_out_and_only_say_so(database, job_se
 
 
 def test_a_field_whose_labelled_samples_are_all_left_out_says_why(database, job_settings):
-    load(database)
+    load_atlas(database)
     outcome = retrain(database, replace(job_settings, minimum_reads=10**9), "tissue")
     assert outcome.status == "unlabelled"
     assert "no usable sample has a tissue label" in outcome.reasons[0]
@@ -239,7 +211,7 @@ def test_a_field_whose_labelled_samples_are_all_left_out_says_why(database, job_
 
 
 def test_groups_of_an_ontology_with_one_root_and_of_table_2(database, job_settings):
-    load(database, ONE_ROOT)
+    load_atlas(database, terms=ONE_ROOT)
     by_group = replace(job_settings, tissue_level="group")
     of_ontology = evaluate(database, by_group, "tissue", "one-dataset-out").label_set
     assert set(of_ontology.classes) == {

@@ -6,15 +6,12 @@ import logging
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_clocks
 import pytest
 
 from annotator.daemon import RETRAIN, Daemon, last_due
 from annotator.store.watch import daemons as service
+from tests.support.faults import clocks as fault_clocks
 
 
 def test_after_any_outage_exactly_one_daemon_retrains_exactly_once(database, settings):

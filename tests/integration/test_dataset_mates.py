@@ -3,46 +3,10 @@
 from __future__ import annotations
 
 import psycopg
-import pytest
 
 from annotator.store.answers import work
 from annotator.store.answers.dataset_samples import dataset_mates, dataset_of_sample
-
-
-@pytest.fixture
-def daemon(database, connection):
-    with database.connect() as conn:
-        conn.execute("set role annotator_daemon")
-        conn.commit()
-        yield conn
-
-
-def run(conn, statement, *values):
-    cursor = conn.execute(statement, values)
-    rows = cursor.fetchall() if cursor.description else []
-    conn.commit()
-    return rows
-
-
-def add_samples(conn, *names, dataset="D1"):
-    run(conn, "insert into atlas.dataset (dataset_id) values (%s) on conflict do nothing", dataset)
-    run(
-        conn,
-        "insert into atlas.sample (sample_id, dataset_id) select unnest(%s::text[]), %s",
-        list(names),
-        dataset,
-    )
-
-
-def add_release(conn):
-    return run(
-        conn,
-        "with t as (insert into annotator.training_run"
-        " (field, preset, status, seed, host, finished_at)"
-        " values ('tissue', 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
-        " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
-        " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
-    )[0][0]
+from tests.support.store import add_release, add_samples, run
 
 
 def learn(conn, release, *names):

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-from fault_atlas import LIGHT_WITHOUT_NETWORK, fault_settings, load_atlas
-
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.retrain.retrain import retrain
+from tests.support.atlas import load_atlas
+from tests.support.faults.atlas import fault_settings
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
 DECISIONS = 100
 CURATORS = 8

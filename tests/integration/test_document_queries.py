@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from annotator.domain.explanations import (
     SampleMap,
 )
 from annotator.store.releases.explanations import copy_explanations
+from tests.support import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 CLASSES = ["blood", "brain"]
 NAMES = np.array(["S1"], dtype=object)
 EXPLANATIONS = ReleaseExplanations(

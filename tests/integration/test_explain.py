@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
-from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
-from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain import deep_lift_library
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.explain import explain_sample
+from annotator.jobs.retrain import explanations as explanations_module
 from annotator.jobs.retrain.explanations import explanation_options
 from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
-from annotator.jobs.retrain.retrain import explanations as explanations_module
 from annotator.learn.models.presets import PRESETS
 from annotator.settings import Settings
-from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.explanations import read_explanations
 from annotator.store.releases.registry import live_release
 from annotator.store.server.connection import Database
+from tests.support.atlas import load_atlas, small_atlas
+from tests.support.databases import new_database
+from tests.support.presets import LIGHT_DEFAULT
+from tests.support.store import execute, rows
 
-ATLAS = simulate_atlas(
-    SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
-)
-DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
-    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
-    boosting=replace(DEFAULT.boosting, rounds=15),
-)
+ATLAS = small_atlas()
 NETWORK = replace(
-    LIGHT, network=replace(LIGHT.network, wide=False), forest=None, boosting=None, linear=None
+    LIGHT_DEFAULT,
+    network=replace(LIGHT_DEFAULT.network, wide=False),
+    forest=None,
+    boosting=None,
+    linear=None,
 )
-TREES = replace(LIGHT, network=None, forest=None, linear=None)
+TREES = replace(LIGHT_DEFAULT, network=None, forest=None, linear=None)
 GROUP, PLANTED = max(ATLAS.markers.items(), key=lambda item: len(item[1]))
 GMT = "planted\tof the simulation\t{markers}\nnothing known\t\tno-such-feature\n"
 FAST = {
@@ -70,7 +63,7 @@ class Trained:
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch):
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
+    monkeypatch.setitem(PRESETS, "default", LIGHT_DEFAULT)
 
 
 @pytest.fixture
@@ -78,57 +71,28 @@ def job_settings(settings):
     return replace(settings, **FAST)
 
 
-def load(database):
-    for kind in FeatureKind:
-        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=ATLAS.samples,
-                feature_names=list(ATLAS.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(ATLAS.profiles.sample_ids), ATLAS.profiles.counts[:, columns])],
-                terms=ATLAS.terms,
-            )
-            connection.commit()
-
-
 @pytest.fixture
 def loaded(database):
-    load(database)
+    load_atlas(database)
     return database
 
 
 @pytest.fixture(scope="module")
 def trained(server, tmp_path_factory):
     """One release for all tests that only look at one; each annotates other samples."""
-    name = f"explain_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"create database {name} template annotator_template")
-    database = Database(make_conninfo(server, dbname=name), embedded=True)
     sets = tmp_path_factory.mktemp("sets") / "sets.gmt"
     sets.write_text(GMT.format(markers="\t".join(PLANTED)))
     settings = Settings(**{**FAST, "cross_validation_folds": 2}, feature_sets=(sets,))
-    load(database)
     steps = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "default", LIGHT)
-        outcome = retrain(database, settings, "tissue", progress=lambda *step: steps.append(step))
-    annotate(database, settings, worker="one")
-    yield Trained(database, settings, sets, outcome, steps)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
-
-
-def rows(database, query, *values):
-    with database.connect() as connection:
-        return connection.execute(query, values).fetchall()
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
+    with new_database(server) as database:
+        load_atlas(database)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+            outcome = retrain(
+                database, settings, "tissue", progress=lambda *step: steps.append(step)
+            )
+        annotate(database, settings, worker="one")
+        yield Trained(database, settings, sets, outcome, steps)
 
 
 def missing(field):

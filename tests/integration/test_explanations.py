@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import psycopg
@@ -52,14 +50,6 @@ MAP = SampleMap(
     positions=np.array([[0.1, -2.5], [3.25, 1e-6], [12.0, 0.0]], dtype=np.float32),
 )
 EXPLANATIONS = ReleaseExplanations(MARKERS, SIMILARITIES, ENRICHMENTS, MAP)
-
-
-@pytest.fixture
-def daemon(database: Any, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    with database.connect() as conn:
-        conn.execute("set role annotator_daemon")
-        conn.commit()
-        yield conn
 
 
 def save(conn: psycopg.Connection, explanations: ReleaseExplanations | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from annotator.errors import InputError, SchemaError
-from annotator.store.mirror.expression import read_dense, read_profiles, write_expression
+from annotator.store.mirror.expression import read_profiles, write_expression
 from annotator.store.mirror.features import read_features
 
 NAMES = ["let-7a", "miR-1", "virus", "miR-21", "bacterium"]
@@ -105,17 +105,6 @@ def test_a_second_write_replaces(atlas: psycopg.Connection) -> None:
 def test_impossible_counts_are_not_written(atlas: psycopg.Connection, wrong: float) -> None:
     with pytest.raises(InputError, match="'s2'"):
         write(atlas, {"s1": [1, 0, 0, 0, 0], "s2": [1, 0, wrong, 0, 0]})
-
-
-def test_the_dense_array_agrees(atlas: psycopg.Connection) -> None:
-    write(atlas, {"s1": [1, 0, 2, 0, 0], "s2": [0, 0, 4, 0, 0]})
-    np.testing.assert_array_equal(
-        read_dense(atlas, ["s2", "s3", "s1"])[:, np.argsort(BY_NAME)],
-        [[0, 0, 4, 0, 0], [np.nan] * 5, [1, 0, 2, 0, 0]],
-    )
-    np.testing.assert_array_equal(
-        read_dense(atlas, ["s2", "s1"], ["srna"]), [[np.nan] * 3, [1, 0, 0]]
-    )
 
 
 def test_the_hash_follows_names_and_counts_only(atlas: psycopg.Connection) -> None:

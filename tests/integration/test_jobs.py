@@ -7,15 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.atlas.simulate import SimulationOptions, simulate_atlas
-from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.fields import FIELDS
 from annotator.errors import ArtefactError
-from annotator.explain.answer import centred_log_odds
+from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import predict as predict_module
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.predict import other_samples
-from annotator.jobs.retrain.retrain import candidate as candidate_module
+from annotator.jobs.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
@@ -23,56 +21,45 @@ from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
-from annotator.store.mirror.importing import apply_import
+from annotator.settings import Settings
 from annotator.store.releases.registry import live_release, load_artefacts
+from tests.support.atlas import load_atlas, small_atlas
+from tests.support.databases import name_of, new_database
+from tests.support.explained import centred_log_odds
+from tests.support.presets import LIGHT_DEFAULT
+from tests.support.store import execute, rows
 
-ATLAS = simulate_atlas(
-    SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
-)
+ATLAS = small_atlas()
 DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
-    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
-    boosting=replace(DEFAULT.boosting, rounds=15),
-)
+FAST = {"folds": 2, "cross_validation_folds": 0, "workers": 1, "batch_size": 16}
 
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch):
     """Make the default preset a small one: what is tested here is what jobs do with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
+    monkeypatch.setitem(PRESETS, "default", LIGHT_DEFAULT)
 
 
 @pytest.fixture
 def job_settings(settings):
-    return replace(settings, folds=2, cross_validation_folds=0, workers=1, batch_size=16)
+    return replace(settings, **FAST)
 
 
-def load(database, atlas=ATLAS):
-    for kind in FeatureKind:
-        columns = np.flatnonzero(atlas.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=atlas.samples,
-                feature_names=list(atlas.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(atlas.profiles.sample_ids), atlas.profiles.counts[:, columns])],
-                terms=atlas.terms,
-            )
-            connection.commit()
+@pytest.fixture(scope="module")
+def released(server):
+    """The name of a database with a live tissue release, made once: tests clone it."""
+    with new_database(server) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+        load_atlas(made)
+        assert retrain(made, Settings(**FAST), "tissue").status == "promoted"
+        yield name_of(made)
 
 
-def rows(database, query, *values):
-    with database.connect() as connection:
-        return connection.execute(query, values).fetchall()
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
+@pytest.fixture
+def live(server, released):
+    """A database with that release."""
+    with new_database(server, released) as made:
+        yield made
 
 
 def probabilities(database):
@@ -85,7 +72,7 @@ def probabilities(database):
 def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     database, job_settings, monkeypatch
 ):
-    load(database)
+    load_atlas(database)
     first = retrain(database, job_settings, "tissue")
     assert first.status == "promoted"
     assert "Nothing is live yet" in first.reasons[0]
@@ -173,15 +160,13 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     assert last == [("failed", "the disk is full")]
 
 
-def test_the_same_data_configuration_and_seed_give_the_same_release(database, job_settings):
-    load(database)
-    assert retrain(database, job_settings, "tissue").status == "promoted"
-    first = probabilities(database)
+def test_the_same_data_configuration_and_seed_give_the_same_release(live, job_settings):
+    first = probabilities(live)
     # Another configuration in between, so that nothing is skipped.
-    retrain(database, replace(job_settings, seed=1, gate_margin=1.0), "tissue")
-    other = probabilities(database)
-    retrain(database, replace(job_settings, gate_margin=1.0), "tissue")
-    second = probabilities(database)
+    retrain(live, replace(job_settings, seed=1, gate_margin=1.0), "tissue")
+    other = probabilities(live)
+    retrain(live, replace(job_settings, gate_margin=1.0), "tissue")
+    second = probabilities(live)
     assert set(first) == {
         "network",
         "forest",
@@ -194,55 +179,53 @@ def test_the_same_data_configuration_and_seed_give_the_same_release(database, jo
     assert not np.array_equal(first["combined"], other["combined"])
 
 
-def test_samples_that_cannot_be_used_are_quarantined_once(database, job_settings):
-    load(database)
-    retrain(database, job_settings, "tissue")
+def test_samples_that_cannot_be_used_are_quarantined_once(live, job_settings):
     missing = [sample.sample_id for sample in ATLAS.samples if "tissue" not in sample.values]
     few, broken, gone, alien = missing[:4]
     execute(
-        database,
+        live,
         "update atlas.expression set counts = array_fill(0.01::real, array[nnz])"
         " where sample_id = %s",
         few,
     )
     execute(
-        database,
+        live,
         "update atlas.expression set counts[1] = 'NaN' where sample_id = %s",
         broken,
     )
-    execute(database, "delete from atlas.expression where sample_id = %s", gone)
+    execute(live, "delete from atlas.expression where sample_id = %s", gone)
     execute(
-        database,
+        live,
         "update atlas.expression set nnz = 1, feature_ids = feature_ids[1:1],"
         " counts = array[50000] where sample_id = %s",
         alien,
     )
-    summary = annotate(database, job_settings, worker="one")
+    summary = annotate(live, job_settings, worker="one")
     found = dict(
-        rows(database, "select sample_id, code from annotator.quarantine where field = 'tissue'")
+        rows(live, "select sample_id, code from annotator.quarantine where field = 'tissue'")
     )
     assert found[few] == "too_few_reads"
     assert found[broken] == "non_finite_counts"
     assert found[gone] == "no_counts"
     assert found[alien] == "too_few_known_features"
     assert summary.predicted["tissue"] + summary.quarantined["tissue"] == len(missing)
-    again = annotate(database, job_settings, worker="two")
+    again = annotate(live, job_settings, worker="two")
     assert again.predicted == again.quarantined == {}
 
-    execute(database, "update atlas.expression set counts[1] = 7 where sample_id = %s", broken)
+    execute(live, "update atlas.expression set counts[1] = 7 where sample_id = %s", broken)
     execute(
-        database,
+        live,
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = %s",
         broken,
     )
-    healed = annotate(database, job_settings, worker="three")
+    healed = annotate(live, job_settings, worker="three")
     assert healed.predicted == {"tissue": 1}
 
 
 def test_planted_markers_lead_the_contributions(database, job_settings, monkeypatch):
     """The paper's markers were planted for a group of tissues; its samples show them."""
-    monkeypatch.setitem(PRESETS, "default", replace(LIGHT, network=DEFAULT.network))
-    load(database)
+    monkeypatch.setitem(PRESETS, "default", replace(LIGHT_DEFAULT, network=DEFAULT.network))
+    load_atlas(database)
     bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
     retrain(database, bold, "tissue")
     annotate(database, bold, worker="one")
@@ -300,7 +283,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
 ):
     """Of two classes and of many, and with what the other samples of a dataset contribute."""
     monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
-    load(database)
+    load_atlas(database)
     lenient = replace(job_settings, baseline_margin=-1.0)
     assert retrain(database, lenient, field).status == "promoted"
     with database.connect() as connection:
@@ -324,7 +307,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
 
 
 def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
-    load(database)
+    load_atlas(database)
     lenient = replace(job_settings, baseline_margin=-1.0)
     for field in ("age", "sex"):
         assert retrain(database, lenient, field).status == "promoted"
@@ -348,22 +331,20 @@ def test_an_empty_mirror_is_said_to_be_unlabelled(database, job_settings, field)
 
 
 def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
-    database, job_settings, monkeypatch
+    live, job_settings, monkeypatch
 ):
-    load(database)
-    assert retrain(database, job_settings, "tissue").status == "promoted"
     stored = (
         "select p.sample_id, p.top_features, c.model_kind, c.class, c.class_rank, c.features,"
         " c.scores, c.expression, p.models, p.known_features, p.novelty"
         " from annotator.prediction p join annotator.class_contribution c using (prediction_id)"
         " order by 1, 3, 4"
     )
-    annotate(database, job_settings, worker="one")
-    together = rows(database, stored)
-    execute(database, "truncate annotator.prediction cascade")
+    annotate(live, job_settings, worker="one")
+    together = rows(live, stored)
+    execute(live, "truncate annotator.prediction cascade")
     monkeypatch.setattr(predict_module, "VALUES_AT_ONCE", 1)
-    annotate(database, job_settings, worker="two")
-    apart = rows(database, stored)
+    annotate(live, job_settings, worker="two")
+    apart = rows(live, stored)
     assert [row[:6] for row in apart] == [row[:6] for row in together]
     for one, other in zip(apart, together, strict=True):
         for position in (6, 7):
@@ -372,17 +353,15 @@ def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
 
 
 def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
-    database, job_settings, monkeypatch
+    live, job_settings, monkeypatch
 ):
-    load(database)
-    assert retrain(database, job_settings, "tissue").status == "promoted"
     ((suspect,),) = rows(
-        database,
+        live,
         "select max(dataset_id) from atlas.sample s where not exists (select from"
         " atlas.annotation a where a.sample_id = s.sample_id and a.field = 'tissue')",
     )
     execute(
-        database,
+        live,
         "insert into annotator.work"
         " (sample_id, dataset_id, field, release_id, sample_updated_at, attempts)"
         " select s.sample_id, s.dataset_id, 'tissue', r.release_id, s.updated_at, 1"
@@ -395,12 +374,12 @@ def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
     def watched(live, claimed, *arguments):
         if any(sample.attempts > 1 for sample in claimed):
             seen.append(sum(before))
-            ((written,),) = rows(database, "select count(*) from annotator.prediction")
+            ((written,),) = rows(live, "select count(*) from annotator.prediction")
             assert written == sum(before)
         before.append(len(claimed))
         return predict(live, claimed, *arguments)
 
     monkeypatch.setattr(predict_module, "predict_samples", watched)
-    annotate(database, job_settings, worker="w1")
+    annotate(live, job_settings, worker="w1")
     assert seen
     assert seen[0] > 0

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-from fault_atlas import own_database
-from fault_crowd import run_crowd
-from fault_kills import run_kills
-from fault_overtaken import overtaken
-from fault_retraining import run_retraining
-from fault_server import run_server
+from tests.support.faults.atlas import own_database
+from tests.support.faults.crowd import run_crowd
+from tests.support.faults.kills import run_kills
+from tests.support.faults.overtaken import overtaken
+from tests.support.faults.retraining import run_retraining
+from tests.support.faults.server import run_server
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_limits
 import pytest
-from fault_atlas import own_database
 
 from annotator.errors import DatabaseUnavailableError
 from annotator.store.server.embedded import running_server
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+from tests.support.faults import limits as fault_limits
+from tests.support.faults.atlas import own_database
 
 
 def test_the_live_release_outlives_every_limit_and_work_resumes(tmp_path):

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_migrations
 import pytest
-from earlier_schemas import EARLIER, ROWS, rows
-from fault_processes import launcher, wait_for
 
 from annotator.daemon import Daemon
 from annotator.domain.answers import QuarantinedSample
@@ -23,6 +16,9 @@ from annotator.store.answers import predictions, work
 from annotator.store.server import schema
 from annotator.store.server.connection import Database
 from annotator.store.server.schema import check_schema, downgrade, hold_schema
+from tests.support.faults import migrations as fault_migrations
+from tests.support.faults.earlier_schemas import EARLIER, ROWS, rows
+from tests.support.faults.processes import launcher, wait_for
 
 
 @pytest.fixture(scope="module")

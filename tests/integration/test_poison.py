@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_poison
-from fault_atlas import fault_settings
+from tests.support.faults import poison as fault_poison
+from tests.support.faults.atlas import fault_settings
 
 
 def test_every_sort_of_broken_sample_is_quarantined_and_the_rest_finish(database, settings):

@@ -11,9 +11,8 @@ import pytest
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.answers import ClaimedSample
-from annotator.domain.fields import FeatureKind
+from annotator.jobs.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.dataset_context import stands_alone
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain.retrain import retrain
@@ -23,8 +22,12 @@ from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
-from annotator.store.mirror.importing import apply_import, expression
+from annotator.settings import Settings
+from annotator.store.mirror import expression
 from annotator.store.releases.registry import live_release, load_artefacts
+from tests.support.atlas import load_atlas
+from tests.support.databases import name_of, new_database
+from tests.support.store import execute
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)
@@ -35,45 +38,35 @@ LINEAR = replace(
     forest=None,
     boosting=None,
 )
+SETTINGS = Settings(
+    folds=2,
+    cross_validation_folds=0,
+    workers=1,
+    marker_count=10,
+    similarity_samples=5,
+    baseline_margin=-1.0,
+    minimum_reads=1,
+    minimum_known_features=0.0,
+    batch_size=64,
+)
+
+
+@pytest.fixture(scope="module")
+def released(server):
+    """The name of a database with a release that pools, made once: tests clone it."""
+    with new_database(server) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "default", LINEAR)
+        patch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
+        load_atlas(made, ATLAS)
+        assert retrain(made, SETTINGS, "tissue").status == "promoted"
+        yield name_of(made)
 
 
 @pytest.fixture
-def pooled(database, settings, monkeypatch):
+def pooled(server, released):
     """A database with a release that pools, and the settings it was made with."""
-    monkeypatch.setitem(PRESETS, "default", LINEAR)
-    monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
-    for kind in FeatureKind:
-        columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
-        with database.connect() as connection:
-            apply_import(
-                connection,
-                samples=ATLAS.samples,
-                feature_names=list(ATLAS.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(ATLAS.profiles.sample_ids), ATLAS.profiles.counts[:, columns])],
-                terms=ATLAS.terms,
-            )
-            connection.commit()
-    chosen = replace(
-        settings,
-        folds=2,
-        cross_validation_folds=0,
-        workers=1,
-        marker_count=10,
-        similarity_samples=5,
-        baseline_margin=-1.0,
-        minimum_reads=1,
-        minimum_known_features=0.0,
-        batch_size=64,
-    )
-    assert retrain(database, chosen, "tissue").status == "promoted"
-    return database, chosen
-
-
-def execute(database, statement, *values):
-    with database.connect() as connection:
-        connection.execute(statement, values)
-        connection.commit()
+    with new_database(server, released) as made:
+        yield made, SETTINGS
 
 
 def said(database):

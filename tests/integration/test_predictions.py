@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,56 +18,11 @@ from annotator.domain.answers import (
 )
 from annotator.errors import LeaseLostError
 from annotator.store.answers import predictions, work
+from tests.support.store import add_release, add_samples, as_daemon, run
 
 RESULTS = ("prediction", "contribution", "quarantine", "event")
 
 TROUBLE = "tab\there, \\N, \\t, line\r\nbreak, \\."  # in the text format of COPY
-
-
-def as_daemon(database: Any) -> psycopg.Connection:
-    conn = database.connect()
-    conn.execute("set role annotator_daemon")
-    conn.commit()
-    return conn
-
-
-@pytest.fixture
-def daemon(database: Any, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    with as_daemon(database) as conn:
-        yield conn
-
-
-def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    cursor = conn.execute(statement, values)
-    rows = cursor.fetchall() if cursor.description else []
-    conn.commit()
-    return rows
-
-
-def add_samples(conn: psycopg.Connection, *names: str) -> None:
-    run(conn, "insert into atlas.dataset (dataset_id) values ('D1') on conflict do nothing")
-    run(
-        conn,
-        "insert into atlas.sample (sample_id, dataset_id) select unnest(%s::text[]), 'D1'",
-        list(names),
-    )
-
-
-def add_release(conn: psycopg.Connection) -> int:
-    run(
-        conn,
-        "update annotator.release set status = 'retired', retired_at = now() where status = 'live'",
-    )
-    return int(
-        run(
-            conn,
-            "with t as (insert into annotator.training_run"
-            " (field, preset, status, seed, host, finished_at)"
-            " values ('tissue', 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
-            " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
-            " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
-        )[0][0]
-    )
 
 
 def answer(sample: ClaimedSample, value: str = "liver", digit: str = "a") -> SamplePrediction:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +16,7 @@ from annotator.store.releases import registry, runs
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.reports import kept_reports
 from annotator.store.server.connection import Database
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-import made_report
+from tests.support import made_report
 
 CLASSES = made_report.class_names(4)
 HELD_OUT = made_report.held_out(CLASSES, 60, 1)

@@ -18,16 +18,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-from earlier_schemas import rows
-from fault_processes import Launcher, launcher, wait_for
-
 from annotator.settings import Settings, load_settings
 from annotator.store.server import binaries
 from annotator.store.server.connection import Database
+from tests.support import ROOT
+from tests.support.faults.earlier_schemas import rows
+from tests.support.faults.processes import Launcher, launcher, wait_for
 
-ROOT = Path(__file__).parents[2]
 OWNER = "secretive_owner"
 SECRET = "hunter2@s3cret/" + secrets.token_hex(8)
 ENCODED = SECRET.replace("@", "%40").replace("/", "%2F")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,29 +14,10 @@ import pytest
 from annotator.store.answers import work
 from annotator.store.releases import registry, runs
 from annotator.store.watch import daemons as service
+from tests.support import ROOT
+from tests.support.store import as_daemon, run
 
-ROOT = Path(__file__).parents[2]
 DUE = datetime(2026, 1, 2, 2, 0, tzinfo=UTC)
-
-
-def as_daemon(database: Any) -> psycopg.Connection:
-    conn = database.connect()
-    conn.execute("set role annotator_daemon")
-    conn.commit()
-    return conn
-
-
-@pytest.fixture
-def daemon(database: Any, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    with as_daemon(database) as conn:
-        yield conn
-
-
-def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    cursor = conn.execute(statement, values)
-    rows = cursor.fetchall() if cursor.description else []
-    conn.commit()
-    return rows
 
 
 def names(daemons: tuple[service.DaemonStatus, ...]) -> list[str]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-from fault_atlas import own_database
-from soak import read, series
-from soak_load import EVERYTHING, Pace, soak
+from benchmarks.soak.daemon import read, series
+from tests.support.faults.atlas import own_database
+from tests.support.soak.load import EVERYTHING, Pace, soak
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 # The daemon catches up with what was due while it was away; no other time is due meanwhile.

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import fault_tampering
-from fault_atlas import fault_settings, load_atlas, make_releases
 
 from annotator.cli.watch_text import status_lines
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.watch.status import read_status
+from annotator.settings import Settings
+from tests.support.atlas import load_atlas
+from tests.support.databases import name_of, new_database
+from tests.support.faults import tampering as fault_tampering
+from tests.support.faults.atlas import fault_settings, make_releases
+
+
+@dataclass(frozen=True)
+class Released:
+    """A database with two releases of sex, that tests clone."""
+
+    name: str
+    before: int
+    live: int
+
+
+@pytest.fixture(scope="module")
+def released(server, tmp_path_factory):
+    """Two releases, made once: tests tamper with clones of them."""
+    settings = fault_settings(Settings(home=tmp_path_factory.mktemp("released")))
+    with new_database(server) as database:
+        load_atlas(database)
+        before, live = make_releases(database, settings, "sex", [1, 2])
+        yield Released(name_of(database), before, live)
+
+
+@pytest.fixture
+def database(server, released):
+    with new_database(server, released.name) as made:
+        yield made
 
 
 @pytest.fixture
@@ -23,8 +47,8 @@ def quick(settings):
     return fault_settings(settings)
 
 
-def test_no_tampering_is_parsed_and_the_release_before_serves(database, quick):
-    outcomes = fault_tampering.run_tampering(database, quick, times=30)
+def test_no_tampering_is_parsed_and_the_release_before_serves(database, released):
+    outcomes = fault_tampering.tampered(database, released.before, released.live, times=30)
     assert {outcome.fault for outcome in outcomes} >= {
         "a flipped bit",
         "all files of another release",
@@ -38,10 +62,9 @@ def test_no_tampering_is_parsed_and_the_release_before_serves(database, quick):
 
 
 def test_annotating_goes_on_with_the_release_before_and_the_next_retraining_is_not_skipped(
-    database, quick
+    database, quick, released
 ):
-    load_atlas(database)
-    before, live = make_releases(database, quick, "sex", [1, 2])
+    before, live = released.before, released.live
     with database.connect() as connection:
         files = fault_tampering.stored(connection, live)
         damaged = files | {"model.json": files["model.json"].replace(b"female", b"f3male")}
@@ -77,10 +100,13 @@ def test_annotating_goes_on_with_the_release_before_and_the_next_retraining_is_n
         assert not fault_tampering.refused(connection, again[0])
 
 
-def test_without_a_sound_release_nothing_is_answered_and_it_is_said_once(database, quick):
-    load_atlas(database)
-    (live,) = make_releases(database, quick, "sex", [1])
+def test_without_a_sound_release_nothing_is_answered_and_it_is_said_once(database, quick, released):
+    live = released.live
     with database.connect() as connection:
+        connection.execute(
+            "update annotator.release set status = 'rejected' where release_id = %s",
+            (released.before,),
+        )
         files = fault_tampering.stored(connection, live)
         broken = files | {"model.json": files["model.json"] + b" "}
         fault_tampering.put(connection, live, broken, with_digests=True)

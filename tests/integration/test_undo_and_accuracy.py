@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from annotator.domain.answers import LiveAccuracy, SamplePrediction
+from annotator.domain.answers import LiveAccuracy
 from annotator.domain.releases import Comparison, GateVerdict
 from annotator.jobs.retrain.candidate import with_live_accuracy
 from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store.answers import predictions, work
 from annotator.store.answers.review_queue import look_after_queue, refresh_queue
 from annotator.store.releases.live_accuracy import live_accuracy_of
+from tests.support.store import suggestion
 
 
 @pytest.fixture
@@ -258,24 +259,7 @@ def answer_anew(database, release: int, value: str = "lung") -> None:
         work.queue_pending(conn, "tissue", release)
         run_id = predictions.start_annotation_run(conn, "w", "here")
         while claimed := work.claim(conn, "w", "tissue", release, 7, 60):
-            answers = [
-                SamplePrediction(
-                    sample_id=item.sample_id,
-                    dataset_id=item.dataset_id,
-                    field="tissue",
-                    input_hash="1" * 64,
-                    sample_updated_at=item.sample_updated_at,
-                    value=value,
-                    lineage=(value,),
-                    confidence=0.9,
-                    status="suggested",
-                    reason=None,
-                    novelty=0.1,
-                    models={},
-                    top_features=(),
-                )
-                for item in claimed
-            ]
+            answers = [suggestion(item, value) for item in claimed]
             predictions.write_batch(conn, "w", release, run_id, answers, [])
             refresh_queue(conn)
 

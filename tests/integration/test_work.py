@@ -11,59 +11,9 @@ import psycopg
 import pytest
 
 from annotator.store.answers import work
+from tests.support.store import add_release, add_samples, as_daemon, run
 
 HASH = "0" * 64
-
-
-@pytest.fixture
-def daemon(database: Any, connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    with as_daemon(database) as conn:
-        yield conn
-
-
-def as_daemon(database: Any) -> psycopg.Connection:
-    conn = database.connect()
-    conn.execute("set role annotator_daemon")
-    conn.commit()
-    return conn
-
-
-def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    cursor = conn.execute(statement, values)
-    rows = cursor.fetchall() if cursor.description else []
-    conn.commit()
-    return rows
-
-
-def add_samples(conn: psycopg.Connection, *names: str, dataset: str = "D1") -> None:
-    run(conn, "insert into atlas.dataset (dataset_id) values (%s) on conflict do nothing", dataset)
-    run(
-        conn,
-        "insert into atlas.sample (sample_id, dataset_id) select unnest(%s::text[]), %s",
-        list(names),
-        dataset,
-    )
-
-
-def add_release(conn: psycopg.Connection, field: str = "tissue") -> int:
-    """Make a release and put it live in place of the one before."""
-    run(
-        conn,
-        "update annotator.release set status = 'retired', retired_at = now()"
-        " where field = %s and status = 'live'",
-        field,
-    )
-    return int(
-        run(
-            conn,
-            "with t as (insert into annotator.training_run"
-            " (field, preset, status, seed, host, finished_at)"
-            " values (%s, 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
-            " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
-            " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
-            field,
-        )[0][0]
-    )
 
 
 def predict(conn: psycopg.Connection, sample: str, release: int, status: str = "suggested") -> int:

@@ -17,13 +17,14 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
-from annotator.explain.answer import WEIGHTED_SUM, AnswerExplainer, centred_log_odds
+from annotator.explain.answer import WEIGHTED_SUM, AnswerExplainer
 from annotator.jobs.answer_explainer import answer_explainer
 from annotator.learn.models.options import LinearOptions, NetworkOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.calibration import Calibration
+from tests.support.explained import centred_log_odds
 
 DEFAULT = PRESETS["default"]
 FEATURES = 25

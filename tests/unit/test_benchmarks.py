@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,15 +18,7 @@ from annotator.learn.validation.metrics import (
     select_samples,
 )
 from annotator.learn.validation.selective_metrics import TrustOptions, cross_fitted
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # as for a script of that folder
-
-import bootstrap  # noqa: E402
-import partitions  # noqa: E402
-import real_data  # noqa: E402
-import report  # noqa: E402
-import runs  # noqa: E402
+from benchmarks.accuracy import bootstrap, partitions, real_data, report, runs
 
 CLASSES = ("blood", "brain", "skin")
 
@@ -387,7 +378,8 @@ def test_an_evaluation_apart_is_the_one_that_was_asked_for(tmp_path, monkeypatch
     assert cost == (1.0, 2.0)
     assert target.parent.is_dir()
     ((arguments, _),) = started
-    monkeypatch.setattr(sys, "argv", list(arguments))
+    assert arguments[:2] == ["-m", "benchmarks.accuracy.real_data"]
+    monkeypatch.setattr(sys, "argv", arguments[1:])
     real_data.main()
     assert evaluated == [("cellular-group", "paper", home, 0, 2, 7, target)]
 

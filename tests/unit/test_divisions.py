@@ -1,9 +1,6 @@
-"""How benchmarks/divisions.py divides and counts; the benchmark itself runs on real data."""
+"""How the benchmark of random divisions divides and counts; it is itself run on real data."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import divisions
+from benchmarks.accuracy import divisions
 
 CLASSES = ("blood", "brain")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
 from annotator.cli.commands import command_line
 from annotator.settings import Settings
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BENCHMARK = re.compile(r"-m\s+(benchmarks[.\w]+)([^`\n]*)")
 
 
 def settings_table() -> str:
@@ -44,3 +44,18 @@ def test_every_command_is_in_the_readme():
     text = (ROOT / "README.md").read_text()
     for name in command_line.commands:
         assert f"annotator {name}" in text or f"make {name}" in text, name
+
+
+def benchmark_commands() -> list[tuple[str, list[str]]]:
+    """The modules that documents run, each with its options."""
+    return sorted(
+        (module, re.findall(r"--[a-z-]+", rest))
+        for path in DOCUMENTS
+        for module, rest in BENCHMARK.findall(path.read_text())
+    )
+
+
+@pytest.mark.parametrize(("module", "options"), benchmark_commands())
+def test_a_benchmark_that_a_document_runs_has_its_options(module, options):
+    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    assert [option for option in options if f'"{option}"' not in source] == []

@@ -148,7 +148,7 @@ def test_a_kind_does_not_depend_on_which_others_there_are(fitted) -> None:
 def test_without_a_calibration_the_combination_is_the_mean(fitted) -> None:
     profiles = problem(seed=9)[0]
     raw = fitted.predict_raw(profiles)
-    plain = fitted.with_calibration(None).predict(profiles)
+    plain = replace(fitted, calibration=None).predict(profiles)
     np.testing.assert_allclose(plain[COMBINED], sum(raw.values()) / 4)
     assert np.array_equal(plain["network"], raw["network"])
     calibrated, combined = CALIBRATION.apply(raw)
@@ -159,7 +159,7 @@ def test_without_a_calibration_the_combination_is_the_mean(fitted) -> None:
 def test_the_shares_of_the_kinds_sum_to_one(fitted) -> None:
     assert fitted.weights == CALIBRATION.weights
     assert sum(fitted.weights.values()) == pytest.approx(1)
-    plain = fitted.with_calibration(None).weights
+    plain = replace(fitted, calibration=None).weights
     assert plain == dict.fromkeys(fitted.kinds, pytest.approx(1 / len(fitted.kinds)))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +10,7 @@ import pytest
 from annotator.atlas.names import table4
 from annotator.domain.explanations import ClassMarker
 from annotator.jobs.retrain.enrichment import reference_sets, release_enrichments
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import marker_recovery
+from benchmarks.accuracy import marker_recovery
 
 CLASSES = ("brain", "liver", "skin")
 BACKGROUND = ("hsa-miR-124-3p", "hsa-miR-9-5p", "hsa-miR-205-5p", "hsa-miR-122-5p", "SNORD44")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,8 +13,9 @@ from annotator.jobs.watch.status import NEEDS_A_PERSON
 from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.watch.monitoring import FieldFigures, Figures
+from tests.support import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
 EXAMPLE = Figures(
     tuple(

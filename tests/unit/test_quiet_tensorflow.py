@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 # Printed before any setting is read wherever it is set, whatever the processor.
 CHATTY = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 ABSEIL = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR"

@@ -17,6 +17,7 @@ from annotator.learn.models.random_units import (
     correlation_weights,
     fit_random_units,
 )
+from tests.support.explained import output_difference
 
 OPTIONS = LinearOptions((), 0.0, random_units=120, ridge=1.0)
 LIMITS = (0.0, 20.0, 40.0, 60.0)
@@ -117,7 +118,7 @@ def test_it_is_a_network_that_deep_lift_explains(classes) -> None:
         shares / shares.sum(axis=1, keepdims=True), model.predict(values), atol=1e-4
     )
     scores = network.contributions(values, truth)
-    difference = network.output_difference(values, truth)
+    difference = output_difference(network, values, truth)
     np.testing.assert_allclose(scores.sum(axis=1), difference, atol=1e-3)
 
 

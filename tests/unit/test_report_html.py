@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
@@ -28,10 +26,7 @@ from annotator.report.tables import (
     summary,
 )
 from annotator.report.tables.cells import Cell, Column, Table, number, per_cent, share, small_number
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-import made_report
+from tests.support import made_report
 
 CONTENTS = made_report.made_contents()
 DRAWN = '<svg width="300" height="200"><text>drawn</text></svg>'

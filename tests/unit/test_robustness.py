@@ -1,12 +1,9 @@
-"""The command of benchmarks/robustness.py, and what it finds on a small simulated atlas."""
+"""What the robustness benchmark finds on a small simulated atlas."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,8 @@ from scipy.sparse import csr_matrix
 from annotator.domain.profiles import Profiles
 from annotator.learn.features.matrix import total_reads
 from annotator.learn.models.presets import PRESETS
+from benchmarks.accuracy import robustness
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "robustness.py"
 DEFAULT = PRESETS["default"]
 LIGHT = replace(
     DEFAULT,
@@ -27,23 +24,13 @@ LIGHT = replace(
 
 
 @pytest.fixture(scope="module")
-def robustness():
-    spec = importlib.util.spec_from_file_location("benchmark_robustness", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def split(robustness):
+def split():
     cohort, ontology = robustness.simulated_cohort(samples=180, datasets=24)
     return robustness.split_of(cohort, ontology, LIGHT, seed=1)
 
 
 @pytest.fixture(scope="module")
-def measured(robustness, split):
+def measured(split):
     rows, known = robustness.measure(split)
     return {(row.distortion, row.level): row for row in rows}, known
 
@@ -66,7 +53,7 @@ def pooled(bins):
     return np.average([row["accuracy"] for row in bins], weights=[row["samples"] for row in bins])
 
 
-def test_thinning_gives_about_the_reads_asked_for_and_never_more_of_a_feature(robustness) -> None:
+def test_thinning_gives_about_the_reads_asked_for_and_never_more_of_a_feature() -> None:
     profiles = small([[6e6, 3e6, 1e6], [10, 20, 0]])
     thin = robustness.thinned(profiles, 1e4)
     totals = total_reads(thin)
@@ -77,21 +64,21 @@ def test_thinning_gives_about_the_reads_asked_for_and_never_more_of_a_feature(ro
     assert (thin.counts.data != 0).all()
 
 
-def test_features_are_left_out_for_all_samples_alike(robustness) -> None:
+def test_features_are_left_out_for_all_samples_alike() -> None:
     profiles = small(np.arange(1, 21).reshape(1, 20).repeat(2, 0), [f"f{i}" for i in range(20)])
     left = robustness.without_features(profiles, 0.9, seed=3)
     assert left.counts.shape == (2, 2)
     assert [f"f{count - 1:.0f}" for count in left.counts.toarray()[0]] == left.features.tolist()
 
 
-def test_renamed_features_of_one_name_are_summed(robustness) -> None:
+def test_renamed_features_of_one_name_are_summed() -> None:
     profiles = small([[1, 2, 4, 8]], ("hsa-miR-21-5p", "hsa-miR-21-3p", "SNORD44", "hsa-miR-9-5p"))
     stem_loops = robustness.renamed(profiles, robustness.stem_loop)
     assert stem_loops.features.tolist() == ["hsa-mir-21", "SNORD44", "hsa-mir-9"]
     assert stem_loops.counts.toarray().tolist() == [[3, 4, 8]]
 
 
-def test_what_names_become(robustness) -> None:
+def test_what_names_become() -> None:
     assert robustness.accession("hsa-miR-21-5p") == "MIMAT0000076"
     assert robustness.accession("hsa-let-7a-5p/7c-5p") == "MIMAT0000062/MIMAT0000064"
     assert robustness.accession("SNORD44") == "SNORD44"
@@ -102,7 +89,7 @@ def test_what_names_become(robustness) -> None:
     assert robustness.without_arm("hsa-miR-21-3p") == "hsa-miR-21*"
 
 
-def test_the_surest_threshold_is_the_lowest_that_reaches_the_target(robustness) -> None:
+def test_the_surest_threshold_is_the_lowest_that_reaches_the_target() -> None:
     confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     hits = np.array([True, True, False, True, False])
     assert robustness.surest_threshold(confidence, hits, 0.75) == 0.6
@@ -111,9 +98,7 @@ def test_the_surest_threshold_is_the_lowest_that_reaches_the_target(robustness) 
 
 
 @pytest.mark.parametrize("name", ["upper case", "no species", "accessions", "other release"])
-def test_other_names_of_the_same_molecules_give_the_same_predictions(
-    robustness, split, name
-) -> None:
+def test_other_names_of_the_same_molecules_give_the_same_predictions(split, name) -> None:
     other = robustness.renamed(split.profiles, robustness.RENAMINGS[name])
     assert other.features.tolist() != split.profiles.features.tolist()
     expected = predicted(split, split.profiles)
@@ -171,7 +156,7 @@ def test_names_that_are_not_understood_are_no_reads_and_stem_loops_are_approxima
     assert stem_loops.accuracy > rows["names", "unknown names"].accuracy
 
 
-def test_the_plot_is_written(robustness, measured, tmp_path) -> None:
+def test_the_plot_is_written(measured, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     rows, _ = measured
     robustness.plot(list(rows.values()), tmp_path / "plots" / "robustness.svg")

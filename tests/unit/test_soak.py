@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import soak
-from soak_judge import Figure, judge, outcome_of
+from benchmarks.soak import daemon as soak
+from tests.support.soak.judge import Figure, judge, outcome_of
 
 SECONDS = np.arange(0.0, 3600.0, 5.0)
 WARM = np.minimum(SECONDS, 900) / 900  # what fills in the first quarter of an hour

@@ -1,11 +1,10 @@
-"""What benchmarks/unseen_types.py holds out and counts, on a small simulated atlas."""
+"""What benchmarks/accuracy/unseen_types.py holds out and counts, on a small simulated atlas."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,7 @@ from annotator.domain.held_out import HeldOutPredictions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.validation.splits import dataset_folds
 from annotator.logs import silent
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script of that folder
-
-import robustness
-import unseen_types
+from benchmarks.accuracy import robustness, unseen_types
 
 LIGHT = replace(
     PRESETS["default"],

@@ -56,7 +56,7 @@ def named_features(names: Sequence[str], background: Sequence[str]) -> Collectio
     feature at most: a mature miRNA for one of the identical copies of its stem-loop,
     since copies that are counted alike would be taken for independent findings.
     """
-    pairs = match_features(background, names).pairs
+    pairs = match_features(background, names)
     return {background[pair.model_column] for pair in pairs}
 
 

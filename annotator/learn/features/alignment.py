@@ -202,11 +202,11 @@ def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Colum
     """Find other columns that are features of the model under another name."""
     own = set(names)
     others = [column for column, name in enumerate(features) if name not in own]
-    match = match_features(names, [features[column] for column in others])
+    pairs = match_features(names, [features[column] for column in others])
     return _columns(
         [
             (pair.model_column, others[pair.given_column], False)
-            for pair in match.pairs
+            for pair in pairs
             if pair.kind not in APPROXIMATE
         ]
     )
@@ -215,7 +215,7 @@ def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Colum
 @lru_cache(maxsize=1024)
 def _all_ways(names: tuple[str, ...], features: tuple[str, ...]) -> _Columns:
     """Match features in every way that there is."""
-    pairs = match_features(names, features).pairs
+    pairs = match_features(names, features)
     return _columns(
         [(pair.model_column, pair.given_column, pair.kind in APPROXIMATE) for pair in pairs]
     )

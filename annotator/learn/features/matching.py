@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy.sparse import csr_matrix
-
 from annotator.errors import InputError
 from annotator.learn.features.mirbase import MATURE, STEM_LOOP, Mirna, first_arm, folded
 from annotator.learn.features.parsing import Dialect, Feature, read_features
@@ -67,67 +64,11 @@ class FeaturePair:
     kind: MatchKind
 
 
-@dataclass(frozen=True)
-class FeatureMatch:
-    """Which given features are which features of a model.
-
-    Parameters
-    ----------
-    pairs
-        By column of the model, then by given column. A column of the model may
-        occur several times (its counts are summed), a given column only once.
-    model_features, given_features
-        How many names there were on each side.
-    """
-
-    pairs: tuple[FeaturePair, ...]
-    model_features: int
-    given_features: int
-
-    @property
-    def unmatched_model(self) -> tuple[int, ...]:
-        """Columns of the model that nothing was found for."""
-        found = {pair.model_column for pair in self.pairs}
-        return tuple(column for column in range(self.model_features) if column not in found)
-
-    @property
-    def unmatched_given(self) -> tuple[int, ...]:
-        """Given columns that are counted nowhere."""
-        used = {pair.given_column for pair in self.pairs}
-        return tuple(column for column in range(self.given_features) if column not in used)
-
-    @property
-    def kinds(self) -> Mapping[MatchKind, int]:
-        """How many of the model's features were found in each way, best way first."""
-        kind_of = {pair.model_column: pair.kind for pair in self.pairs}
-        count = Counter(kind_of.values())
-        return {kind: count[kind] for kind in MatchKind if count[kind]}
-
-    @property
-    def approximate(self) -> int:
-        """How many of the model's features were found only approximately."""
-        return sum(number for kind, number in self.kinds.items() if kind in APPROXIMATE)
-
-    def summing(self) -> csr_matrix:
-        """Return the 0/1 matrix that turns given counts into the model's.
-
-        Returns
-        -------
-        csr_matrix
-            Shape ``(given_features, model_features)``, float32, at most one 1 in
-            a row: ``counts @ match.summing()``.
-        """
-        given = [pair.given_column for pair in self.pairs]
-        model = [pair.model_column for pair in self.pairs]
-        ones = np.ones(len(given), dtype=np.float32)
-        return csr_matrix((ones, (given, model)), shape=(self.given_features, self.model_features))
-
-
 def match_features(
     model_names: Sequence[str],
     given_names: Sequence[str],
     aliases: Mapping[str, str] | None = None,
-) -> FeatureMatch:
+) -> tuple[FeaturePair, ...]:
     """Say which given features are which of a model's.
 
     The ways of :class:`MatchKind` are tried in their order. A feature of the
@@ -163,8 +104,9 @@ def match_features(
 
     Returns
     -------
-    FeatureMatch
-        The pairs of columns and how each was found.
+    tuple of FeaturePair
+        By column of the model, then by given column. A column of the model may
+        occur several times (its counts are summed), a given column only once.
 
     Raises
     ------
@@ -173,14 +115,12 @@ def match_features(
 
     Examples
     --------
-    >>> match = match_features(
+    >>> pairs = match_features(
     ...     ["hsa-miR-21-5p", "hsa-let-7a-5p/7c-5p", "hsa-miR-9-5p"],
     ...     ["MIMAT0000076", "HSA-LET-7C-5P", "HSA-LET-7A-5P"],
     ... )
-    >>> [(pair.model_column, pair.given_column, pair.kind.value) for pair in match.pairs]
+    >>> [(pair.model_column, pair.given_column, pair.kind.value) for pair in pairs]
     [(0, 0, 'alias'), (1, 1, 'merged'), (1, 2, 'merged')]
-    >>> match.unmatched_model
-    (2,)
     """
     column_of = _columns(given_names, "the given features")
     _columns(model_names, "the model's features")
@@ -192,7 +132,7 @@ def match_features(
     if len(pairs) < min(len(model_names), len(given_names)):
         pairs += _other_pairs(model_names, given_names, pairs, aliases or {})
     pairs.sort(key=lambda pair: (pair.model_column, pair.given_column))
-    return FeatureMatch(tuple(pairs), len(model_names), len(given_names))
+    return tuple(pairs)
 
 
 def _columns(names: Sequence[str], whose: str) -> dict[str, int]:

@@ -56,7 +56,7 @@ _PAPER = Preset(
 # With 12 to 16 simulated datasets, shrinking directions did harm; 111 are enough.
 _MANY_DATASETS = 50
 
-# Chosen on random divisions of the datasets (benchmarks/divisions.py).
+# Chosen on random divisions of the datasets (benchmarks/accuracy/divisions.py).
 _DEFAULT = Preset(
     name="default",
     features=FeatureOptions(LOG_RPM, CENTRED, maximum_zero_share=0.95, clip=7.0, pseudocount=10.0),

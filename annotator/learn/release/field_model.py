@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,10 +147,6 @@ class FieldModel:
             },
             None if self.calibration is None else self.calibration.factors,
         )
-
-    def with_calibration(self, calibration: Calibration | None) -> FieldModel:
-        """Return the same models with another calibration."""
-        return replace(self, calibration=calibration)
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the matrix that all models see, ``(samples, features)``, float32."""

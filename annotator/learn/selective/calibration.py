@@ -8,7 +8,7 @@ outputs for support vector machines"; Niculescu-Mizil and Caruana 2005 find this
 form for forests). The answer is the product of the calibrated probabilities, raised to one
 more fitted power: a product has no bias towards caution, as a mean has (Ranjan and Gneiting
 2010). Network, linear part and trees count the same in it, and the two kinds of trees share
-their part; no weight is fitted (``benchmarks/divisions.py`` compares).
+their part; no weight is fitted (``benchmarks/accuracy/divisions.py`` compares).
 
 All of this is linear in what each kind's explanation adds up to (logits, votes, margins),
 so that the log-odds of the answer have additive contributions, too.

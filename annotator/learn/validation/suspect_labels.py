@@ -18,7 +18,7 @@ The sample itself never speaks for its own label. What this cannot see: a
 dataset whose labels are all wrong in the same way looks like an honest error of
 the models. It finds fewer of the labels that were exchanged within a dataset of
 several classes, where the other labels say little
-(``benchmarks/wrong_labels.py`` measures both). No expression profile is looked
+(``benchmarks/accuracy/wrong_labels.py`` measures both). No expression profile is looked
 at: the evidence is what models said
 that had seen neither the dataset nor its labels, and how its labels are
 distributed.

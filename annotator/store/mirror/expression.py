@@ -158,37 +158,6 @@ def read_profiles(
     return ReadExpression(profiles, as_objects(hashes), rejected)
 
 
-def read_dense(
-    conn: psycopg.Connection,
-    sample_ids: Sequence[str] | None = None,
-    kinds: Sequence[str] | None = None,
-    *,
-    features: FeatureTable | None = None,
-) -> NDArray[np.float32]:
-    """Read the expression of samples into one array.
-
-    The parameters are those of :func:`read_profiles`, and so are the columns.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(samples, features)``, float32, every sample asked for in its
-        place; the row of a sample that cannot be used is NaN.
-    """
-    features = read_features(conn) if features is None else features
-    chosen, column_of = _columns_of_kinds(features, kinds)
-    wanted = _wanted_samples(conn) if sample_ids is None else sample_ids
-    dense = np.zeros((len(wanted), len(chosen)), dtype=np.float32)
-    rows = _read_samples(conn, wanted, features, everything=sample_ids is None)
-    for place, (_, read) in enumerate(rows):
-        kept = _of_kinds(read, column_of) if isinstance(read, Counts) else read
-        if isinstance(kept, SampleError):
-            dense[place] = np.nan
-        else:
-            dense[place, kept.columns] = kept.values
-    return dense
-
-
 class _GrowingMatrix:
     """Rows of a CSR matrix, appended into arrays that are preallocated."""
 

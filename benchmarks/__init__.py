@@ -1,0 +1,1 @@
+"""Commands that measure: accuracy, speed, faults and growth under load."""

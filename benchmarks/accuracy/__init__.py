@@ -1,0 +1,1 @@
+"""Accuracy on real and simulated atlases, with whole datasets held out."""

@@ -1,0 +1,1 @@
+"""What grows while the program runs."""

@@ -1,0 +1,1 @@
+"""Time and memory beside another version or a baseline."""

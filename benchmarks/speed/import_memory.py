@@ -1,0 +1,131 @@
+"""Memory and speed of reading a wide COUNTS file.
+
+Writes a file with many samples into a temporary folder, then reads it in
+processes of their own: a plain loop over its lines as the yardstick, and
+``read_counts`` with all its batches. Peak memory is what the operating system
+saw (``ru_maxrss``).
+
+    python -m benchmarks.speed.import_memory [--samples N] [--features N] [--share P] [--gzip]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=2_000)
+    parser.add_argument("--share", type=float, default=0.03, help="share of non-zero counts")
+    parser.add_argument("--gzip", action="store_true")
+    parser.add_argument("--folder", type=Path, help="where the temporary folder goes")
+    parser.add_argument("--step", choices=sorted(STEPS), help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step is not None:
+        measure(options)
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        options.file = Path(folder) / ("counts.tsv.gz" if options.gzip else "counts.tsv")
+        results = [run_step(step, options) for step in ("write", "loop", "read")]
+    print(f"{options.samples} samples, {options.features} features, {options.share:.0%} non-zero")
+    for result in results:
+        speed = results[0]["megabytes"] / result["seconds"]
+        print(
+            f"{result['step']:<6} {result['seconds']:8.1f} s {speed:8.1f} MB text/s"
+            f" {result['peak_megabytes']:8.0f} MB peak  {result['what']}"
+        )
+
+
+def run_step(step: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one step in a process of its own; this one stays small, as a child's peak includes it."""
+    arguments = ["--step", step, "--file", str(options.file)]
+    for name in ("samples", "features", "share"):
+        arguments += [f"--{name}", str(getattr(options, name))]
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name, *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def measure(options: argparse.Namespace) -> None:
+    size, seconds, what = STEPS[options.step](options)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    result = {
+        "step": options.step,
+        "seconds": seconds,
+        "megabytes": size / 1e6,
+        "peak_megabytes": peak / 1e6,
+        "what": what,
+    }
+    print(json.dumps(result))
+
+
+def opened(path: Path, mode: str) -> Any:
+    return gzip.open(path, mode, 1) if path.suffix == ".gz" else path.open(mode)
+
+
+def write(options: argparse.Namespace) -> tuple[int, float, str]:
+    import numpy as np
+
+    start = time.perf_counter()
+    rng = np.random.default_rng(1)
+    stored = round(options.share * options.samples)
+    size = 0
+    with opened(options.file, "wb") as file:
+        header = "\t".join(["feature", *(f"SRS{i:07d}" for i in range(options.samples))])
+        size += file.write(header.encode() + b"\n")
+        for feature in range(options.features):
+            cells = [b"0"] * options.samples
+            columns = rng.choice(options.samples, stored, replace=False)
+            counts = rng.geometric(0.02, stored)
+            for column, count in zip(columns.tolist(), counts.tolist(), strict=True):
+                cells[column] = b"%d" % count
+            size += file.write(b"hsa-miR-%d\t" % feature + b"\t".join(cells) + b"\n")
+    seconds = time.perf_counter() - start
+    return size, seconds, f"{options.file.stat().st_size / 1e6:.0f} MB on disk"
+
+
+def loop(options: argparse.Namespace) -> tuple[int, float, str]:
+    start = time.perf_counter()
+    size = lines = 0
+    with opened(options.file, "rb") as file:
+        for line in file:
+            size += len(line)
+            lines += 1
+    return size, time.perf_counter() - start, f"{lines} lines"
+
+
+def read(options: argparse.Namespace) -> tuple[int, float, str]:
+    from annotator.atlas.importers import read_counts
+
+    stored = samples = 0
+    start = time.perf_counter()
+    with read_counts(options.file, spill_folder=options.file.parent) as counts:
+        checked = time.perf_counter()
+        for ids, matrix in counts.batches():
+            samples += len(ids)
+            stored += matrix.nnz
+    end = time.perf_counter()
+    what = f"{samples} samples, {stored} counts; check {checked - start:.1f} s,"
+    return 0, end - start, f"{what} batches {end - checked:.1f} s"
+
+
+STEPS = {"write": write, "loop": loop, "read": read}
+
+if __name__ == "__main__":
+    main()

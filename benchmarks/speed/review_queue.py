@@ -1,0 +1,242 @@
+"""How long a curator waits for the queue when very much is open, and what watching it costs.
+
+Fills a database with open suggestions (tissue and age of every sample, and sex without a
+reliable model) in datasets of very unequal size, keeps the order as the daemon does, and
+times what a curator asks and what Prometheus is shown, against ``count(*)`` of the same
+table in the same run.
+
+    python -m benchmarks.speed.review_queue --suggestions 20000    # a quick look
+    python -m benchmarks.speed.review_queue                        # a million, minutes
+
+What is wanted: the first 50 rows in less than 50 ms, also where 50 places are not worked out yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+WANTED_MS = 50.0
+WANTED = (
+    "the first 50",
+    "the first 50 of a field",
+    "a dataset of usual size",
+    "before a daemon has worked out 50 places",
+)
+REPEATS = 25
+LARGEST = 2000  # samples of the largest dataset; the i-th has LARGEST / sqrt(i)
+
+# Parameters: samples. Of ten datasets, three are unanimous and sure.
+FILL = f"""
+create temporary table made as
+select i as dataset, greatest(1, round({LARGEST} / sqrt(i)))::integer as size
+from generate_series(1, 1000000) i;
+create temporary table placed as
+select dataset, ends - size + 1 as first, least(ends, %(samples)s) as last
+from (select dataset, size, sum(size) over (order by dataset) as ends from made) m
+where ends - size < %(samples)s;
+insert into atlas.dataset (dataset_id) select 'GSE' || 100000 + dataset from placed;
+insert into atlas.sample (sample_id, dataset_id)
+select 'SRR' || 1000000 + n, 'GSE' || 100000 + dataset
+from placed, generate_series(first, last) n;
+insert into atlas.term (term_id, name) values ('organ', 'organ');
+insert into atlas.term (term_id, name)
+select 'tissue ' || i, 'tissue ' || i from generate_series(0, 29) i;
+insert into atlas.term_parent select 'tissue ' || i, 'organ' from generate_series(0, 29) i;
+with run as (
+    insert into annotator.training_run (field, preset, seed, host, status, finished_at)
+    select field, 'default', 1, 'here', 'succeeded', now()
+    from unnest('{{tissue,age,sex}}'::text[]) as field
+    returning run_id, field
+)
+insert into annotator.release (field, run_id, status, classes, features, promoted_at, reasons)
+select
+    field, run_id,
+    (case field when 'sex' then 'rejected' else 'live' end)::annotator.release_status,
+    '{{a,b}}', 10, now(), '{{Refused: not above the baseline.}}'
+from run;
+insert into annotator.prediction (
+    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
+    confidence, status, reason, novelty, models, top_features, prediction_set, set_coverage
+)
+select
+    s.sample_id, s.dataset_id, r.field, r.release_id, repeat('0', 64), s.updated_at,
+    case when open then null else said end,
+    case when open then '{{}}' else array[said, 'organ'] end,
+    case when dice.sure then 0.9 + 0.1 * x else 0.3 + 0.7 * x end,
+    (case when open then 'abstained' else 'suggested' end)::annotator.prediction_status,
+    case when open then 'no term is sure enough' end, 1 - x,
+    jsonb_build_object(
+        'combined', jsonb_build_object('value', said, 'probability', x),
+        'network', jsonb_build_object('value', said, 'probability', x),
+        'forest', jsonb_build_object(
+            'value', case when x < 0.3 then 'tissue 0' else said end, 'probability', x),
+        'boosting', jsonb_build_object('value', said, 'probability', x),
+        'linear', jsonb_build_object(
+            'value', case when x < 0.2 then 'tissue 1' else said end, 'probability', x)),
+    array['hsa-miR-21-5p', 'hsa-let-7a-5p', 'hsa-miR-122-5p'], array[said], 0.9
+from annotator.release r
+cross join atlas.sample s
+cross join lateral (
+    select
+        abs(hashtext(s.dataset_id || r.field)) %% 10 < 3 as sure,
+        (abs(hashtext(s.sample_id || r.field)) %% 1000) / 1000.0 as x
+) dice
+cross join lateral (
+    select
+        'tissue ' || case when dice.sure or dice.x < 0.7 then abs(hashtext(s.dataset_id)) %% 30
+            else (1000 * dice.x)::integer %% 30 end as said,
+        not dice.sure and dice.x < 0.2 as open
+) said
+where r.status = 'live';
+insert into annotator.review (prediction_id, decision, value)
+select prediction_id, 'accepted', value
+from annotator.prediction where prediction_id %% 40 = 0 and status = 'suggested';
+insert into atlas.annotation (sample_id, field, value)
+select sample_id, 'sex', case when hashtext(sample_id) %% 2 = 0 then 'female' else 'male' end
+from atlas.sample where hashtext(sample_id) %% 3 = 0;
+"""
+
+
+def fill(connection: psycopg.Connection, suggestions: int) -> None:
+    """Make so many open suggestions, two a sample, and a few decided ones; not committed."""
+    import psycopg
+
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(FILL, {"samples": round(suggestions * 1.03 / 2)})
+    connection.execute("drop table pg_temp.made, pg_temp.placed")
+
+
+def keep_order(connection: psycopg.Connection) -> None:
+    """Work out every place, as daemons do after each batch."""
+    while connection.execute("select annotator.refresh_queue(1000)").fetchone() != (0,):
+        connection.commit()
+    connection.commit()
+    connection.autocommit = True
+    connection.execute("vacuum analyze")
+
+
+def milliseconds(connection: psycopg.Connection, query: str, *values: object) -> float:
+    """Time a query with its rows."""
+    return least_time(lambda: connection.execute(query, values).fetchall(), REPEATS)
+
+
+def least_time(call: Callable[[], object], repeats: int) -> float:
+    """Return the least of the milliseconds that a call takes: whatever else runs only adds."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - start))
+    return min(times)
+
+
+def datasets_by_size(connection: psycopg.Connection) -> list[str]:
+    rows = connection.execute(
+        "select dataset_id from atlas.sample group by 1 order by count(*) desc, 1"
+    )
+    return [row[0] for row in rows]
+
+
+def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
+    """Time what a curator asks; the first row is what it is compared with."""
+    from annotator.store.watch.monitoring import read_figures
+
+    connection.execute("select annotator.refresh_queue(1000)")
+    datasets = datasets_by_size(connection)
+    queue = "select * from review_queue"
+    of_dataset = f"{queue} where dataset_id = %s"
+    row = connection.execute("select sum(open) from queue_group").fetchone()
+    print(f"{row and row[0]} open suggestions")
+    counted = [
+        ("count(*) of prediction", milliseconds(connection, "select count(*) from prediction")),
+        ("the first 50", milliseconds(connection, f"{queue} limit 50")),
+        (
+            "the first 50 of a field",
+            milliseconds(connection, f"{queue} where field = 'age' limit 50"),
+        ),
+        ("the first 500", milliseconds(connection, f"{queue} limit 500")),
+        (
+            "a dataset of usual size",
+            milliseconds(connection, of_dataset, datasets[len(datasets) // 2]),
+        ),
+        (
+            "the largest dataset, first 50",
+            milliseconds(connection, of_dataset + " limit 50", datasets[0]),
+        ),
+    ]
+    predictions = connection.execute(
+        "select p.prediction_id from prediction p where status = 'suggested'"
+        " and prediction_id %% 7919 = 1 and not exists"
+        " (select from review r where r.prediction_id = p.prediction_id) order by 1 limit %s",
+        (REPEATS,),
+    ).fetchall()
+    start = time.perf_counter()
+    for (prediction,) in predictions:
+        connection.execute("select accept_suggestion(%s)", (prediction,))
+    counted.append(
+        ("accepting a suggestion", 1000 * (time.perf_counter() - start) / len(predictions))
+    )
+    ((settled,),) = connection.execute(
+        "select dataset_id from review_queue where one_click and field = 'tissue' limit 1"
+    )
+    start = time.perf_counter()
+    connection.execute("select accept_dataset(%s, 'tissue')", (settled,)).fetchall()
+    counted.append(("accepting the first dataset", 1000 * (time.perf_counter() - start)))
+    counted.append(("the first 50, after that", milliseconds(connection, f"{queue} limit 50")))
+    connection.execute("update prediction set reason = 'x' where prediction_id % 20011 = 0")
+    counted.append(
+        ("before a daemon has worked out 50 places", milliseconds(connection, f"{queue} limit 50"))
+    )
+    connection.execute("select annotator.refresh_queue(1000)")
+    counted.append(("every figure for Prometheus", least_time(lambda: read_figures(connection), 5)))
+    return counted
+
+
+def main() -> None:
+    from annotator.store.server.connection import Database
+    from annotator.store.server.embedded import running_server
+    from annotator.store.server.schema import migrate
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--suggestions", type=int, default=1_000_000)
+    parser.add_argument("--home", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = arguments.home or Path(folder) / "home"
+        with running_server(home) as conninfo:
+            database = Database(conninfo, embedded=True)
+            if arguments.home is None or migrate(database)[0] is None:
+                migrate(database)
+                with database.connect() as connection:
+                    start = time.perf_counter()
+                    fill(connection, arguments.suggestions)
+                    connection.commit()
+                    filled = time.perf_counter()
+                    keep_order(connection)
+                    print(
+                        f"filled in {filled - start:.0f} s; all places worked out in"
+                        f" {time.perf_counter() - filled:.0f} s"
+                    )
+            with database.connect(autocommit=True) as connection:
+                found = measure(connection)
+    base = found[0][1]
+    rows = [(what, f"{ms:.1f}", f"{ms / base:.3f}") for what, ms in found]
+    print(tabulate(rows, headers=("what", "ms", "of count(*)")))
+    slow = [what for what, ms in found if what in WANTED and ms > WANTED_MS]
+    if slow:
+        raise SystemExit(f"slower than {WANTED_MS:.0f} ms: {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Unit, integration and acceptance tests, and what they share."""

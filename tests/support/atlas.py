@@ -1,0 +1,68 @@
+"""Small simulated atlases, and loading them into the mirror."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.atlas.simulate import SimulatedAtlas, SimulationOptions, simulate_atlas
+from annotator.domain.fields import FeatureKind
+from annotator.store.mirror.importing import apply_import
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from annotator.store.server.connection import Database
+
+OPTIONS = SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
+
+
+@cache
+def small_atlas() -> SimulatedAtlas:
+    """Return the atlas that most tests share; not to be changed."""
+    return simulate_atlas(OPTIONS)
+
+
+def load_atlas(
+    database: Database,
+    atlas: SimulatedAtlas | None = None,
+    *,
+    terms: Mapping[str, tuple[str, ...]] | None = None,
+    kinds: Collection[FeatureKind] = tuple(FeatureKind),
+    without_contaminants: Collection[int] = (),
+) -> None:
+    """Load an atlas into the mirror.
+
+    Parameters
+    ----------
+    database
+        A migrated database.
+    atlas
+        By default, :func:`small_atlas`.
+    terms
+        Terms and their parents, in place of the atlas's own.
+    kinds
+        Kinds of features to load.
+    without_contaminants
+        Rows of samples whose contaminants are all zero.
+    """
+    atlas = small_atlas() if atlas is None else atlas
+    for kind in kinds:
+        columns = np.flatnonzero(atlas.profiles.kinds == kind.value)
+        counts = atlas.profiles.counts[:, columns]
+        if kind is FeatureKind.CONTAMINANT and without_contaminants:
+            counts = counts.tolil()
+            counts[list(without_contaminants)] = 0
+            counts = counts.tocsr()
+        with database.connect() as connection:
+            apply_import(
+                connection,
+                samples=atlas.samples,
+                feature_names=list(atlas.profiles.features[columns]),
+                kind=kind.value,
+                batches=[(tuple(atlas.profiles.sample_ids), counts)],
+                terms=atlas.terms if terms is None else terms,
+            )
+            connection.commit()

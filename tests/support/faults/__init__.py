@@ -1,0 +1,1 @@
+"""Experiments that break things, and check what is left."""

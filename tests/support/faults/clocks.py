@@ -1,0 +1,154 @@
+"""Daemons whose hosts disagree about the time, after outages, across summer time."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotator import daemon as daemon_module
+from annotator.daemon import RETRAIN, Daemon, last_due, retrain_trigger
+from annotator.store.watch import daemons as service
+from tests.support.faults.atlas import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from annotator.settings import Settings
+    from annotator.store.server.connection import Database
+
+NIGHTLY = "0 2 * * *"
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+MOST_HOURS_OFF = 26
+_host = threading.local()
+
+
+class _HostClock(datetime):
+    """The clock of the host that the thread stands for."""
+
+    @classmethod
+    def now(cls, zone: Any = None) -> datetime:
+        return datetime.now(zone) + getattr(_host, "offset", timedelta(0))
+
+
+@contextmanager
+def wrong_clocks() -> Iterator[None]:
+    """Give every daemon the clock of its thread's host."""
+    right = daemon_module.datetime
+    daemon_module.datetime = _HostClock  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        daemon_module.datetime = right  # type: ignore[misc]
+
+
+class _Counting(Daemon):
+    """A daemon that writes down when it would retrain."""
+
+    def __init__(self, database: Database, settings: Settings, log: list[datetime]) -> None:
+        super().__init__(database, settings)
+        self.worker, self.log = f"{self.worker}/{id(self)}", log
+
+    def _retrain(self, due: datetime) -> int:
+        self.log.append(due)
+        return 0
+
+
+def _one_round(
+    database: Database, settings: Settings, daemons: int, days: float, random: np.random.Generator
+) -> bool:
+    """Start daemons at once after an outage; whether they retrained exactly as they should."""
+    log: list[datetime] = []
+    with database.connect(autocommit=True) as connection:
+        connection.execute("truncate annotator.tick")
+        before = service.database_time(connection)
+        trigger = retrain_trigger(NIGHTLY)
+        last = last_due(trigger, before - timedelta(days=days))
+        assert last is not None
+        service.take_tick(connection, RETRAIN, last, "long gone")
+        service.finish_tick(connection, RETRAIN, last, "exit code 0")
+    barrier = threading.Barrier(daemons)
+
+    def run(hours: float) -> None:
+        _host.offset = timedelta(hours=hours)
+        one = _Counting(database, settings, log)
+        barrier.wait()
+        one.catch_up()
+        one.retrain_when_due()
+
+    threads = [
+        threading.Thread(target=run, args=(hours,))
+        for hours in random.uniform(-MOST_HOURS_OFF, MOST_HOURS_OFF, daemons)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.connect(autocommit=True) as connection:
+        after = service.database_time(connection)
+    due = {last_due(trigger, before), last_due(trigger, after)}  # two o'clock may strike meanwhile
+    wanted = {moment for moment in due if moment is not None and moment > last}
+    return len(log) == len(set(log)) and set(log) <= wanted and bool(log) == bool(wanted)
+
+
+def across_summer_time(zone: str, years: int) -> Outcome:
+    """Ask every half hour of some years what is due, on a host of a zone."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    time.tzset()
+    try:
+        trigger = retrain_trigger(NIGHTLY)
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        days = round(365.25 * years)
+        found = [
+            last_due(trigger, start + timedelta(minutes=30 * step)) for step in range(48 * days)
+        ]
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
+    seen = sorted({due for due in found if due is not None})
+    steps = [later - earlier for earlier, later in itertools.pairwise(seen)]
+    nights = sum(step == timedelta(days=1) for step in steps)
+    return Outcome(f"nights in {zone}", days, nights, "one due time each, 24 h apart")
+
+
+def run_clocks(
+    database: Database, settings: Settings, rounds: int = 200, years: int = 2
+) -> list[Outcome]:
+    """Let daemons with wrong clocks come back from outages, and time go on across summer time.
+
+    Parameters
+    ----------
+    database, settings
+        A migrated database of its own.
+    rounds
+        How many outages.
+    years
+        Of half hours that are asked what is due, in each zone.
+    """
+    random = np.random.default_rng(1)
+    logging.getLogger("annotator").setLevel(logging.ERROR)
+    outcomes = []
+    with wrong_clocks():
+        for days in (0, 1, 3, 7):
+            good = sum(_one_round(database, settings, 5, days, random) for _ in range(rounds // 4))
+            remark = "no retraining" if days == 0 else "exactly one retraining"
+            outcomes.append(
+                Outcome(
+                    f"{days} days away, 5 daemons up to {MOST_HOURS_OFF} h off",
+                    rounds // 4,
+                    good,
+                    remark,
+                )
+            )
+    return outcomes + [across_summer_time(zone, years) for zone in ZONES]

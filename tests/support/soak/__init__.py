@@ -1,0 +1,1 @@
+"""A daemon under load, measured from outside."""
