@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from annotator.domain.statuses import PredictionStatus
+
 
 @dataclass(frozen=True, slots=True)
 class ClassContributions:
@@ -63,7 +65,7 @@ class SamplePrediction:
     value: str | None
     lineage: tuple[str, ...]
     confidence: float | None
-    status: str
+    status: PredictionStatus
     reason: str | None
     novelty: float | None
     models: Mapping[str, Mapping[str, Any]]

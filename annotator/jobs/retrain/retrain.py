@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
@@ -21,7 +22,6 @@ from annotator.jobs.retrain.plan import (
     preset_named,
     read_labelled,
 )
-from annotator.jobs.watch.status import INTERRUPTED
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.models.options import Preset, configuration
 from annotator.learn.release.files import write_model
@@ -129,7 +129,7 @@ def _retrain_alone(
             return RetrainOutcome(field, UNLABELLED, (str(error),))
         with database.connect() as connection:
             run = _start(connection, settings, field, {}, None)
-            runs.finish_run(connection, run, "failed", str(error))
+            runs.finish_run(connection, run, RunStatus.FAILED, str(error))
         return RetrainOutcome(field, "failed", (str(error),))
     described = _configuration(preset, ontology, read.cohort, settings, explained)
     configuration_hash = _hash(described)
@@ -146,7 +146,7 @@ def _retrain_alone(
                 f"neither the cohort nor the configuration of {field} changed since the last"
                 f" retraining, whose release is {last.release_status}"
             )
-            runs.finish_run(connection, run, "skipped", reason)
+            runs.finish_run(connection, run, RunStatus.SKIPPED, reason)
             return RetrainOutcome(field, "skipped", (reason,))
     with log_context(field=field, run=run):
         return _run(database, settings, preset, run, read, ontology, explained, progress)
@@ -191,10 +191,11 @@ def _run(
             return _save(database, settings, run, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            reason = INTERRUPTED
         with translating(), database.connect() as connection:
-            runs.finish_run(connection, run, "failed", reason)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                runs.finish_run(connection, run, RunStatus.INTERRUPTED, None)
+            else:
+                runs.finish_run(connection, run, RunStatus.FAILED, reason)
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise
         if not isinstance(error, AnnotatorError):
@@ -295,7 +296,8 @@ def _save(
         )
         decide = registry.promote if verdict.promoted else registry.reject
         decide(connection, release_id, reasons, verdict.comparisons)
-        runs.finish_run(connection, run, "succeeded", None, folds=candidate.validation.description)
+        description = candidate.validation.description
+        runs.finish_run(connection, run, RunStatus.SUCCEEDED, None, folds=description)
         registry.retire_artefacts(connection, settings.keep_releases)
     status = "promoted" if verdict.promoted else "rejected"
     # The reasons are in the outcome, which is shown to whoever asked, and in the database.

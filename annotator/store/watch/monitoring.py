@@ -140,8 +140,8 @@ with live as (
         count(*) filter (where r.promoted_at is not null) as promoted,
         count(*) filter (where t.status = 'succeeded' and r.promoted_at is null) as rejected,
         count(*) filter (where t.status = 'skipped') as skipped,
-        count(*) filter (where t.status = 'failed' and t.reason <> 'interrupted') as failed,
-        count(*) filter (where t.status = 'failed' and t.reason = 'interrupted') as interrupted,
+        count(*) filter (where t.status = 'failed') as failed,
+        count(*) filter (where t.status = 'interrupted') as interrupted,
         extract(epoch from clock_timestamp() - max(t.finished_at) filter (
             where t.status in ('succeeded', 'skipped')
         ))::float8 as seconds_ago
@@ -219,7 +219,6 @@ _FAILURES = """
 select count(*)
 from annotator.event
 where kind = 'failure' and at > statement_timestamp() - make_interval(hours => %s)
-  and detail ->> 'reason' is distinct from 'interrupted'  -- somebody wanted that
 """
 
 _OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
