@@ -60,8 +60,9 @@ with newest as (
 select
     o.prediction_id,
     o.sample_id,
-    -- The type that an atlas of views gives to its datasets: the first argument, always null.
-    coalesce((null::annotator.suggestion).dataset_id, g.dataset_id) as dataset_id,
+    -- Of the type that the column has in suggestion: an atlas of views may have brought another
+    -- one than text. The ELSE decides the type and is never evaluated.
+    case when true then g.dataset_id else (null::annotator.suggestion).dataset_id end as dataset_id,
     g.field,
     o.value,
     o.lineage,
