@@ -11,11 +11,11 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.errors import ArtefactError
 from annotator.explain.answer import centred_log_odds
+from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import predict as predict_module
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.predict import other_samples
-from annotator.jobs.retrain.retrain import candidate as candidate_module
+from annotator.jobs.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
 from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology

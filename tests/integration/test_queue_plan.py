@@ -74,7 +74,7 @@ def test_reading_the_first_rows_looks_at_the_first_datasets_only(
     # What is watched is counted from indexes; only the newest answers are looked at themselves.
     most = 100
     names = {"fields": list(FIELDS), "days": 30, "fewest": 30, "most": most}
-    found = plan_of(connection, figures._FIELDS, names)
+    found = plan_of(connection, figures._FIELDS.decode(), names)
     rows = [node for node in found if node["Node Type"] != "Index Only Scan"]
     assert 0 < looked_up(rows, "prediction") <= 2 * most
     ((release,),) = connection.execute(

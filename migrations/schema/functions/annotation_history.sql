@@ -69,4 +69,4 @@ begin atomic
     order by h.at nulls first, h.place, h.field;
 end;
 comment on function annotator.annotation_history(text) is
-    'Everything that happened to a sample, oldest first: what releases said, what was decided and taken back, what changed in the mirror. Labels that were in the mirror before anybody watched have no time.';
+    'Everything that happened to a sample, oldest first: predictions, reviews and undone reviews, changes in the mirror. Labels that were in the mirror before anybody watched have no time.';

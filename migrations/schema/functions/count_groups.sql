@@ -1,7 +1,7 @@
 create or replace function annotator.count_groups(datasets text[], fields text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    -- The caller holds the lock of each group: see lock_groups.
+    -- The caller holds the lock of each group: see lock_group.
     delete from annotator.queue_change c
     using unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     where c.dataset_id = given.dataset_id and c.field = given.field;

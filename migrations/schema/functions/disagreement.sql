@@ -10,4 +10,4 @@ begin atomic
     ) named;
 end;
 comment on function annotator.disagreement(jsonb) is
-    'Share of the model kinds that do not name what most of them name.';
+    'Share of the model kinds that do not predict what most of them predict.';

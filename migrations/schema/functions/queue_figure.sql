@@ -4,7 +4,7 @@ returns setof annotator.queue_group
 language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-    -- One row a value: what is counted of hundreds of samples is put together from few.
+    -- One row per value: counts of hundreds of samples are put together from few rows.
     with named as materialized (
         select
             m.best_value,
@@ -26,7 +26,7 @@ begin
                 m.is_unanswered and not m.is_rejected as is_open
             from annotator.queue_member m
             where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
-            offset 0  -- what is said of a sample is worked out once
+            offset 0  -- so that each sample is worked out once
         ) m
         group by m.best_value, m.lineage
     ), prevailing as (

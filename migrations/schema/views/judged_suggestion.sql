@@ -40,7 +40,7 @@ with label as not materialized (
     left join line on line.field = l.field and line.value = l.value
     where p.status = 'suggested'
     union all
-    -- A value that was rejected is wrong, whichever release said it.
+    -- A value that was rejected is wrong, whichever release predicted it.
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
         null, 'review', false
@@ -57,11 +57,11 @@ select distinct on (c.release_id, c.field, c.sample_id)
     c.prediction_id, c.release_id, c.field, c.sample_id, c.value, c.confidence, c.label,
     c.origin, c.is_right
 from compared c
--- What a release has learned from is no test of it, as after undo_review.
+-- Samples that a release has learned from are no test of it; undo_review opens such ones.
 where not exists (
     select from annotator.learned_sample learned
     where learned.release_id = c.release_id and learned.sample_id = c.sample_id
 )
 order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
 comment on view annotator.judged_suggestion is
-    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and says neither. The newest of each release and sample; none of samples that the release has learned from.';
+    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and decides nothing. The newest of each release and sample; none of samples that the release has learned from.';

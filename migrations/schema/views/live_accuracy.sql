@@ -32,4 +32,4 @@ comment on view annotator.live_accuracy is
 comment on column annotator.live_accuracy.lowest is
     'Of the 95 % interval of accuracy (Wilson 1927), as is highest; samples of one dataset are alike, so the truth may lie outside more often.';
 comment on column annotator.live_accuracy.undecided is
-    'Labels that are broader than the suggestion, or intervals cut otherwise: they say neither and are not in judged.';
+    'Labels that are broader than the suggestion, or intervals cut otherwise: they decide nothing and are not in judged.';

@@ -49,7 +49,7 @@ with newest as (
     from (select distinct n.dataset_id, n.field from annotator.queue_change n) c
     cross join lateral annotator.queue_figure(c.dataset_id, c.field) f
     union all
-    -- Fields that nothing answers for: their samples are open without a suggestion.
+    -- Fields without a reliable model: their samples are open without a suggestion.
     select
         2::smallint, 0::double precision, d.dataset_id::text, r.field, null::bigint, null::boolean,
         null::double precision, null::text, null::text[], false,
@@ -156,16 +156,16 @@ order by
     g.section, g.worth desc, g.dataset_id, g.field,
     case when g.section = 0 then o.confidence else o.informativeness end desc nulls last, o.sample_id;
 comment on view annotator.review_queue is
-    'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then what a look would tell most about (informativeness), by dataset and field; last, without a prediction_id, samples that no reliable model answers for.';
+    'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then the most informative samples (informativeness), by dataset and field; last, without a prediction_id, samples of fields without a reliable model.';
 comment on column annotator.review_queue.disagreement is
-    'Share of the model kinds that do not name what most of them name; 0 where all agree.';
+    'Share of the model kinds that do not predict what most of them predict; 0 where all agree.';
 comment on column annotator.review_queue.dataset_value is
-    'What most suggestions of the dataset name, open and decided ones; abstentions count with their best guess.';
+    'What most suggestions of the dataset predict, open and decided ones; abstentions count with their best guess.';
 comment on column annotator.review_queue.differs_from_dataset is
     'Whether the value, or the best guess of an abstention, is neither dataset_value nor a broader or narrower term of it.';
 comment on column annotator.review_queue.one_click is
-    'Whether every open sample of the dataset has a suggestion of at least 0.8, all of them of one value, which is also what was accepted there before, and none by a release that has learned from the sample.';
+    'Whether every open sample of the dataset has a suggestion with a confidence of at least 0.8, all of them of one value, which is also what was accepted there before, and none by a release that has learned from the sample.';
 comment on column annotator.review_queue.informativeness is
-    'Mean of how unsure (1 - confidence), how divided (disagreement) and how unlike the training samples (novelty) the answer is; 0 to 1.';
+    'Mean of 1 - confidence, disagreement and novelty, 0 to 1: how much a review would teach.';
 comment on column annotator.review_queue.best_value is
     'The value, or the best guess of an abstention.';

@@ -50,6 +50,6 @@ where p.is_current
       and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
   );
 comment on view annotator.suggestion is
-    'The answer for each sample and field as they are now, with what a curator decided about it.';
+    'One row per sample and field: the current answer, with what a curator decided about it.';
 comment on column annotator.suggestion.best_value is
     'The value, or the best guess of an abstention.';

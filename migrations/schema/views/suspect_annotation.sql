@@ -24,4 +24,4 @@ where r.status = 'live'
   )
 order by r.field, l.rank, l.sample_id;
 comment on view annotator.suspect_annotation is
-    'Labels that stand and that models which had not seen the dataset contradict, most suspicious first.';
+    'Labels contradicted by models that had not seen their dataset, most suspicious first.';
