@@ -5,7 +5,7 @@ with live as (
         (select m.value from annotator.metric m
          where m.run_id = r.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
            and m.class = ''
-         order by m.scheme desc  -- one-dataset-out before cv
+         order by m.scheme = 'cv'  -- held-out datasets first
          limit 1) as accuracy
     from annotator.release r
     join annotator.training_run t using (run_id)

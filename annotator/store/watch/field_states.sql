@@ -38,7 +38,7 @@ select
     (select m.value from annotator.metric m
      where m.run_id = live.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
        and m.class = ''
-     order by m.scheme desc  -- one-dataset-out before cv
+     order by m.scheme = 'cv'  -- held-out datasets first
      limit 1),
     newest_run.status, newest_run.reason, newest_run.started_at,
     coalesce(queue.leased, 0),
