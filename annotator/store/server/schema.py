@@ -233,6 +233,8 @@ def downgrade(database: Database, revision: str = "base") -> None:
 
     Raises
     ------
+    SchemaError
+        The database was made by a version that was never published.
     NeedsPersonError
         The role lacks rights, or other objects depend on what would go.
     DatabaseUnavailableError
