@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from alembic import context
 
-SCHEMA = "annotator"
+from annotator.store.tables import METADATA
+
+SCHEMA = METADATA.schema
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, version_table_schema=SCHEMA)
+context.configure(
+    connection=connection,
+    version_table_schema=SCHEMA,
+    target_metadata=METADATA,
+    include_schemas=True,
+    include_name=lambda name, kind, _parents: kind != "schema" or name == SCHEMA,
+)
 
 # One transaction for everything: a migration that fails leaves the database as it was.
 with context.begin_transaction():

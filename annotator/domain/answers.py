@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from annotator.domain.statuses import PredictionStatus
+
 
 @dataclass(frozen=True, slots=True)
 class ClassContributions:
@@ -61,7 +63,7 @@ class SamplePrediction:
     value: str | None
     lineage: tuple[str, ...]
     confidence: float | None
-    status: str
+    status: PredictionStatus
     reason: str | None
     novelty: float | None
     models: Mapping[str, Mapping[str, Any]]

@@ -35,18 +35,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 from tabulate import tabulate
 
+from annotator.domain.profiles import Cohort
+from annotator.learn.labels.ontology import Ontology
 from benchmarks.accuracy.real_data import ROOT, TASKS, chosen, import_atlas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from annotator.domain.profiles import Cohort, Profiles
-    from annotator.learn.labels.ontology import Ontology
+    from annotator.domain.profiles import Profiles
 
 SEED = 20200330
 THIRDS = 3
@@ -190,12 +190,12 @@ def _plain_xgboost(
     training: Cohort, labels: NDArray[np.object_], test: Profiles, classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
     """XGBoost as it comes, on log reads per million, classes weighing the same."""
+    from annotator.learn.models.options import LOG_RPM, UNSCALED, FeatureOptions
     from sklearn.utils.class_weight import compute_sample_weight
     from xgboost import XGBClassifier
 
     from annotator.domain.fields import FIELDS
     from annotator.learn.features.matrix import fit_features
-    from annotator.learn.models.options import LOG_RPM, UNSCALED, FeatureOptions
 
     fitted = fit_features(
         training.profiles,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
@@ -35,6 +36,7 @@ from annotator.learn.features.mirbase import name_table, written
 from annotator.learn.labels.classes import LabelOptions, make_labels
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
+from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.validation.folds import take_profiles
 from annotator.learn.validation.splits import dataset_folds
@@ -42,10 +44,8 @@ from annotator.learn.validation.splits import dataset_folds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from annotator.learn.models.options import Preset
-    from annotator.learn.release.field_model import FieldModel
+
 
 READS = (1e7, 1e6, 1e5, 3e4, 1e4, 3e3, 1e3, 300, 100)
 DROPPED = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)

@@ -22,6 +22,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,13 +41,13 @@ from annotator.learn.validation.splits import dataset_folds
 from benchmarks.accuracy.robustness import read_cohort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from annotator.learn.models.options import Preset
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Cohort, Profiles
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.models.options import Preset
     from annotator.learn.release.field_model import FieldModel
 
 ATLASES = {"cellular_micrornaome": "group", "tcga": "term"}  # the level of the tissue

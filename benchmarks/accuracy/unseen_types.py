@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from annotator.domain.profiles import Cohort
 from annotator.learn.labels.classes import GROUP, LabelOptions, make_labels
 from annotator.learn.models.presets import preset_for
 from annotator.learn.validation.cross_calibration import cross_calibrated
@@ -43,12 +45,10 @@ from benchmarks.accuracy.runs import SEED, plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from annotator.learn.models.options import Preset
 
     from annotator.domain.held_out import HeldOutPredictions
-    from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.models.options import Preset
 
 ATLAS = "cellular_micrornaome"
 DATASET, TYPE, DIFFERENCE = "dataset", "type", "difference"

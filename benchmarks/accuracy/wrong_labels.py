@@ -38,12 +38,12 @@ from annotator.learn.validation.validate import Parallelism, one_dataset_out
 from benchmarks.accuracy.robustness import read_cohort
 
 if TYPE_CHECKING:
+    from annotator.learn.models.options import Preset
     from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.models.options import Preset
 
 ATLASES = {"cellular_micrornaome": ("group", "term"), "tcga": ("term",)}
 SCHEMES = ("uniform", "exchange", "inside")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from annotator.jobs.answer_explainer import answer_explainer
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
@@ -34,7 +35,6 @@ from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift, centred_layers
 from annotator.explain.similarity import Explainable, class_similarities
 from annotator.explain.top import top_contributions
-from annotator.jobs.answer_explainer import answer_explainer
 from annotator.learn.labels.classes import LabelOptions, make_labels
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.fitting import fit_field_model

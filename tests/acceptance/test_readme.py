@@ -105,7 +105,7 @@ def test_own_postgresql(trained):
             host = connection.info.host
         url = f"postgresql://{connection_user(database)}@/elsewhere?host={host}"
         migrate, serve = commands_with("serve")
-        assert "0005" in trained.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
+        assert "0002" in trained.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
         daemon = trained.start(*serve, ANNOTATOR_DATABASE_URL=url)
         deadline = time.monotonic() + 60
         while trained.end("status", "--daemon", ANNOTATOR_DATABASE_URL=url).code != 0:

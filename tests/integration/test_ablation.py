@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import ForestOptions
 from click.testing import CliRunner
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
@@ -17,7 +18,6 @@ from annotator.errors import InputError
 from annotator.jobs.retrain import ablation as ablation_job
 from annotator.jobs.retrain.ablation import ablate, as_json
 from annotator.learn.models import presets
-from annotator.learn.models.options import ForestOptions
 from annotator.learn.models.presets import PRESETS
 from tests.support.atlas import load_atlas
 

@@ -11,6 +11,8 @@ from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
 from annotator.store.mirror.importing import apply_import
+from annotator.store.server.schema import migrations_folder
+from annotator.store.server.schema_objects import create_objects
 
 RECORDS = (
     SampleRecord("s3", "D2", {"tissue": "skin", "sex": "male"}, {"age": 70.0}),
@@ -180,6 +182,7 @@ def test_values_of_a_foreign_view_are_cleaned(atlas: psycopg.Connection) -> None
         " ('s5', 'age', '  ', null, null, 'theirs'), ('s4', null, 'x', null, null, 'theirs'),"
         " ('gone', 'age', '3', null, null, 'theirs'), ('s1', 'age', '35', null, null, 'theirs')"
     )
+    create_objects(atlas, migrations_folder() / "schema")  # they stood on the table so far
     cohort = read_cohort(atlas, "age", False).cohort
     assert cohort.profiles.sample_ids.tolist() == ["s1", "s2"]
     assert cohort.values.tolist() == ["34", "12.5"]

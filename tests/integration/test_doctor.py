@@ -85,6 +85,11 @@ BREAKAGES: dict[str, tuple[str, str, str, str]] = {
         "update annotator.alembic_version set version_num = '0001'",
         "schema", "wrong", "at schema revision 0001",
     ),
+    "a schema that was never published": (
+        "drop table annotator.release_comparison cascade;"
+        " update annotator.alembic_version set version_num = '0003'",
+        "schema", "wrong", "revision 0003 of a version of annotator that was never published",
+    ),
     "no schema": ("drop schema annotator cascade", "schema", "wrong", "no annotator schema"),
     "a read-only database": (
         "do $$ begin execute format('alter database %I set default_transaction_read_only = on',"

@@ -15,6 +15,7 @@ from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.predict import other_samples
 from annotator.jobs.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
+from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import read_model
@@ -22,6 +23,7 @@ from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.learn.validation.folds import take_profiles
 from annotator.settings import Settings
+from annotator.store.releases.comparisons import read_comparisons
 from annotator.store.releases.registry import live_release, load_artefacts
 from tests.support.atlas import load_atlas, small_atlas
 from tests.support.databases import name_of, new_database
@@ -115,14 +117,13 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     assert any(
         reason.startswith("Refused: ") and "live release" in reason for reason in worse.reasons
     )
-    for kind, outcome in (("promoted", first), ("rejected", worse)):
-        ((stored,),) = rows(
-            database, "select detail -> 'comparisons' from annotator.event where kind = %s", kind
-        )
-        assert [each["sentence"] for each in stored] == [
+    for outcome in (first, worse):
+        with database.connect() as connection:
+            stored = read_comparisons(connection, outcome.release_id)
+        assert [each.sentence for each in stored] == [
             reason for reason in outcome.reasons if "held-out dataset" in reason
         ]
-        assert [each["passed"] for each in stored] == [
+        assert [each.passed for each in stored] == [
             not reason.startswith("Refused")
             for reason in outcome.reasons
             if "held-out dataset" in reason
@@ -136,9 +137,9 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
         " and m.scheme = 'one-dataset-out' and m.name = 'balanced_accuracy'",
         worse.release_id,
     )
-    compared = next(each for each in stored if each["compared_with"] == "majority")
-    assert compared["name"] == "balanced_accuracy"  # classes were balanced in training
-    assert (compared["ours"], compared["theirs"]) == pytest.approx((ours, theirs))
+    compared = next(each for each in stored if each.compared_with == "majority")
+    assert compared.name == "balanced_accuracy"  # classes were balanced in training
+    assert (compared.ours, compared.theirs) == pytest.approx((ours, theirs))
     assert rows(
         database,
         "select status::text, cardinality(reasons) > 0 from annotator.release order by release_id",
@@ -158,6 +159,16 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
         "select status::text, reason from annotator.training_run order by run_id desc limit 1",
     )
     assert last == [("failed", "the disk is full")]
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(candidate_module, "fit_field_model", stop)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(database, replace(job_settings, seed=10), "tissue")
+    query = "select status::text, reason from annotator.training_run order by run_id desc limit 1"
+    assert rows(database, query) == [("interrupted", None)]
+    assert read_status(database, job_settings).problems == ()
 
 
 def test_the_same_data_configuration_and_seed_give_the_same_release(live, job_settings):

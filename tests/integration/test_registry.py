@@ -15,6 +15,7 @@ import pytest
 
 from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, LabelSuspicion, Metric
 from annotator.domain.releases import Artefact, Comparison
+from annotator.domain.statuses import RunStatus
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
 from annotator.store.releases import held_out as validation
 from annotator.store.releases import registry, runs
@@ -150,6 +151,15 @@ def test_a_run_ends_once_and_a_failure_is_an_event(
     assert run(connection, "select kind, subject, detail from annotator.event") == [
         ("failure", "tissue", {"run_id": run_id, "reason": "no memory"})
     ]
+
+
+def test_a_run_that_was_told_to_stop_is_no_failure(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    runs.finish_run(daemon, start(daemon), RunStatus.INTERRUPTED, None)
+    ((_, *last),) = run(connection, RUN)
+    assert last[:2] == ["interrupted", None]
+    assert run(connection, "select kind from annotator.event") == []
 
 
 def test_runs_of_a_dead_process_are_closed(
@@ -422,9 +432,7 @@ def test_only_a_candidate_is_promoted_or_rejected(
     ) == [(["worse than the majority class"],)]
 
 
-def test_what_the_gate_compared_comes_back_as_it_was(
-    daemon: psycopg.Connection,
-) -> None:
+def test_what_the_gate_compared_comes_back_as_it_was(daemon: psycopg.Connection) -> None:
     passed = Comparison("accuracy", "live", 0.8, 0.7, 0.01, True, 9, 3, "Accuracy.")
     failed = Comparison("auc", "majority", 0.4, 0.45, 0.0, False, 9, 3, "Refused: AUC.", 0.5)
     live, refused = candidate(daemon), candidate(daemon)
@@ -437,13 +445,6 @@ def test_what_the_gate_compared_comes_back_as_it_was(
     assert same == passed
     assert np.isnan(back.ours)
     assert replace(back, ours=0.4) == failed
-    # A live release whose files are damaged is rejected without being compared again.
-    detail = '{"release_id": %s, "reasons": ["damaged"]}'
-    daemon.execute(
-        "insert into annotator.event (kind, subject, detail) values ('rejected', 'tissue', %s)",
-        (detail % live,),
-    )
-    assert read_comparisons(daemon, live) == (passed,)
 
 
 def test_promotions_at_once_leave_one_live(

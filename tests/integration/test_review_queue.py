@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from annotator.domain.held_out import HeldOutPredictions
+from annotator.domain.releases import Comparison
 from annotator.learn.validation.gate import GateOptions, judge
-from annotator.report.tables.provenance import FAILED
+from annotator.store.releases.comparisons import insert_comparisons
 
 
 def models(*values: str, combined: str | None = None) -> str:
@@ -175,27 +176,12 @@ def test_samples_without_a_reliable_model_come_last(database, connection, releas
         "insert into annotation (sample_id, field, value) values ('3', 'sex', 'male')"
     )
     add_release(connection, "sex", "rejected", ("Refused: older.",))
-    refused = add_release(
-        connection,
-        "sex",
-        "rejected",
-        (
-            "Nothing is live yet, so there is no release to compare with.",
-            "On 80 held-out samples, balanced accuracy 0.5100 is not above the 0.5500 of the"
-            " already known fields by themselves (must be above by more than 0.0000, and is not).",
-            "On 80 held-out samples, AUC 0.6000 is above the 0.5000 of always naming the largest"
-            " class (must be above by more than 0.0000).",
-            "Refused: not a finite number: auc.",
-        ),
-    )
+    refused = add_release(connection, "sex", "rejected", ("Refused: not a finite number: AUC.",))
     cursor = connection.execute(
         "select prediction_id is null, sample_id, dataset_id, field, value, status, release_id,"
         " dataset_open, reason from review_queue"
     )
-    reason = (
-        "no reliable model: balanced accuracy 0.5100 is not above the 0.5500 of the already known"
-        " fields by themselves (must be above by more than 0.0000); not a finite number: auc"
-    )
+    reason = "no reliable model: Refused: not a finite number: AUC."
     assert cursor.fetchall() == [
         (False, "2", "D2", "tissue", "liver", "suggested", release, 1, "why"),
         (False, "1", "D1", "tissue", None, "abstained", release, 1, "why"),
@@ -233,18 +219,23 @@ def test_the_reason_names_what_the_gate_refused_and_nothing_else(connection, rel
     )
     assert not verdict.promoted
     suggest(connection, release, "1", "liver")
-    add_release(connection, "sex", "rejected", verdict.reasons)
+    refused = add_release(connection, "sex", "rejected", verdict.reasons)
+    insert_comparisons(connection, refused, verdict.comparisons)
     ((reason,),) = connection.execute("select reason from review_queue where field = 'sex'")
     assert reason == (
-        "no reliable model: balanced accuracy on 8 samples of 1 held-out dataset: 0.875, already"
-        " known fields alone 1.000; it must be ahead; AUC on 8 samples of 1 held-out dataset:"
-        " 0.875, already known fields alone 1.000; it must be ahead"
+        "no reliable model: balanced accuracy 0.875, known fields 1.000; auc 0.875, known fields"
+        " 1.000"
     )
 
 
-def test_the_queue_and_the_report_agree_on_what_the_gate_refused(connection) -> None:
-    ((view,),) = connection.execute("select pg_get_viewdef('review_queue'::regclass)")
-    assert f"~ '{FAILED.pattern}'" in view
+def test_a_release_that_is_below_chance_is_compared_with_chance(connection, release) -> None:
+    suggest(connection, release, "1", "liver")
+    refused = add_release(connection, "sex", "rejected", ("Refused.",))
+    below = Comparison("auc", "majority", 0.45, 0.4, 0.0, False, 8, 1, "Refused.", chance=0.5)
+    broken = replace(below, name="accuracy", ours=float("nan"), theirs=0.7)
+    insert_comparisons(connection, refused, [below, broken])
+    ((reason,),) = connection.execute("select reason from review_queue where field = 'sex'")
+    assert reason == "no reliable model: auc 0.450, chance 0.500; accuracy NaN, majority 0.700"
 
 
 @pytest.mark.parametrize("status", ["live", "candidate"])

@@ -198,7 +198,7 @@ def test_only_corrections_have_a_number(connection, ages) -> None:
 def test_going_back_keeps_the_interval(database, curator, ages) -> None:
     curator.execute("select correct_suggestion(%s, '57')", (ages["a"],))
     curator.close()
-    downgrade(database, "0004")
+    downgrade(database, "0001")
     with database.connect(user="annotator_curator", autocommit=True) as conn:
         query = "select value from effective_annotation where field = 'age'"
         assert conn.execute(query).fetchall() == [("(45;70]",)]

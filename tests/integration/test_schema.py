@@ -188,6 +188,44 @@ def test_a_released_schema_is_brought_up_with_its_rows_and_what_hangs_on_it(
         assert conn.execute(added).fetchall() == [(0.75, 1, {})]
 
 
+def test_a_run_that_was_interrupted_is_so_by_its_status(empty_database) -> None:
+    at_revision(empty_database, "0001")
+    with empty_database.connect() as conn:
+        conn.execute(
+            "insert into annotator.training_run"
+            " (field, preset, seed, host, status, reason, finished_at) values"
+            " ('age', 'default', 1, 'here', 'failed', 'interrupted', now()),"
+            " ('age', 'default', 2, 'here', 'failed', 'no room on the disk', now())"
+        )
+    query = "select status::text, reason from annotator.training_run order by run_id"
+    failed = ("failed", "no room on the disk")
+
+    migrate(empty_database)
+    with empty_database.connect() as conn:
+        assert conn.execute(query).fetchall() == [("interrupted", None), failed]
+
+    downgrade(empty_database, "0001")
+    with empty_database.connect() as conn:
+        assert conn.execute(query).fetchall() == [("failed", "interrupted"), failed]
+
+
+@pytest.mark.parametrize("revision", ["0002", "0003", "0005"])
+def test_a_schema_that_was_never_published_is_refused(empty_database, revision) -> None:
+    at_revision(empty_database, "0001")
+    with empty_database.connect() as conn:
+        conn.execute("update annotator.alembic_version set version_num = %s", (revision,))
+    before = catalogue(empty_database)
+    for refused in (migrate, downgrade):
+        with pytest.raises(SchemaError, match=f"revision {revision}.*never published"):
+            refused(empty_database)
+    with (
+        empty_database.connect() as conn,
+        pytest.raises(SchemaError, match=r"restore a backup.*or make a new database"),
+    ):
+        check_schema(conn)
+    assert catalogue(empty_database) == before
+
+
 def test_going_back_to_a_released_schema_leaves_its_rows_and_nothing_else(empty_database) -> None:
     at_revision(empty_database, "0001")
     with empty_database.connect() as conn:
@@ -230,13 +268,14 @@ def test_five_at_once_all_succeed(empty_database) -> None:
     ]
 
 
-def test_a_migration_that_fails_leaves_nothing(empty_database, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize("file", ["sql/0001_reviews.sql", "schema/views/review_queue.sql"])
+def test_a_migration_that_fails_leaves_nothing(empty_database, monkeypatch, tmp_path, file) -> None:
     import shutil
 
     broken = tmp_path / "migrations"
     shutil.copytree(schema.migrations_folder(), broken)
-    with (broken / "sql" / "0001_reviews.sql").open("a") as file:
-        file.write("select 1 / 0;")
+    with (broken / file).open("a") as end:
+        end.write("select 1 / 0;")
     monkeypatch.setattr(schema, "migrations_folder", lambda: broken)
     with pytest.raises(Exception, match="division by zero"):
         migrate(empty_database)

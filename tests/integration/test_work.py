@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from annotator.store.answers import work
+from annotator.store.server.schema import migrations_folder
+from annotator.store.server.schema_objects import create_objects
 from tests.support.store import add_release, add_samples, as_daemon, run
 
 HASH = "0" * 64
@@ -208,6 +210,7 @@ def test_works_over_views_without_keys_or_times(
         " 'liver' as value, null::float as numeric_value, null as term_id, 'x' as source",
     )
     run(connection, "grant select on atlas.sample, atlas.annotation to annotator_daemon")
+    create_objects(connection, migrations_folder() / "schema")  # they stood on the tables so far
     release = add_release(connection)
     assert work.queue_pending(daemon, "tissue", release) == 1
     assert work.queue_pending(daemon, "tissue", release) == 0

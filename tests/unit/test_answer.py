@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from annotator.jobs.answer_explainer import answer_explainer
+from annotator.learn.models.options import LinearOptions, NetworkOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -18,8 +20,6 @@ from scipy.sparse import csr_matrix
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.explain.answer import WEIGHTED_SUM, AnswerExplainer
-from annotator.jobs.answer_explainer import answer_explainer
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.fitting import fit_field_model

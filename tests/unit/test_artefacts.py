@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import configuration, preset_from_configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
 from annotator.learn.models import tensors as artefacts
-from annotator.learn.models.options import configuration, preset_from_configuration
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.tensors import (
     by_name,

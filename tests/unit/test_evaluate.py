@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import ForestOptions, LinearOptions
 from scipy.sparse import csr_matrix
 
 from annotator.domain.held_out import HeldOutPredictions, Metric
@@ -11,7 +12,6 @@ from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
-from annotator.learn.models.options import ForestOptions, LinearOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import write_model
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration

@@ -6,18 +6,18 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
-
-from annotator.domain.held_out import COMBINED
-from annotator.domain.profiles import Profiles
-from annotator.domain.releases import Artefact
-from annotator.errors import ArtefactError, CohortError
 from annotator.learn.models.options import (
     LinearOptions,
     NetworkOptions,
     configuration,
     preset_from_configuration,
 )
+from scipy.sparse import csr_matrix
+
+from annotator.domain.held_out import COMBINED
+from annotator.domain.profiles import Profiles
+from annotator.domain.releases import Artefact
+from annotator.errors import ArtefactError, CohortError
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.registry import KINDS, kinds_of
 from annotator.learn.models.tensors import JSON_TYPE, SAFETENSORS_TYPE

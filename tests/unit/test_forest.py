@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import ForestOptions
 
 from annotator.errors import ArtefactError
 from annotator.learn.models.forest import ForestModel, fit_forest
-from annotator.learn.models.options import ForestOptions
 from annotator.learn.models.presets import PRESETS
 
 TINY = ForestOptions(first_trees=10, trees=12, top_features=8, down_sample=False)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import LinearOptions, NetworkOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.learn.models import contradicted_labels as module
 from annotator.learn.models.contradicted_labels import LEAST_SUPPORT, compared_index, label_support
 from annotator.learn.models.linear import fit_linear
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from annotator.learn.models.registry import KINDS, TrainingPart
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import LinearOptions
 from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
 from annotator.learn.models.dataset_shift import compared_datasets, within_class
 from annotator.learn.models.linear import LinearModel, fit_linear
-from annotator.learn.models.options import LinearOptions
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import LinearOptions, NetworkOptions
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
 from annotator.learn.models.dataset_shift import within_class
 from annotator.learn.models.linear import fit_linear
 from annotator.learn.models.network import NetworkModel, build_network, fit_network
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.random_units import correlation_weights
 from annotator.learn.models.tensors import write_tensors

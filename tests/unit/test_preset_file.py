@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from annotator.learn.models.options import configuration, preset_from_configuration
 
 from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
-from annotator.learn.models.options import configuration, preset_from_configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import preset_for
 

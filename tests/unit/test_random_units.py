@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from annotator.learn.models.options import LinearOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,6 @@ from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
 from annotator.learn.models import random_units
 from annotator.learn.models.linear import LinearModel, fit_linear_of_units
-from annotator.learn.models.options import LinearOptions
 from annotator.learn.models.random_units import (
     completed_numbers,
     correlation_weights,

@@ -14,6 +14,7 @@ from annotator.domain.answers import (
     SamplePrediction,
 )
 from annotator.domain.held_out import COMBINED
+from annotator.domain.statuses import PredictionStatus
 from annotator.explain.top import Explained, leading_features, top_contributions
 from annotator.jobs.annotate.dataset_context import pooled_answers, predict_once
 from annotator.jobs.annotate.quality import unusable_samples
@@ -142,7 +143,11 @@ def _predict(
                 value=decision.value,
                 lineage=decision.lineage,
                 confidence=min(1.0, decision.probability),
-                status="suggested" if decision.value is not None else "abstained",
+                status=(
+                    PredictionStatus.ABSTAINED
+                    if decision.value is None
+                    else PredictionStatus.SUGGESTED
+                ),
                 reason=decision.reason,
                 novelty=decision.novelty,
                 models=answers[row],

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.held_out import Metric
+from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
 from annotator.jobs.retrain.plan import Plan, notes_of, parallelism, plan_of, read_labelled
-from annotator.jobs.watch.status import INTERRUPTED
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
@@ -120,7 +120,7 @@ def _retrain_alone(
             return RetrainOutcome(field, UNLABELLED, (str(error),))
         with database.connect() as connection:
             run = _start(connection, settings, field, {}, None)
-            runs.finish_run(connection, run, "failed", str(error))
+            runs.finish_run(connection, run, RunStatus.FAILED, str(error))
         return RetrainOutcome(field, "failed", (str(error),))
     # The plan, and the ontology that it is carried out with.
     parents = {term: list(up) for term, up in ontology.parents.items()}
@@ -139,7 +139,7 @@ def _retrain_alone(
                 f"neither the cohort nor the configuration of {field} changed since the last"
                 f" retraining, whose release is {last.release_status}"
             )
-            runs.finish_run(connection, run, "skipped", reason)
+            runs.finish_run(connection, run, RunStatus.SKIPPED, reason)
             return RetrainOutcome(field, "skipped", (reason,))
     job = _Job(database, plan, run, settings.keep_releases, parallelism(settings))
     with log_context(field=field, run=run):
@@ -187,10 +187,11 @@ def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) ->
             return _save(job, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            reason = INTERRUPTED
         with translating(), job.database.connect() as connection:
-            runs.finish_run(connection, job.run, "failed", reason)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                runs.finish_run(connection, job.run, RunStatus.INTERRUPTED, None)
+            else:
+                runs.finish_run(connection, job.run, RunStatus.FAILED, reason)
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise
         if not isinstance(error, AnnotatorError):
@@ -250,9 +251,8 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
         )
         decide = registry.promote if verdict.promoted else registry.reject
         decide(connection, release_id, reasons, verdict.comparisons)
-        runs.finish_run(
-            connection, job.run, "succeeded", None, folds=candidate.validation.description
-        )
+        description = candidate.validation.description
+        runs.finish_run(connection, job.run, RunStatus.SUCCEEDED, None, folds=description)
         registry.retire_artefacts(connection, job.keep_releases)
     status = "promoted" if verdict.promoted else "rejected"
     # The reasons are in the outcome, which is shown to whoever asked, and in the database.

@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.statuses import RunStatus
 from annotator.store.server.schema import check_schema
 from annotator.store.watch.daemons import StatusSnapshot, snapshot
 from annotator.store.watch.monitoring import Figures, read_figures
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MISSED_BEATS = 3
 NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot help itself
-INTERRUPTED = "interrupted"  # of a retraining: it was told to stop, nothing is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def read_status(
     problems = [
         f"the last retraining of {field.field} failed: {field.last_run_reason}"
         for field in found.fields
-        if field.last_run_status == "failed" and field.last_run_reason != INTERRUPTED
+        if field.last_run_status == RunStatus.FAILED
     ]
     problems += [
         f"daemon {daemon.worker} needs a person; see its log"

@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 """Differences below this are not differences."""
 
 REFUSED = "Refused: "
-"""What each sentence against a candidate starts with: the review queue looks for it."""
+"""What each sentence against a candidate starts with."""
 
 FEWEST_DIGITS, MOST_DIGITS = 3, 9
 DRAWS = 200

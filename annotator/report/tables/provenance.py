@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from annotator.report.tables.cells import KIND_WORDS, per_cent
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from annotator.report.contents import ReleaseSummary, ReportContents
 
 REFUSED = "Refused: "
-FAILED = re.compile(r"^Refused|, and is not\)|[0-9] is worse than ")
-"""Marks of the gate's sentences against a release, the last two of earlier versions; as in SQL."""
+"""What the gate's sentences against a release start with."""
 
 STANDINGS = {
     "live": "Live",
@@ -48,11 +46,11 @@ def standing(release: ReleaseSummary) -> str:
 def reasons(contents: ReportContents) -> tuple[tuple[str, bool], ...]:
     """Return the gate's reasons and whether each went against the release, those first.
 
-    The comparisons decide where they are kept; every other sentence by its marks.
+    The comparisons decide about their own sentences, the mark about all others.
     """
     failed = {each.sentence: not each.passed for each in contents.comparisons}
     judged = [
-        (_without_mark(sentence), failed.get(sentence, bool(FAILED.search(sentence))))
+        (_without_mark(sentence), failed.get(sentence, sentence.startswith(REFUSED)))
         for sentence in contents.release.reasons
     ]
     return tuple(sorted(judged, key=lambda item: not item[1]))

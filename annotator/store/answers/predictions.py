@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from annotator.domain.statuses import PredictionStatus
 from annotator.errors import LeaseLostError
 from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
@@ -352,8 +353,8 @@ def _count(
         **named,
         "release_id": release_id,
         "annotation_run_id": annotation_run_id,
-        "suggested": sum(p.status == "suggested" for p in predictions),
-        "abstained": sum(p.status == "abstained" for p in predictions),
+        "suggested": sum(p.status == PredictionStatus.SUGGESTED for p in predictions),
+        "abstained": sum(p.status == PredictionStatus.ABSTAINED for p in predictions),
         "quarantined": len(quarantined),
     }
     add_event(conn, "annotated", field, detail)

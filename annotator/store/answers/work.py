@@ -34,9 +34,8 @@ pending as (
     select s.sample_id, s.dataset_id, s.updated_at
     from atlas.sample s
     where not exists (
-        select from atlas.annotation a
-        where a.sample_id = s.sample_id and a.field = %(field)s
-          and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+        select from annotator.known_label k
+        where k.sample_id = s.sample_id and k.field = %(field)s
     ) and not exists (
         select from annotator.prediction p
         where p.sample_id = s.sample_id and p.field = %(field)s

@@ -68,13 +68,11 @@ class _Label:
 
 
 _CURATED = """
-select s.sample_id::text, s.dataset_id::text,
-       coalesce(nullif(btrim(a.value::text), ''), a.numeric_value::text),
-       a.numeric_value::float8, s.updated_at::timestamptz::text
-from atlas.annotation a
-join atlas.sample s on s.sample_id = a.sample_id
-where a.field::text = %(field)s
-  and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN')
+select s.sample_id::text, s.dataset_id::text, k.value, k.numeric_value,
+       s.updated_at::timestamptz::text
+from annotator.known_label k
+join atlas.sample s on s.sample_id = k.sample_id
+where k.field = %(field)s
 """
 
 # A curated value wins over a decided one, as it does in annotator.effective_annotation.
@@ -86,9 +84,8 @@ from annotator.effective_annotation e
 join atlas.sample s on s.sample_id = e.sample_id
 where e.field = %(field)s
   and not exists (
-      select from atlas.annotation a
-      where a.sample_id = e.sample_id and a.field = e.field
-        and (btrim(a.value) <> '' or a.numeric_value::float8 <> 'NaN'))
+      select from annotator.known_label k
+      where k.sample_id = e.sample_id and k.field = e.field)
 """
 
 
@@ -159,8 +156,7 @@ def _read_labels(
             _number(definition, value, number),
             updated_at,
         )
-        is_number_or_name = not math.isnan(label.number) or value.strip().lower() != "nan"
-        if label.value and is_number_or_name:
+        if label.value:
             labels.setdefault(sample_id, label)
     return labels
 

@@ -1,50 +1,45 @@
-"""The gate's comparisons, kept as data in the append-only event log."""
+"""What the gate compared before a release was promoted or rejected, as rows."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple, fields
+from typing import TYPE_CHECKING
 
 from annotator.domain.releases import Comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import psycopg
 
-PROMOTED, REJECTED = "promoted", "rejected"
-"""Kinds of the events that carry the gate's verdict on a release."""
+_COLUMNS = tuple(field.name for field in fields(Comparison))
 
 
-def as_json(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """Return comparisons as JSON has them: a number that is not finite is null."""
-    return [
-        {name: None if _is_broken(value) else value for name, value in asdict(each).items()}
-        for each in comparisons
-    ]
-
-
-def _is_broken(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def insert_comparisons(
+    conn: psycopg.Connection, release_id: int, comparisons: Sequence[Comparison]
+) -> None:
+    """Store comparisons within the transaction that is going on, in their order."""
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            "copy annotator.release_comparison"
+            f" (release_id, position, {', '.join(_COLUMNS)}) from stdin".encode()
+        ) as copy,
+    ):
+        for position, comparison in enumerate(comparisons, start=1):
+            copy.write_row((release_id, position, *astuple(comparison)))
 
 
 def read_comparisons(conn: psycopg.Connection, release_id: int) -> tuple[Comparison, ...]:
-    """Read what the gate compared, in its order; a null is NaN again.
+    """Read what the gate compared, in its order.
 
     Empty for a release that nobody has decided on, and for one made before comparisons
     were kept.
     """
     with conn.transaction():
-        # The first word counts: a live release may be rejected later, for damaged files.
-        row = conn.execute(
-            "select detail -> 'comparisons' from annotator.event"
-            " where kind = any (%s) and detail ->> 'release_id' = %s order by event_id limit 1",
-            ([PROMOTED, REJECTED], str(release_id)),
-        ).fetchone()
-    return tuple(_from_json(each) for each in (row[0] if row and row[0] else ()))
-
-
-def _from_json(found: dict[str, Any]) -> Comparison:
-    broken = {name: math.nan for name in ("ours", "theirs") if found[name] is None}
-    return Comparison(**found | broken)
+        rows = conn.execute(
+            f"select {', '.join(_COLUMNS)} from annotator.release_comparison"  # noqa: S608 constant
+            " where release_id = %s order by position",
+            (release_id,),
+        ).fetchall()
+    return tuple(Comparison(*row) for row in rows)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from annotator.domain.releases import Artefact
+from annotator.domain.statuses import ReleaseStatus
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
 from annotator.store.releases.artefacts import check_written_down, write_down_files
-from annotator.store.releases.comparisons import PROMOTED, REJECTED, as_json
+from annotator.store.releases.comparisons import insert_comparisons
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.held_out import copy_held_out, copy_suspicions, insert_curves
 from annotator.store.releases.runs import insert_metrics, require_running
@@ -188,7 +189,7 @@ def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
         "select status::text from annotator.release where release_id = %s for no key update",
         (release_id,),
     ).fetchone()
-    if row is None or row[0] != "candidate":
+    if row is None or row[0] != ReleaseStatus.CANDIDATE:
         standing = "gone" if row is None else row[0]
         raise NeedsPersonError(
             f"release {release_id} of {field} is {standing}: only a candidate can be"
@@ -214,7 +215,7 @@ def promote(
     reasons
         Why it may go live; kept with the release.
     comparisons
-        The figures behind them; kept in the event log.
+        The metrics behind them; one row each of ``annotator.release_comparison``.
 
     Raises
     ------
@@ -233,13 +234,13 @@ def promote(
             " reasons = %s where release_id = %s",
             (list(reasons), release_id),
         )
+        insert_comparisons(conn, release_id, comparisons)
         detail = {
             "release_id": release_id,
             "retired": None if before is None else before[0],
             "reasons": list(reasons),
-            "comparisons": as_json(comparisons),
         }
-        add_event(conn, PROMOTED, field, detail)
+        add_event(conn, "promoted", field, detail)
 
 
 def reject(
@@ -259,7 +260,7 @@ def reject(
     reasons
         Why it may not go live; kept with the release.
     comparisons
-        The figures behind them; kept in the event log.
+        The metrics behind them; one row each of ``annotator.release_comparison``.
 
     Raises
     ------
@@ -272,12 +273,9 @@ def reject(
             "update annotator.release set status = 'rejected', reasons = %s where release_id = %s",
             (list(reasons), release_id),
         )
-        detail = {
-            "release_id": release_id,
-            "reasons": list(reasons),
-            "comparisons": as_json(comparisons),
-        }
-        add_event(conn, REJECTED, field, detail)
+        insert_comparisons(conn, release_id, comparisons)
+        detail = {"release_id": release_id, "reasons": list(reasons)}
+        add_event(conn, "rejected", field, detail)
 
 
 def sweep_orphans(conn: psycopg.Connection) -> int:
@@ -301,7 +299,7 @@ def sweep_orphans(conn: psycopg.Connection) -> int:
             (reason,),
         ).fetchall()
         for release_id, field in rows:
-            add_event(conn, REJECTED, field, {"release_id": release_id, "reasons": [reason]})
+            add_event(conn, "rejected", field, {"release_id": release_id, "reasons": [reason]})
         conn.execute(
             "delete from annotator.artefact where release_id = any (%s)",
             ([row[0] for row in rows],),

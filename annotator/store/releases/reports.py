@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from annotator.domain.held_out import Curve, CurvePoint, Metric
+from annotator.domain.held_out import CROSS_VALIDATION, Curve, CurvePoint, Metric
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortRow, 
 
 
 def read_metrics(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metric, ...]]:
-    """Read the figures of a run by validation scheme, ``one-dataset-out`` before ``cv``."""
+    """Read the metrics of a run by validation scheme, random cross-validation last."""
     with conn.transaction():
         rows = conn.execute(
             "select scheme, model_kind, name, nullif(class, ''), value, samples, datasets"
             " from annotator.metric where run_id = %s"
-            " order by scheme desc, model_kind, name, class",
-            (run_id,),
+            " order by scheme = %s, scheme, model_kind, name, class",
+            (run_id, CROSS_VALIDATION),
         ).fetchall()
     found: dict[str, list[Metric]] = {}
     for scheme, *figure in rows:
@@ -130,8 +130,8 @@ def read_curves(conn: psycopg.Connection, run_id: int) -> tuple[Curve, ...]:
     with conn.transaction():
         rows = conn.execute(
             "select curve, model_kind, x, y, samples from annotator.validation_curve"
-            " where run_id = %s order by curve, model_kind, scheme desc, position",
-            (run_id,),
+            " where run_id = %s order by curve, model_kind, scheme = %s, scheme, position",
+            (run_id, CROSS_VALIDATION),
         ).fetchall()
     found: dict[tuple[str, str], list[CurvePoint]] = {}
     for curve, kind, *point in rows:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from annotator.domain.statuses import ReleaseStatus, RunStatus
 from annotator.errors import LeaseLostError
 from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
@@ -26,8 +27,8 @@ class LastAttempt(NamedTuple):
 
     cohort_hash: str | None
     configuration_hash: str | None
-    status: str
-    release_status: str | None
+    status: RunStatus
+    release_status: ReleaseStatus | None
 
 
 def start_run(
@@ -68,7 +69,11 @@ def start_run(
 
 
 def finish_run(
-    conn: psycopg.Connection, run_id: int, status: str, reason: str | None, folds: str | None = None
+    conn: psycopg.Connection,
+    run_id: int,
+    status: RunStatus,
+    reason: str | None,
+    folds: str | None = None,
 ) -> None:
     """Close a training run; committed. A failure also goes to the event log.
 
@@ -79,9 +84,9 @@ def finish_run(
     run_id
         A run that is still running.
     status
-        ``succeeded``, ``failed`` or ``skipped``.
+        How it ended; not ``running``.
     reason
-        Why it ended like this, for people.
+        Why it ended like this, for people; ``None`` where the status says it.
     folds
         How datasets were held out, in words.
 
@@ -99,7 +104,7 @@ def finish_run(
         ).fetchone()
         if row is None:
             raise LeaseLostError(f"training run {run_id} is no longer running")
-        if status == "failed":
+        if status == RunStatus.FAILED:
             add_event(conn, "failure", row[0], {"run_id": run_id, "reason": reason})
 
 
@@ -146,7 +151,11 @@ def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
             " order by t.run_id desc limit 1",
             (field,),
         ).fetchone()
-    return None if row is None else LastAttempt(*row)
+    if row is None:
+        return None
+    cohort_hash, configuration_hash, status, release = row
+    release_status = None if release is None else ReleaseStatus(release)
+    return LastAttempt(cohort_hash, configuration_hash, RunStatus(status), release_status)
 
 
 def require_running(conn: psycopg.Connection, run_id: int) -> None:

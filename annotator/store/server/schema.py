@@ -15,16 +15,25 @@ from psycopg import sql
 
 from annotator.errors import NeedsPersonError, SchemaError
 from annotator.store.server.connection import Database, hindered, lost, translating, unavailable
+from annotator.store.server.schema_objects import create_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from alembic.config import Config
 
-REQUIRED_REVISION = "0005"
+REQUIRED_REVISION = "0002"
 MINIMUM_POSTGRESQL = 17
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
 _LOCK_NAME = "annotator schema"
+
+# Before 0002 was published, its number and later ones stood for other schemas. None of them
+# had this table; every published one since 0002 has it.
+_REVISION = """
+select version_num,
+    version_num < '0002' or to_regclass('annotator.release_comparison') is not null
+from annotator.alembic_version
+"""
 
 # Column to the categories of PostgreSQL types that serve: S text, N number, A array,
 # B boolean, D time, U jsonb and others of its kind.
@@ -88,6 +97,8 @@ def current_revision(connection: psycopg.Connection) -> str | None:
 
     Raises
     ------
+    SchemaError
+        The database was made by a version that was never published.
     NeedsPersonError
         The role may not look.
     """
@@ -98,7 +109,7 @@ def current_revision(connection: psycopg.Connection) -> str | None:
     if exists is None:
         return None
     try:
-        row = connection.execute("select version_num from annotator.alembic_version").fetchone()
+        row = connection.execute(_REVISION).fetchone()
     except psycopg.errors.InsufficientPrivilege as error:
         trouble = hindered(error)
         if trouble is not None:
@@ -107,7 +118,16 @@ def current_revision(connection: psycopg.Connection) -> str | None:
             f"role {connection.info.user!r} may not read schema annotator; grant it one of"
             f" {', '.join(ROLES)}"
         ) from error
-    return None if row is None else str(row[0])
+    if row is None:
+        return None
+    found, is_published = row
+    if not is_published:
+        raise SchemaError(
+            f"the database is at revision {found} of a version of annotator that was never"
+            " published, and cannot be brought up to date: restore a backup from before that"
+            " version, or make a new database and import again"
+        )
+    return str(found)
 
 
 def check_schema(connection: psycopg.Connection) -> None:
@@ -195,7 +215,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
         _check_server(connection)
         _check_mirror(connection, complete=before is not None)
         _ensure_roles(connection)
-        _run_alembic(database, "upgrade", "head", afterwards=partial(_grant, database.embedded))
+        _run_alembic(database, "upgrade", "head", afterwards=partial(_complete, database.embedded))
         after = current_revision(connection)
         assert after is not None
         return before, after
@@ -213,6 +233,8 @@ def downgrade(database: Database, revision: str = "base") -> None:
 
     Raises
     ------
+    SchemaError
+        The database was made by a version that was never published.
     NeedsPersonError
         The role lacks rights, or other objects depend on what would go.
     DatabaseUnavailableError
@@ -303,7 +325,7 @@ def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
 
 def _ensure_roles(connection: psycopg.Connection) -> None:
     try:
-        _run_file(connection, "0001_roles.sql")
+        _run_file(connection, "sql/0001_roles.sql")
     except psycopg.errors.InsufficientPrivilege as error:
         statements = " ".join(f"create role {role} nologin;" for role in ROLES)
         raise NeedsPersonError(
@@ -312,10 +334,11 @@ def _ensure_roles(connection: psycopg.Connection) -> None:
         ) from error
 
 
-def _grant(embedded: bool, connection: psycopg.Connection) -> None:
-    """Give the roles their rights, in the transaction that made what the rights are on."""
+def _complete(embedded: bool, connection: psycopg.Connection) -> None:
+    """Create views and functions and give the roles their rights, in the upgrade's transaction."""
     _check_mirror(connection, complete=True)
-    _run_file(connection, "grants.sql")
+    create_objects(connection, migrations_folder() / "schema")
+    _run_file(connection, "schema/grants.sql")
     _grant_mirror(connection)
     if embedded:
         _let_log_in(connection)
@@ -325,7 +348,7 @@ def _grant_mirror(connection: psycopg.Connection) -> None:
     """Let our roles read the mirror, unless its owner has done that already."""
     try:
         with connection.transaction():
-            _run_file(connection, "grants_mirror.sql")
+            _run_file(connection, "schema/grants_mirror.sql")
     except psycopg.errors.InsufficientPrivilege as error:
         relations = [f"atlas.{name}" for name in (*MIRROR, "expression_long")]
         unreadable = connection.execute(
@@ -352,7 +375,7 @@ def _let_log_in(connection: psycopg.Connection) -> None:
 
 
 def _run_file(connection: psycopg.Connection, name: str) -> None:
-    statements = (migrations_folder() / "sql" / name).read_text(encoding="utf-8")
+    statements = (migrations_folder() / name).read_text(encoding="utf-8")
     connection.execute(statements.encode())
 
 
@@ -395,6 +418,9 @@ def _run_alembic(
                 afterwards(driver)
     except exc.DBAPIError as error:
         _explain(error.orig)
+        raise
+    except psycopg.Error as error:
+        _explain(error)
         raise
     except CommandError as error:
         raise SchemaError(f"the schema cannot be brought to {revision!r}: {error}") from error

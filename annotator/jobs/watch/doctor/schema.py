@@ -21,16 +21,18 @@ def check_revision(connection: psycopg.Connection) -> Iterator[Finding]:
     try:
         check_schema(connection)
     except SchemaError as error:
-        found = current_revision(connection)
-        newer = found is not None and found > REQUIRED_REVISION
-        yield wrong(
-            SUBJECT,
-            str(error),
-            "install the version of annotator that migrated it"
-            if newer
-            else "run `annotator migrate` as the owner of the database",
-        )
+        yield wrong(SUBJECT, str(error), _remedy(connection))
     except NeedsPersonError as error:
         yield wrong(SUBJECT, str(error), "log in as a role that has one of the group roles")
     else:
         yield good(SUBJECT, f"revision {REQUIRED_REVISION}, as this version needs")
+
+
+def _remedy(connection: psycopg.Connection) -> str:
+    try:
+        found = current_revision(connection)
+    except SchemaError:
+        return "restore a backup, or make a new database, run `annotator migrate` and import again"
+    if found is not None and found > REQUIRED_REVISION:
+        return "install the version of annotator that migrated it"
+    return "run `annotator migrate` as the owner of the database"

@@ -1,0 +1,117 @@
+"""Views and functions of schema ``annotator``: one file each, with the current definition.
+
+``views/NAME.sql`` and ``functions/NAME.sql`` say ``create or replace``, and all of them are run
+after every upgrade. So a view or function changes in one place, and what others have built on
+it stays. PostgreSQL refuses to take a column away or to change its type like this: a revision
+then drops the view first, which fails, naming them, while objects of others depend on it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+_NAMED = re.compile(r"\bannotator\.(\w+)")
+
+# Functions that triggers or generated columns call go with their tables, by a revision.
+_DROPPABLE = """
+select p.oid::regprocedure::text
+from pg_proc p
+where p.pronamespace = 'annotator'::regnamespace and p.proname = %s
+  and not exists (
+      select from pg_depend d
+      where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid
+        and d.classid in ('pg_trigger'::regclass, 'pg_attrdef'::regclass)
+  )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaObject:
+    """A view or function.
+
+    Attributes
+    ----------
+    kind
+        ``view`` or ``function``.
+    name
+        Without its schema; no view and function share one.
+    definition
+        SQL that creates or replaces it, with its comments.
+    """
+
+    kind: str
+    name: str
+    definition: str
+
+
+def read_objects(folder: Path) -> tuple[SchemaObject, ...]:
+    """Read all definitions, each after the objects that its text names.
+
+    Parameters
+    ----------
+    folder
+        ``schema`` of the migrations.
+
+    Raises
+    ------
+    graphlib.CycleError
+        Objects name one another in a circle.
+    """
+    found = {
+        path.stem: SchemaObject(kind, path.stem, path.read_text(encoding="utf-8"))
+        for kind in ("function", "view")
+        for path in sorted((folder / f"{kind}s").glob("*.sql"))
+    }
+    graph = {
+        name: sorted((found.keys() & _NAMED.findall(each.definition)) - {name})
+        for name, each in found.items()
+    }
+    return tuple(found[name] for name in TopologicalSorter(graph).static_order())
+
+
+def create_objects(connection: psycopg.Connection, folder: Path) -> None:
+    """Create every view and function, or replace it by its current definition.
+
+    Parameters
+    ----------
+    connection
+        The owner's, within the transaction of the upgrade.
+    folder
+        ``schema`` of the migrations.
+    """
+    for each in read_objects(folder):
+        connection.execute(each.definition.encode())
+
+
+def drop_objects(connection: psycopg.Connection, folder: Path) -> None:
+    """Drop the views and functions, except functions that tables call.
+
+    Parameters
+    ----------
+    connection
+        The owner's, within the transaction of a downgrade.
+    folder
+        ``schema`` of the migrations.
+
+    Raises
+    ------
+    psycopg.errors.DependentObjectsStillExist
+        Objects of others depend on them.
+    """
+    for each in reversed(read_objects(folder)):
+        if each.kind == "view":
+            name = sql.Identifier("annotator", each.name)
+            connection.execute(sql.SQL("drop view if exists {}").format(name))
+            continue
+        for (signature,) in connection.execute(_DROPPABLE, (each.name,)).fetchall():
+            connection.execute(f"drop function {signature}".encode())

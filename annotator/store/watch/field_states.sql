@@ -1,0 +1,65 @@
+with live as (
+    select r.release_id, r.field, r.run_id, r.promoted_at, t.preset
+    from annotator.release r
+    join annotator.training_run t using (run_id)
+    where r.status = 'live'
+), newest_release as (
+    select distinct on (r.field) r.field, r.release_id, r.status
+    from annotator.release r
+    where r.status <> 'candidate'
+    order by r.field, r.release_id desc
+), newest_run as (
+    select distinct on (t.field) t.field, t.status::text as status, t.reason, t.started_at
+    from annotator.training_run t
+    order by t.field, t.run_id desc
+), queue as (
+    select w.field, count(*) as leased
+    from annotator.work w
+    where w.leased_until > clock_timestamp()
+    group by w.field
+), answer as (
+    select p.field,
+        count(*) filter (where p.status = 'suggested') as suggested,
+        count(*) filter (where p.status = 'abstained') as abstained
+    from annotator.prediction p
+    where p.is_current
+    group by p.field
+), unusable as (
+    select q.field, count(distinct q.sample_id) as quarantined
+    from annotator.quarantine q
+    join atlas.sample s
+        on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
+    left join live on live.field = q.field
+    where q.release_id is null or q.release_id = live.release_id
+    group by q.field
+)
+select
+    named.field, live.release_id, live.preset, live.promoted_at,
+    (select m.value from annotator.metric m
+     where m.run_id = live.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
+       and m.class = ''
+     order by m.scheme = 'cv'  -- held-out datasets first
+     limit 1),
+    newest_run.status, newest_run.reason, newest_run.started_at,
+    coalesce(queue.leased, 0),
+    coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
+    coalesce(unusable.quarantined, 0),
+    case when newest_release.status = 'rejected' and live.release_id is null
+        then newest_release.release_id end,
+    figure.answered, figure.precision
+from unnest(%s::text[]) with ordinality as named (field, place)
+left join live using (field)
+left join newest_release using (field)
+left join newest_run using (field)
+left join queue using (field)
+left join answer using (field)
+left join unusable using (field)
+left join lateral (
+    select
+        max(m.value) filter (where m.name = 'answered') as answered,
+        max(m.value) filter (where m.name = 'precision') as precision
+    from annotator.metric m
+    where m.run_id = live.run_id and m.model_kind = 'combined' and m.class = ''
+      and m.scheme = 'one-dataset-out'
+) figure on true
+order by named.place

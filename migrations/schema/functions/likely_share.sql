@@ -1,0 +1,8 @@
+create or replace function annotator.likely_share(part bigint, whole bigint, z double precision)
+returns double precision
+language sql immutable
+return (
+    part + z * z / 2 + z * sqrt(part * (whole - part)::double precision / nullif(whole, 0) + z * z / 4)
+) / (whole + z * z);
+comment on function annotator.likely_share(bigint, bigint, double precision) is
+    'The end of Wilson''s interval (1927) of a share at z standard deviations.';

@@ -1,0 +1,10 @@
+create or replace function annotator.recount_group(dataset_id text, field text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- In other isolation levels it would count what was, not what is.
+    if current_setting('transaction_isolation') = 'read committed'
+       and annotator.lock_group(recount_group.dataset_id, recount_group.field) then
+        perform annotator.count_groups(
+            array[recount_group.dataset_id], array[recount_group.field]);
+    end if;
+end $$;

@@ -1,0 +1,62 @@
+create or replace function annotator.watch_mirror() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    seen integer := 0;
+    more integer;
+begin
+    -- One daemon at a time; the others need not wait for it.
+    if not pg_try_advisory_xact_lock(hashtextextended('annotator.watch_mirror', 0)) then
+        return 0;
+    end if;
+    with moved as (
+        select p.prediction_id, p.sample_id, s.dataset_id::text as dataset_id
+        from annotator.prediction p
+        join atlas.sample s on s.sample_id = p.sample_id
+        where p.is_current and p.dataset_id <> s.dataset_id
+        for update of p skip locked
+    ), noted as (
+        insert into annotator.mirror_change (sample_id, what, value)
+        select distinct moved.sample_id, 'dataset', moved.dataset_id from moved
+    )
+    update annotator.prediction p set dataset_id = moved.dataset_id
+    from moved where p.prediction_id = moved.prediction_id;
+    get diagnostics seen = row_count;
+    insert into annotator.mirror_change (sample_id, what, field, value, source)
+    select l.sample_id, 'label', l.field, l.value, l.source
+    from (
+        select distinct on (k.sample_id, k.field)
+            k.sample_id::text as sample_id, k.field::text as field, k.value,
+            k.source::text as source
+        from annotator.known_label k
+        where exists (
+            select from annotator.prediction p
+            where p.sample_id = k.sample_id and p.field = k.field
+        )
+        order by k.sample_id, k.field, k.value
+    ) l
+    where l.value is distinct from (
+        select c.value from annotator.mirror_change c
+        where c.sample_id = l.sample_id and c.field = l.field
+        order by c.change_id desc limit 1
+    )
+    order by l.sample_id, l.field;
+    get diagnostics more = row_count;
+    seen := seen + more;
+    insert into annotator.mirror_change (sample_id, what, field)
+    select last.sample_id, 'label', last.field
+    from (
+        select distinct on (c.sample_id, c.field) c.sample_id, c.field, c.value
+        from annotator.mirror_change c
+        where c.what = 'label'
+        order by c.sample_id, c.field, c.change_id desc
+    ) last
+    where last.value is not null and not exists (
+        select from annotator.known_label k
+        where k.sample_id = last.sample_id and k.field = last.field
+    )
+    order by last.sample_id, last.field;
+    get diagnostics more = row_count;
+    return seen + more;
+end $$;
+comment on function annotator.watch_mirror() is
+    'Write down what changed in the mirror since the last look; returns how many changes.';

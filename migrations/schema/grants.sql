@@ -1,0 +1,73 @@
+-- Who may do what in schema annotator. Applied again after every migration: it takes
+-- everything away and gives what is listed here, so this file is the whole truth.
+
+revoke all on all tables in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on all functions in schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+revoke all on schema annotator
+    from public, annotator_daemon, annotator_curator, annotator_reader;
+
+grant usage on schema annotator to annotator_daemon, annotator_curator, annotator_reader;
+-- What the views compute with.
+grant execute on function
+    annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
+    annotator.in_interval(text, double precision), annotator.annotation_history(text),
+    annotator.likely_share(bigint, bigint, double precision)
+to annotator_daemon, annotator_curator, annotator_reader;
+
+-- The daemon: reads everything, writes provenance, decides nothing, changes no structure.
+grant select on all tables in schema annotator to annotator_daemon;
+grant insert on
+    annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
+    annotator.release_comparison,
+    annotator.artefact, annotator.validation_prediction, annotator.metric,
+    annotator.validation_curve, annotator.label_suspicion,
+    annotator.annotation_run, annotator.prediction, annotator.class_contribution,
+    annotator.quarantine, annotator.event,
+    annotator.class_marker, annotator.class_similarity, annotator.class_enrichment,
+    annotator.sample_map
+to annotator_daemon;
+grant insert, update, delete on annotator.release_report to annotator_daemon;
+grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
+to annotator_daemon;
+grant update on annotator.training_run, annotator.release, annotator.annotation_run
+to annotator_daemon;
+grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
+-- Keeping the order of the queue, and an eye on the mirror.
+grant execute on function
+    annotator.refresh_queue(integer), annotator.recheck_queue(integer),
+    annotator.recount_samples(text[], text), annotator.watch_mirror(),
+    annotator.disagreement(jsonb),
+    annotator.informativeness(double precision, jsonb, double precision)
+to annotator_daemon;
+-- Models of releases that are long out of use.
+grant delete on annotator.artefact to annotator_daemon;
+
+-- Readers and curators: everything but the models themselves.
+grant select on
+    annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
+    annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
+    annotator.class_contribution, annotator.class_probability,
+    annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
+    annotator.known_label, annotator.release_comparison,
+    annotator.queue_member,
+    annotator.queue_group, annotator.queue_change, annotator.mirror_change,
+    annotator.undone_review,
+    annotator.quarantine, annotator.prediction, annotator.review, annotator.event,
+    annotator.metric, annotator.validation_prediction, annotator.validation_curve,
+    annotator.label_suspicion, annotator.class_marker, annotator.class_similarity,
+    annotator.class_enrichment, annotator.sample_map, annotator.release_report, annotator.cohort,
+    annotator.cohort_sample, annotator.training_run, annotator.release,
+    annotator.annotation_run, annotator.work, annotator.heartbeat, annotator.tick,
+    annotator.alembic_version
+to annotator_reader, annotator_curator;
+
+-- Curators also decide.
+grant execute on function
+    annotator.accept_suggestion(bigint, text),
+    annotator.reject_suggestion(bigint, text),
+    annotator.correct_suggestion(bigint, text, text),
+    annotator.accept_dataset(text, text, double precision, text),
+    annotator.undo_review(bigint, text)
+to annotator_curator;

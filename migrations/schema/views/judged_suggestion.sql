@@ -1,0 +1,67 @@
+create or replace view annotator.judged_suggestion as
+-- Not materialized: of one release and field, only its labels are looked at.
+with label as not materialized (
+    select
+        k.sample_id::text as sample_id, k.field::text as field, k.value,
+        coalesce(
+            k.numeric_value, case when k.value ~ '^\d+\.?\d*$' then k.value::float8 end
+        ) as number,
+        'mirror' as origin
+    from annotator.known_label k
+    union all
+    select r.sample_id, r.field, r.value, r.number, 'review'
+    from annotator.review r
+    where r.decision in ('accepted', 'corrected')
+      and not exists (
+          select from annotator.known_label k
+          where k.sample_id = r.sample_id and k.field = r.field
+      )
+), line as not materialized (
+    select given.field, given.value, annotator.lineage(given.value) as lineage
+    from (select distinct l.field, l.value from label l where l.number is null) given
+), compared as (
+    select
+        p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
+        l.value as label, l.origin,
+        case
+            when l.number is not null and annotator.in_interval(p.value, l.number) is not null
+                then annotator.in_interval(p.value, l.number)
+            when lower(btrim(p.value)) = lower(l.value) then true
+            when p.value = any (line.lineage) then true
+            -- A label that is broader than the suggestion, or an interval that is cut
+            -- otherwise, neither confirms nor contradicts it.
+            when l.value = any (p.lineage[2:]) then null
+            when annotator.in_interval(p.value, 0) is not null
+                and annotator.in_interval(l.value, 0) is not null then null
+            else false
+        end as is_right
+    from label l
+    join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
+    left join line on line.field = l.field and line.value = l.value
+    where p.status = 'suggested'
+    union all
+    -- A value that was rejected is wrong, whichever release predicted it.
+    select
+        p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
+        null, 'review', false
+    from annotator.review r
+    join annotator.prediction rejected using (prediction_id)
+    join annotator.prediction p
+        on p.sample_id = r.sample_id and p.field = r.field and p.value = rejected.value
+    where r.decision = 'rejected' and p.status = 'suggested'
+      and not exists (
+          select from label l where l.sample_id = p.sample_id and l.field = p.field
+      )
+)
+select distinct on (c.release_id, c.field, c.sample_id)
+    c.prediction_id, c.release_id, c.field, c.sample_id, c.value, c.confidence, c.label,
+    c.origin, c.is_right
+from compared c
+-- Samples that a release has learned from are no test of it; undo_review opens such ones.
+where not exists (
+    select from annotator.learned_sample learned
+    where learned.release_id = c.release_id and learned.sample_id = c.sample_id
+)
+order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
+comment on view annotator.judged_suggestion is
+    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and decides nothing. The newest of each release and sample; none of samples that the release has learned from.';

@@ -1,0 +1,22 @@
+-- The one place that knows what a label is, and which words mean that there is none.
+-- Columns have the types of the atlas.
+create or replace view annotator.known_label as
+select
+    a.sample_id,
+    a.field,
+    coalesce(given.text, a.numeric_value::text) as value,
+    given.number as numeric_value,
+    a.source
+from atlas.annotation a
+cross join lateral (
+    select
+        case when lower(btrim(a.value)) not in ('', 'nan') then btrim(a.value) end as text,
+        nullif(a.numeric_value::float8, 'NaN') as number
+) given
+where given.text is not null or given.number is not null;
+comment on view annotator.known_label is
+    'The labels of the mirror: one row per sample and field that has a text or a number. Blanks and NaN are no labels.';
+comment on column annotator.known_label.value is
+    'The text of the label without surrounding blanks; the number as text where there is no text.';
+comment on column annotator.known_label.numeric_value is
+    'The number behind the label; null where there is none.';

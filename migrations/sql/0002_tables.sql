@@ -1,0 +1,398 @@
+-- From the tables of 0001 to those that annotator/store/tables.py describes.
+-- Functions that triggers and generated columns call have been created by the revision.
+
+-- Runs that were stopped on purpose have a status of their own. A value that is added to an
+-- enum cannot be used in the same transaction, so the type is replaced.
+alter type annotator.run_status rename to run_status_0001;
+create type annotator.run_status as enum
+    ('running', 'succeeded', 'failed', 'skipped', 'interrupted');
+alter table annotator.training_run
+    drop constraint training_run_check,
+    alter column status drop default,
+    alter column status type annotator.run_status using (
+        case when status = 'failed' and reason = 'interrupted' then 'interrupted'
+            else status::text end
+    )::annotator.run_status;
+alter table annotator.training_run
+    alter column status set default 'running',
+    add check ((status = 'running') = (finished_at is null));
+drop type annotator.run_status_0001;
+update annotator.training_run set reason = null where status = 'interrupted';
+
+-- Releases: shares of the model kinds, when one stopped serving, and what the gate compared.
+alter table annotator.release
+    add column weights jsonb
+        constraint weights_are_an_object check (jsonb_typeof(weights) = 'object'),
+    drop constraint release_check1,
+    add constraint retired_has_time check (status <> 'retired' or retired_at is not null),
+    add constraint retired_was_live check (
+        retired_at is null or status = 'retired' or status = 'rejected' and promoted_at is not null
+    );
+comment on column annotator.release.weights is
+    'Model kind to its share of the answer; the shares sum to one. Null for releases of earlier versions.';
+comment on column annotator.release.retired_at is
+    'When a release that was live stopped serving: replaced by a newer one (retired), or damaged and replaced by the one before it (rejected).';
+-- The event log knows which releases were found damaged so far.
+update annotator.release r set retired_at = damaged.at
+from (
+    select (e.detail ->> 'release_id')::bigint as release_id, max(e.at) as at
+    from annotator.event e
+    where e.kind = 'failure' and e.detail ? 'reinstated'
+    group by 1
+) damaged
+where damaged.release_id = r.release_id and r.status = 'rejected' and r.retired_at is null;
+
+create table annotator.release_comparison (
+    release_id    bigint not null references annotator.release on delete cascade,
+    position      integer not null check (position > 0),
+    name          text not null,
+    compared_with text not null,
+    ours          double precision not null,
+    theirs        double precision not null,
+    chance        double precision,
+    margin        double precision not null,
+    passed        boolean not null,
+    samples       integer not null check (samples >= 0),
+    datasets      integer not null check (datasets >= 0),
+    sentence      text not null,
+    primary key (release_id, position)
+);
+comment on table annotator.release_comparison is
+    'What the gate compared before a release was promoted or rejected: one row per metric and opponent.';
+comment on column annotator.release_comparison.name is 'The metric, as in annotator.metric.';
+comment on column annotator.release_comparison.compared_with is
+    'live for the release that was live, else the name of the baseline.';
+comment on column annotator.release_comparison.ours is
+    'The metric of the release, on held-out samples that both predicted.';
+comment on column annotator.release_comparison.theirs is
+    'The metric of the opponent, on the same samples.';
+comment on column annotator.release_comparison.chance is
+    'The metric of guessing, where a baseline below it counts as this; else null.';
+comment on column annotator.release_comparison.margin is
+    'How far the release may fall behind the live one, or has to be ahead of a baseline.';
+comment on column annotator.release_comparison.sentence is
+    'The same in words, as in release.reasons.';
+
+-- Validation: novelty, curves and suspect labels.
+alter table annotator.validation_prediction add column novelty double precision;
+comment on column annotator.validation_prediction.novelty is
+    'How unlike its fold''s training part the sample is; the same for every model kind.';
+
+create table annotator.validation_curve (
+    run_id     bigint not null references annotator.training_run on delete cascade,
+    scheme     text not null,
+    model_kind text not null,
+    curve      text not null check (curve in ('reliability', 'risk_coverage')),
+    position   integer not null check (position > 0),
+    x          double precision not null,
+    y          double precision not null,
+    samples    integer not null check (samples >= 0),
+    primary key (run_id, scheme, model_kind, curve, position)
+);
+comment on table annotator.validation_curve is
+    'Points in ascending x. Reliability: mean confidence of a bin, and its accuracy. Risk and coverage: share of samples answered, and share of the answers that are wrong.';
+
+create table annotator.label_suspicion (
+    run_id     bigint not null references annotator.training_run on delete cascade,
+    sample_id  text not null,
+    dataset_id text not null,
+    label      text not null,
+    predicted  text not null,
+    suspicion  double precision not null,
+    rank       integer not null check (rank > 0),
+    evidence   jsonb not null default '{}',
+    primary key (run_id, sample_id)
+);
+comment on table annotator.label_suspicion is
+    'Labels of the cohort that models which had not seen the dataset contradict, rank 1 the most suspicious.';
+-- Releases that are live keep the suspects they had.
+insert into annotator.label_suspicion
+    (run_id, sample_id, dataset_id, label, predicted, suspicion, rank)
+select
+    v.run_id, v.sample_id, v.dataset_id, v.truth, v.value, v.probability,
+    row_number() over (partition by v.run_id order by v.probability desc, v.sample_id)
+from annotator.release r
+join annotator.validation_prediction v using (run_id)
+where r.status = 'live' and v.model_kind = 'combined'
+  and v.truth <> v.value and v.probability >= 0.5;
+
+-- Predictions: sets, numbers, probabilities of all classes, and what follows from them.
+alter table annotator.prediction
+    add column prediction_set text[] not null default '{}',
+    add column set_coverage double precision check (set_coverage between 0 and 1),
+    add column known_features double precision,
+    add column number double precision,
+    add column number_low double precision,
+    add column number_high double precision,
+    add column class_probabilities real[]
+        constraint class_probabilities_are_probabilities check (
+            0 <= all (class_probabilities) and 1 >= all (class_probabilities)
+            and array_position(class_probabilities, null) is null
+        ),
+    -- Nobody searches by whole arrays, and ANALYZE would unpack every one it looks at.
+    alter column class_probabilities set statistics 0,
+    add column best_value text generated always as
+        (coalesce(value, models -> 'combined' ->> 'value')) stored,
+    add column disagreement double precision generated always as
+        (annotator.disagreement(models)) stored,
+    add column informativeness double precision generated always as
+        (annotator.informativeness(confidence, models, novelty)) stored;
+comment on column annotator.prediction.prediction_set is
+    'Classes, most probable first: one of them is right with the probability set_coverage, also in datasets that nobody has seen.';
+comment on column annotator.prediction.known_features is
+    'How many of the release''s features the sample expresses, relative to a usual training sample.';
+comment on column annotator.prediction.number is
+    'The predicted number (age in years); the true one is from number_low to number_high with the probability set_coverage.';
+comment on column annotator.prediction.class_probabilities is
+    'Combined probabilities, in the order of the release''s classes; null for predictions by earlier versions.';
+comment on column annotator.prediction.best_value is
+    'The value, or the best guess of an abstention.';
+comment on column annotator.prediction.informativeness is
+    'How much a review would teach, 0 to 1: mean of 1 - confidence, disagreement and novelty.';
+-- What is pending or answered is counted from the index alone.
+drop index annotator.one_current_prediction;
+create unique index one_current_prediction on annotator.prediction (sample_id, field)
+    include (release_id, sample_updated_at, status) where is_current;
+-- The newest answers of a release, by when their samples came or changed.
+create index prediction_recent
+    on annotator.prediction (release_id, (coalesce(sample_updated_at, created_at))) where is_current;
+
+-- One row per class instead of one per feature: a twentieth of the rows, and the names of the
+-- class and the kind once. The view annotator.contribution has one row per feature.
+create table annotator.class_contribution (
+    prediction_id bigint not null references annotator.prediction on delete cascade,
+    model_kind    text not null,
+    method        text not null,
+    class         text not null,
+    class_rank    integer not null check (class_rank > 0),
+    features      text[] not null check (array_position(features, null) is null),
+    scores        double precision[] not null check (array_position(scores, null) is null),
+    expression    double precision[] not null check (array_position(expression, null) is null),
+    other_samples double precision check (other_samples is null or model_kind = 'combined'),
+    primary key (prediction_id, model_kind, class),
+    check (cardinality(scores) = cardinality(features)),
+    check (cardinality(expression) = cardinality(features))
+);
+comment on table annotator.class_contribution is
+    'Contributions of features to a class of a sample, one row per model kind and class; ''combined'' are those of the answer itself. contribution has one row per feature.';
+comment on column annotator.class_contribution.features is
+    'Features with the largest absolute contribution, in descending order.';
+comment on column annotator.class_contribution.other_samples is
+    'Of the answer (combined): what the other samples of the dataset contribute to its logit; null where they do not count.';
+insert into annotator.class_contribution
+select
+    c.prediction_id, c.model_kind, min(c.method),
+    coalesce(p.models -> 'combined' ->> 'value', p.value, ''), 1,
+    array_agg(c.feature order by c.rank), array_agg(c.score order by c.rank),
+    array_agg(c.expression order by c.rank)
+from annotator.contribution c
+join annotator.prediction p using (prediction_id)
+group by c.prediction_id, c.model_kind, p.models, p.value;
+drop table annotator.contribution;
+
+-- Explanations of a release, and its report.
+create table annotator.class_marker (
+    release_id      bigint not null references annotator.release on delete cascade,
+    class           text not null,
+    rank            integer not null check (rank > 0),
+    feature         text not null,
+    score           double precision not null,
+    tree_rank       integer check (tree_rank > 0),
+    network_rank    integer check (network_rank > 0),
+    stability       double precision check (stability between 0 and 1),
+    mean_expression double precision not null check (mean_expression >= 0),
+    expression      real[] not null,
+    primary key (release_id, class, rank),
+    unique (release_id, class, feature)
+);
+comment on table annotator.class_marker is
+    'The features that set a class apart for the answer of a release, rank 1 the first.';
+comment on column annotator.class_marker.score is
+    'Mean over the class''s samples of the contribution to the answer''s logit of the class less its mean for the other classes.';
+comment on column annotator.class_marker.tree_rank is
+    'Rank of the feature for the class by tree SHAP of the forest, computed the same way.';
+comment on column annotator.class_marker.network_rank is
+    'Rank of the feature for the class by DeepLIFT of the network alone, as in the paper.';
+comment on column annotator.class_marker.stability is
+    'Share of the models fitted without a part of the datasets in which the feature is among the class''s markers too.';
+comment on column annotator.class_marker.mean_expression is
+    'Of the class''s samples, reads per million.';
+comment on column annotator.class_marker.expression is
+    'Mean reads per million in each class, in the order of the release''s classes.';
+
+create table annotator.class_similarity (
+    release_id bigint not null references annotator.release on delete cascade,
+    model_kind text not null check (model_kind in ('combined', 'network')),
+    class      text not null,
+    rival      text,
+    samples    integer not null check (samples >= 0),
+    changed    integer not null check (changed between 0 and samples),
+    mean_steps double precision check (mean_steps >= 1),
+    unique nulls not distinct (release_id, model_kind, class, rival),
+    check ((changed = 0) = (mean_steps is null))
+);
+comment on table annotator.class_similarity is
+    'How many features must be set to zero, on average over the samples that change, before a sample of the class is taken for the rival; rival null: for any other class.';
+comment on column annotator.class_similarity.model_kind is
+    'Whose prediction changed: the answer''s (combined) or the network''s, as in the paper.';
+
+create table annotator.class_enrichment (
+    release_id bigint not null references annotator.release on delete cascade,
+    source     text not null,
+    set_name   text not null,
+    class      text not null,
+    background integer not null check (background > 0),
+    set_size   integer not null check (set_size between 0 and background),
+    markers    integer not null check (markers between 0 and background),
+    overlap    integer not null check (overlap between 0 and least(set_size, markers)),
+    p_value    double precision not null check (p_value between 0 and 1),
+    q_value    double precision not null check (q_value between 0 and 1),
+    features   text[] not null default '{}',
+    primary key (release_id, source, set_name, class)
+);
+comment on table annotator.class_enrichment is
+    'Over-representation of given sets of features among the markers of each class that it expresses above the median of the classes: hypergeometric, Benjamini-Hochberg over the release and source.';
+
+create table annotator.sample_map (
+    release_id bigint not null references annotator.release on delete cascade,
+    sample_id  text not null,
+    dataset_id text not null,
+    class      text not null,
+    x          real not null,
+    y          real not null,
+    primary key (release_id, sample_id)
+);
+comment on table annotator.sample_map is
+    'The labelled samples of a release on a plane (t-SNE): neighbours have similar profiles.';
+
+create table annotator.release_report (
+    release_id bigint primary key references annotator.release on delete cascade,
+    status     annotator.release_status not null,
+    judged     bigint not null default 0,
+    confirmed  bigint not null default 0,
+    path       text not null,
+    sha256     text not null check (sha256 ~ '^[0-9a-f]{64}$'),
+    size       bigint not null check (size > 0),
+    host       text not null,
+    written_at timestamptz not null default now()
+);
+comment on table annotator.release_report is
+    'Where the report of a release lies, on the host that wrote it; status, judged and confirmed are what the report states of the release and its suggestions.';
+
+-- Reviews: the sample they are of, the number of a correction, and those that were undone.
+alter table annotator.review
+    add column sample_id text,
+    add column field text,
+    add column number double precision
+        constraint only_corrections_have_a_number check (number is null or decision = 'corrected');
+update annotator.review r set sample_id = p.sample_id, field = p.field
+from annotator.prediction p where p.prediction_id = r.prediction_id;
+alter table annotator.review
+    alter column sample_id set not null,
+    alter column field set not null;
+-- Whether anything was decided about a sample is asked of every row of the queue.
+create index review_sample on annotator.review (sample_id, field);
+comment on column annotator.review.sample_id is
+    'Of its prediction, as is field: written by the database.';
+comment on column annotator.review.number is
+    'The number that the reviewer gave (age in years); value is the interval that includes it. Null where a value was given.';
+
+create table annotator.undone_review (
+    review_id     bigint primary key,
+    prediction_id bigint not null references annotator.prediction,
+    decision      annotator.review_decision not null,
+    value         text,
+    number        double precision,
+    note          text,
+    reviewer      text not null,
+    reviewed_at   timestamptz not null,
+    undone_by     text not null default session_user,
+    undone_at     timestamptz not null default now(),
+    undo_note     text
+);
+create index undone_review_prediction on annotator.undone_review (prediction_id);
+comment on table annotator.undone_review is
+    'Decisions that were taken back. annotator.review holds those that stand.';
+
+-- The queue: where each dataset and field stands is kept, so that the first rows are found
+-- without reading all others. Which samples are open is looked up when the queue is read.
+create table annotator.queue_group (
+    dataset_id        text not null,
+    field             text not null,
+    section           smallint not null check (section in (0, 1)),
+    worth             double precision not null,
+    open              bigint not null,
+    agrees            boolean,
+    lowest_confidence double precision,
+    best_value        text,
+    lineage           text[],
+    has_reviews       boolean not null,
+    counted_at        timestamptz not null,
+    primary key (dataset_id, field)
+);
+create index queue_group_order on annotator.queue_group (section, worth desc, dataset_id, field);
+create index queue_group_field on annotator.queue_group (field, section, worth desc, dataset_id);
+create index queue_group_age on annotator.queue_group (counted_at);
+comment on table annotator.queue_group is
+    'Where each dataset and field stands in review_queue. There is a row, or one in queue_change, for everything that is not decided.';
+comment on column annotator.queue_group.section is
+    '0: one click settles the whole dataset; 1: informative ones.';
+comment on column annotator.queue_group.worth is
+    'Section 0: open samples times the lowest confidence; section 1: mean informativeness of the open samples. Higher comes first.';
+comment on column annotator.queue_group.has_reviews is
+    'Whether anything was ever decided about its samples: where not, nobody need look for it.';
+
+-- Whoever changes something only adds to this, so that nobody waits for anybody: a counter in
+-- queue_group would make daemons and curators queue up behind its row lock.
+create table annotator.queue_change (
+    change_id  bigint generated always as identity primary key,
+    dataset_id text not null,
+    field      text not null
+);
+create index queue_change_group on annotator.queue_change (dataset_id, field);
+comment on table annotator.queue_change is
+    'Datasets and fields whose place has to be worked out anew; until then review_queue does that itself.';
+-- As has everything that was predicted so far: the next pass of a daemon works the places out.
+insert into annotator.queue_change (dataset_id, field)
+select p.dataset_id, p.field from annotator.prediction p where p.is_current
+group by p.dataset_id, p.field order by p.dataset_id, p.field;
+
+create table annotator.mirror_change (
+    change_id bigint generated always as identity primary key,
+    sample_id text not null,
+    what      text not null check (what in ('label', 'dataset')),
+    field     text,
+    value     text,
+    source    text,
+    seen_at   timestamptz not null default clock_timestamp(),
+    check ((what = 'label') = (field is not null))
+);
+create index mirror_change_sample on annotator.mirror_change (sample_id, field, change_id desc);
+comment on table annotator.mirror_change is
+    'Changes that were seen in the mirror of samples with a prediction: a label came, changed or went (value null), the sample moved to another dataset. seen_at is when a daemon looked.';
+
+-- Last, so that none of the changes above sets them off.
+create trigger name_sample before insert or update on annotator.review
+    for each row execute function annotator.name_reviewed_sample();
+create trigger queue_insert after insert on annotator.review
+    referencing new table as after_change
+    for each statement execute function annotator.note_review_change();
+create trigger queue_update after update on annotator.review
+    referencing old table as before_change new table as after_change
+    for each statement execute function annotator.note_review_change();
+create trigger queue_delete after delete on annotator.review
+    referencing old table as before_change
+    for each statement execute function annotator.note_review_change();
+create trigger queue_insert after insert on annotator.prediction
+    referencing new table as after_change
+    for each statement execute function annotator.note_prediction_change();
+create trigger queue_update after update on annotator.prediction
+    referencing old table as before_change new table as after_change
+    for each statement execute function annotator.note_prediction_change();
+create trigger queue_delete after delete on annotator.prediction
+    referencing old table as before_change
+    for each statement execute function annotator.note_prediction_change();
+create trigger class_probabilities_fit
+    before insert or update of class_probabilities on annotator.prediction
+    for each row when (new.class_probabilities is not null)
+    execute function annotator.check_class_probabilities();
