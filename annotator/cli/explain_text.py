@@ -6,7 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from annotator.domain.held_out import COMBINED
 from annotator.explain.top import ANSWERING, leading_columns
+from annotator.learn.models.registry import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,15 +18,8 @@ if TYPE_CHECKING:
 
 DRAWN = 15
 """Features for, and as many against, that are drawn at least."""
-WORDS = {"combined": "all models combined", "network": "the network"}
+WORDS = {COMBINED: "all models combined", "network": "the network"}
 STRONGEST = 9  # a heat map's digit for the largest score
-UNITS = {
-    "combined": "logits",
-    "network": "logits",
-    "linear": "logits",
-    "forest": "probability",
-    "boosting": "margin",
-}
 
 
 def explanation_text(found: SampleExplanation) -> str:
@@ -100,9 +95,13 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
         ]
         for column in kind.leading
     ]
-    unit = UNITS.get(name, "its own unit")
-    title = f"{name} ({kind.method}, {unit}): features for and against {found.classes[0]}"
+    title = f"{name} ({kind.method}, {_unit(name)}): features for and against {found.classes[0]}"
     return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
+
+
+def _unit(kind: str) -> str:
+    """Return what the contributions of a model kind, or to the answer, count."""
+    return "logits" if kind == COMBINED else KINDS[kind].unit
 
 
 def _percentile(value: float) -> str:
