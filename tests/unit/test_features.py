@@ -13,7 +13,7 @@ from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features.matrix import fit_features, reads_per_million, total_reads
 from annotator.learn.models.balanced_weights import balanced_weights
-from annotator.learn.models.options import FeatureOptions
+from annotator.learn.models.preset import FeatureOptions
 from annotator.learn.models.presets import PRESETS
 
 BOTH = ("srna", "contaminant")
