@@ -36,7 +36,8 @@ def typed(data: Any, kind: type[Kind], *, from_text: bool = False) -> Kind:
     try:
         value = msgspec.convert(data, kind, strict=not from_text, dec_hook=_path_of_text)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error).replace(" - at `$.", " at `").replace("`$[", "`[")) from error
+        words = str(error).replace(" - at `$.", " at `").replace(" - at `$[", " at `[")
+        raise ValueError(words) from error
     _check(data, plain(value), "")
     return value
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DRAWN = 15
 """Features for, and as many against, that are drawn at least."""
-WORDS = {"combined": "all models combined", "network": "the network"}
+WORDS = {COMBINED: "all models combined", "network": "the network"}
 STRONGEST = 9  # a heat map's digit for the largest score
 
 
@@ -95,9 +95,13 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
         ]
         for column in kind.leading
     ]
-    unit = "logits" if name == COMBINED else KINDS[name].unit
-    title = f"{name} ({kind.method}, {unit}): features for and against {found.classes[0]}"
+    title = f"{name} ({kind.method}, {_unit(name)}): features for and against {found.classes[0]}"
     return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
+
+
+def _unit(kind: str) -> str:
+    """Return what the contributions of a model kind, or to the answer, count."""
+    return "logits" if kind == COMBINED else KINDS[kind].unit
 
 
 def _percentile(value: float) -> str:

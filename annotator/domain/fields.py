@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -108,8 +109,13 @@ class FieldDefinition:
             Categories without a vocabulary, or intervals without ascending limits.
         """
         categories = self.scheme is LabelScheme.CATEGORIES
-        if categories and len(set(self.vocabulary)) < 2:
+        if categories and len(self.vocabulary) < 2:
             raise ValueError("categories need a vocabulary of at least two values")
+        spellings = [value.casefold() for value in self.vocabulary]
+        if any(not each or each != each.strip() for each in spellings):
+            raise ValueError("a value of the vocabulary is empty or has spaces around it")
+        if len(set(spellings)) < len(spellings):
+            raise ValueError("values of the vocabulary differ in nothing but case")
         if categories and (unknown := set(self.synonyms.values()) - set(self.vocabulary)):
             raise ValueError(f"{min(unknown)!r} has synonyms but is not in the vocabulary")
         ascending = all(low < high for low, high in pairwise(self.limits))
@@ -145,13 +151,13 @@ class FieldDefinition:
         return text, None
 
     def _category(self, text: str) -> str:
-        spellings = {other.lower(): value for other, value in self.synonyms.items()}
-        spellings |= {value.lower(): value for value in self.vocabulary}
-        if text.lower() not in spellings:
+        spellings = {other.casefold(): value for other, value in self.synonyms.items()}
+        spellings |= {value.casefold(): value for value in self.vocabulary}
+        if text.casefold() not in spellings:
             raise ValueError(
                 f"{text!r} is none of {', '.join(self.vocabulary)}; leave unknown ones empty"
             )
-        return spellings[text.lower()]
+        return spellings[text.casefold()]
 
     def _number(self, text: str) -> float:
         of_unit = f" of {self.unit}" if self.unit else ""
@@ -159,12 +165,12 @@ class FieldDefinition:
             raise ValueError(f"{text!r} is not a number{of_unit}; leave unknown ones empty")
         number = float(text)
         smallest = min(self.limits[0], 0.0)
+        largest = sys.float_info.max if self.largest is None else self.largest
+        shown = f"{text!r} {self.unit}".rstrip()
         if number < smallest:
-            raise ValueError(f"{text!r} {self.unit} is less than {smallest:g}")
-        if self.largest is not None and number > self.largest:
-            raise ValueError(
-                f"{text!r} {self.unit} is more than {self.largest:g}; is it in another unit?"
-            )
+            raise ValueError(f"{shown} is less than {smallest:g}")
+        if number > largest:
+            raise ValueError(f"{shown} is more than {largest:g}; is it in another unit?")
         return number or 0.0  # -0 is 0
 
 
@@ -247,6 +253,8 @@ def declared_fields(given: Any) -> dict[str, FieldDefinition]:
             raise ValueError(f"Expected a table at `{name}`")
         if name in OTHER_COLUMNS:
             raise ValueError(f"field {name}: files have another column of this name")
+        if "name" in attributes:
+            raise ValueError(f"field {name}: a field has no 'name' but that of its table")
         known = plain(fields[name]) if name in fields else {}
         try:
             fields[name] = typed({**known, **attributes, "name": name}, FieldDefinition)

@@ -11,38 +11,43 @@ from functools import cache
 
 import numpy as np
 import pytest
-from annotator.jobs.answer_explainer import answer_explainer
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.explain.answer import WEIGHTED_SUM, AnswerExplainer
+from annotator.learn.models.linear import LinearOptions
+from annotator.learn.models.network import NetworkOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
-from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.selective.calibration import Calibration
 from tests.support.explained import centred_log_odds
 
-DEFAULT = PRESETS["default"]
 FEATURES = 25
-WIDE = replace(
-    DEFAULT,
-    network=NetworkOptions(
-        (10, 6), (0.1, 0.1), epochs=8, batch_size=16, learning_rate=0.01, wide=True, deep_share=0.5
-    ),
-    forest=replace(DEFAULT.forest, first_trees=8, trees=10, top_features=15),
-    boosting=replace(DEFAULT.boosting, rounds=5, top_features=20, column_share=0.5),
-    linear=LinearOptions((0.1, 0.05), 1.0, (0.25, -0.25)),
+WIDE = PRESETS["default"].changed(
+    {
+        "network": NetworkOptions(
+            (10, 6),
+            (0.1, 0.1),
+            epochs=8,
+            batch_size=16,
+            learning_rate=0.01,
+            wide=True,
+            deep_share=0.5,
+        ),
+        "forest": {"first_trees": 8, "trees": 10, "top_features": 15},
+        "boosting": {"rounds": 5, "top_features": 20, "column_share": 0.5},
+        "linear": LinearOptions((0.1, 0.05), 1.0, (0.25, -0.25)),
+    }
 )
 PRESETS_HERE = {
     "a wide path": WIDE,
-    "random units": replace(
-        WIDE,
-        network=replace(WIDE.network, wide=False),
-        linear=LinearOptions((), 0.0, random_units=40),
+    "random units": WIDE.changed(
+        {"network": {"wide": False}, "linear": LinearOptions((), 0.0, random_units=40)}
     ),
 }
 KINDS = ("network", "forest", "boosting", "linear")
@@ -73,9 +78,8 @@ def fitted(preset: str, classes: int) -> FieldModel:
     # Some labels are wrong, so that no probability is all but 0 or 1.
     labels[::7] = labels[1::7][: len(labels[::7])]
     datasets = np.array([f"D{i // 12}" for i in range(60)], dtype=object)
-    return fit_field_model(
-        profiles, labels, datasets, names, "tissue", PRESETS_HERE[preset], 1, threads=1
-    )
+    samples = TrainingSamples(profiles, labels, datasets, tuple(names))
+    return fit_field_model(samples, FIELDS["tissue"], PRESETS_HERE[preset], 1, threads=1)
 
 
 def with_kinds(model: FieldModel, slopes: dict[str, float], sharpness: float) -> FieldModel:
@@ -117,7 +121,7 @@ def test_contributions_add_up_to_the_log_odds_of_the_answer(
     model = with_kinds(fitted(preset, classes), slopes, sharpness)
     profiles, _ = drawn(seed, classes, samples=9)
     answer = model.predict(profiles)[COMBINED]
-    explainer = answer_explainer(model)
+    explainer = model.explainer()
     targets = all_classes(model, 9)
     method, scores = explainer.contributions(model.inputs(profiles), targets)[COMBINED]
     assert method == WEIGHTED_SUM
@@ -138,7 +142,7 @@ def test_contributions_add_up_to_the_log_odds_of_the_answer(
 def test_what_a_samples_own_profile_counts_scales_its_contributions(classes, weights, seed) -> None:
     model = with_kinds(fitted("a wide path", classes), dict.fromkeys(KINDS, 1.0), 1.0)
     inputs = model.inputs(drawn(seed, classes, samples=5)[0])
-    explainer, targets = answer_explainer(model), all_classes(model, 5)
+    explainer, targets = model.explainer(), all_classes(model, 5)
     alone = explainer.contributions(inputs, targets)
     pooled = explainer.contributions(inputs, targets, np.array(weights))
     expected = alone[COMBINED][1] * np.array(weights)[None, :, None]
@@ -151,7 +155,7 @@ def test_what_a_samples_own_profile_counts_scales_its_contributions(classes, wei
 def test_each_kind_is_explained_in_its_own_unit_after_the_answer(preset) -> None:
     model = with_kinds(fitted(preset, 4), dict.fromkeys(KINDS, 1.0), 1.0)
     profiles, _ = drawn(5, 4, samples=9)
-    inputs, explainer = model.inputs(profiles), answer_explainer(model)
+    inputs, explainer = model.inputs(profiles), model.explainer()
     found = explainer.contributions(inputs, all_classes(model, 9))
     assert list(found) == [COMBINED, *KINDS]
     methods = {kind: method for kind, (method, _) in found.items()}
@@ -171,7 +175,7 @@ def test_each_kind_is_explained_in_its_own_unit_after_the_answer(preset) -> None
 @pytest.mark.parametrize("kind", OTHERS_THAN_THE_FOREST)
 def test_only_the_classes_asked_about_are_explained(kind) -> None:
     model = with_kinds(fitted("a wide path", 4), {kind: 1.0, "forest": 8.0}, 1.5)
-    inputs, explainer = model.inputs(drawn(3, 4, samples=6)[0]), answer_explainer(model)
+    inputs, explainer = model.inputs(drawn(3, 4, samples=6)[0]), model.explainer()
     every = explainer.contributions(inputs, all_classes(model, 6))
     targets = np.random.default_rng(0).integers(0, 4, (6, 2))
     some = explainer.contributions(inputs, targets)
@@ -185,7 +189,7 @@ def test_only_the_classes_asked_about_are_explained(kind) -> None:
 def test_models_without_a_common_answer_are_explained_kind_by_kind() -> None:
     model = fitted("a wide path", 2)
     assert model.calibration is None
-    explainer = answer_explainer(model)
+    explainer = model.explainer()
     found = explainer.contributions(model.inputs(drawn(1, 2, 4)[0]), all_classes(model, 4))
     assert list(found) == list(KINDS)
     with pytest.raises(ValueError, match="not a product"):
@@ -211,7 +215,7 @@ def test_an_explainer_of_its_own_keeps_what_it_is_given() -> None:
 @pytest.mark.parametrize("preset", PRESETS_HERE)
 def test_of_two_classes_each_is_explained_as_if_asked_about_alone(preset) -> None:
     model = with_kinds(fitted(preset, 2), dict.fromkeys(KINDS, 1.0), 1.0)
-    inputs, explainer = model.inputs(drawn(5, 2, samples=9)[0]), answer_explainer(model)
+    inputs, explainer = model.inputs(drawn(5, 2, samples=9)[0]), model.explainer()
     assert {kind for kind, each in explainer.kinds.items() if each.opposite} == {*KINDS} - {
         "boosting"
     }

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import configuration, preset_from_configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
 from annotator.learn.models import tensors as artefacts
+from annotator.learn.models.preset import configuration, preset_from_configuration
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.tensors import (
     by_name,
@@ -103,27 +103,37 @@ def test_an_option_added_later_has_its_default_in_configurations_of_before() -> 
     del data["forest"]["maximum_leaves"]
     del data["network"]["deep_share"]
     preset = preset_from_configuration(data)
-    assert preset.forest == PRESETS["default"].forest
-    assert preset.network.deep_share == 1.0
+    assert preset.kinds["forest"] == PRESETS["default"].kinds["forest"]
+    assert preset.kinds["network"].deep_share == 1.0
+
+
+def test_a_model_kind_that_a_configuration_does_not_name_is_not_in_the_preset() -> None:
+    """Configurations of before cannot name a kind that was added later."""
+    data = configuration(PRESETS["paper"])
+    assert data["linear"] is None
+    del data["linear"]
+    assert preset_from_configuration(data) == PRESETS["paper"]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        lambda data: data.pop("network"),
-        lambda data: data["forest"].pop("trees"),
-        lambda data: data["network"].update(activation="tanh"),
-        lambda data: data.update(new=1),
-        lambda data: data.update(features=3),
-        lambda data: data.update(features=None),
-        lambda data: data["features"].update(clip="5"),
-        lambda data: data["network"].update(hidden_units=[10, "10"]),
-        lambda data: data["network"].update(epochs=True),
-        lambda data: data.update(calibrate=1),
+        (lambda data: data.pop("features"), "missing required field `features`"),
+        (lambda data: data["forest"].pop("trees"), "forest: .* missing required field `trees`"),
+        (lambda data: data["network"].update(activation="tanh"), "network: 'activation'"),
+        (lambda data: data.update(new=1), "'new' is unknown"),
+        (lambda data: data.update(forest=True), "forest: Expected `object`"),
+        (lambda data: data.update(features=3), "at `features`"),
+        (lambda data: data.update(features=None), "at `features`"),
+        (lambda data: data["features"].update(clip="5"), r"at `features\.clip`"),
+        (lambda data: data["features"].update(clip=float("nan")), r"at `features\.clip`"),
+        (lambda data: data["network"].update(hidden_units=[10, "10"]), r"at `hidden_units\[1\]`"),
+        (lambda data: data["network"].update(epochs=True), "at `epochs`"),
+        (lambda data: data.update(calibrate=1), "at `calibrate`"),
     ],
 )
-def test_other_configurations_are_refused(change) -> None:
+def test_other_configurations_are_refused(change, words) -> None:
     data = configuration(PRESETS["paper"])
     change(data)
-    with pytest.raises(ValueError, match="not the configuration"):
+    with pytest.raises(ValueError, match=words):
         preset_from_configuration(data)

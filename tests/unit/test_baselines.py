@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.validation.baselines import baseline_predictions
@@ -16,7 +17,7 @@ def _cohort(field, values, datasets, tissue=None):
     n = len(values)
     none = np.empty(0, dtype=object)
     return Cohort(
-        field=field,
+        definition=FIELDS[field],
         profiles=Profiles(
             sample_ids=np.array([f"s{i}" for i in range(n)], dtype=object),
             features=none,

@@ -16,9 +16,10 @@ from annotator.learn.models.boosting import (
     model_of_booster,
     telling_features,
 )
+from annotator.learn.models.kind import TrainingPart
 from annotator.learn.models.presets import PRESETS
 
-TINY = replace(PRESETS["default"].boosting, rounds=6, top_features=10, column_share=0.5)
+TINY = replace(PRESETS["default"].kinds["boosting"], rounds=6, top_features=10, column_share=0.5)
 
 
 def problem(seed=0, samples=90, features=20, classes=3):
@@ -31,7 +32,9 @@ def problem(seed=0, samples=90, features=20, classes=3):
 
 def fit(seed=1, threads=1, classes=3, options=TINY) -> BoostingModel:
     inputs, truth = problem(classes=classes)
-    return fit_boosting(inputs, truth, np.ones(len(truth)), classes, options, seed, threads)
+    dataset = np.zeros(len(truth), dtype=np.int64)
+    part = TrainingPart(inputs, truth, dataset, dataset, np.ones(len(truth)), classes)
+    return fit_boosting(part, options, seed, threads)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

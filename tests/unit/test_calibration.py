@@ -19,6 +19,7 @@ from annotator.learn.selective.calibration import (
     fit_calibration,
 )
 from annotator.learn.selective.pooling import Pooling
+from annotator.plain_data import plain, typed
 
 
 def drawn(probabilities, random) -> np.ndarray:
@@ -90,10 +91,13 @@ def test_a_known_sharpness_is_found() -> None:
     logits = random.normal(0, 1.5, (6000, 3))
     truth = drawn(softmax(logits, axis=1), random)
     parts = random.normal(0, 0.7, (6000, 3))
-    kinds = {"a": softmax(logits + parts, axis=1), "b": softmax(logits - parts, axis=1)}
+    kinds = {
+        "network": softmax(logits + parts, axis=1),
+        "linear": softmax(logits - parts, axis=1),
+    }
     found = fit_calibration(kinds, truth)
     # The mean of the two is exact: what each slope takes away the sharpness gives back.
-    assert found.slopes["a"] < 0.95
+    assert found.slopes["network"] < 0.95
     assert found.sharpness > 1.05
     for factor in found.factors.values():
         assert factor == pytest.approx(0.5, rel=0.1)
@@ -141,8 +145,8 @@ def test_the_combination_is_the_product_to_the_power_of_the_sharpness() -> None:
 
 def test_a_handful_of_samples_does_not_make_it_certain() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
-    found = fit_calibration({"a": probabilities, "forest": probabilities}, np.array([0, 1]))
-    assert 1 <= found.slopes["a"] < 2
+    found = fit_calibration({"network": probabilities, "forest": probabilities}, np.array([0, 1]))
+    assert 1 <= found.slopes["network"] < 2
     assert USUAL_SLOPE_OF_VOTES * 0.8 < found.slopes["forest"] < USUAL_SLOPE_OF_VOTES * 1.25
     assert 0.8 < found.sharpness < 1.25
 
@@ -165,19 +169,19 @@ def test_it_is_the_minimum_of_the_likelihood_and_the_prior(kind, usual) -> None:
 def test_the_order_of_kinds_and_a_repeat_change_nothing() -> None:
     probabilities, truth = overconfident()
     other, _ = overconfident(seed=1)
-    first = fit_calibration({"a": probabilities, "b": other}, truth)
-    assert fit_calibration({"b": other, "a": probabilities}, truth) == first
+    first = fit_calibration({"network": probabilities, "linear": other}, truth)
+    assert fit_calibration({"linear": other, "network": probabilities}, truth) == first
 
 
 def test_a_class_that_no_kind_knows_stays_impossible() -> None:
     probabilities = np.array([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
-    calibration = Calibration({"a": 2.0, "forest": 9.0}, 0.5, 9)
-    kinds = {"a": probabilities, "forest": probabilities}
+    calibration = Calibration({"network": 2.0, "forest": 9.0}, 0.5, 9)
+    kinds = {"network": probabilities, "forest": probabilities}
     assert calibration.apply(kinds)[0]["forest"][:, 2].tolist() == [0, 0]
     assert calibration.apply(kinds)[1][:, 2].tolist() == [0, 0]
-    calibration = Calibration({"a": 2.0}, 0.5, 9)
-    calibrated, combined = calibration.apply({"a": probabilities})
-    assert calibrated["a"][:, 2].tolist() == [0, 0]
+    calibration = Calibration({"network": 2.0}, 0.5, 9)
+    calibrated, combined = calibration.apply({"network": probabilities})
+    assert calibrated["network"][:, 2].tolist() == [0, 0]
     np.testing.assert_allclose(combined.sum(axis=1), 1)
 
 
@@ -195,21 +199,22 @@ def test_only_samples_of_a_known_dataset_are_pooled() -> None:
 
 def test_it_survives_json_unchanged() -> None:
     probabilities, truth = overconfident(samples=50)
-    fitted = fit_calibration({"a": probabilities, "forest": probabilities}, truth)
+    fitted = fit_calibration({"network": probabilities, "forest": probabilities}, truth)
     for calibration in (fitted, replace(fitted, pooling=Pooling(0.3, 0.8))):
-        again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
+        again = typed(json.loads(json.dumps(plain(calibration))), Calibration)
         assert again == calibration
         assert again.factors == calibration.factors
 
 
 def as_json(**changes):
     """A calibration as plain data, with parts changed; ``None`` leaves one out."""
-    data = Calibration({"a": 1.0}, 1.0, 1).to_json() | changes
+    data = plain(Calibration({"network": 1.0}, 1.0, 1)) | changes
     return {name: value for name, value in data.items() if value is not None}
 
 
 def test_the_data_that_is_changed_here_is_a_calibration() -> None:
-    assert Calibration.from_json(as_json()) == Calibration({"a": 1.0}, 1.0, 1)
+    assert typed(as_json(), Calibration) == Calibration({"network": 1.0}, 1.0, 1)
+    assert typed(as_json(pooling=None), Calibration).pooling.strength == 0
 
 
 @pytest.mark.parametrize(
@@ -220,34 +225,35 @@ def test_the_data_that_is_changed_here_is_a_calibration() -> None:
         as_json(slopes=None),
         as_json(sharpness=None),
         as_json(samples=None),
-        as_json(pooling=None),
+        as_json(pooling=[]),
+        as_json(pool={"strength": 0.1, "exponent": 1.0}),
         as_json(slopes={}),
-        as_json(slopes={"a": 0}),
-        as_json(slopes={"a": -1}),
-        as_json(slopes={"a": float("inf")}),
-        as_json(slopes={"a": float("nan")}),
-        as_json(slopes={"a": "x"}),
+        as_json(slopes={"network": 0}),
+        as_json(slopes={"network": -1}),
+        as_json(slopes={"network": float("inf")}),
+        as_json(slopes={"network": float("nan")}),
+        as_json(slopes={"network": "x"}),
         as_json(slopes=[1.0]),
         as_json(sharpness=0),
         as_json(sharpness=float("inf")),
         as_json(sharpness=float("nan")),
         as_json(pooling={"strength": 0.9, "exponent": 1.0}),
-        {"temperatures": {"a": 1}, "exponents": {"a": 1}, "samples": 1},
+        {"temperatures": {"network": 1}, "exponents": {"network": 1}, "samples": 1},
     ],
 )
 def test_what_is_no_calibration_is_refused(data) -> None:
     with pytest.raises(ValueError):
-        Calibration.from_json(data)
+        typed(data, Calibration)
 
 
 def test_other_model_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="calibrated for"):
-        Calibration({"a": 1.0}, 1.0, 1).apply({"b": np.ones((1, 2)) / 2})
+        Calibration({"network": 1.0}, 1.0, 1).apply({"linear": np.ones((1, 2)) / 2})
 
 
 def test_nothing_to_fit_on_is_an_error() -> None:
     with pytest.raises(ValueError, match="held-out"):
-        fit_calibration({"a": np.empty((0, 2))}, np.empty(0, dtype=np.int64))
+        fit_calibration({"network": np.empty((0, 2))}, np.empty(0, dtype=np.int64))
 
 
 @settings(deadline=None, max_examples=50)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 import pytest
 
 from annotator.cli.commands import command_line
-from annotator.settings import Settings
+from annotator.settings import Settings, description_of
 from tests.support import ROOT
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -20,11 +20,9 @@ def settings_table() -> str:
     """The table of settings, as it has to stand in the operations guide."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for item in fields(Settings):
-        default = item.default
-        shown = "" if default in (None, ()) else f"`{default}`"
-        if isinstance(default, tuple) and default:
-            shown = f"`{','.join(f'{value:g}' for value in default)}`"
-        rows.append(f"| `{item.name}` | {shown} | {item.metadata['meaning']} |")
+        # The built-in fields are not a value of one line.
+        shown = "" if item.default in (None, (), MISSING) else f"`{item.default}`"
+        rows.append(f"| `{item.name}` | {shown} | {description_of(item.name)} |")
     return "\n".join(rows)
 
 

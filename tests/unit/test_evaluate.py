@@ -4,34 +4,37 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import ForestOptions, LinearOptions
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS, Level
 from annotator.domain.held_out import HeldOutPredictions, Metric
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.forest import ForestOptions
+from annotator.learn.models.linear import LinearOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import write_model
+from annotator.learn.release.fitting import TrainingSamples
+from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
-from annotator.learn.validation.folds import FoldData, fit_part, fold_seed, take_cohort
+from annotator.learn.validation.folds import FoldData, fit_part, fold_seed
 from annotator.learn.validation.metrics import is_correct, metrics_of
-from annotator.learn.validation.selective_metrics import TrustOptions
-from annotator.learn.validation.validate import (
-    Parallelism,
-    cross_validate,
-    one_dataset_out,
-)
+from annotator.learn.validation.parallel import Parallelism
+from annotator.learn.validation.plan import ModelPlan
+from annotator.learn.validation.validate import cross_validate, one_dataset_out
 
-LIGHT = replace(
-    PRESETS["default"],
-    network=None,
-    forest=ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
-    boosting=replace(PRESETS["default"].boosting, rounds=4, depth=2, column_share=0.5),
-    linear=None,
+LIGHT = PRESETS["default"].changed(
+    {
+        "network": None,
+        "forest": ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
+        "boosting": {"rounds": 4, "depth": 2, "column_share": 0.5},
+        "linear": None,
+    }
 )
-PLAIN = replace(LIGHT, calibrate=False, boosting=None)
+PLAIN = LIGHT.changed({"calibrate": False, "boosting": None})
+FOREST = LIGHT.changed({"boosting": None})
 OPTIONS = LabelOptions(minimum_samples=4, minimum_datasets=2)
 NO_ONTOLOGY = Ontology({})
 SEED = 11
@@ -51,7 +54,7 @@ def _cohort(classes=("female", "male"), field="sex", datasets=3, size=12, seed=5
     level[np.arange(n), truth] *= 6
     counts = generator.poisson(level).astype(np.float32)
     return Cohort(
-        field=field,
+        definition=FIELDS[field],
         profiles=Profiles(
             sample_ids=np.array([f"s{i:03}" for i in range(n)], dtype=object),
             features=np.array([f"f{i}" for i in range(features)], dtype=object),
@@ -74,14 +77,8 @@ def _fold_data(cohort: Cohort, preset=LIGHT) -> FoldData:
     classes = tuple(sorted(set(cohort.values)))
     folds = np.unique(cohort.dataset_ids, return_inverse=True)[1].astype(np.int64)
     return FoldData(
-        field=cohort.field,
-        profiles=cohort.profiles,
-        dataset_ids=cohort.dataset_ids,
-        labels=cohort.values,
-        numbers=None,
-        limits=(),
-        feature_kinds=None,
-        classes=classes,
+        samples=TrainingSamples(cohort.profiles, cohort.values, cohort.dataset_ids, classes),
+        definition=cohort.definition,
         fold_of=folds,
         preset=preset,
         seed=SEED,
@@ -99,8 +96,12 @@ def _what_training_yields(cohort: Cohort):
     return content
 
 
+def _plan(preset=LIGHT, labels=OPTIONS, seed=SEED, selective=None) -> ModelPlan:
+    return ModelPlan(preset, labels, seed, selective)
+
+
 def _dataset_out(cohort: Cohort, preset=LIGHT, **options):
-    return one_dataset_out(cohort, NO_ONTOLOGY, preset, OPTIONS, SEED, **options)
+    return one_dataset_out(cohort, NO_ONTOLOGY, _plan(preset), **options)
 
 
 def _assert_same(first, second, rows=slice(None)) -> None:
@@ -253,9 +254,9 @@ def test_an_inspection_sees_each_folds_model_and_training_part(cohort, validatio
         training = np.flatnonzero(data.fold_of != fold)
         assert samples == cohort.profiles.sample_ids[training].tolist()
         assert labels == cohort.values[training].tolist()
-        assert classes == data.classes
+        assert classes == data.samples.classes
         own = fit_part(data, training, fold_seed(SEED, fold))
-        assert said == own.predict_raw(take_cohort(cohort, training).profiles)["forest"].tobytes()
+        assert said == own.predict_raw(cohort.profiles.take(training))["forest"].tobytes()
 
 
 def test_datasets_can_be_grouped(cohort):
@@ -268,14 +269,14 @@ def test_datasets_can_be_grouped(cohort):
 
 
 def test_without_calibration_predictions_are_raw_and_their_mean(cohort):
-    plain = _dataset_out(cohort, replace(LIGHT, calibrate=False), folds=2)
+    plain = _dataset_out(cohort, LIGHT.changed({"calibrate": False}), folds=2)
     raw, predicted = plain.raw.probabilities, plain.predictions.probabilities
     assert np.array_equal(predicted["forest"], raw["forest"])
     assert np.allclose(predicted["combined"], (raw["forest"] + raw["boosting"]) / 2)
 
 
 def test_cross_validation_scores_every_sample(cohort):
-    found = cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, SEED, folds=3)
+    found = cross_validate(cohort, NO_ONTOLOGY, _plan(PLAIN), folds=3)
     assert found.scheme == "cv"
     assert len(found.predictions.sample_ids) == 36
     assert set(found.predictions.folds) == {0, 1, 2}
@@ -286,7 +287,7 @@ def test_cross_validation_scores_every_sample(cohort):
 
 def test_the_seed_decides(cohort):
     first, again, other = (
-        cross_validate(cohort, NO_ONTOLOGY, PLAIN, OPTIONS, seed, folds=2) for seed in (1, 1, 2)
+        cross_validate(cohort, NO_ONTOLOGY, _plan(PLAIN, seed=seed), folds=2) for seed in (1, 1, 2)
     )
     _assert_same(first.predictions, again.predictions)
     assert not np.array_equal(first.predictions.folds, other.predictions.folds)
@@ -297,7 +298,7 @@ def test_a_class_of_one_dataset_is_not_scored_there_but_learned_elsewhere():
     values = cohort.values.copy()
     values[(values == "c") & (cohort.dataset_ids != HELD_OUT)] = "a"
     options = LabelOptions(minimum_samples=4, minimum_datasets=1)
-    found = one_dataset_out(replace(cohort, values=values), NO_ONTOLOGY, PLAIN, options, SEED)
+    found = one_dataset_out(replace(cohort, values=values), NO_ONTOLOGY, _plan(PLAIN, options))
     predictions = found.predictions
     assert predictions.classes == ("a", "b", "c")
     assert len(predictions.truth) == 36 - 4
@@ -342,7 +343,7 @@ def test_classes_that_never_cross_datasets_cannot_be_validated():
     split = replace(cohort, values=np.where(cohort.dataset_ids == "d0", "a", "b").astype(object))
     options = LabelOptions(minimum_samples=1, minimum_datasets=1)
     with pytest.raises(CohortError, match="no held-out sample could be scored"):
-        one_dataset_out(split, NO_ONTOLOGY, PLAIN, options, SEED)
+        one_dataset_out(split, NO_ONTOLOGY, _plan(PLAIN, options))
 
 
 def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation):
@@ -357,12 +358,11 @@ def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
     """Term a1 is in dataset d0 alone, where it is known as its group a through a2."""
     cohort = _cohort(("a1", "a2", "b1"), "tissue", datasets=4, size=24)
     values = np.where((cohort.values == "a1") & (cohort.dataset_ids != "d0"), "a2", cohort.values)
-    cohort = replace(cohort, values=values)
+    by_group = replace(cohort.definition, level=Level.GROUP)
+    cohort = replace(cohort, definition=by_group, values=values)
     ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",)})
-    options = replace(OPTIONS, tissue_level="group")
-    preset = replace(LIGHT, boosting=None)
-    trust = TrustOptions(target_precision=0.6)
-    found = one_dataset_out(cohort, ontology, preset, options, SEED, trust=trust)
+    plan = _plan(FOREST, selective=TrustOptions(target_precision=0.6))
+    found = one_dataset_out(cohort, ontology, plan)
     held_out, alone = found.predictions, values == "a1"
     assert held_out.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
     correct = is_correct(held_out, "combined")
@@ -373,7 +373,7 @@ def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
     assert new.value == pytest.approx(correct[alone].mean())
     assert learned.value == pytest.approx(correct[~alone].mean())
     # At random, its term is learned from the dataset's other samples.
-    at_random = cross_validate(cohort, ontology, preset, options, SEED, folds=3, trust=trust)
+    at_random = cross_validate(cohort, ontology, plan, folds=3)
     names = {metric.name for metric in at_random.metrics}
     assert "answered" in names
     assert "accuracy_of_new_terms" not in names
@@ -384,11 +384,8 @@ def test_years_are_no_terms():
     cohort = _cohort(field="age", datasets=4, size=24)
     years = np.where(cohort.values == "male", 30.0, 70.0) + np.arange(96) / 10
     aged = replace(cohort, values=years.astype(str).astype(object), numbers=years)
-    preset, trust = replace(LIGHT, boosting=None), TrustOptions(target_precision=0.6)
-    names = {
-        metric.name
-        for metric in one_dataset_out(aged, NO_ONTOLOGY, preset, OPTIONS, SEED, trust=trust).metrics
-    }
+    plan = _plan(FOREST, selective=TrustOptions(target_precision=0.6))
+    names = {metric.name for metric in one_dataset_out(aged, NO_ONTOLOGY, plan).metrics}
     assert "answered" in names
     assert "accuracy_of_new_terms" not in names
 
@@ -398,7 +395,7 @@ def test_samples_whose_tissue_gives_sex_away_take_no_part():
     tissue = np.where(np.arange(96) % 5 == 0, "left ovary", "blood").astype(object)
     ontology = Ontology({"left ovary": ("ovary",)})
     known = replace(cohort, known={"tissue": tissue})
-    found = one_dataset_out(known, ontology, PLAIN, OPTIONS, SEED)
+    found = one_dataset_out(known, ontology, _plan(PLAIN))
     assert found.label_set.left_out == 20
     assert len(found.predictions.truth) == 76
     assert found.baselines.sample_ids.tolist() == found.predictions.sample_ids.tolist()
@@ -406,10 +403,8 @@ def test_samples_whose_tissue_gives_sex_away_take_no_part():
     assert not set(gone) & set(found.predictions.sample_ids)
 
 
-NUMBERS = replace(
-    PLAIN,
-    forest=None,
-    linear=LinearOptions((), 0.0, random_units=300, ridge=1.0),
+NUMBERS = PLAIN.changed(
+    {"forest": None, "linear": LinearOptions((), 0.0, random_units=300, ridge=1.0)}
 )
 
 
@@ -428,7 +423,7 @@ def _errors(validation) -> dict[str, Metric]:
 
 def test_numbers_are_predicted_where_a_field_has_them():
     aged = _aged()
-    found = one_dataset_out(aged, NO_ONTOLOGY, NUMBERS, OPTIONS, SEED)
+    found = _dataset_out(aged, NUMBERS)
     numbers = found.predictions.numbers
     assert numbers.shape == (96, 3)
     assert np.array_equal(numbers[:, 0], aged.numbers)
@@ -442,13 +437,11 @@ def test_numbers_are_predicted_where_a_field_has_them():
 
 def test_one_label_of_an_interval_alone_does_not_switch_years_off():
     aged = _aged()
-    whole = one_dataset_out(aged, NO_ONTOLOGY, NUMBERS, OPTIONS, SEED)
+    whole = _dataset_out(aged, NUMBERS)
     values, numbers = aged.values.copy(), aged.numbers.copy()
     # Its interval is known all the same, as where a curator gave that and no year.
     values[5], numbers[5] = "(65;110]" if aged.numbers[5] > 65 else "[0;65]", np.nan
-    found = one_dataset_out(
-        replace(aged, values=values, numbers=numbers), NO_ONTOLOGY, NUMBERS, OPTIONS, SEED
-    )
+    found = _dataset_out(replace(aged, values=values, numbers=numbers), NUMBERS)
     assert found.label_set.classes == whole.label_set.classes
     predicted = found.predictions.numbers
     assert np.isnan(predicted[5, 0])
@@ -468,17 +461,18 @@ def test_the_usual_years_of_an_interval_are_its_own_where_a_fold_lacks_another()
     first = values == "[0;20]"
     values[first & (cohort.dataset_ids != HELD_OUT)] = "(20;40]"
     years = np.select([values == "[0;20]", values == "(20;40]"], [10.0, 30.0], np.nan)
-    data = replace(
-        _fold_data(replace(cohort, values=values), NUMBERS),
+    data = _fold_data(replace(cohort, values=values), NUMBERS)
+    samples = replace(
+        data.samples,
         classes=("[0;20]", "(20;40]", "(40;60]"),
         numbers=years,
         limits=(0.0, 20.0, 40.0, 60.0),
     )
+    data = replace(data, samples=samples)
     training = np.flatnonzero(data.fold_of != 0)
     model = fit_part(data, training, SEED)
-    assert model.classes == data.classes[1:]
-    part = take_cohort(cohort, training)
-    predicted = model.numbers(model.inputs(part.profiles))
+    assert model.classes == samples.classes[1:]
+    predicted = model.numbers(model.inputs(cohort.profiles.take(training)))
     last = values[training] == "(40;60]"
     assert np.median(predicted[last]) > 40 > np.median(predicted[~last])
 
@@ -486,12 +480,6 @@ def test_the_usual_years_of_an_interval_are_its_own_where_a_fold_lacks_another()
 def test_labels_of_intervals_alone_give_no_years():
     aged = _aged()
     names = np.where(aged.numbers > 65, "(65;110]", "[0;65]").astype(object)
-    found = one_dataset_out(
-        replace(aged, values=names, numbers=np.full(96, np.nan)),
-        NO_ONTOLOGY,
-        NUMBERS,
-        OPTIONS,
-        SEED,
-    )
+    found = _dataset_out(replace(aged, values=names, numbers=np.full(96, np.nan)), NUMBERS)
     assert found.predictions.numbers is None
     assert not _errors(found)

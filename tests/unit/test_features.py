@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import FeatureOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -14,6 +13,7 @@ from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features.matrix import fit_features, reads_per_million, total_reads
 from annotator.learn.models.balanced_weights import balanced_weights
+from annotator.learn.models.preset import FeatureOptions
 from annotator.learn.models.presets import PRESETS
 
 BOTH = ("srna", "contaminant")

@@ -2,51 +2,52 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import (
-    LinearOptions,
-    NetworkOptions,
-    configuration,
-    preset_from_configuration,
-)
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError, CohortError
+from annotator.learn.models.linear import LinearOptions
+from annotator.learn.models.network import NetworkOptions
+from annotator.learn.models.preset import configuration, preset_from_configuration
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.models.registry import KINDS, kinds_of
+from annotator.learn.models.registry import KINDS
 from annotator.learn.models.tensors import JSON_TYPE, SAFETENSORS_TYPE
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model, write_model
-from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.selective.calibration import Calibration
+from annotator.plain_data import plain
 
 CLASSES = ("blood", "brain", "skin")
 LINEAGES = {"blood": ("blood",), "brain": ("brain", "nervous system"), "skin": ("skin",)}
 DEFAULT, PAPER = PRESETS["default"], PRESETS["paper"]
-TINY = replace(
-    DEFAULT,
-    network=NetworkOptions(
-        (12,), (0.1,), epochs=15, batch_size=16, learning_rate=0.01, wide=True, deep_share=0.5
-    ),
-    forest=replace(DEFAULT.forest, first_trees=8, trees=10, top_features=15),
-    boosting=replace(DEFAULT.boosting, rounds=5, top_features=20, column_share=0.5),
+TINY = DEFAULT.changed(
+    {
+        "network": NetworkOptions(
+            (12,), (0.1,), epochs=15, batch_size=16, learning_rate=0.01, wide=True, deep_share=0.5
+        ),
+        "forest": {"first_trees": 8, "trees": 10, "top_features": 15},
+        "boosting": {"rounds": 5, "top_features": 20, "column_share": 0.5},
+    }
 )
-TINY_PAPER = replace(
-    TINY, name="paper", features=PAPER.features, forest=replace(TINY.forest, down_sample=True)
+TINY_PAPER = TINY.changed(
+    {"name": "paper", "features": PAPER.features, "forest": {"down_sample": True}}
 )
-TINY_WEAK = replace(
-    TINY,
-    network=replace(TINY.network, wide=False, correlation_power=0.75),
-    linear=LinearOptions((), 0.0, random_units=50),
+TINY_WEAK = TINY.changed(
+    {
+        "network": {"wide": False, "correlation_power": 0.75},
+        "linear": LinearOptions((), 0.0, random_units=50),
+    }
 )
-LIGHT = replace(TINY, network=None, boosting=None, linear=None)
-NUMBERS = replace(LIGHT, forest=None, linear=TINY_WEAK.linear)
+LIGHT = TINY.changed({"network": None, "boosting": None, "linear": None})
+NUMBERS = LIGHT.changed({"forest": None, "linear": TINY_WEAK.kinds["linear"]})
 CALIBRATION = Calibration({"network": 0.8, "forest": 12.0, "boosting": 0.7, "linear": 0.9}, 1.2, 50)
 
 
@@ -74,21 +75,11 @@ def novelty(model: FieldModel, profiles):
     return model.novelty_scores(profiles, model.predict_raw(profiles))
 
 
-def fit(preset=TINY, seed=1, calibration=None, field="tissue", **options) -> FieldModel:
+def fit(preset=TINY, seed=1, calibration=None, field="tissue", **more) -> FieldModel:
     profiles, labels, datasets, _ = problem()
-    return fit_field_model(
-        profiles,
-        labels,
-        datasets,
-        CLASSES,
-        field,
-        preset,
-        seed,
-        calibration,
-        lineages=LINEAGES,
-        threads=1,
-        **options,
-    )
+    samples = TrainingSamples(profiles, labels, datasets, CLASSES, **more)
+    model = fit_field_model(samples, FIELDS[field], preset, seed, threads=1)
+    return replace(model, calibration=calibration, lineages=LINEAGES)
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +116,10 @@ def test_datasets_are_compared_without_slips_of_the_pen(monkeypatch) -> None:
 
     kinds = KINDS | {"linear": replace(KINDS["linear"], fit=fit_linear)}
     monkeypatch.setattr("annotator.learn.release.fitting.KINDS", kinds)
-    linear = replace(LIGHT, linear=DEFAULT.linear)
-    for preset, aside in ((linear, [4]), (replace(linear, linear=LinearOptions((0.1,), 0.0)), [])):
-        fit_field_model(profiles, labels, datasets, CLASSES, "tissue", preset, 1, threads=1)
+    samples = TrainingSamples(profiles, labels, datasets, CLASSES)
+    for options, aside in ((DEFAULT.kinds["linear"], [4]), (LinearOptions((0.1,), 0.0), [])):
+        preset = LIGHT.changed({"linear": options})
+        fit_field_model(samples, FIELDS["tissue"], preset, 1, threads=1)
         assert np.flatnonzero(seen["compared"] < 0).tolist() == aside
 
 
@@ -164,16 +156,17 @@ def test_the_shares_of_the_kinds_sum_to_one(fitted) -> None:
 
 
 def test_the_wide_path_is_the_linear_kind(fitted) -> None:
-    assert np.array_equal(fitted.network.wide, fitted.linear.coefficients.T)
+    assert np.array_equal(fitted.network.wide, fitted.models["linear"].coefficients.T)
     assert fit(TINY_WEAK).network.wide is None
 
 
-@pytest.mark.parametrize("linear", [None, TINY_WEAK.linear])
+@pytest.mark.parametrize("linear", [None, TINY_WEAK.kinds["linear"]])
 def test_a_wide_path_without_a_linear_kind_of_the_inputs_is_refused(linear) -> None:
     with pytest.raises(ValueError, match="wide path needs a linear kind"):
-        replace(TINY, linear=linear)
-    assert replace(TINY, network=None, linear=linear).linear == linear
-    described = configuration(TINY) | {"linear": None if linear is None else asdict(linear)}
+        TINY.changed({"linear": linear})
+    without = TINY.changed({"network": None, "linear": linear})
+    assert without.kinds.get("linear") == linear
+    described = configuration(TINY) | {"linear": None if linear is None else plain(linear)}
     with pytest.raises(ValueError, match="wide path needs a linear kind"):
         preset_from_configuration(described)
 
@@ -210,8 +203,7 @@ def test_fields_see_their_own_feature_kinds() -> None:
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_it_comes_back_from_its_artefacts_with_identical_predictions(preset, calibrated) -> None:
     profiles = problem(seed=9)[0]
-    kinds = kinds_of(preset)
-    calibration = Calibration(dict.fromkeys(kinds, 2.0), 0.4, 5)
+    calibration = Calibration(dict.fromkeys(preset.kinds, 2.0), 0.4, 5)
     model = fit(preset, calibration=calibration if calibrated else None)
     stored = write_model(model)
     again = read_model(stored)
@@ -282,12 +274,12 @@ def test_novelty_is_within_its_range_and_higher_for_noise_than_for_alike_samples
 def test_explainers_get_what_they_need(fitted) -> None:
     inputs = fitted.inputs(problem()[0])
     assert inputs.dtype == np.float32
-    assert [kernel.shape for kernel, _ in fitted.network.dense_layers()] == [(28, 12), (12, 3)]
-    for trees in (fitted.forest.trees, fitted.boosting.trees):
+    assert [kernel.shape for kernel, _ in fitted.network.layers] == [(28, 12), (12, 3)]
+    for trees in (fitted.models["forest"].trees, fitted.models["boosting"].trees):
         assert 0 < trees.feature.max() < inputs.shape[1] == len(fitted.features)
-    assert len(np.unique(fitted.forest.trees.feature)) <= 15 + 1  # and -1, the leaves
+    assert len(np.unique(fitted.models["forest"].trees.feature)) <= 15 + 1  # and -1, the leaves
     assert fit(LIGHT).network is None
-    assert fit(LIGHT).boosting is None
+    assert fit(LIGHT).models.keys() == {"forest"}
 
 
 @pytest.mark.parametrize(
@@ -301,8 +293,9 @@ def test_explainers_get_what_they_need(fitted) -> None:
 def test_unusable_cohorts_are_refused(labels, classes, word) -> None:
     profiles, _, datasets, _ = problem()
     every = np.array((labels * 60)[:60], dtype=object)
+    samples = TrainingSamples(profiles, every, datasets, classes)
     with pytest.raises(CohortError, match=word):
-        fit_field_model(profiles, every, datasets, classes, "tissue", LIGHT, 1)
+        fit_field_model(samples, FIELDS["tissue"], LIGHT, 1)
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +334,8 @@ def test_an_artefact_too_many_is_refused(stored) -> None:
     [
         lambda data: data.update(format=1),
         lambda data: data.update(format=2),
-        lambda data: data.update(field="colour"),
+        lambda data: data.update(field="Colour!"),
+        lambda data: data.update(field=None),
         lambda data: data.update(classes=["blood", "brain"]),
         lambda data: data.update(classes=["blood", "brain", "brain"]),
         lambda data: data.update(features=data["features"][:-1]),
@@ -355,6 +349,7 @@ def test_an_artefact_too_many_is_refused(stored) -> None:
         lambda data: data.update(seed="x"),
         lambda data: data.update(configuration=[]),
         lambda data: data["configuration"]["forest"].update(trees=11),
+        lambda data: data["configuration"].pop("forest"),
         lambda data: data.update(code="print()"),
         lambda data: data.pop("seed"),
     ],
@@ -367,6 +362,6 @@ def test_a_description_that_does_not_fit_is_refused(stored, change) -> None:
 
 
 def test_a_calibration_of_other_kinds_is_refused(stored) -> None:
-    other = json.dumps(CALIBRATION.to_json()).encode()
+    other = json.dumps(plain(CALIBRATION)).encode()
     with pytest.raises(ArtefactError, match="other model kinds"):
         load({**stored, "calibration.json": other})

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import ForestOptions
 
 from annotator.errors import ArtefactError
-from annotator.learn.models.forest import ForestModel, fit_forest
+from annotator.learn.models.forest import ForestModel, ForestOptions, fit_forest
+from annotator.learn.models.kind import TrainingPart
 from annotator.learn.models.presets import PRESETS
 
 TINY = ForestOptions(first_trees=10, trees=12, top_features=8, down_sample=False)
@@ -23,9 +23,14 @@ def problem(seed=0, sizes=(40, 30, 20), features=20):
     return inputs, truth
 
 
+def part_of(inputs, truth) -> TrainingPart:
+    dataset = np.zeros(len(truth), dtype=np.int64)
+    weights = np.ones(len(truth))
+    return TrainingPart(inputs, truth, dataset, dataset, weights, int(truth.max()) + 1)
+
+
 def fit(options=TINY, seed=1, threads=1, **changes) -> ForestModel:
-    inputs, truth = problem(**changes)
-    return fit_forest(inputs, truth, np.ones(len(truth)), 3, options, seed, threads)
+    return fit_forest(part_of(*problem(**changes)), options, seed, threads)
 
 
 @BOTH
@@ -55,7 +60,7 @@ def test_the_second_stage_has_the_most_telling_features(options) -> None:
 
 
 def test_the_papers_numbers() -> None:
-    options = PRESETS["paper"].forest
+    options = PRESETS["paper"].kinds["forest"]
     assert (options.first_trees, options.trees, options.top_features) == (100, 500, 1000)
     assert options.down_sample
 
@@ -77,9 +82,9 @@ def test_down_sampling_finds_rare_classes() -> None:
     inputs[:, 0] += 1.5 * truth
     unseen = random.normal(size=(100, 10)).astype(np.float32)
     unseen[:, 0] += 1.5
-    weights = np.ones(312)
-    plain = fit_forest(inputs, truth, weights, 2, TINY, 1, 1).predict(unseen)[:, 1]
-    balanced = fit_forest(inputs, truth, weights, 2, replace(TINY, down_sample=True), 1, 1)
+    part = part_of(inputs, truth)
+    plain = fit_forest(part, TINY, 1, 1).predict(unseen)[:, 1]
+    balanced = fit_forest(part, replace(TINY, down_sample=True), 1, 1)
     assert balanced.predict(unseen)[:, 1].mean() > plain.mean() + 0.2
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from annotator.domain.held_out import HeldOutPredictions
+from annotator.domain.releases import Comparison
 from annotator.learn.labels.classes import LabelSet
 from annotator.learn.validation import gate
 from annotator.learn.validation.gate import GateOptions, judge
@@ -313,4 +314,5 @@ def test_probabilities_that_follow_class_shares_are_judged_at_equal_priors():
     ],
 )
 def test_a_sentence_has_the_digits_that_show_which_is_higher(ours, theirs, margin, passed, figures):
-    assert gate._worded_figures("live", ours, theirs, margin, passed, None) == figures
+    compared = Comparison("accuracy", "live", ours, theirs, margin, passed)
+    assert gate._worded_figures(compared) == figures

@@ -35,6 +35,7 @@ def refusal(path: Path) -> InputError:
 
 
 def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
+    every_field = frozenset({"tissue", "sex", "age"})
     assert read_samples(write(tmp_path, GOOD)) == (
         SampleRecord(
             "S1",
@@ -44,14 +45,16 @@ def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
             organism="Homo sapiens",
             is_cell_line=False,
             attributes={"platform": "HiSeq"},
+            said_fields=every_field,
         ),
-        SampleRecord("S2", "D1", {}, {}),
+        SampleRecord("S2", "D1", {}, {}, said_fields=every_field),
         SampleRecord(
             "S3",
             "D2",
             {"tissue": "blood", "sex": "male", "age": "0.5"},
             {"age": 0.5},
             is_cell_line=True,
+            said_fields=every_field,
         ),
     )
 
@@ -86,13 +89,13 @@ def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: st
         ("S2\t", "S1\t", 3, "1 (sample_id)", "'S1' stands in line 2 already"),
         ("S2\t", " \t", 3, "1 (sample_id)", "sample id is empty"),
         ("S2\tD1", "S2\t", 3, "2 (dataset_id)", "'S2' has no dataset"),
-        ("Female", "unknown", 2, "4 (sex)", "neither female nor male"),
+        ("Female", "unknown", 2, "4 (sex)", "'unknown' is none of female, male"),
         ("58.0", "old", 2, "5 (age)", "not a number"),
         ("58.0", "nan", 2, "5 (age)", "not a number"),
         ("58.0", "inf", 2, "5 (age)", "not a number"),
         ("58.0", "5_8", 2, "5 (age)", "not a number"),
         ("58.0", "58 years", 2, "5 (age)", "not a number"),
-        ("58.0", "-1", 2, "5 (age)", "negative"),
+        ("58.0", "-1", 2, "5 (age)", "less than 0"),
         ("58.0", "131", 2, "5 (age)", "more than 130"),
         ("58.0", "1e999", 2, "5 (age)", "more than 130"),
         ("\tno\t", "\tmaybe\t", 2, "7 (is_cell_line)", "none of true"),

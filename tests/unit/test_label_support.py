@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.learn.models import contradicted_labels as module
 from annotator.learn.models.contradicted_labels import LEAST_SUPPORT, compared_index, label_support
-from annotator.learn.models.linear import fit_linear
-from annotator.learn.models.registry import KINDS, TrainingPart
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.linear import LinearOptions, fit_linear
+from annotator.learn.models.network import NetworkOptions
+from annotator.learn.models.registry import KINDS
 
 
 def tissues(truth, seed=0, features=60, distance=2.0):
@@ -127,7 +128,9 @@ def test_a_class_of_slips_alone_is_compared_by_them():
 
 def _linear(values, label, compared):
     options = LinearOptions(penalties=(0.05,), within_class=5.0)
-    return fit_linear(values, label, np.ones(len(label)), label.max() + 1, options, compared)
+    weights = np.ones(len(label))
+    part = TrainingPart(values, label, compared, compared, weights, int(label.max()) + 1)
+    return fit_linear(part, options)
 
 
 def test_slips_do_less_harm_on_unseen_datasets():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from annotator.domain.fields import FIELDS
+from annotator.domain.fields import FIELDS, Level
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import InputError
 from annotator.learn.labels.classes import (
     LabelOptions,
+    LabelSet,
     interval_names,
     interval_of,
     lineages_of,
@@ -28,7 +30,9 @@ from annotator.learn.labels.ontology import (
 )
 
 
-def cohort_of(values, dataset_ids, field="tissue", numbers=None) -> Cohort:
+def cohort_of(
+    values, dataset_ids, field="tissue", numbers=None, level: Level = Level.TERM
+) -> Cohort:
     samples = len(values)
     profiles = Profiles(
         np.array([f"S{i}" for i in range(samples)], dtype=object),
@@ -39,7 +43,7 @@ def cohort_of(values, dataset_ids, field="tissue", numbers=None) -> Cohort:
     if numbers is None:
         numbers = [np.nan] * samples
     return Cohort(
-        field,
+        replace(FIELDS[field], level=level),
         profiles,
         np.array(dataset_ids, dtype=object),
         np.array(values, dtype=object),
@@ -122,9 +126,9 @@ def test_a_stranded_term_joins_a_sufficient_ancestor_by_another_way() -> None:
 
 def test_group_level_takes_every_label_to_the_top() -> None:
     ontology = Ontology({"x1": ("x",), "x": ("r2", "r1")})
-    options = LabelOptions(minimum_samples=4, minimum_datasets=2, tissue_level="group")
     counts = {"x1": 9, "x": 9, "r2": 9, "y": 9, "z": 9, "w": 9}
-    label_set, _ = make_labels(cohort_of(*spread(counts)), ontology, options)
+    cohort = cohort_of(*spread(counts), level=Level.GROUP)
+    label_set, _ = make_labels(cohort, ontology, OPTIONS)
     alone = {"y": "y", "z": "z", "w": "w"}
     assert label_set.class_of == {"x1": "r1", "x": "r1", "r2": "r2"} | alone
 
@@ -164,12 +168,12 @@ TISSUES = {
 }
 
 
-def options_of(level: str) -> LabelOptions:
-    return LabelOptions(minimum_samples=4, minimum_datasets=2, tissue_level=level)
+def labels_of(counts: dict[str, int], ontology: Ontology, level: str) -> LabelSet:
+    return make_labels(cohort_of(*spread(counts), level=Level(level)), ontology, OPTIONS)[0]
 
 
 def classes_of(counts: dict[str, int], ontology: Ontology, level: str) -> dict[str, str]:
-    return dict(make_labels(cohort_of(*spread(counts)), ontology, options_of(level))[0].class_of)
+    return dict(labels_of(counts, ontology, level).class_of)
 
 
 def test_groups_are_the_highest_terms_that_do_not_cover_everything() -> None:
@@ -189,9 +193,7 @@ def test_groups_are_the_highest_terms_that_do_not_cover_everything() -> None:
 @pytest.mark.parametrize("level", ["term", "group"])
 def test_rare_terms_do_not_merge_into_what_covers_everything(level) -> None:
     rare = {"bronchus": 2, "lung": 1}
-    label_set, _ = make_labels(
-        cohort_of(*spread(TISSUES | rare | {"buffy coat": 11})), ONE_ROOT, options_of(level)
-    )
+    label_set = labels_of(TISSUES | rare | {"buffy coat": 11}, ONE_ROOT, level)
     assert "whole body" not in label_set.classes
     assert label_set.dropped.keys() == rare.keys()
     for reason in label_set.dropped.values():
@@ -200,7 +202,7 @@ def test_rare_terms_do_not_merge_into_what_covers_everything(level) -> None:
 
 
 def test_what_covers_everything_is_no_answer_for_other_classes() -> None:
-    label_set, _ = make_labels(cohort_of(*spread(TISSUES)), ONE_ROOT, options_of("term"))
+    label_set = labels_of(TISSUES, ONE_ROOT, "term")
     assert label_set.too_general == {"whole body", "animal", "tissues and cell types"}
     lineages = lineages_of(label_set.classes, ONE_ROOT, FIELDS["tissue"], label_set.too_general)
     assert lineages["blood plasma"] == ("blood plasma", "blood", "hematopoietic system")
@@ -260,8 +262,7 @@ def test_a_cycle_is_refused_by_name() -> None:
 @pytest.mark.parametrize("level", ["term", "group"])
 def test_a_term_that_is_its_own_parent_is_a_root(level) -> None:
     ontology = Ontology({"x1": ("x",), "x": ("x",)})
-    options = LabelOptions(minimum_samples=4, minimum_datasets=2, tissue_level=level)
-    label_set, _ = make_labels(cohort_of(*spread({"x1": 2, "x": 3})), ontology, options)
+    label_set = labels_of({"x1": 2, "x": 3}, ontology, level)
     assert label_set.class_of == {"x1": "x", "x": "x"}
     assert ontology.lineage("x1") == ("x1", "x")
 
@@ -335,9 +336,7 @@ def ontologies(draw) -> Ontology:
 labelled = st.lists(
     st.tuples(st.sampled_from(TERMS), st.sampled_from(["D0", "D1", "D2"])), min_size=1, max_size=60
 )
-thresholds = st.builds(
-    LabelOptions, st.integers(1, 8), st.integers(1, 3), st.sampled_from(["term", "group"])
-)
+thresholds = st.builds(LabelOptions, st.integers(1, 8), st.integers(1, 3))
 
 
 def covers_everything(term, values, ontology, options) -> bool:
@@ -363,10 +362,12 @@ def covers_everything(term, values, ontology, options) -> bool:
 
 
 @settings(deadline=None)
-@given(ontologies(), labelled, thresholds, st.randoms(use_true_random=False))
-def test_roll_up_holds_for_any_ontology(ontology, samples, options, random) -> None:
+@given(
+    ontologies(), labelled, thresholds, st.sampled_from(Level), st.randoms(use_true_random=False)
+)
+def test_roll_up_holds_for_any_ontology(ontology, samples, options, level, random) -> None:
     values, dataset_ids = map(list, zip(*samples, strict=True))
-    label_set, labels = make_labels(cohort_of(values, dataset_ids), ontology, options)
+    label_set, labels = make_labels(cohort_of(values, dataset_ids, level=level), ontology, options)
 
     for name in label_set.classes:
         chosen = labels == name
@@ -381,16 +382,18 @@ def test_roll_up_holds_for_any_ontology(ontology, samples, options, random) -> N
     too_broad = {name for name in TERMS if covers_everything(name, values, ontology, options)}
     for name in too_broad:
         assert set(np.array(values, dtype=object)[labels == name]) <= {name}
-    if options.tissue_level == "term":
+    if level is Level.TERM:
         for value in label_set.dropped:
             assert not set(ontology.lineage(value)) & set(label_set.classes) - too_broad
 
     random.shuffle(samples)
-    shuffled, _ = make_labels(cohort_of(*map(list, zip(*samples, strict=True))), ontology, options)
+    shuffled, _ = make_labels(
+        cohort_of(*map(list, zip(*samples, strict=True)), level=level), ontology, options
+    )
     assert shuffled == label_set
 
     kept = labels != ""
-    if kept.any() and options.tissue_level == "term":
+    if kept.any() and level is Level.TERM:
         again, same = make_labels(
             cohort_of(labels[kept], np.array(dataset_ids, dtype=object)[kept]), ontology, options
         )
@@ -418,9 +421,7 @@ def test_table_2_groups_a_term_by_its_name_or_by_one_above_it() -> None:
 
 def test_table_2_is_beside_the_terms_that_it_does_not_have() -> None:
     counts = TISSUES | {"bronchus": 2, "lung": 1, "elbow": 2}
-    label_set, _ = make_labels(
-        cohort_of(*spread(counts)), grouped_by_table_2(BODY, counts), options_of("group")
-    )
+    label_set = labels_of(counts, grouped_by_table_2(BODY, counts), "group")
     assert "only 'whole body', which covers" in label_set.dropped["bronchus"]
     assert label_set.dropped["elbow"].endswith("no group of the paper's Table 2 either")
 

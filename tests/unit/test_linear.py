@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import LinearOptions
 from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
 from annotator.learn.models.dataset_shift import compared_datasets, within_class
-from annotator.learn.models.linear import LinearModel, fit_linear
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.linear import LinearModel, LinearOptions, fit_linear
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 
@@ -27,7 +27,9 @@ def shifted_datasets(seed=0, classes=3, datasets=6, size=8, features=40, shift=4
 
 
 def fit(options, values, truth, dataset):
-    return fit_linear(values, truth, np.ones(len(truth)), truth.max() + 1, options, dataset)
+    weights = np.ones(len(truth))
+    part = TrainingPart(values, truth, dataset, dataset, weights, int(truth.max()) + 1)
+    return fit_linear(part, options)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

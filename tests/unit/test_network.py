@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import LinearOptions, NetworkOptions
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
 from annotator.learn.models.dataset_shift import within_class
-from annotator.learn.models.linear import fit_linear
-from annotator.learn.models.network import NetworkModel, build_network, fit_network
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.linear import LinearOptions, fit_linear
+from annotator.learn.models.network import (
+    NetworkModel,
+    NetworkOptions,
+    build_network,
+    fit_network,
+)
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.random_units import correlation_weights
 from annotator.learn.models.tensors import write_tensors
@@ -28,6 +33,13 @@ def problem(seed=0, samples=90, features=20):
     return inputs, truth
 
 
+def part_of(inputs, truth, dataset=None, weights=None, **more) -> TrainingPart:
+    """Each sample counts the same and each class is a dataset, unless given otherwise."""
+    dataset = truth if dataset is None else dataset
+    weights = np.ones(len(truth)) if weights is None else weights
+    return TrainingPart(inputs, truth, dataset, dataset, weights, int(truth.max()) + 1, **more)
+
+
 def same(first: NetworkModel, second: NetworkModel) -> bool:
     return all(
         np.array_equal(a, b)
@@ -38,10 +50,7 @@ def same(first: NetworkModel, second: NetworkModel) -> bool:
 
 @pytest.fixture(scope="module")
 def fitted() -> NetworkModel:
-    inputs, truth = problem()
-    return fit_network(
-        inputs, truth, np.ones(len(truth)), CLASSES, TINY, seed=1, dataset_index=truth, threads=1
-    )
+    return fit_network(part_of(*problem()), TINY, seed=1, threads=1)
 
 
 def test_it_learns(fitted) -> None:
@@ -53,28 +62,21 @@ def test_it_learns(fitted) -> None:
 
 
 def test_the_same_seed_gives_the_same_network_and_another_does_not(fitted) -> None:
-    inputs, truth = problem()
-    weights = np.ones(len(truth))
-    assert same(
-        fitted,
-        fit_network(inputs, truth, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1),
-    )
-    assert not same(
-        fitted,
-        fit_network(inputs, truth, weights, CLASSES, TINY, seed=2, dataset_index=truth, threads=1),
-    )
+    part = part_of(*problem())
+    assert same(fitted, fit_network(part, TINY, seed=1, threads=1))
+    assert not same(fitted, fit_network(part, TINY, seed=2, threads=1))
 
 
 def test_the_forward_pass_is_that_of_keras(fitted) -> None:
     inputs, _ = problem(seed=3)
     model = build_network(inputs.shape[1], CLASSES, TINY, seed=0)
-    model.set_weights([weight for layer in fitted.dense_layers() for weight in layer])
+    model.set_weights([weight for layer in fitted.layers for weight in layer])
     expected = np.asarray(model(inputs, training=False))
     np.testing.assert_allclose(fitted.predict(inputs), expected, atol=1e-5)
 
 
 def test_the_architecture_is_the_papers() -> None:
-    model = build_network(2500, 15, PRESETS["paper"].network, seed=0)
+    model = build_network(2500, 15, PRESETS["paper"].kinds["network"], seed=0)
     dense = [layer for layer in model.layers if "dense" in layer.name]
     dropout = [layer for layer in model.layers if "dropout" in layer.name]
     assert [layer.units for layer in dense] == [1000, 250, 250, 15]
@@ -88,9 +90,7 @@ def test_training_does_what_keras_does_without_anything_random() -> None:
     plain = NetworkOptions(hidden_units=(6,), dropout=(0.0,), epochs=5, batch_size=1000)
     inputs, truth = problem(samples=30)
     weights = np.linspace(0.5, 1.5, 30)
-    ours = fit_network(
-        inputs, truth, weights, CLASSES, plain, seed=4, dataset_index=truth, threads=1
-    )
+    ours = fit_network(part_of(inputs, truth, weights=weights), plain, seed=4, threads=1)
     model = build_network(inputs.shape[1], CLASSES, plain, seed=4)
     model.compile(keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy")
     model.fit(inputs, truth, sample_weight=weights, epochs=5, batch_size=30, verbose=0)
@@ -105,11 +105,9 @@ def test_samples_without_weight_are_not_learned_from() -> None:
     weights = np.where(np.arange(len(truth)) < 60, 1.0, 0.0)
     wrong = truth.copy()
     wrong[60:] = (truth[60:] + 1) % CLASSES
-    model = fit_network(
-        inputs, wrong, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1
-    )
-    right = fit_network(
-        inputs, truth, weights, CLASSES, TINY, seed=1, dataset_index=truth, threads=1
+    model, right = (
+        fit_network(part_of(inputs, labels, truth, weights), TINY, seed=1, threads=1)
+        for labels in (wrong, truth)
     )
     assert same(model, right)
 
@@ -133,16 +131,8 @@ def test_directions_between_datasets_are_shrunk_for_unseen_datasets() -> None:
         known = dataset < 6
         for strength, found in right.items():
             options = replace(TINY, within_class=strength, scale_power=0.5)
-            model = fit_network(
-                values[known],
-                truth[known],
-                np.ones(known.sum()),
-                2,
-                options,
-                1,
-                dataset[known],
-                threads=1,
-            )
+            part = part_of(values[known], truth[known], dataset[known])
+            model = fit_network(part, options, 1, threads=1)
             found.append((model.predict(values[~known]).argmax(axis=1) == truth[~known]).mean())
     assert np.mean(right[10.0]) > np.mean(right[0.0]) + 0.03
 
@@ -150,23 +140,23 @@ def test_directions_between_datasets_are_shrunk_for_unseen_datasets() -> None:
 def test_what_inputs_go_through_is_folded_into_the_first_layer() -> None:
     values, truth, dataset = shifted(0)
     options = replace(TINY, within_class=5.0, scale_power=0.5, epochs=1)
-    weights = np.ones(len(truth))
-    model = fit_network(values, truth, weights, 2, options, 1, dataset, threads=1)
+    part = part_of(values, truth, dataset)
+    model = fit_network(part, options, 1, threads=1)
     # The same training on inputs that went through it before.
     scaled = values / values.std(axis=0) ** 0.5
     shrunk = within_class(scaled.astype(float), truth, dataset, 5.0).shrink(scaled.astype(float))
     shrunk *= np.sqrt(scaled.var(axis=0).sum() / shrunk.var(axis=0).sum())
     plain = replace(options, within_class=0.0, scale_power=0.0)
-    before = fit_network(shrunk.astype(np.float32), truth, weights, 2, plain, 1, dataset, threads=1)
-    np.testing.assert_allclose(
-        model.predict(values), before.predict(shrunk.astype(np.float32)), atol=1e-5
-    )
+    shrunk = shrunk.astype(np.float32)
+    before = fit_network(replace(part, inputs=shrunk), plain, 1, threads=1)
+    np.testing.assert_allclose(model.predict(values), before.predict(shrunk), atol=1e-5)
 
 
 def test_directions_are_shrunk_only_with_enough_datasets() -> None:
     values, truth, dataset = shifted(0)
+    part = part_of(values, truth, dataset)
     plain, few, enough = (
-        fit_network(values, truth, np.ones(len(truth)), 2, options, 1, dataset, threads=1)
+        fit_network(part, options, 1, threads=1)
         for options in (
             replace(TINY, epochs=1),
             replace(TINY, epochs=1, within_class=5.0, within_class_datasets=11),
@@ -175,18 +165,15 @@ def test_directions_are_shrunk_only_with_enough_datasets() -> None:
     )
     assert same(plain, few)
     assert not same(plain, enough)
-    aside = np.where(dataset == 3, -1, dataset)
+    aside = replace(part, compared_index=np.where(dataset == 3, -1, dataset))
     options = replace(TINY, epochs=1, within_class=5.0, within_class_datasets=10)
-    assert same(
-        plain, fit_network(values, truth, np.ones(len(truth)), 2, options, 1, aside, threads=1)
-    )
+    assert same(plain, fit_network(aside, options, 1, threads=1))
 
 
 def test_inputs_can_count_by_their_correlation_with_the_classes() -> None:
     inputs, truth = problem()
     options = replace(TINY, scale_power=0.5, correlation_power=0.75, epochs=2)
-    rest = (np.ones(len(truth)), CLASSES)
-    model = fit_network(inputs, truth, *rest, options, 1, truth, threads=1)
+    model = fit_network(part_of(inputs, truth), options, 1, threads=1)
     # The same training on inputs that were multiplied before.
     scale = inputs.std(axis=0, dtype=np.float64) ** -0.5
     scaled = inputs * scale
@@ -194,7 +181,7 @@ def test_inputs_can_count_by_their_correlation_with_the_classes() -> None:
     weighted *= np.sqrt(scaled.var(axis=0).sum() / weighted.var(axis=0).sum())
     plain = replace(options, scale_power=0.0, correlation_power=0.0)
     weighted = weighted.astype(np.float32)
-    before = fit_network(weighted, truth, *rest, plain, 1, truth, threads=1)
+    before = fit_network(part_of(weighted, truth), plain, 1, threads=1)
     np.testing.assert_allclose(model.predict(inputs), before.predict(weighted), atol=1e-5)
 
 
@@ -203,18 +190,12 @@ WIDE = replace(TINY, wide=True, deep_share=0.25)
 
 @pytest.fixture(scope="module")
 def linear():
-    inputs, truth = problem()
-    options = LinearOptions((0.1,), 0.0)
-    return fit_linear(inputs, truth, np.ones(len(truth)), CLASSES, options, truth)
+    return fit_linear(part_of(*problem()), LinearOptions((0.1,), 0.0))
 
 
 @pytest.fixture(scope="module")
 def wide(linear) -> NetworkModel:
-    inputs, truth = problem()
-    weights = np.ones(len(truth))
-    return fit_network(
-        inputs, truth, weights, CLASSES, WIDE, 1, dataset_index=truth, linear=linear, threads=1
-    )
+    return fit_network(part_of(*problem(), fitted={"linear": linear}), WIDE, 1, threads=1)
 
 
 def test_a_wide_path_adds_the_linear_logits_to_a_share_of_the_deep_ones(
@@ -249,16 +230,7 @@ def test_diverging_training_is_an_error() -> None:
     inputs, truth = problem()
     inputs[0, 0] = np.nan
     with pytest.raises(ArtefactError, match="not finite"):
-        fit_network(
-            inputs,
-            truth,
-            np.ones(len(truth)),
-            CLASSES,
-            TINY,
-            seed=1,
-            dataset_index=truth,
-            threads=1,
-        )
+        fit_network(part_of(inputs, truth), TINY, seed=1, threads=1)
 
 
 def test_it_comes_back_from_its_bytes_unchanged(fitted) -> None:

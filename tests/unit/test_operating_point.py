@@ -18,6 +18,7 @@ from annotator.learn.selective.threshold import (
     risk_coverage,
     threshold_table,
 )
+from annotator.plain_data import plain, typed
 
 LINEAGES = {
     "colon": ("colon", "intestine", "body"),
@@ -183,8 +184,8 @@ def test_reliability_agrees_with_the_calibration_error() -> None:
 def test_json_round_trip(target) -> None:
     p, truth = calibrated(300)
     point = fit_operating_point(p, truth, TREE, target)
-    text = json.dumps(point.to_json(), allow_nan=False)
-    assert OperatingPoint.from_json(json.loads(text)) == point
+    text = json.dumps(plain(point), allow_nan=False)
+    assert typed(json.loads(text), OperatingPoint) == point
 
 
 @pytest.mark.parametrize(
@@ -202,10 +203,10 @@ def test_json_round_trip(target) -> None:
 )
 def test_malformed_json_is_refused(change) -> None:
     with pytest.raises(ValueError):
-        OperatingPoint.from_json(OperatingPoint(0.9, 0.8, 0.9, 0.5, 10, 1.0).to_json() | change)
+        typed(plain(OperatingPoint(0.9, 0.8, 0.9, 0.5, 10, 1.0)) | change, OperatingPoint)
 
 
 @pytest.mark.parametrize("data", [None, {}, [1], {"threshold": 0.9}])
 def test_json_with_missing_parts_is_refused(data) -> None:
-    with pytest.raises(ValueError, match="not an operating point"):
-        OperatingPoint.from_json(data)
+    with pytest.raises(ValueError, match=r"Expected `object`|missing required field"):
+        typed(data, OperatingPoint)

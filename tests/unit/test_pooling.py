@@ -18,6 +18,7 @@ from annotator.learn.selective.pooling import (
     first_of_datasets,
     fit_pooling,
 )
+from annotator.plain_data import plain, typed
 
 HALF = Pooling(strength=0.5)
 
@@ -155,14 +156,14 @@ def test_pooled_probabilities_mean_what_they_say():
 
 def test_it_comes_back_from_json():
     pooling = Pooling(0.3, 1.25)
-    assert Pooling.from_json(json.loads(json.dumps(pooling.to_json()))) == pooling
+    assert typed(json.loads(json.dumps(plain(pooling))), Pooling) == pooling
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        {},
         None,
+        {"force": 0.3, "exponent": 1.0},
         {"strength": 0.6, "exponent": 1.0},
         {"strength": -0.1, "exponent": 1.0},
         {"strength": 0.5, "exponent": 0.0},
@@ -172,5 +173,5 @@ def test_it_comes_back_from_json():
     ],
 )
 def test_damaged_json_is_refused(data):
-    with pytest.raises(ValueError, match=r"pooling|float"):
-        Pooling.from_json(data)
+    with pytest.raises(ValueError, match=r"Expected `(object|float)`|finite|unknown"):
+        typed(data, Pooling)

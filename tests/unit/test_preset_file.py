@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from annotator.learn.models.options import configuration, preset_from_configuration
 
 from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
+from annotator.learn.models.preset import configuration, preset_from_configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import preset_for
 
@@ -38,14 +38,14 @@ def test_what_is_given_differs_and_the_rest_stays(tmp_path) -> None:
     """
     tissue, sex = (read(tmp_path, text, field) for field in ("tissue", "sex"))
     for preset in (tissue, sex):
-        assert preset.network.hidden_units == (16,)
-        assert preset.boosting is None
+        assert preset.kinds["network"].hidden_units == (16,)
+        assert preset.kinds.get("boosting") is None
         assert not preset.balance_classes
     base = preset_for("default", "tissue")
-    assert tissue.network.epochs == base.network.epochs
-    assert tissue.forest == base.forest
-    assert tissue.linear == base.linear
-    assert sex.linear.random_units == 50
+    assert tissue.kinds["network"].epochs == base.kinds["network"].epochs
+    assert tissue.kinds["forest"] == base.kinds["forest"]
+    assert tissue.kinds["linear"] == base.kinds["linear"]
+    assert sex.kinds["linear"].random_units == 50
     assert preset_from_configuration(configuration(sex)) == sex
 
 
@@ -56,10 +56,12 @@ def test_what_is_given_differs_and_the_rest_stays(tmp_path) -> None:
         ('base = "best"', "base is 'best'"),
         ("[networks]\nepochs = 1", "no 'networks'"),
         ('name = "mine"', "no 'name'"),
-        ("[network]\nepoch = 1", "no 'epoch'"),
-        ('[network]\nepochs = "many"', "epochs is 'many'"),
-        ("network = 3", "not the configuration"),
-        ("boosting = false\n[tissue.boosting]\nrounds = 1", "nothing to change"),
+        ('[tissue]\nname = "mine"', "no 'name'"),
+        ("tissue = 3", "tissue must be a table"),
+        ("[network]\nepoch = 1", "network: 'epoch' is unknown"),
+        ('[network]\nepochs = "many"', "network: Expected `int`, got `str` at `epochs`"),
+        ("network = 3", "network: Expected `object`, got `int`"),
+        ("boosting = false\n[tissue.boosting]\nrounds = 1", "boosting: .* missing"),
         ("linear = false", "wide path needs a linear kind"),
     ],
 )

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import LinearOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
 from annotator.learn.models import random_units
-from annotator.learn.models.linear import LinearModel, fit_linear_of_units
+from annotator.learn.models.kind import TrainingPart
+from annotator.learn.models.linear import LinearModel, LinearOptions, fit_linear
 from annotator.learn.models.random_units import (
+    UnitOptions,
     completed_numbers,
     correlation_weights,
     fit_random_units,
@@ -34,9 +35,14 @@ def weak_signal(seed=0, samples=120, features=30, classes=3):
     return values.astype(np.float32), truth, dataset, numbers
 
 
-def fit(values, truth, dataset, numbers=None, options=OPTIONS, seed=1, classes=3):
+def part_of(values, truth, dataset, numbers=None, classes=3) -> TrainingPart:
+    limits = LIMITS if numbers is not None else ()
     weights = np.ones(len(truth))
-    return fit_linear_of_units(values, truth, weights, classes, options, seed, dataset, numbers)
+    return TrainingPart(values, truth, dataset, dataset, weights, classes, numbers, limits)
+
+
+def fit(values, truth, dataset, numbers=None, options=OPTIONS, seed=1, classes=3):
+    return fit_linear(part_of(values, truth, dataset, numbers, classes), options, seed)
 
 
 @settings(max_examples=30, deadline=None)
@@ -164,16 +170,8 @@ def test_bytes_that_do_not_fit_are_refused() -> None:
 def test_inputs_count_by_their_correlation_with_what_is_learned(steps) -> None:
     values, truth, dataset, numbers = weak_signal(samples=600)
     for given_numbers in (None, numbers):
-        found = fit_random_units(
-            values,
-            truth,
-            np.ones(600),
-            3,
-            replace(OPTIONS, random_units=200, ridge=1.0, feature_steps=steps),
-            1,
-            dataset,
-            given_numbers,
-        )
+        part = part_of(values, truth, dataset, given_numbers)
+        found = fit_random_units(part, UnitOptions(200, 1.0, steps), 1, given_numbers)
         size = np.sqrt((found.kernel**2).mean(axis=1))
         assert size[:15].min() > 2 * size[15:].mean()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme, Level
 from annotator.errors import SettingsError
 from annotator.settings import Settings, load_settings
 
@@ -20,10 +22,45 @@ def test_defaults_need_nothing(monkeypatch, tmp_path):
 
 def test_variables_win_over_the_file(tmp_path):
     file = tmp_path / "annotator.toml"
-    file.write_text('batch_size = 5\nfolds = 3\nage_limits = [0, 45, 70, 110]\npreset = "paper"\n')
+    file.write_text('batch_size = 5\nfolds = 3\npreset = "paper"\nfeature_sets = ["a.gmt"]\n')
     settings = load_settings({"ANNOTATOR_BATCH_SIZE": "7"}, file)
     assert (settings.batch_size, settings.folds, settings.preset) == (7, 3, "paper")
-    assert settings.age_limits == (0, 45, 70, 110)
+    assert settings.feature_sets == (Path("a.gmt"),)
+
+
+@pytest.mark.parametrize("place", ["the file", "a variable"])
+def test_fields_are_declared_as_differences_from_the_built_in_ones(tmp_path, place):
+    declared = """
+        [fields.tissue]
+        level = "group"
+        [fields.age]
+        limits = [0, 45, 70, 110]
+        [fields."body mass index"]
+        scheme = "intervals"
+        limits = [10, 25, 60]
+        unit = "kg/m2"
+    """
+    if place == "the file":
+        file = tmp_path / "annotator.toml"
+        file.write_text(declared)
+        fields = load_settings({}, file).fields
+    else:
+        fields = load_settings({"ANNOTATOR_FIELDS": declared.replace("fields.", "")}).fields
+    assert [*fields] == ["tissue", "sex", "age", "body mass index"]
+    assert fields["tissue"] == replace(FIELDS["tissue"], level=Level.GROUP)
+    assert fields["age"] == replace(FIELDS["age"], limits=(0, 45, 70, 110))
+    assert fields["sex"] == FIELDS["sex"]
+    assert fields["body mass index"] == FieldDefinition(
+        name="body mass index", scheme=LabelScheme.INTERVALS, limits=(10, 25, 60), unit="kg/m2"
+    )
+
+
+def test_fields_of_a_variable_replace_those_of_the_file(tmp_path):
+    file = tmp_path / "annotator.toml"
+    file.write_text('[fields.tissue]\nlevel = "group"\n')
+    fields = load_settings({"ANNOTATOR_FIELDS": "age.limits = [0, 45, 110]"}, file).fields
+    assert fields["tissue"] == FIELDS["tissue"]
+    assert fields["age"].limits == (0, 45, 110)
 
 
 def test_several_files_are_a_list_or_separated_by_commas(tmp_path):
@@ -61,9 +98,13 @@ def test_an_empty_variable_is_no_setting(monkeypatch, tmp_path):
         ("LEARN_FROM_REVIEWS", "maybe"),
         ("GATE_MARGIN", "2"),
         ("GATE_MARGIN", "nan"),
-        ("AGE_LIMITS", "0,65,inf"),
-        ("AGE_LIMITS", "0"),
-        ("AGE_LIMITS", "65,0,110"),
+        ("LOG_FORMAT", "xml"),
+        ("FIELDS", "age.limits = [0, 65, inf]"),
+        ("FIELDS", "age.limits = 0"),
+        ("FIELDS", "age.limits = [0, 65]"),
+        ("FIELDS", "age.limits = [65, 0, 110]"),
+        ("FIELDS", "tissue.levels = 'group'"),
+        ("FIELDS", "tissue"),
         ("HOME", "~nobody-of-this-name/x"),
         ("FEATURE_SETS", "a.gmt,,b.gmt"),
         ("MARKER_COUNT", "0"),
@@ -76,7 +117,17 @@ def test_wrong_values_are_refused_by_name(name, value):
         load_settings({f"ANNOTATOR_{name}": value})
 
 
-@pytest.mark.parametrize("content", ["batch_sise = 5", "batch_size = ", "batch_size = true"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "batch_sise = 5",
+        "batch_size = ",
+        "batch_size = true",
+        "fields = 3",
+        "fields.tissue = 3",
+        "[fields.tissue]\nlevels = 'group'",
+    ],
+)
 def test_wrong_files_are_refused(tmp_path, content):
     file = tmp_path / "annotator.toml"
     file.write_text(content)
@@ -84,9 +135,7 @@ def test_wrong_files_are_refused(tmp_path, content):
         load_settings({}, file)
 
 
-@given(
-    st.sampled_from(["BATCH_SIZE", "AGE_LIMITS", "GATE_MARGIN", "HOME", "FEATURE_SETS"]), st.text()
-)
+@given(st.sampled_from(["BATCH_SIZE", "FIELDS", "GATE_MARGIN", "HOME", "FEATURE_SETS"]), st.text())
 def test_whatever_stands_in_a_variable_only_a_settings_error_comes_out(name, text):
     with suppress(SettingsError):
         load_settings({f"ANNOTATOR_{name}": text})
@@ -100,6 +149,6 @@ def test_a_url_is_shown_neither_when_printed_nor_when_it_is_refused(tmp_path):
     assert "hunter2" not in str(refused.value)
     file = tmp_path / "annotator.toml"
     file.write_text(f'database_url = ["{url}"]\n', encoding="utf-8")
-    with pytest.raises(SettingsError, match="is not text") as refused:
+    with pytest.raises(SettingsError, match=r"expected `str.*got `array`") as refused:
         load_settings({}, file)
     assert "hunter2" not in str(refused.value)

@@ -8,7 +8,14 @@ from hypothesis.extra import numpy as hnp
 
 from annotator.domain.answers import ClassContributions
 from annotator.errors import InputError
-from annotator.explain.top import leading_columns, leading_features, top_contributions
+from annotator.explain.top import (
+    Explained,
+    leading_columns,
+    leading_features,
+    top_contributions,
+)
+
+NETWORK = Explained("network", "deeplift", 1)
 
 
 def contributions(**scores: float) -> ClassContributions:
@@ -22,7 +29,12 @@ def test_orders_by_absolute_score_and_keeps_sign_and_expression() -> None:
     values = np.array([[0.5, -2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     expression = np.array([[10.0, 20.0, 30.0, 40.0], [1.0, 2.0, 3.0, 4.0]])
     first, second = top_contributions(
-        "forest", "tree_shap", ["blood", "lung"], 2, values, ["a", "b", "c", "d"], expression, 3
+        Explained("forest", "tree_shap", 2),
+        ["blood", "lung"],
+        values,
+        ["a", "b", "c", "d"],
+        expression,
+        3,
     )
     assert first == ClassContributions(
         *("forest", "tree_shap", "blood", 2),
@@ -36,7 +48,7 @@ def test_orders_by_absolute_score_and_keeps_sign_and_expression() -> None:
 def test_ties_at_the_boundary_go_to_the_first_name() -> None:
     names = ["z", "y", "x", "b", "a"]
     values = np.array([[1.0, -1.0, 1.0, 5.0, 1.0]])
-    (top,) = top_contributions("network", "deeplift", ["blood"], 1, values, names, values, 3)
+    (top,) = top_contributions(NETWORK, ["blood"], values, names, values, 3)
     assert top.features == ("b", "a", "x")
 
 
@@ -65,10 +77,8 @@ def test_equals_a_full_sort_whatever_the_order_of_columns(values, count, random)
     random.shuffle(order)
     shuffled = values[:, order]
     result = top_contributions(
-        "network",
-        "deeplift",
+        NETWORK,
         ["blood"] * len(values),
-        1,
         shuffled,
         [names[i] for i in order],
         shuffled,
@@ -85,7 +95,7 @@ def test_ties_are_ordered_by_name_whatever_the_scale(scale: float) -> None:
     values[:, ::7] *= -1
     values[1, 5:] = 0
     names = [f"feature-{number}" for number in range(100)]
-    found = top_contributions("forest", "shap", ["blood"] * 4, 1, values, names, values, 20)
+    found = top_contributions(NETWORK, ["blood"] * 4, values, names, values, 20)
     for row, top in zip(values.tolist(), found, strict=True):
         order = sorted(range(100), key=lambda i: (-abs(row[i]), names[i]))[:20]
         assert top.features == tuple(names[i] for i in order if row[i])
@@ -102,16 +112,12 @@ def test_ties_are_ordered_by_name_whatever_the_scale(scale: float) -> None:
 )
 def test_says_what_is_wrong(values, names, count, words) -> None:
     with pytest.raises(InputError, match=words):
-        top_contributions(
-            "network", "deeplift", ["blood"] * len(values), 1, values, names, values, count
-        )
+        top_contributions(NETWORK, ["blood"] * len(values), values, names, values, count)
 
 
 def test_expression_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="do not agree"):
-        top_contributions(
-            "network", "deeplift", ["blood"], 1, np.ones((1, 2)), ["a", "b"], np.ones((1, 1)), 1
-        )
+        top_contributions(NETWORK, ["blood"], np.ones((1, 2)), ["a", "b"], np.ones((1, 1)), 1)
 
 
 def test_leading_features_are_those_of_the_answer_or_else_of_the_network() -> None:

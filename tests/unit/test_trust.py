@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.selective.policy import Trust, TrustOptions
 from annotator.learn.selective.prediction_sets import PredictionSets
 from annotator.learn.selective.threshold import NEVER, OperatingPoint
 from annotator.learn.validation.cross_calibration import Part
 from annotator.learn.validation.metrics import select_samples
 from annotator.learn.validation.selective_metrics import (
-    Trust,
-    TrustOptions,
     cross_fitted,
     curves,
     fit_trust,
     reached_precision,
 )
+from annotator.plain_data import plain, typed
 
 LINEAGES = {
     "colon": ("colon", "intestine", "body"),
@@ -353,8 +353,8 @@ def test_trust_needs_predictions() -> None:
 @pytest.mark.parametrize("novelty", [True, False])
 def test_json_round_trip(novelty) -> None:
     trust = fit_trust(held_out(300, novelty=novelty), LINEAGES, OPTIONS)
-    text = json.dumps(trust.to_json(), allow_nan=False)
-    assert Trust.from_json(json.loads(text)) == trust
+    text = json.dumps(plain(trust), allow_nan=False)
+    assert typed(json.loads(text), Trust) == trust
     assert len(trust.novelty_quantiles) == (101 if novelty else 0)
 
 
@@ -373,10 +373,10 @@ def test_json_round_trip(novelty) -> None:
 )
 def test_malformed_json_is_refused(change) -> None:
     with pytest.raises(ValueError):
-        Trust.from_json(TRUST.to_json() | change)
+        typed(plain(TRUST) | change, Trust)
 
 
 @pytest.mark.parametrize("data", [None, {}, []])
 def test_json_with_missing_parts_is_refused(data) -> None:
-    with pytest.raises(ValueError, match="not a measure of trust"):
-        Trust.from_json(data)
+    with pytest.raises(ValueError, match=r"Expected `object`|missing required field"):
+        typed(data, Trust)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
+from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
+from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
 from annotator.learn.validation.cross_calibration import cross_calibrated
 from annotator.learn.validation.metrics import class_index, select_samples
-from annotator.learn.validation.selective_metrics import TrustOptions
+from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import one_dataset_out
 
-LIGHT = replace(PRESETS["default"], network=None, forest=None, boosting=None)
+LIGHT = PRESETS["default"].changed({"network": None, "forest": None, "boosting": None})
 COVERAGE = 0.9
 
 
@@ -36,7 +36,7 @@ def validation():
     rows = {sample.sample_id: sample for sample in atlas.samples}
     values = [rows[name].values.get("tissue", "") for name in atlas.profiles.sample_ids]
     cohort = Cohort(
-        field="tissue",
+        definition=FIELDS["tissue"],
         profiles=atlas.profiles,
         dataset_ids=np.array(
             [rows[name].dataset_id for name in atlas.profiles.sample_ids], dtype=object
@@ -48,11 +48,13 @@ def validation():
     return one_dataset_out(
         cohort,
         Ontology(dict(atlas.terms)),
-        LIGHT,
-        LabelOptions(minimum_samples=9, minimum_datasets=3),
-        seed=1,
+        ModelPlan(
+            LIGHT,
+            labels=LabelOptions(minimum_samples=9, minimum_datasets=3),
+            seed=1,
+            selective=TrustOptions(0.9, COVERAGE, 0.99),
+        ),
         folds=6,
-        trust=TrustOptions(0.9, COVERAGE, 0.99),
     )
 
 

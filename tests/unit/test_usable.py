@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain.profiles import Profiles
+from annotator.domain.fields import FIELDS
+from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import SampleError
+from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
 from annotator.learn.models.presets import preset_for
 from annotator.settings import Settings
 
-SETTINGS = Settings()
+QUALITY = quality_of(Settings())
 
 
 def profiles_of(counts: np.ndarray, kinds: list[str] | None = None) -> Profiles:
@@ -27,10 +29,17 @@ def profiles_of(counts: np.ndarray, kinds: list[str] | None = None) -> Profiles:
     )
 
 
-def found(counts, settings=SETTINGS, field="tissue", kinds=None) -> dict[str, SampleError]:
-    return unusable_labelled(
-        profiles_of(counts, kinds), field, preset_for("default", field), settings
+def found(counts, quality=QUALITY, field="tissue", kinds=None) -> dict[str, SampleError]:
+    samples = len(counts)
+    cohort = Cohort(
+        definition=FIELDS[field],
+        profiles=profiles_of(counts, kinds),
+        dataset_ids=np.full(samples, "D", dtype=object),
+        values=np.full(samples, "x", dtype=object),
+        numbers=np.full(samples, np.nan),
+        known={},
     )
+    return unusable_labelled(cohort, preset_for("default", field), quality)
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ def test_a_sample_needs_as_many_reads_as_for_annotating(counts) -> None:
         "too_few_reads",
         "39 mapped reads; at least 1000 are needed",
     )
-    assert found(counts, replace(SETTINGS, minimum_reads=30)) == {}
+    assert found(counts, replace(QUALITY, minimum_reads=30)) == {}
 
 
 def test_a_sample_needs_a_share_of_the_features_that_are_usual(counts) -> None:
@@ -64,7 +73,7 @@ def test_a_sample_needs_a_share_of_the_features_that_are_usual(counts) -> None:
     errors = found(counts)
     assert {name: error.code for name, error in errors.items()} == {"S3": "too_few_known_features"}
     assert "expresses 17.5% as many of the features" in errors["S3"].reason
-    assert found(counts, replace(SETTINGS, minimum_known_features=0.175)) == {}
+    assert found(counts, replace(QUALITY, minimum_known_features=0.175)) == {}
 
 
 def test_features_that_hardly_a_sample_expresses_are_not_usual(counts) -> None:
@@ -113,7 +122,7 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
         "c": SampleError("too_few_reads", ""),
         "d": SampleError("too_few_known_features", ""),
     }
-    (note,) = left_out_notes(left_out, 40, SETTINGS)
+    (note,) = left_out_notes(left_out, 40, QUALITY)
     assert note.startswith("4 of 40 labelled samples are left out: ")
     for part in (
         "2 with fewer than 1000 mapped reads",
@@ -121,4 +130,4 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
         "1 whose counts are not usable (no_counts)",
     ):
         assert part in note
-    assert left_out_notes({}, 40, SETTINGS) == ()
+    assert left_out_notes({}, 40, QUALITY) == ()

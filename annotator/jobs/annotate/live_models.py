@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.errors import ArtefactError
 from annotator.explain.answer import AnswerExplainer
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model
@@ -37,10 +38,15 @@ class LiveModels:
         Raises
         ------
         ArtefactError
-            An artefact is damaged or not trusted.
+            An artefact is damaged or not trusted, or of another field.
         """
         if release.release_id not in self._loaded:
             model = read_model(load_artefacts(connection, release.release_id))
+            if model.field != release.field:
+                raise ArtefactError(
+                    f"release {release.release_id} of {release.field} holds models of"
+                    f" {model.field}; retrain the field"
+                )
             self._loaded[release.release_id] = LiveModel(release, model, model.explainer())
         return self._loaded[release.release_id]
 

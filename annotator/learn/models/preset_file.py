@@ -48,8 +48,8 @@ def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS))
     Raises
     ------
     InputError
-        The file cannot be read, is not TOML, sets an unknown option, or has the name of a
-        built-in preset.
+        The file cannot be read, is not TOML, sets an unknown option or a name, or has the
+        name of a built-in preset.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -63,6 +63,10 @@ def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS))
     of_field = given.pop(field, {})
     for name in fields:
         given.pop(name, None)
+    if not isinstance(of_field, dict):
+        raise InputError(f"preset {path}: {field} must be a table")
+    if "name" in given or "name" in of_field:
+        raise InputError(f"preset {path}: a preset has no 'name' but that of its file")
     try:
         preset = preset_for(base, field).changed(given).changed(of_field)
     except ValueError as error:

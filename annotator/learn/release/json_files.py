@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
+from annotator.domain.fields import Name
 from annotator.errors import ArtefactError
 from annotator.learn.models.tensors import read_json, write_json
 from annotator.plain_data import plain, typed
@@ -28,7 +29,7 @@ Text = Annotated[str, Meta(min_length=1)]
 class Description:
     """A field model but for its arrays, as :class:`FieldModel` has them."""
 
-    field: Text
+    field: Name
     classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
     features: Annotated[tuple[Text, ...], Meta(min_length=1)]
     lineages: Mapping[str, Annotated[tuple[Text, ...], Meta(min_length=1)]]
@@ -75,7 +76,7 @@ def read_file(content: bytes, kind: type[Content], what: str) -> Content:
         It is damaged, or of a format that this version does not read.
     """
     data = read_json(content, what)
-    number = data.pop("format", FIRST_FORMAT)
+    number = data.pop("format", None if what == MODEL_FILE else FIRST_FORMAT)
     if not isinstance(number, int) or not FIRST_FORMAT <= number <= FORMAT:
         raise ArtefactError(
             f"{what}: format {number!r}, this version reads {FIRST_FORMAT} to {FORMAT};"

@@ -1,0 +1,202 @@
+"""A model kind is one value: what loops over the registry takes in another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.special import softmax
+
+from annotator.domain.fields import FIELDS
+from annotator.domain.held_out import COMBINED
+from annotator.domain.profiles import Cohort, Profiles
+from annotator.explain.answer import KindExplainer, centred_log_odds
+from annotator.learn.labels.classes import LabelOptions
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.kind import ModelKind, TrainingPart
+from annotator.learn.models.preset import Preset
+from annotator.learn.models.presets import PRESETS
+from annotator.learn.models.registry import KINDS
+from annotator.learn.models.tensors import read_tensors, write_tensors
+from annotator.learn.release.field_model import FieldModel
+from annotator.learn.release.files import read_model, write_model
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
+from annotator.learn.selective.calibration import fit_calibration
+from annotator.learn.validation.cross_calibration import release_calibration
+from annotator.learn.validation.plan import ModelPlan
+from annotator.learn.validation.validate import one_dataset_out
+
+CLASSES = ("blood", "brain", "skin")
+SAMPLES, FEATURES = 60, 25
+
+
+@dataclass(frozen=True, slots=True)
+class MeansOptions:
+    """How much a squared distance counts."""
+
+    sharpness: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class MeansModel:
+    """Samples are like the classes whose means they are near to."""
+
+    means: NDArray[np.float32]
+    sharpness: float
+
+    def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of each feature for each class, ``(samples, classes, features)``."""
+        away = inputs[:, None, :].astype(np.float64) - self.means
+        return -self.sharpness * away**2
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray(softmax(self.scores(inputs).sum(axis=2), axis=1))
+
+    def to_bytes(self) -> bytes:
+        return write_tensors({"means": self.means})
+
+
+@dataclass(frozen=True)
+class MeansExplainer:
+    model: MeansModel
+
+    def contributions(self, inputs, target_class) -> NDArray[np.float32]:
+        scores = self.model.scores(inputs)[np.arange(len(inputs)), target_class]
+        return scores.astype(np.float32)
+
+    def references(self, classes) -> NDArray[np.float64]:
+        return np.zeros(len(classes))
+
+
+def fit_means(part: TrainingPart, options: MeansOptions, seed: int, threads: int) -> MeansModel:
+    del seed, threads
+    means = [
+        np.average(part.inputs[held], axis=0, weights=part.weights[held])
+        for held in (part.class_index == each for each in range(part.classes))
+    ]
+    return MeansModel(np.array(means, dtype=np.float32), options.sharpness)
+
+
+def read_means(content: bytes, features: int, classes: int, options: MeansOptions) -> MeansModel:
+    arrays = read_tensors(content, {"means": (classes, features)}, "means.safetensors")
+    return MeansModel(arrays["means"], options.sharpness)
+
+
+MEANS = ModelKind(
+    name="means",
+    title="nearest class mean",
+    unit="squared distance",
+    options=MeansOptions,
+    fit=fit_means,
+    read=read_means,
+    explain=lambda model, _features, _classes: KindExplainer("distance", MeansExplainer(model)),
+)
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch) -> None:
+    monkeypatch.setitem(KINDS, MEANS.name, MEANS)
+
+
+@pytest.fixture
+def preset() -> Preset:
+    """The new kind beside a small forest."""
+    return PRESETS["default"].changed(
+        {
+            "network": None,
+            "boosting": None,
+            "linear": None,
+            "forest": {"first_trees": 8, "trees": 10, "top_features": 15},
+            "means": {"sharpness": 0.02},
+        }
+    )
+
+
+def drawn(seed: int) -> tuple[Profiles, np.ndarray]:
+    """Counts of which each class raises some; and the classes, one in seven of them wrong."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(SAMPLES) % len(CLASSES)
+    counts = random.negative_binomial(2, 0.05, (SAMPLES, FEATURES)).astype(np.float32)
+    for place in range(len(CLASSES)):
+        counts[truth == place, 3 * place : 3 * place + 3] += 100
+    profiles = Profiles(
+        np.array([f"S{row}" for row in range(SAMPLES)], dtype=object),
+        np.array([f"f{column}" for column in range(FEATURES)], dtype=object),
+        np.array(["srna"] * FEATURES, dtype=object),
+        csr_matrix(counts),
+    )
+    truth[::7] = (truth[::7] + 1) % len(CLASSES)
+    return profiles, truth
+
+
+def labels_and_datasets(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.array(CLASSES, dtype=object)[truth]
+    return labels, np.array([f"D{row // 12}" for row in range(SAMPLES)], dtype=object)
+
+
+@pytest.fixture
+def model(preset) -> FieldModel:
+    """Fitted, and calibrated on other samples."""
+    profiles, truth = drawn(0)
+    samples = TrainingSamples(profiles, *labels_and_datasets(truth), CLASSES)
+    model = fit_field_model(samples, FIELDS["tissue"], preset, seed=1, threads=1)
+    others, truth = drawn(1)
+    return model.with_calibration(fit_calibration(model.predict_raw(others), truth))
+
+
+def test_it_is_fitted_and_is_a_family_of_its_own(model) -> None:
+    assert model.kinds == ("forest", "means")
+    assert model.weights == {"forest": 0.5, "means": 0.5}
+    profiles, truth = drawn(2)
+    for kind, probabilities in model.predict(profiles).items():
+        assert (probabilities.argmax(axis=1) == truth).mean() > 0.75, kind
+
+
+def test_it_comes_back_from_its_file(model) -> None:
+    artefacts = write_model(model)
+    assert "means.safetensors" in {each.name for each in artefacts}
+    again, profiles = read_model(artefacts), drawn(2)[0]
+    assert again.preset == model.preset
+    for kind, probabilities in model.predict(profiles).items():
+        np.testing.assert_array_equal(again.predict(profiles)[kind], probabilities)
+
+
+def test_contributions_add_up_to_the_log_odds_of_the_answer(model) -> None:
+    profiles = drawn(2)[0].take(np.arange(9))
+    targets = np.tile(np.arange(len(CLASSES)), (9, 1))
+    explainer = model.explainer()
+    found = explainer.contributions(model.inputs(profiles), targets)
+    assert [*found] == [COMBINED, "forest", "means"]
+    assert found["means"][0] == "distance"
+
+    def centred(values):
+        return values - values.mean(axis=-1, keepdims=True)
+
+    raw, answer = model.predict_raw(profiles)["means"], model.predict(profiles)[COMBINED]
+    of_kind, of_answer = (found[each][1].sum(axis=2).T for each in ("means", COMBINED))
+    np.testing.assert_allclose(centred(of_kind), centred_log_odds(raw), atol=1e-4)
+    expected = centred_log_odds(answer) - centred(explainer.references(len(CLASSES)))
+    np.testing.assert_allclose(centred(of_answer), expected, atol=1e-4)
+
+
+def test_it_is_validated_and_calibrated_with_the_others(preset) -> None:
+    profiles, truth = drawn(0)
+    labels, datasets = labels_and_datasets(truth)
+    numbers = np.full(SAMPLES, np.nan)
+    cohort = Cohort(FIELDS["tissue"], profiles, datasets, labels, numbers, {})
+    plan = ModelPlan(preset, labels=LabelOptions(4, 2))
+    found = one_dataset_out(cohort, Ontology({}), plan)
+    assert set(found.predictions.probabilities) == {"forest", "means", COMBINED}
+    accuracy = {m.model_kind: m.value for m in found.metrics if m.name == "accuracy"}
+    assert accuracy["means"] > 0.7
+    calibration = release_calibration(found.raw, preset)
+    assert calibration is not None
+    assert calibration.slopes.keys() == {"forest", "means"}
+
+
+def test_presets_without_it_are_what_they_were(preset) -> None:
+    assert "means" not in PRESETS["default"].changed({}).kinds
+    assert preset.changed({"means": False}).kinds.keys() == {"forest"}
