@@ -31,7 +31,6 @@ from annotator.learn.labels.classes import GROUP, LabelOptions, make_labels
 from annotator.learn.models.presets import preset_for
 from annotator.learn.validation.cross_calibration import cross_calibrated
 from annotator.learn.validation.folds import FoldData, fit_and_predict, take_cohort
-from annotator.learn.validation.metrics import is_correct
 from annotator.learn.validation.parallel import Parallelism, run_all
 from annotator.learn.validation.splits import dataset_folds
 from annotator.learn.validation.validate import raw_predictions
@@ -147,7 +146,7 @@ def right_answers(
     found = {}
     for model in models:
         found[model] = np.full(len(given.labels), np.nan)
-        found[model][rows] = is_correct(predictions, model)
+        found[model][rows] = predictions.correct(model)
     return found
 
 

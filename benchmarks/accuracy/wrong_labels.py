@@ -30,9 +30,8 @@ import numpy as np
 from tabulate import tabulate
 
 from annotator.domain.held_out import COMBINED
-from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.labels.classes import LabelOptions, class_index, make_labels
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.validation.metrics import class_index
 from annotator.learn.validation.suspect_labels import label_log_odds, suspect_labels
 from annotator.learn.validation.validate import Parallelism, one_dataset_out
 from benchmarks.accuracy.robustness import read_cohort

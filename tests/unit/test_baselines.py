@@ -8,7 +8,6 @@ from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.validation.baselines import baseline_predictions
-from annotator.learn.validation.metrics import predicted_classes
 
 SEXES = ("female", "male")
 
@@ -86,8 +85,8 @@ def test_an_unseen_value_is_known_through_its_ancestor():
     ontology = Ontology({"apex of prostate": ("prostate",), "prostate": ("gland",)})
     blind = baseline_predictions(cohort, labels, folds, SEXES)
     seeing = baseline_predictions(cohort, labels, folds, SEXES, ontology)
-    assert predicted_classes(blind, "known_fields")[-1] == "female"
-    assert predicted_classes(seeing, "known_fields")[-1] == "male"
+    assert blind.predicted("known_fields")[-1] == "female"
+    assert seeing.predicted("known_fields")[-1] == "male"
 
 
 def test_the_held_out_labels_are_not_looked_at():

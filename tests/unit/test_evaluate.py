@@ -20,7 +20,7 @@ from annotator.learn.release.fitting import TrainingSamples
 from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.validation.folds import FoldData, fit_part, fold_seed
-from annotator.learn.validation.metrics import is_correct, metrics_of
+from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import cross_validate, one_dataset_out
@@ -365,7 +365,7 @@ def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
     found = one_dataset_out(cohort, ontology, plan)
     held_out, alone = found.predictions, values == "a1"
     assert held_out.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
-    correct = is_correct(held_out, "combined")
+    correct = held_out.correct("combined")
     figures = {metric.name: metric for metric in found.metrics if metric.model_kind == "combined"}
     new, learned = figures["accuracy_of_new_terms"], figures["accuracy_of_learned_terms"]
     assert (new.samples, new.datasets) == (alone.sum(), 1)

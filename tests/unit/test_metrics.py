@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from annotator.domain.held_out import HeldOutPredictions
-from annotator.learn.validation.metrics import area_under_roc, log_loss, metrics_of, select_samples
+from annotator.learn.validation.metrics import area_under_roc, log_loss, metrics_of
 
 
 def _held_out(truth, said, datasets, classes=("a", "b", "c"), confidence=0.8):
@@ -131,7 +131,7 @@ def test_log_loss_of_a_certain_mistake_is_finite():
 
 
 def test_samples_are_selected_in_every_array():
-    chosen = select_samples(_held_out("abc", "abc", "123"), np.array([2, 0]))
+    chosen = _held_out("abc", "abc", "123").take(np.array([2, 0]))
     assert chosen.sample_ids.tolist() == ["s2", "s0"]
     assert chosen.truth.tolist() == ["c", "a"]
     assert chosen.dataset_ids.tolist() == ["3", "1"]

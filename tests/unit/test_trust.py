@@ -13,7 +13,6 @@ from annotator.learn.selective.policy import Trust, TrustOptions
 from annotator.learn.selective.prediction_sets import PredictionSets
 from annotator.learn.selective.threshold import NEVER, OperatingPoint
 from annotator.learn.validation.cross_calibration import Part
-from annotator.learn.validation.metrics import select_samples
 from annotator.learn.validation.selective_metrics import (
     cross_fitted,
     curves,
@@ -38,7 +37,7 @@ OPTIONS = TrustOptions(0.9, 0.9, 0.99)
 def parts_of(predictions: HeldOutPredictions) -> tuple[Part, ...]:
     """Each fold and the others, as they are."""
     return tuple(
-        Part(own, select_samples(predictions, ~own))
+        Part(own, predictions.take(~own))
         for own in (predictions.folds == fold for fold in np.unique(predictions.folds))
     )
 

@@ -9,13 +9,12 @@ from scipy.stats import binom
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort
-from annotator.learn.labels.classes import LabelOptions
+from annotator.learn.labels.classes import LabelOptions, class_index
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
 from annotator.learn.validation.cross_calibration import cross_calibrated
-from annotator.learn.validation.metrics import class_index, select_samples
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import one_dataset_out
 
@@ -64,7 +63,7 @@ def test_sets_hold_the_truth_in_new_datasets_as_often_as_they_say(validation):
     covered = np.zeros(len(truth), dtype=bool)
     for fold in np.unique(held_out.folds):
         own = held_out.folds == fold
-        others = select_samples(held_out, ~own)
+        others = held_out.take(~own)
         sets = fit_prediction_sets(
             others.probabilities["combined"],
             class_index(others.truth, others.classes),
