@@ -143,6 +143,8 @@ def test_the_daemon_may_not(database, reviewable) -> None:
         "update annotator.validation_prediction set value = truth",
         "update annotator.validation_curve set y = 1",
         "delete from annotator.label_suspicion",
+        "update annotator.release_comparison set passed = true",
+        "delete from annotator.release_comparison",
         "delete from annotator.quarantine",
         "insert into annotator.review (prediction_id, decision) values (1, 'rejected')",
         "update annotator.review set note = ''",
