@@ -15,7 +15,8 @@ from unittest import mock
 from fault_atlas import own_database
 
 from annotator.domain.imports import SampleRecord
-from annotator.jobs.annotate.annotate import annotate, predict
+from annotator.jobs.annotate import predict
+from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.retrain.retrain import retrain
 from annotator.settings import Settings

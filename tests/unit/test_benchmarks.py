@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.cross_calibration import Part
 from annotator.learn.validation.metrics import (
     is_correct_at_equal_priors,
     metrics_of,
     select_samples,
 )
-from annotator.learn.validation.selective_metrics import TrustOptions, cross_fitted
+from annotator.learn.validation.selective_metrics import cross_fitted
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # as for a script of that folder

@@ -18,11 +18,8 @@ from annotator.learn.models.presets import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "robustness.py"
 DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=None,
-    forest=None,
-    boosting=replace(DEFAULT.boosting, rounds=8, top_features=100),
+LIGHT = DEFAULT.changed(
+    {"network": None, "forest": None, "boosting": {"rounds": 8, "top_features": 100}}
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a scrip
 import robustness
 import unseen_types
 
-LIGHT = replace(
-    PRESETS["default"],
-    network=None,
-    forest=None,
-    boosting=None,
-)
+LIGHT = PRESETS["default"].changed({"network": None, "forest": None, "boosting": None})
 
 
 @pytest.fixture(scope="module")
