@@ -20,10 +20,9 @@ from annotator.explain import deep_lift_library
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.explain import explain_sample
+from annotator.jobs.retrain import explanations as explanations_module
 from annotator.jobs.retrain.explanations import explanation_options
 from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
-from annotator.jobs.retrain.retrain import explanations as explanations_module
-from annotator.learn.models.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.explanations import read_explanations
@@ -33,17 +32,38 @@ from annotator.store.server.connection import Database
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
 )
-DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
-    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
-    boosting=replace(DEFAULT.boosting, rounds=15),
-)
-NETWORK = replace(
-    LIGHT, network=replace(LIGHT.network, wide=False), forest=None, boosting=None, linear=None
-)
-TREES = replace(LIGHT, network=None, forest=None, linear=None)
+LIGHT = """
+[network]
+hidden_units = [24]
+dropout = [0.2]
+epochs = 25
+
+[forest]
+first_trees = 10
+trees = 30
+
+[boosting]
+rounds = 15
+"""
+NETWORK = """
+forest = false
+boosting = false
+linear = false
+
+[network]
+hidden_units = [24]
+dropout = [0.2]
+epochs = 25
+wide = false
+"""
+TREES = """
+network = false
+forest = false
+linear = false
+
+[boosting]
+rounds = 15
+"""
 GROUP, PLANTED = max(ATLAS.markers.items(), key=lambda item: len(item[1]))
 GMT = "planted\tof the simulation\t{markers}\nnothing known\t\tno-such-feature\n"
 FAST = {
@@ -68,14 +88,16 @@ class Trained:
     steps: list[tuple[int, int]]
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
+def with_preset(settings, folder, text):
+    """Return the settings with a preset of their own, which is written into a folder."""
+    path = folder / "small.toml"
+    path.write_text(text)
+    return replace(settings, preset=str(path))
 
 
 @pytest.fixture
-def job_settings(settings):
-    return replace(settings, **FAST)
+def job_settings(settings, tmp_path):
+    return with_preset(replace(settings, **FAST), tmp_path, LIGHT)
 
 
 def load(database):
@@ -106,14 +128,14 @@ def trained(server, tmp_path_factory):
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"create database {name} template annotator_template")
     database = Database(make_conninfo(server, dbname=name), embedded=True)
-    sets = tmp_path_factory.mktemp("sets") / "sets.gmt"
+    folder = tmp_path_factory.mktemp("sets")
+    sets = folder / "sets.gmt"
     sets.write_text(GMT.format(markers="\t".join(PLANTED)))
     settings = Settings(**{**FAST, "cross_validation_folds": 2}, feature_sets=(sets,))
+    settings = with_preset(settings, folder, LIGHT)
     load(database)
     steps = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "default", LIGHT)
-        outcome = retrain(database, settings, "tissue", progress=lambda *step: steps.append(step))
+    outcome = retrain(database, settings, "tissue", progress=lambda *step: steps.append(step))
     annotate(database, settings, worker="one")
     yield Trained(database, settings, sets, outcome, steps)
     with psycopg.connect(server, autocommit=True) as connection:
@@ -248,10 +270,8 @@ def test_explanations_do_not_depend_on_where_they_are_made(loaded, job_settings,
     np.testing.assert_array_equal(one.sample_map.positions, two.sample_map.positions)
 
 
-def test_a_preset_without_a_network_has_the_markers_of_its_answer(
-    loaded, job_settings, monkeypatch
-):
-    monkeypatch.setitem(PRESETS, "default", TREES)
+def test_a_preset_without_a_network_has_the_markers_of_its_answer(loaded, job_settings, tmp_path):
+    job_settings = with_preset(job_settings, tmp_path, TREES)
     retrain(loaded, job_settings, "tissue")
     _, found = stored_explanations(loaded)
     assert found.markers
@@ -262,9 +282,9 @@ def test_a_preset_without_a_network_has_the_markers_of_its_answer(
 
 
 def test_a_preset_without_a_network_and_a_common_answer_has_a_map_only(
-    loaded, job_settings, monkeypatch
+    loaded, job_settings, tmp_path
 ):
-    monkeypatch.setitem(PRESETS, "default", replace(TREES, calibrate=False))
+    job_settings = with_preset(job_settings, tmp_path, "calibrate = false" + TREES)
     retrain(loaded, job_settings, "tissue")
     _, found = stored_explanations(loaded)
     assert found.markers == found.similarities == found.enrichments == ()
@@ -274,8 +294,10 @@ def test_a_preset_without_a_network_and_a_common_answer_has_a_map_only(
     assert "boosting: scores for each class" in explanation_text(explained)
 
 
-def test_scores_that_are_not_the_packages_make_no_release(loaded, job_settings, monkeypatch):
-    monkeypatch.setitem(PRESETS, "default", NETWORK)
+def test_scores_that_are_not_the_packages_make_no_release(
+    loaded, job_settings, monkeypatch, tmp_path
+):
+    job_settings = with_preset(job_settings, tmp_path, NETWORK)
     monkeypatch.setattr(deep_lift_library, "package_difference", lambda layers, inputs: 0.5)
     outcome = retrain(loaded, job_settings, "tissue")
     assert outcome.failed
@@ -283,11 +305,11 @@ def test_scores_that_are_not_the_packages_make_no_release(loaded, job_settings, 
     assert rows(loaded, "select count(*) from annotator.release") == [(0,)]
 
 
-def test_a_failing_explanation_fails_the_run(loaded, job_settings, monkeypatch):
+def test_a_failing_explanation_fails_the_run(loaded, job_settings, monkeypatch, tmp_path):
     def fail(*arguments, **options):
         raise ZeroDivisionError("no classes")
 
-    monkeypatch.setitem(PRESETS, "default", TREES)
+    job_settings = with_preset(job_settings, tmp_path, TREES)
     monkeypatch.setattr(explanations_module, "sample_map", fail)
     assert retrain(loaded, job_settings, "tissue").failed
     assert rows(loaded, "select status::text, reason from annotator.training_run") == [

@@ -11,42 +11,51 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.errors import ArtefactError
 from annotator.explain.answer import centred_log_odds
+from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import predict as predict_module
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.predict import other_samples
-from annotator.jobs.retrain.retrain import candidate as candidate_module
+from annotator.jobs.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.labels.ontology import Ontology
-from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
-from annotator.learn.validation.folds import take_profiles
 from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.registry import live_release, load_artefacts
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
 )
-DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=replace(DEFAULT.network, hidden_units=(24,), dropout=(0.2,), epochs=25),
-    forest=replace(DEFAULT.forest, first_trees=10, trees=30),
-    boosting=replace(DEFAULT.boosting, rounds=15),
-)
+SMALL_TREES = """
+[forest]
+first_trees = 10
+trees = 30
 
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    """Make the default preset a small one: what is tested here is what jobs do with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
+[boosting]
+rounds = 15
+"""
+LIGHT = f"""
+[network]
+hidden_units = [24]
+dropout = [0.2]
+epochs = 25
+{SMALL_TREES}"""
 
 
 @pytest.fixture
-def job_settings(settings):
-    return replace(settings, folds=2, cross_validation_folds=0, workers=1, batch_size=16)
+def job_settings(settings, tmp_path):
+    """Of a small preset: what is tested here is what jobs do with it."""
+    preset = tmp_path / "light.toml"
+    preset.write_text(LIGHT)
+    return replace(
+        settings,
+        preset=str(preset),
+        folds=2,
+        cross_validation_folds=0,
+        workers=1,
+        batch_size=16,
+    )
 
 
 def load(database, atlas=ATLAS):
@@ -95,7 +104,7 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
         " cohort_hash, configuration -> 'preset' -> 'network' ->> 'epochs'"
         " from annotator.model_card where status = 'live'",
     )
-    assert card[0] == "default"
+    assert card[0] == "light"
     assert card[3] == job_settings.seed
     assert "scikit-learn" in card[4]
     assert "2 folds" in card[5]
@@ -239,9 +248,11 @@ def test_samples_that_cannot_be_used_are_quarantined_once(database, job_settings
     assert healed.predicted == {"tissue": 1}
 
 
-def test_planted_markers_lead_the_contributions(database, job_settings, monkeypatch):
+def test_planted_markers_lead_the_contributions(database, job_settings, tmp_path):
     """The paper's markers were planted for a group of tissues; its samples show them."""
-    monkeypatch.setitem(PRESETS, "default", replace(LIGHT, network=DEFAULT.network))
+    preset = tmp_path / "default_network.toml"
+    preset.write_text(SMALL_TREES)
+    job_settings = replace(job_settings, preset=str(preset))
     load(database)
     bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
     retrain(database, bold, "tissue")
@@ -305,7 +316,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
     assert retrain(database, lenient, field).status == "promoted"
     with database.connect() as connection:
         live = LiveModels().load(connection, live_release(connection, field))
-    model, profiles = live.model, take_profiles(ATLAS.profiles, np.arange(40))
+    model, profiles = live.model, ATLAS.profiles.take(np.arange(40))
     datasets = np.array([sample.dataset_id for sample in ATLAS.samples[:40]], dtype=object)
     classes = np.tile(np.arange(len(model.classes)), (40, 1))
     inputs, raw = model.inputs(profiles), model.predict_raw(profiles)

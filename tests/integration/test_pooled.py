@@ -12,35 +12,30 @@ import pytest
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.answers import ClaimedSample
 from annotator.domain.fields import FeatureKind
+from annotator.jobs.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.annotate import dataset_context as jobs_pooled
 from annotator.jobs.annotate.dataset_context import stands_alone
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain.retrain import retrain
-from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
-from annotator.learn.validation.folds import take_profiles
-from annotator.store.mirror.importing import apply_import, expression
+from annotator.store.mirror import expression
+from annotator.store.mirror.importing import apply_import
 from annotator.store.releases.registry import live_release, load_artefacts
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)
 )
-LINEAR = replace(
-    PRESETS["default"],
-    network=None,
-    forest=None,
-    boosting=None,
-)
+LINEAR_ONLY = "network = false\nforest = false\nboosting = false\n"
 
 
 @pytest.fixture
-def pooled(database, settings, monkeypatch):
+def pooled(database, settings, monkeypatch, tmp_path):
     """A database with a release that pools, and the settings it was made with."""
-    monkeypatch.setitem(PRESETS, "default", LINEAR)
+    preset = tmp_path / "linear.toml"
+    preset.write_text(LINEAR_ONLY)
     monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
     for kind in FeatureKind:
         columns = np.flatnonzero(ATLAS.profiles.kinds == kind.value)
@@ -56,6 +51,7 @@ def pooled(database, settings, monkeypatch):
             connection.commit()
     chosen = replace(
         settings,
+        preset=str(preset),
         folds=2,
         cross_validation_folds=0,
         workers=1,
@@ -95,7 +91,7 @@ def expected(database):
     """What the live models say of all samples without a label, together and each alone."""
     datasets = missing()
     rows = np.flatnonzero([name in datasets for name in ATLAS.profiles.sample_ids])
-    profiles = take_profiles(ATLAS.profiles, rows)
+    profiles = ATLAS.profiles.take(rows)
     names = profiles.sample_ids.tolist()
     with database.connect() as connection:
         release = live_release(connection, "tissue")
