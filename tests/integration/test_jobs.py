@@ -28,15 +28,15 @@ ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20, seed=5)
 )
 SMALL_TREES = """
-[forest]
+[tissue.forest]
 first_trees = 10
 trees = 30
 
-[boosting]
+[tissue.boosting]
 rounds = 15
 """
 LIGHT = f"""
-[network]
+[tissue.network]
 hidden_units = [24]
 dropout = [0.2]
 epochs = 25
@@ -45,7 +45,7 @@ epochs = 25
 
 @pytest.fixture
 def job_settings(settings, tmp_path):
-    """Of a small preset: what is tested here is what jobs do with it."""
+    """With small models of tissue: what is tested here is what jobs do with them."""
     preset = tmp_path / "light.toml"
     preset.write_text(LIGHT)
     return replace(
