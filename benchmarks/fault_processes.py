@@ -202,7 +202,7 @@ def wait_for(condition: Callable[[], Found | None], seconds: float, what: str) -
 
 def _become(request: dict[str, object]) -> None:
     """Run the command in this process, and end it."""
-    from annotator import cli
+    from annotator.cli.commands import main
 
     code = 1
     try:
@@ -213,7 +213,7 @@ def _become(request: dict[str, object]) -> None:
             os.dup2(source, target)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         sys.argv = ["annotator", *request["arguments"]]  # type: ignore[misc]
-        cli.main()
+        main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
