@@ -69,6 +69,7 @@ def import_files(
             kind=kind,
             batches=table.batches(),
             terms=terms,
+            fields=fields,
         )
         connection.commit()
     return summary

@@ -78,58 +78,63 @@ class Labelled:
     cohort: Cohort
     classes: tuple[str, ...]
     ontology: Ontology
-    limits: tuple[float, ...]
     too_general: frozenset[str]
 
 
 def read_task(key: str, home: Path) -> Labelled:
     """Read a task's labelled samples from its atlas."""
-    from annotator.domain.fields import FIELDS, LabelScheme
-    from annotator.jobs.retrain.plan import label_options, read_labelled
-    from annotator.learn.labels.classes import make_labels
-    from annotator.learn.validation.folds import take_cohort
+    from annotator.domain.fields import LabelScheme, Level
+    from annotator.jobs.retrain.plan import plan_of, read_labelled
+    from annotator.learn.validation.validate import labelled_samples
     from annotator.settings import Settings
     from annotator.store.server.connection import open_database
 
     task = TASKS[key]
-    settings = Settings(home=home, **task.settings)
+    settings = Settings(home=home, fields=task.fields())
+    plan = plan_of(settings, task.field)
     with open_database(settings) as database:
-        read, ontology = read_labelled(database, task.field, settings)[:2]
-    label_set, labels = make_labels(read.cohort, ontology, label_options(settings))
-    rows = np.flatnonzero(labels != "")
-    cohort = take_cohort(read.cohort, rows)
-    if FIELDS[task.field].scheme is LabelScheme.ONTOLOGY:
-        cohort = replace(cohort, values=labels[rows])
-    return Labelled(cohort, label_set.classes, ontology, settings.age_limits, label_set.too_general)
+        read, ontology = read_labelled(database, plan)
+    found = labelled_samples(read.cohort, ontology, plan.models.labels)
+    cohort, label_set = found.cohort, found.label_set
+    if cohort.definition.scheme is LabelScheme.ONTOLOGY:
+        # The values are the classes from here on: they are not grouped again.
+        definition = replace(cohort.definition, level=Level.TERM)
+        cohort = replace(cohort, definition=definition, values=found.labels)
+    return Labelled(cohort, label_set.classes, ontology, label_set.too_general)
 
 
 def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target: Path) -> None:
     """Fit everything on the training part of a division, predict the test part, store both."""
     from annotator.learn.labels.classes import LabelOptions, make_labels, training_numbers
     from annotator.learn.models.presets import preset_for
-    from annotator.learn.release.fitting import fit_field_model
-    from annotator.learn.validation.folds import take_cohort
+    from annotator.learn.release.fitting import TrainingSamples, fit_field_model
+    from annotator.learn.validation.plan import ModelPlan
     from annotator.learn.validation.validate import one_dataset_out
 
     cohort = labelled.cohort
     repeat, third = divmod(number, THIRDS)
     is_test = third_of(cohort.dataset_ids, repeat, seed) == third
-    training, test = (take_cohort(cohort, np.flatnonzero(each)) for each in (~is_test, is_test))
+    training, test = (cohort.take(np.flatnonzero(each)) for each in (~is_test, is_test))
     # The classes are decided already: none of them is too small here.
-    options = LabelOptions(1, 1, "term", labelled.limits)
+    options = LabelOptions(1, 1)
     preset = preset_for("default", cohort.field)
-    inner = one_dataset_out(training, labelled.ontology, preset, options, SEED, folds=folds)
+    plan = ModelPlan(preset, options, SEED)
+    inner = one_dataset_out(training, labelled.ontology, plan, folds=folds)
     label_set, labels = make_labels(training, labelled.ontology, options)
     _, truth = make_labels(test, labelled.ontology, options)
     test, truth = _scored(test, truth, label_set.classes)
-    numbers, limits = training_numbers(training, label_set, options)
-    of_training = (training.profiles, labels, training.dataset_ids, label_set.classes)
-    model = fit_field_model(
-        *of_training, cohort.field, preset, SEED, numbers=numbers, limits=limits, threads=1
+    numbers, limits = training_numbers(training, label_set)
+    samples = TrainingSamples(
+        training.profiles, labels, training.dataset_ids, label_set.classes, numbers, limits
     )
+    model = fit_field_model(samples, cohort.definition, preset, SEED, threads=1)
     raw = model.predict_raw(test.profiles)
     papers = fit_field_model(
-        *of_training, cohort.field, preset_for("paper", cohort.field), SEED, threads=1
+        replace(samples, numbers=None, limits=()),
+        cohort.definition,
+        preset_for("paper", cohort.field),
+        SEED,
+        threads=1,
     )
     said = papers.predict(test.profiles)
     others = {f"{PAPER}{kind}": said[kind] for kind in ("network", "forest")}
@@ -163,10 +168,8 @@ def _scored(
     test: Cohort, truth: NDArray[np.object_], classes: Sequence[str]
 ) -> tuple[Cohort, NDArray[np.object_]]:
     """Return the test samples whose class could be learned, and their classes."""
-    from annotator.learn.validation.folds import take_cohort
-
     rows = np.flatnonzero(np.isin(truth.astype(str), np.array(classes, dtype=str)))
-    return take_cohort(test, rows), truth[rows]
+    return test.take(rows), truth[rows]
 
 
 def _store(target: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -179,10 +182,9 @@ def _store(target: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _plain_logistic(
     training: Cohort, labels: NDArray[np.object_], test: Profiles, classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    from annotator.domain.fields import FIELDS
     from annotator.learn.validation.baselines import reference_probabilities
 
-    kinds = FIELDS[training.field].feature_kinds
+    kinds = training.definition.feature_kinds
     return reference_probabilities(training.profiles, labels, test, classes, kinds)
 
 
@@ -190,17 +192,16 @@ def _plain_xgboost(
     training: Cohort, labels: NDArray[np.object_], test: Profiles, classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
     """XGBoost as it comes, on log reads per million, classes weighing the same."""
-    from annotator.learn.models.options import LOG_RPM, UNSCALED, FeatureOptions
     from sklearn.utils.class_weight import compute_sample_weight
     from xgboost import XGBClassifier
 
-    from annotator.domain.fields import FIELDS
     from annotator.learn.features.matrix import fit_features
+    from annotator.learn.models.preset import LOG_RPM, UNSCALED, FeatureOptions
 
     fitted = fit_features(
         training.profiles,
         FeatureOptions(LOG_RPM, UNSCALED, maximum_zero_share=0.9),
-        FIELDS[training.field].feature_kinds,
+        training.definition.feature_kinds,
     )
     index = np.array([classes.index(label) for label in labels])
     model = XGBClassifier(n_estimators=100, n_jobs=1, random_state=SEED)
@@ -242,16 +243,13 @@ def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Score
     """Calibrate, pool and set the threshold on the training part; score the test part."""
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.learn.models.presets import PRESETS
+    from annotator.learn.selective.policy import TrustOptions
     from annotator.learn.validation.cross_calibration import (
         cross_calibrated,
         release_calibration,
         with_calibration,
     )
-    from annotator.learn.validation.selective_metrics import (
-        TrustOptions,
-        fit_trust,
-        reached_precision,
-    )
+    from annotator.learn.validation.selective_metrics import fit_trust, reached_precision
 
     with np.load(file) as stored:
         found = {name: stored[name] for name in stored.files}

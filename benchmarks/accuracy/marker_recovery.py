@@ -35,17 +35,18 @@ from tabulate import tabulate
 
 from annotator.atlas.importers import read_counts, read_ontology, read_samples
 from annotator.atlas.names import table4
-from annotator.domain.fields import FeatureKind
+from annotator.domain.fields import FIELDS, FeatureKind, Level
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.enrichment import expressed_features
 from annotator.explain.markers import class_markers
 from annotator.jobs.retrain.enrichment import named_features, reference_sets, release_enrichments
-from annotator.learn.labels.classes import GROUP, TERM, LabelOptions, make_labels
+from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import ontology_or_built_in
 from annotator.learn.models.presets import preset_for
 from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.validation.validate import labelled_samples
 from benchmarks.accuracy.runs import SEED
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ TASKS = {
     "cellular-group": Task(
         "cell types, groups",
         "cellular_micrornaome",
-        GROUP,
+        Level.GROUP,
         {
             "skin": ("Epithelial",),
             "blood": ("Immune", "RBC", "Platelet", "Plasma"),
@@ -89,7 +90,7 @@ TASKS = {
     "cellular-tissue": Task(
         "cell types",
         "cellular_micrornaome",
-        TERM,
+        Level.TERM,
         {
             "skin": ("Keratinocyte",),
             "blood": ("Mononuclear_immune_cell", "Immune", "RBC", "Platelet", "Plasma"),
@@ -102,7 +103,7 @@ TASKS = {
     "tcga-tissue": Task(
         "TCGA, tissue",
         "tcga",
-        TERM,
+        Level.TERM,
         {
             "skin": ("skin",),
             "blood": ("lymph node (DLBC)",),  # its leukaemias are of one site only
@@ -129,7 +130,7 @@ def read_atlas(folder: Path) -> tuple[Cohort, Ontology]:
     )
     labelled = [values[name].values.get(FIELD, "") for name in ids]
     cohort = Cohort(
-        FIELD,
+        FIELDS[FIELD],
         profiles,
         np.array([values[name].dataset_id for name in ids], dtype=object),
         np.array(labelled, dtype=object),
@@ -140,25 +141,15 @@ def read_atlas(folder: Path) -> tuple[Cohort, Ontology]:
     return cohort, ontology_or_built_in(read_ontology(path) if path.is_file() else {})
 
 
-def fitted(cohort: Cohort, ontology: Ontology, level: str) -> tuple[FieldModel, Profiles, Any]:
+def fitted(cohort: Cohort, ontology: Ontology, level: Level) -> tuple[FieldModel, Profiles, Any]:
     """Fit the network on all samples that have a class; return it with them and their classes."""
-    options = LabelOptions(tissue_level=level)
-    label_set, labels = make_labels(cohort, ontology, options)
-    rows = np.flatnonzero(labels != "")
-    given = cohort.profiles
-    profiles = Profiles(given.sample_ids[rows], given.features, given.kinds, given.counts[rows])
-    preset = replace(preset_for("default", FIELD), forest=None, boosting=None)
-    model = fit_field_model(
-        profiles,
-        labels[rows],
-        cohort.dataset_ids[rows],
-        label_set.classes,
-        FIELD,
-        preset,
-        SEED,
-    )
+    cohort = replace(cohort, definition=replace(cohort.definition, level=level))
+    samples = labelled_samples(cohort, ontology, LabelOptions()).training_samples()
+    preset = preset_for("default", FIELD).changed({"forest": None, "boosting": None})
+    model = fit_field_model(samples, cohort.definition, preset, SEED)
     place = {name: number for number, name in enumerate(model.classes)}
-    return model, profiles, np.array([place[name] for name in labels[rows]], dtype=np.int64)
+    index = np.array([place[name] for name in samples.labels], dtype=np.int64)
+    return model, samples.profiles, index
 
 
 def all_markers(
@@ -170,7 +161,7 @@ def all_markers(
     """Return every feature with a positive D1, by class."""
     network = model.network
     assert network is not None
-    deep_lift = DeepLift(network.dense_layers(), network.wide)
+    deep_lift = DeepLift(network.layers, network.wide)
     scores = mean_differences(deep_lift, model.inputs(profiles), class_index)
     return class_markers(scores, {}, (), means, model.features, model.classes, len(model.features))
 

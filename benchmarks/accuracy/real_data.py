@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.fields import FieldDefinition, declared_fields
 from annotator.learn.release.versions import library_versions
 from benchmarks.accuracy.bootstrap import LEVEL, REPLICATES
 from benchmarks.accuracy.report import (
@@ -64,25 +65,47 @@ PRESETS = (PAPER, OURS)
 
 @dataclass(frozen=True)
 class Task:
-    """One field of one atlas, and the settings that make it this task."""
+    """One field of one atlas, and how it differs from the built-in field.
+
+    Attributes
+    ----------
+    title
+        For tables.
+    atlas
+        Folder of its files.
+    field
+        Name of the field.
+    changes
+        Attributes of its definition that differ, as plain data.
+    """
 
     title: str
     atlas: str
     field: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, FieldDefinition]:
+        """Return all fields, this one with the changes."""
+        return declared_fields({self.field: dict(self.changes)})
+
+    def variable(self) -> str:
+        """Return the changes as the variable ANNOTATOR_FIELDS holds them, in TOML."""
+        return "\n".join(
+            f"{self.field}.{name} = {json.dumps(value)}" for name, value in self.changes.items()
+        )
 
 
 CELLS, TUMOURS = "cellular_micrornaome", "tcga"
 TASKS = {
-    "cellular-tissue": Task("cell types", CELLS, "tissue", {"tissue_level": "term"}),
-    "cellular-group": Task("cell types, groups", CELLS, "tissue", {"tissue_level": "group"}),
+    "cellular-tissue": Task("cell types", CELLS, "tissue", {"level": "term"}),
+    "cellular-group": Task("cell types, groups", CELLS, "tissue", {"level": "group"}),
     "tcga-tissue": Task("TCGA, tissue", TUMOURS, "tissue"),
     "tcga-sex": Task("TCGA, sex", TUMOURS, "sex"),
     # The limits are those of the paper's Table 3.
-    "tcga-age-2": Task("TCGA, age in 2", TUMOURS, "age", {"age_limits": (0.0, 65.0, 110.0)}),
-    "tcga-age-3": Task("TCGA, age in 3", TUMOURS, "age", {"age_limits": (0.0, 45.0, 70.0, 110.0)}),
+    "tcga-age-2": Task("TCGA, age in 2", TUMOURS, "age", {"limits": [0.0, 65.0, 110.0]}),
+    "tcga-age-3": Task("TCGA, age in 3", TUMOURS, "age", {"limits": [0.0, 45.0, 70.0, 110.0]}),
     "tcga-age-4": Task(
-        "TCGA, age in 4", TUMOURS, "age", {"age_limits": (0.0, 30.0, 60.0, 80.0, 110.0)}
+        "TCGA, age in 4", TUMOURS, "age", {"limits": [0.0, 30.0, 60.0, 80.0, 110.0]}
     ),
 }
 
@@ -91,7 +114,6 @@ def evaluate_one(
     key: str, preset: str, home: Path, folds: int, workers: int, seed: int, target: Path
 ) -> None:
     """Evaluate one task with one preset and store it; runs in a process of its own."""
-    from annotator.domain.fields import FIELDS
     from annotator.jobs.retrain.evaluate import evaluate
     from annotator.learn.labels.classes import lineages_of
     from annotator.learn.labels.ontology import ontology_or_built_in
@@ -102,7 +124,12 @@ def evaluate_one(
 
     task = TASKS[key]
     settings = Settings(
-        home=home, preset=preset, folds=folds, workers=workers, seed=seed, **task.settings
+        home=home,
+        preset=preset,
+        fields=task.fields(),
+        folds=folds,
+        workers=workers,
+        seed=seed,
     )
     with open_database(settings) as database, progress(f"{key}, {preset}", "folds") as shown:
         validation = evaluate(database, settings, task.field, "one-dataset-out", progress=shown)
@@ -111,7 +138,7 @@ def evaluate_one(
     answers = None
     if validation.trust is not None:
         classes, general = validation.predictions.classes, validation.label_set.too_general
-        lineages = lineages_of(classes, ontology, FIELDS[task.field], general)
+        lineages = lineages_of(classes, ontology, settings.fields[task.field], general)
         answers = answers_of(validation.predictions, validation.parts, lineages, validation.trust)
     save_run(target, as_run(validation, answers))
 
@@ -151,7 +178,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
         "title": task.title,
         "atlas": task.atlas,
         "field": task.field,
-        "settings": dict(task.settings),
+        "settings": {"fields": {task.field: dict(task.changes)}} if task.changes else {},
         "samples": len(newest.held_out.truth),
         "datasets": len(set(newest.held_out.dataset_ids)),
         "classes": list(newest.held_out.classes),
@@ -262,11 +289,7 @@ def time_retraining(
     task: Task, preset: str, home: Path, folds: int, workers: int
 ) -> dict[str, float]:
     """Time ``annotator retrain``: validation, fit on everything, gate and storage."""
-    settings = {
-        f"ANNOTATOR_{name.upper()}": ",".join(map(str, v)) if isinstance(v, tuple) else str(v)
-        for name, v in task.settings.items()
-    }
-    settings["ANNOTATOR_WORKERS"] = str(workers)
+    settings = {"ANNOTATOR_FIELDS": task.variable(), "ANNOTATOR_WORKERS": str(workers)}
     arguments = ["-m", "annotator", "retrain", "--field", task.field]
     arguments += ["--preset", preset, "--folds", str(folds)]
     seconds, megabytes = timed(

@@ -28,24 +28,27 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
+from annotator.domain.fields import FIELDS, Level
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.learn.features.matrix import feature_coverage, total_reads
 from annotator.learn.features.mirbase import members as members_of
 from annotator.learn.features.mirbase import name_table, written
-from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
-from annotator.learn.release.fitting import fit_field_model
-from annotator.learn.validation.folds import take_profiles
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.validation.splits import dataset_folds
+from annotator.learn.validation.validate import labelled_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from annotator.learn.models.options import Preset
+    from numpy.typing import NDArray
 
+    from annotator.learn.models.preset import Preset
+    from annotator.learn.release.field_model import FieldModel
 
 READS = (1e7, 1e6, 1e5, 3e4, 1e4, 3e3, 1e3, 300, 100)
 DROPPED = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -291,7 +294,7 @@ def by_known(
 # Data
 
 
-def read_cohort(folder: Path) -> tuple[Cohort, Ontology]:
+def read_cohort(folder: Path, level: Level = Level.GROUP) -> tuple[Cohort, Ontology]:
     """Read the tissues of an atlas from its files."""
     import pandas as pd
 
@@ -312,13 +315,19 @@ def read_cohort(folder: Path) -> tuple[Cohort, Ontology]:
             term, parent = line.split("\t")
             parents[term] = (*parents.get(term, ()), parent)
     values = [row["tissue"] for row in samples]
-    return cohort_of(profiles, [row["dataset_id"] for row in samples], values), Ontology(parents)
+    dataset_ids = [row["dataset_id"] for row in samples]
+    return cohort_of(profiles, dataset_ids, values, level), Ontology(parents)
 
 
-def cohort_of(profiles: Profiles, dataset_ids: Sequence[str], tissues: Sequence[str]) -> Cohort:
+def cohort_of(
+    profiles: Profiles,
+    dataset_ids: Sequence[str],
+    tissues: Sequence[str],
+    level: Level = Level.GROUP,
+) -> Cohort:
     """Return a cohort of tissues."""
     return Cohort(
-        "tissue",
+        replace(FIELDS["tissue"], level=level),
         profiles,
         np.array(dataset_ids, dtype=object),
         np.array(tissues, dtype=object),
@@ -343,25 +352,18 @@ def split_of(
     cohort: Cohort, ontology: Ontology, preset: Preset, seed: int, parts: int = 3
 ) -> Split:
     """Train on all but one of ``parts`` groups of datasets."""
-    options = LabelOptions(tissue_level="group")
-    _, labels = make_labels(cohort, ontology, options)
-    labelled = np.flatnonzero(labels != "")
-    labels, datasets = labels[labelled], cohort.dataset_ids[labelled]
+    labelled = labelled_samples(cohort, ontology, LabelOptions())
+    labels, datasets = labelled.labels, labelled.cohort.dataset_ids
     folds = dataset_folds(datasets, labels, parts, seed)
     training = np.flatnonzero(folds != 0)
     classes = tuple(sorted(set(labels[training])))
     asked = np.flatnonzero((folds == 0) & np.isin(labels.astype(str), classes))
-    model = fit_field_model(
-        take_profiles(cohort.profiles, labelled[training]),
-        labels[training],
-        datasets[training],
-        classes,
-        cohort.field,
-        preset,
-        seed,
-        threads=1,
+    profiles = labelled.cohort.profiles
+    samples = TrainingSamples(
+        profiles.take(training), labels[training], datasets[training], classes
     )
-    held_out = take_profiles(cohort.profiles, labelled[asked])
+    model = fit_field_model(samples, cohort.definition, preset, seed, threads=1)
+    held_out = profiles.take(asked)
     return Split(model, held_out, labels[asked], datasets[asked])
 
 

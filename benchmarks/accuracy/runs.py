@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from annotator.domain.held_out import HeldOutPredictions
+    from annotator.learn.selective.policy import TrustOptions
     from annotator.learn.validation.cross_calibration import Part
-    from annotator.learn.validation.selective_metrics import TrustOptions
     from annotator.learn.validation.validate import Validation
 
 SEED = 20200330

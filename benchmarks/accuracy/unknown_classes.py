@@ -32,25 +32,26 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 from tabulate import tabulate
 
+from annotator.domain.fields import Level
 from annotator.learn.features.matrix import reads_per_million
-from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.release.fitting import fit_field_model
-from annotator.learn.validation.folds import take_profiles
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.validation.splits import dataset_folds
+from annotator.learn.validation.validate import labelled_samples
 from benchmarks.accuracy.robustness import read_cohort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from annotator.learn.models.options import Preset
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Cohort, Profiles
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.preset import Preset
     from annotator.learn.release.field_model import FieldModel
 
-ATLASES = {"cellular_micrornaome": "group", "tcga": "term"}  # the level of the tissue
+ATLASES = {"cellular_micrornaome": Level.GROUP, "tcga": Level.TERM}
 SCORES = ("novelty", "distance", "doubt")
 FALSE_ABSTENTIONS = (0.01, 0.05, 0.1)
 STRANGE_OF_A_FOLD = 40
@@ -136,26 +137,20 @@ def run_fold(
     """Train without some classes and datasets and score what was left out."""
     unknown = np.isin(labels.astype(str), left_out)
     training = np.flatnonzero(~held_out & ~unknown)
-    classes = sorted(set(labels[training].tolist()))
-    model = fit_field_model(
-        take_profiles(cohort.profiles, training),
-        labels[training],
-        cohort.dataset_ids[training],
-        classes,
-        cohort.field,
-        preset,
-        seed,
-        threads=1,
+    classes = tuple(sorted(set(labels[training].tolist())))
+    samples = TrainingSamples(
+        cohort.profiles.take(training), labels[training], cohort.dataset_ids[training], classes
     )
+    model = fit_field_model(samples, cohort.definition, preset, seed, threads=1)
     known = np.flatnonzero(held_out & ~unknown & np.isin(labels.astype(str), classes))
-    profiles = take_profiles(cohort.profiles, known)
+    profiles = cohort.profiles.take(known)
     combined = np.mean(list(model.predict_raw(profiles).values()), axis=0)
     random = np.random.default_rng(seed)
-    some = take_profiles(cohort.profiles, random.permutation(known)[:STRANGE_OF_A_FOLD])
+    some = cohort.profiles.take(random.permutation(known)[:STRANGE_OF_A_FOLD])
     return Fold(
         known=scores_of(model, profiles),
         unknown={
-            name: scores_of(model, take_profiles(cohort.profiles, np.flatnonzero(labels == name)))
+            name: scores_of(model, cohort.profiles.take(np.flatnonzero(labels == name)))
             for name in left_out
         },
         strange={name: scores_of(model, change(some, random)) for name, change in STRANGE.items()},
@@ -167,20 +162,13 @@ def run_fold(
 def run_folds(
     cohort: Cohort,
     ontology: Ontology,
-    options: LabelOptions,
     preset: Preset,
     folds: int,
     seed: int,
 ) -> list[Fold]:
     """Run every fold; say how far it got."""
-    label_set, labels = make_labels(cohort, ontology, options)
-    rows = np.flatnonzero(labels.astype(str) != "")
-    cohort = replace(
-        cohort,
-        profiles=take_profiles(cohort.profiles, rows),
-        dataset_ids=cohort.dataset_ids[rows],
-    )
-    labels = labels[rows]
+    labelled = labelled_samples(cohort, ontology, LabelOptions())
+    cohort, labels, label_set = labelled.cohort, labelled.labels, labelled.label_set
     fold_of = dataset_folds(cohort.dataset_ids, labels, folds, seed)
     found = []
     for number in range(folds):
@@ -301,7 +289,7 @@ def main() -> None:
     options = parser.parse_args()
     preset = PRESETS[options.preset]
     if options.quick:
-        preset = replace(PRESETS["default"], network=None, forest=None, boosting=None)
+        preset = PRESETS["default"].changed({"network": None, "forest": None, "boosting": None})
     results: dict[str, Any] = {
         "preset": preset.name,
         "kinds": "linear" if options.quick else "all",
@@ -313,10 +301,9 @@ def main() -> None:
         folder = options.data / atlas
         if not folder.is_dir():
             raise SystemExit(f"{folder} is not here: nothing to run on")
-        cohort, ontology = read_cohort(folder)
+        cohort, ontology = read_cohort(folder, ATLASES[atlas])
         print(f"{atlas}, {preset.name} preset")
-        level = LabelOptions(tissue_level=ATLASES[atlas])
-        folds = run_folds(cohort, ontology, level, preset, options.folds, options.seed)
+        folds = run_folds(cohort, ontology, preset, options.folds, options.seed)
         results["atlases"][atlas] = figures(folds)
         show(results["atlases"][atlas])
         if options.json:

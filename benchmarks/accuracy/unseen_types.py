@@ -27,13 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.domain.profiles import Cohort
-from annotator.learn.labels.classes import GROUP, LabelOptions, make_labels
+from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.models.presets import preset_for
+from annotator.learn.release.fitting import TrainingSamples
 from annotator.learn.validation.cross_calibration import cross_calibrated
-from annotator.learn.validation.folds import FoldData, fit_and_predict, take_cohort
+from annotator.learn.validation.folds import FoldData, fit_and_predict
 from annotator.learn.validation.parallel import Parallelism, run_all
 from annotator.learn.validation.splits import dataset_folds
-from annotator.learn.validation.validate import raw_predictions
+from annotator.learn.validation.validate import labelled_samples, raw_predictions
 from annotator.logs import progress
 from benchmarks.accuracy.bootstrap import draws, estimate, shares
 from benchmarks.accuracy.real_data import PRESETS, chosen
@@ -44,10 +45,9 @@ from benchmarks.accuracy.runs import SEED, plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from annotator.learn.models.options import Preset
-
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.preset import Preset
 
 ATLAS = "cellular_micrornaome"
 DATASET, TYPE, DIFFERENCE = "dataset", "type", "difference"
@@ -75,10 +75,8 @@ class Labelled:
 
 def labelled(cohort: Cohort, ontology: Ontology) -> Labelled:
     """Give samples their groups and leave out those without one."""
-    options = LabelOptions(tissue_level=GROUP)
-    label_set, labels = make_labels(cohort, ontology, options)
-    rows = np.flatnonzero(labels != "")
-    return Labelled(take_cohort(cohort, rows), labels[rows], label_set.classes)
+    found = labelled_samples(cohort, ontology, LabelOptions())
+    return Labelled(found.cohort, found.labels, found.label_set.classes)
 
 
 def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> NDArray[np.bool_]:
@@ -117,14 +115,8 @@ def predict(
     """
     cohort = given.cohort
     data = FoldData(
-        field=cohort.field,
-        profiles=cohort.profiles,
-        dataset_ids=cohort.dataset_ids,
-        labels=given.labels,
-        numbers=None,
-        limits=(),
-        feature_kinds=None,
-        classes=given.classes,
+        samples=TrainingSamples(cohort.profiles, given.labels, cohort.dataset_ids, given.classes),
+        definition=cohort.definition,
         fold_of=fold_of,
         preset=preset,
         seed=SEED,

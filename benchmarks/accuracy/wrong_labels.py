@@ -29,20 +29,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tabulate import tabulate
 
+from annotator.domain.fields import Level
 from annotator.domain.held_out import COMBINED
 from annotator.learn.labels.classes import LabelOptions, class_index, make_labels
 from annotator.learn.models.presets import PRESETS
+from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.suspect_labels import label_log_odds, suspect_labels
 from annotator.learn.validation.validate import Parallelism, one_dataset_out
 from benchmarks.accuracy.robustness import read_cohort
 
 if TYPE_CHECKING:
-    from annotator.learn.models.options import Preset
     from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.models.preset import Preset
 
 ATLASES = {"cellular_micrornaome": ("group", "term"), "tcga": ("term",)}
 SCHEMES = ("uniform", "exchange", "inside")
@@ -124,13 +126,8 @@ def area(score: NDArray[np.float64], wrong: NDArray[np.bool_], swapped: int) -> 
 
 def quick(preset: Preset) -> Preset:
     """Return the preset with its linear kind alone."""
-    return replace(
-        preset,
-        name=f"{preset.name}, linear",
-        network=None,
-        forest=None,
-        boosting=None,
-    )
+    linear = preset.changed({"network": None, "forest": None, "boosting": None})
+    return replace(linear, name=f"{preset.name}, linear")
 
 
 def run(
@@ -143,8 +140,9 @@ def run(
 ) -> Row:
     """Swap, hold datasets out, rank and count."""
     name, cohort, ontology = atlas
-    label_options = LabelOptions(tissue_level=level)
-    _, before = make_labels(cohort, ontology, label_options)
+    definition = replace(cohort.definition, level=Level(level))
+    cohort = replace(cohort, definition=definition)
+    _, before = make_labels(cohort, ontology, LabelOptions())
     swapped, wrong = swap(cohort, before, scheme, options.share, seed)
     if not wrong.any():
         raise SystemExit(f"{name}: no labels to swap ({scheme}); raise --share")
@@ -152,9 +150,7 @@ def run(
     predictions = one_dataset_out(
         swapped,
         ontology,
-        preset,
-        label_options,
-        seed,
+        ModelPlan(preset, seed=seed),
         folds=options.folds,
         parallel=Parallelism(workers=options.workers),
     ).predictions

@@ -74,7 +74,8 @@ SETTINGS = {
 }
 RETRAINING = {
     "ANNOTATOR_FOLDS": "10",
-    "ANNOTATOR_TISSUE_LEVEL": "group",
+    "ANNOTATOR_FIELDS": 'tissue.level = "group"',
+    "ANNOTATOR_TISSUE_LEVEL": "group",  # the same, of versions before fields were declared
     "ANNOTATOR_BASELINE_MARGIN": "-1",
 }
 

@@ -24,22 +24,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from annotator.jobs.answer_explainer import answer_explainer
 from scipy.sparse import csr_matrix
 from tabulate import tabulate
 
+from annotator.domain.fields import FIELDS, Level
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
 from annotator.explain import deep_lift_library
 from annotator.explain.class_scores import mean_differences
 from annotator.explain.deep_lift import DeepLift, centred_layers
 from annotator.explain.similarity import Explainable, class_similarities
-from annotator.explain.top import top_contributions
-from annotator.learn.labels.classes import LabelOptions, make_labels
+from annotator.explain.top import Explained, top_contributions
+from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.release.fitting import fit_field_model
+from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.selective.calibration import Calibration
-from annotator.learn.validation.folds import take_cohort
+from annotator.learn.validation.validate import labelled_samples
 from annotator.settings import Settings
 from benchmarks.accuracy.robustness import read_cohort
 from benchmarks.speed.annotation_cost import with_and_without
@@ -103,10 +103,8 @@ def fitted(options: argparse.Namespace) -> FieldModel:
     profiles, labels, datasets = simulated_counts(
         options.training_samples, options.features, options.classes, seed=1
     )
-    classes = sorted(set(labels.tolist()))
-    model = fit_field_model(
-        profiles, labels, datasets, classes, "tissue", PRESETS["default"], 1, threads=1
-    )
+    samples = TrainingSamples(profiles, labels, datasets, tuple(sorted(set(labels.tolist()))))
+    model = fit_field_model(samples, FIELDS["tissue"], PRESETS["default"], 1, threads=1)
     # What the slopes are makes no difference to the cost.
     return replace(model, calibration=Calibration(dict.fromkeys(model.kinds, 1.0), 1.0, 0))
 
@@ -138,16 +136,14 @@ def costs(options: argparse.Namespace) -> None:
         rows.append([what, cost.clock, cost.processor, cost.processor / of.processor])
 
     line("predict, all kinds", predicting, predicting)
-    explainer = answer_explainer(model)
+    explainer = model.explainer()
 
     def choose(kind: str, method: str, scores: NDArray[np.float64]) -> None:
         for place in (0, 1):
             names = [model.classes[column] for column in best[:, place]]
             top_contributions(
-                kind,
-                method,
+                Explained(kind, method, place + 1),
                 names,
-                place + 1,
                 scores[place],
                 model.features,
                 expression,
@@ -182,7 +178,7 @@ def costs(options: argparse.Namespace) -> None:
         )
     )
     assert model.network is not None
-    layers = model.network.dense_layers()
+    layers = model.network.layers
     package = as_shipped(layers, inputs, best, options.repeats)
     hidden = DeepLift(layers)
     ours = timed(
@@ -244,30 +240,18 @@ def as_shipped(
 
 def apart(folder: Path) -> None:
     """Time markers and similarity on all samples of the cellular microRNAome."""
-    cohort, ontology = read_cohort(folder / CELLS)
-    default = PRESETS["default"]
-    preset = replace(default, forest=None, boosting=None)
+    preset = PRESETS["default"].changed({"forest": None, "boosting": None})
     rows = []
-    for level in ("group", "term"):
-        label_options = LabelOptions(tissue_level=level)
-        label_set, labels = make_labels(cohort, ontology, label_options)
-        used = np.flatnonzero(np.isin(labels.astype(str), label_set.classes))
-        part, labels = take_cohort(cohort, used), labels[used]
-        model = fit_field_model(
-            part.profiles,
-            labels,
-            part.dataset_ids,
-            label_set.classes,
-            "tissue",
-            preset,
-            1,
-            threads=1,
-        )
-        network, inputs = model.network, model.inputs(part.profiles)
+    for level in (Level.GROUP, Level.TERM):
+        cohort, ontology = read_cohort(folder / CELLS, level)
+        samples = labelled_samples(cohort, ontology, LabelOptions()).training_samples()
+        labels = samples.labels
+        model = fit_field_model(samples, cohort.definition, preset, 1, threads=1)
+        network, inputs = model.network, model.inputs(samples.profiles)
         assert network is not None
         index = np.array([model.classes.index(label) for label in labels], dtype=np.int64)
         times = [time.perf_counter()]
-        deep_lift = DeepLift(network.dense_layers(), network.wide)
+        deep_lift = DeepLift(network.layers, network.wide)
         mean_differences(deep_lift, inputs, index)
         times.append(time.perf_counter())
         asked = Explainable(
@@ -276,7 +260,7 @@ def apart(folder: Path) -> None:
         )
         class_similarities(asked, inputs, index, model.classes)
         times.append(time.perf_counter())
-        rows.append([level, len(used), len(model.classes), *np.diff(times)])
+        rows.append([level.value, len(labels), len(model.classes), *np.diff(times)])
     headers = ("level", "samples", "classes", "D1, s", "similarity and stability, s")
     print("\n" + tabulate(rows, headers=headers, floatfmt=".2f"))
 

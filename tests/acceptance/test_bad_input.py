@@ -45,7 +45,7 @@ def test_wrong_arguments(program, arguments):
         ("ANNOTATOR_BATCH_SIZE", "many"),
         ("ANNOTATOR_BATCH_SIZE", "0"),
         ("ANNOTATOR_PRESET", "best"),
-        ("ANNOTATOR_AGE_LIMITS", "65,0"),
+        ("ANNOTATOR_FIELDS", "age.limits = [0, 65, 0]"),
         ("ANNOTATOR_DATABASE_URL", "not a url"),
     ],
 )

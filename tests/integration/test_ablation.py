@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from annotator.learn.models.options import ForestOptions
 from click.testing import CliRunner
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas
@@ -15,33 +14,32 @@ from annotator.cli.commands import command_line
 from annotator.cli.tables import ablation_table
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
-from annotator.jobs.retrain import ablation as ablation_job
+from annotator.jobs.retrain import evaluate as evaluate_job
 from annotator.jobs.retrain.ablation import ablate, as_json
-from annotator.learn.models import presets
-from annotator.learn.models.presets import PRESETS
 from tests.support.atlas import load_atlas
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=120, datasets=12, srnas=120, contaminants=30, seed=5)
 )
-LIGHT = replace(
-    PRESETS["paper"],
-    network=None,
-    boosting=None,
-    forest=ForestOptions(first_trees=4, trees=10, top_features=40, down_sample=False),
-)
+FOREST_ONLY = """
+base = "paper"
+network = false
+boosting = false
 
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    """A forest only: what is tested here is what the comparison does with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
-    monkeypatch.setattr(presets, "OF_FIELD", {})
+[forest]
+first_trees = 4
+trees = 10
+top_features = 40
+down_sample = false
+"""
 
 
 @pytest.fixture
-def job_settings(settings):
-    return replace(settings, folds=3, workers=1)
+def job_settings(settings, tmp_path):
+    """With a forest only: what is tested here is what the comparison does with it."""
+    preset = tmp_path / "forest.toml"
+    preset.write_text(FOREST_ONLY)
+    return replace(settings, preset=str(preset), folds=3, workers=1)
 
 
 def figures(ablation, name):
@@ -60,14 +58,14 @@ def test_the_three_see_the_same_samples_and_other_features(
     load_atlas(database, ATLAS)
     seen = {}
     for name in ("cross_validate", "one_dataset_out"):
-        original = getattr(ablation_job, name)
+        original = getattr(evaluate_job, name)
 
-        def watched(*arguments, feature_kinds, original=original, **options):
-            found = original(*arguments, feature_kinds=feature_kinds, **options)
-            seen[feature_kinds] = found.predictions
+        def watched(cohort, *arguments, original=original, **options):
+            found = original(cohort, *arguments, **options)
+            seen[cohort.definition.feature_kinds] = found.predictions
             return found
 
-        monkeypatch.setattr(ablation_job, name, watched)
+        monkeypatch.setattr(evaluate_job, name, watched)
     progress = []
     found = ablate(
         database,
@@ -147,6 +145,7 @@ def test_the_command(database, job_settings, tmp_path, monkeypatch):
     load_atlas(database, ATLAS, kinds=[FeatureKind.SRNA])
     monkeypatch.setenv("ANNOTATOR_DATABASE_URL", job_settings.database_url)
     monkeypatch.setenv("ANNOTATOR_WORKERS", "1")
+    monkeypatch.setenv("ANNOTATOR_PRESET", job_settings.preset)
 
     def run(*arguments):
         return CliRunner().invoke(command_line, ["ablation", *arguments])
@@ -156,7 +155,7 @@ def test_the_command(database, job_settings, tmp_path, monkeypatch):
     assert ended.exit_code == 0, ended.output
     assert "the cohort has no contaminants" in ended.output
     assert "one dataset out" in ended.output
-    assert json.loads(target.read_text())["preset"] == "default"
+    assert json.loads(target.read_text())["preset"] == job_settings.preset
     nowhere = run("--field", "sex", "--json", str(tmp_path / "no" / "figures.json"))
     assert isinstance(nowhere.exception, InputError)
     assert run("--field", "colour").exit_code == 2

@@ -7,25 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.domain.fields import FeatureKind
+from annotator.domain.fields import FeatureKind, declared_fields
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.report import read_contents
 from annotator.jobs.retrain.ablation import ablate
 from annotator.jobs.retrain.evaluate import as_json, evaluate
-from annotator.jobs.retrain.plan import read_labelled
+from annotator.jobs.retrain.plan import plan_of, read_labelled
 from annotator.jobs.retrain.retrain import retrain
-from annotator.learn.models.presets import PRESETS
 from tests.support.atlas import load_atlas, small_atlas
 from tests.support.store import execute, rows
 
 ATLAS = small_atlas()
-DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=None,
-    forest=replace(DEFAULT.forest, first_trees=5, trees=20),
-    boosting=None,
-)
+LIGHT = """
+network = false
+boosting = false
+
+[forest]
+first_trees = 5
+trees = 20
+"""
 # A root above all, as BTO has it, and two terms between.
 ROOT = "tissues and cell types"
 ONE_ROOT = {term: above or ("whole body",) for term, above in ATLAS.terms.items()} | {
@@ -47,16 +47,14 @@ POOR = [sample_id for sample_id in LABELLED if READS[sample_id] < 1000]
 LEFT_OUT = {"poor": "too_few_reads", "narrow": "too_few_known_features", "broken": "no_counts"}
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    """Make the default preset a small one: what is tested here is what jobs do with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT)
-
-
 @pytest.fixture
-def job_settings(settings):
+def job_settings(settings, tmp_path):
+    """Of a small preset: what is tested here is what jobs do with it."""
+    preset = tmp_path / "light.toml"
+    preset.write_text(LIGHT)
     return replace(
         settings,
+        preset=str(preset),
         folds=2,
         cross_validation_folds=0,
         workers=1,
@@ -150,9 +148,9 @@ def test_a_further_sample_that_is_left_out_is_no_reason_to_retrain(database, job
     ) == [("too_few_reads",)]
     # With a lower limit it is another cohort.
     lenient = replace(job_settings, minimum_reads=30)
-    read, _ = read_labelled(database, "tissue", lenient)
+    read, _ = read_labelled(database, plan_of(lenient, "tissue"))
     assert {unlabelled, spoilt["poor"]} <= set(read.cohort.profiles.sample_ids)
-    assert read.hash != read_labelled(database, "tissue", job_settings)[0].hash
+    assert read.hash != read_labelled(database, plan_of(job_settings, "tissue"))[0].hash
 
 
 def test_a_reviewed_label_of_a_poor_library_is_not_learned_from(database, job_settings):
@@ -163,11 +161,10 @@ def test_a_reviewed_label_of_a_poor_library_is_not_learned_from(database, job_se
         database, "select prediction_id, sample_id from annotator.suggestion limit 1"
     )
     execute(database, "select annotator.correct_suggestion(%s, 'skin', 'seen')", prediction_id)
-    assert (
-        sample_id in read_labelled(database, "tissue", job_settings)[0].cohort.profiles.sample_ids
-    )
+    plan = plan_of(job_settings, "tissue")
+    assert sample_id in read_labelled(database, plan)[0].cohort.profiles.sample_ids
     execute(database, SPOIL["poor"], sample_id)
-    read, _ = read_labelled(database, "tissue", job_settings, quarantine=True)
+    read, _ = read_labelled(database, plan, quarantine=True)
     assert sample_id not in read.cohort.profiles.sample_ids
     assert read.left_out[sample_id].code == "too_few_reads"
     assert rows(
@@ -176,7 +173,8 @@ def test_a_reviewed_label_of_a_poor_library_is_not_learned_from(database, job_se
 
 
 def test_a_sample_that_changed_after_it_was_read_is_pending_again(database, job_settings, spoilt):
-    read_labelled(database, "tissue", job_settings, quarantine=True)
+    plan = plan_of(job_settings, "tissue")
+    read_labelled(database, plan, quarantine=True)
     execute(
         database,
         "update atlas.sample set updated_at = updated_at + interval '1 second'"
@@ -185,7 +183,7 @@ def test_a_sample_that_changed_after_it_was_read_is_pending_again(database, job_
     )
     as_it_is = {sample_id: current for sample_id, _, _, current in quarantined(database)}
     assert as_it_is[spoilt["poor"]] is False
-    read_labelled(database, "tissue", job_settings, quarantine=True)
+    read_labelled(database, plan, quarantine=True)
     assert [each[3] for each in quarantined(database) if each[0] == spoilt["poor"]] == [False, True]
 
 
@@ -212,7 +210,7 @@ def test_a_field_whose_labelled_samples_are_all_left_out_says_why(database, job_
 
 def test_groups_of_an_ontology_with_one_root_and_of_table_2(database, job_settings):
     load_atlas(database, terms=ONE_ROOT)
-    by_group = replace(job_settings, tissue_level="group")
+    by_group = replace(job_settings, fields=declared_fields({"tissue": {"level": "group"}}))
     of_ontology = evaluate(database, by_group, "tissue", "one-dataset-out").label_set
     assert set(of_ontology.classes) == {
         "blood",
@@ -221,11 +219,12 @@ def test_groups_of_an_ontology_with_one_root_and_of_table_2(database, job_settin
         "muscle",
         "skin",
     }
-    outcome = retrain(database, replace(by_group, tissue_groups="table2"), "tissue")
+    by_table_2 = declared_fields({"tissue": {"level": "group", "groups": "table2"}})
+    outcome = retrain(database, replace(by_group, fields=by_table_2), "tissue")
     assert outcome.status == "promoted"
     (card,) = rows(
         database,
-        "select release_id, classes, configuration -> 'labels' ->> 'tissue_groups'"
+        "select release_id, classes, configuration -> 'field' ->> 'groups'"
         " from annotator.model_card where status = 'live'",
     )
     assert card[1:] == (

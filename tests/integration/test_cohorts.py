@@ -7,8 +7,11 @@ import pytest
 from psycopg.types.json import Jsonb
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
+from annotator.jobs.retrain.plan import plan_of
+from annotator.settings import Settings
 from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.schema import migrations_folder
@@ -84,7 +87,7 @@ def ids(read: ReadCohort) -> list[str]:
 
 
 def test_labelled_samples_with_usable_expression_by_their_id(atlas: psycopg.Connection) -> None:
-    cohort = read_cohort(atlas, "tissue", True).cohort
+    cohort = read_cohort(atlas, FIELDS["tissue"], True).cohort
     # s4 has no reads, s5 none of sRNAs, s2 no tissue.
     assert cohort.profiles.sample_ids.tolist() == ["s1", "s3"]
     assert cohort.profiles.features.tolist() == ["let-7a", "miR-1"]
@@ -96,7 +99,7 @@ def test_labelled_samples_with_usable_expression_by_their_id(atlas: psycopg.Conn
 
 
 def test_sex_sees_contaminants_and_the_known_tissue(atlas: psycopg.Connection) -> None:
-    cohort = read_cohort(atlas, "sex", True).cohort
+    cohort = read_cohort(atlas, FIELDS["sex"], True).cohort
     assert cohort.profiles.features.tolist() == ["let-7a", "miR-1", "virus"]
     assert cohort.profiles.counts.toarray().tolist() == [[9, 0, 0], [0, 4, 8], [0, 0, 3]]
     assert cohort.values.tolist() == ["female", "male", "male"]
@@ -104,7 +107,7 @@ def test_sex_sees_contaminants_and_the_known_tissue(atlas: psycopg.Connection) -
 
 
 def test_numbers_come_as_numbers_and_as_text(atlas: psycopg.Connection) -> None:
-    cohort = read_cohort(atlas, "age", True).cohort
+    cohort = read_cohort(atlas, FIELDS["age"], True).cohort
     assert cohort.values.tolist() == ["61.5", "70"]
     assert cohort.numbers.tolist() == [61.5, 70.0]
 
@@ -112,13 +115,13 @@ def test_numbers_come_as_numbers_and_as_text(atlas: psycopg.Connection) -> None:
 def test_reviews_join_only_when_asked(atlas: psycopg.Connection) -> None:
     decide(atlas, "s2", "tissue", "skin", "lung")  # corrected
     decide(atlas, "s1", "tissue", "skin", "skin")  # against a curated value, which wins
-    alone, joined = (read_cohort(atlas, "tissue", learn) for learn in (False, True))
+    alone, joined = (read_cohort(atlas, FIELDS["tissue"], learn) for learn in (False, True))
     assert (ids(alone), ids(joined)) == (["s1", "s3"], ["s1", "s2", "s3"])
     assert joined.cohort.values.tolist() == ["lung", "lung", "skin"]
     assert alone.hash != joined.hash
     decide(atlas, "s2", "age", "(65;110]", "(65;110]")  # accepted
     decide(atlas, "s5", "age", "[0;65]", "44")  # corrected by a number
-    ages = read_cohort(atlas, "age", True).cohort
+    ages = read_cohort(atlas, FIELDS["age"], True).cohort
     assert ages.values.tolist() == ["61.5", "(65;110]", "70", "44"]
     assert str(ages.numbers.tolist()) == "[61.5, nan, 70.0, 44.0]"
     assert ages.known["tissue"].tolist() == ["lung", "lung", "skin", "lung"]
@@ -126,16 +129,16 @@ def test_reviews_join_only_when_asked(atlas: psycopg.Connection) -> None:
 
 def test_a_reviewed_number_is_learned_with_its_interval(atlas: psycopg.Connection) -> None:
     decide(atlas, "s2", "age", "(65;110]", "[0;65]", 57.5)
-    first = read_cohort(atlas, "age", True)
+    first = read_cohort(atlas, FIELDS["age"], True)
     assert first.cohort.values.tolist() == ["61.5", "[0;65]", "70"]
     assert first.cohort.numbers.tolist() == [61.5, 57.5, 70.0]
     atlas.execute("update annotator.review set number = 58")
-    assert read_cohort(atlas, "age", True).hash != first.hash
+    assert read_cohort(atlas, FIELDS["age"], True).hash != first.hash
 
 
 def test_a_rejected_suggestion_is_no_label(atlas: psycopg.Connection) -> None:
     decide(atlas, "s2", "tissue", "skin", None)
-    assert ids(read_cohort(atlas, "tissue", True)) == ["s1", "s3"]
+    assert ids(read_cohort(atlas, FIELDS["tissue"], True)) == ["s1", "s3"]
 
 
 @pytest.mark.parametrize(
@@ -149,19 +152,19 @@ def test_a_rejected_suggestion_is_no_label(atlas: psycopg.Connection) -> None:
     ],
 )
 def test_the_hash_notices_every_change(atlas: psycopg.Connection, change: str) -> None:
-    before = read_cohort(atlas, "tissue", True).hash
-    assert read_cohort(atlas, "tissue", True).hash == before
+    before = read_cohort(atlas, FIELDS["tissue"], True).hash
+    assert read_cohort(atlas, FIELDS["tissue"], True).hash == before
     assert len(before) == 64
     atlas.execute(change)
-    assert read_cohort(atlas, "tissue", True).hash != before
+    assert read_cohort(atlas, FIELDS["tissue"], True).hash != before
 
 
 def test_the_hash_notices_known_values_and_ignores_what_is_not_learned_from(
     atlas: psycopg.Connection,
 ) -> None:
-    sex, tissue = (read_cohort(atlas, field, True).hash for field in ("sex", "tissue"))
+    sex, tissue = (read_cohort(atlas, FIELDS[field], True).hash for field in ("sex", "tissue"))
     atlas.execute("update atlas.annotation set value = 'bone' where value = 'skin'")
-    assert read_cohort(atlas, "sex", True).hash != sex
+    assert read_cohort(atlas, FIELDS["sex"], True).hash != sex
     atlas.execute("update atlas.annotation set value = 'skin' where value = 'bone'")
     atlas.execute("update atlas.feature set feature_id = feature_id + 500")
     atlas.execute(
@@ -170,7 +173,7 @@ def test_the_hash_notices_known_values_and_ignores_what_is_not_learned_from(
         " with ordinality as one (id, place)) where nnz > 0"
     )
     atlas.execute("update atlas.annotation set value = 'female' where value = 'male'")
-    assert read_cohort(atlas, "tissue", True).hash == tissue
+    assert read_cohort(atlas, FIELDS["tissue"], True).hash == tissue
 
 
 def test_values_of_a_foreign_view_are_cleaned(atlas: psycopg.Connection) -> None:
@@ -183,18 +186,21 @@ def test_values_of_a_foreign_view_are_cleaned(atlas: psycopg.Connection) -> None
         " ('gone', 'age', '3', null, null, 'theirs'), ('s1', 'age', '35', null, null, 'theirs')"
     )
     create_objects(atlas, migrations_folder() / "schema")  # they stood on the table so far
-    cohort = read_cohort(atlas, "age", False).cohort
+    cohort = read_cohort(atlas, FIELDS["age"], False).cohort
     assert cohort.profiles.sample_ids.tolist() == ["s1", "s2"]
     assert cohort.values.tolist() == ["34", "12.5"]
     assert cohort.numbers.tolist() == [34.0, 12.5]
 
 
 def test_an_empty_mirror_has_an_empty_cohort(connection: psycopg.Connection) -> None:
-    read = read_cohort(connection, "sex", True)
+    read = read_cohort(connection, FIELDS["sex"], True)
     assert read.cohort.profiles.counts.shape == (0, 0)
     assert read.cohort.known["tissue"].tolist() == []
+
+
+def test_there_is_no_plan_for_a_field_that_nobody_declared() -> None:
     with pytest.raises(InputError, match="no field 'species'"):
-        read_cohort(connection, "species", True)
+        plan_of(Settings(), "species")
 
 
 def test_every_term_has_its_parents(atlas: psycopg.Connection) -> None:

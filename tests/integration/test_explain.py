@@ -18,7 +18,6 @@ from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain import explanations as explanations_module
 from annotator.jobs.retrain.explanations import explanation_options
 from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
-from annotator.learn.models.presets import PRESETS
 from annotator.settings import Settings
 from annotator.store.releases.explanations import read_explanations
 from annotator.store.releases.registry import live_release
@@ -29,14 +28,25 @@ from tests.support.presets import LIGHT_DEFAULT
 from tests.support.store import execute, rows
 
 ATLAS = small_atlas()
-NETWORK = replace(
-    LIGHT_DEFAULT,
-    network=replace(LIGHT_DEFAULT.network, wide=False),
-    forest=None,
-    boosting=None,
-    linear=None,
-)
-TREES = replace(LIGHT_DEFAULT, network=None, forest=None, linear=None)
+NETWORK = """
+forest = false
+boosting = false
+linear = false
+
+[network]
+hidden_units = [24]
+dropout = [0.2]
+epochs = 25
+wide = false
+"""
+TREES = """
+network = false
+forest = false
+linear = false
+
+[boosting]
+rounds = 15
+"""
 GROUP, PLANTED = max(ATLAS.markers.items(), key=lambda item: len(item[1]))
 GMT = "planted\tof the simulation\t{markers}\nnothing known\t\tno-such-feature\n"
 FAST = {
@@ -61,14 +71,16 @@ class Trained:
     steps: list[tuple[int, int]]
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    monkeypatch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+def with_preset(settings, folder, text):
+    """Return the settings with a preset of their own, which is written into a folder."""
+    path = folder / "small.toml"
+    path.write_text(text)
+    return replace(settings, preset=str(path))
 
 
 @pytest.fixture
 def job_settings(settings):
-    return replace(settings, **FAST)
+    return replace(settings, preset=str(LIGHT_DEFAULT), **FAST)
 
 
 @pytest.fixture
@@ -82,15 +94,13 @@ def trained(server, tmp_path_factory):
     """One release for all tests that only look at one; each annotates other samples."""
     sets = tmp_path_factory.mktemp("sets") / "sets.gmt"
     sets.write_text(GMT.format(markers="\t".join(PLANTED)))
-    settings = Settings(**{**FAST, "cross_validation_folds": 2}, feature_sets=(sets,))
+    settings = Settings(
+        **{**FAST, "cross_validation_folds": 2}, preset=str(LIGHT_DEFAULT), feature_sets=(sets,)
+    )
     steps = []
     with new_database(server) as database:
         load_atlas(database)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
-            outcome = retrain(
-                database, settings, "tissue", progress=lambda *step: steps.append(step)
-            )
+        outcome = retrain(database, settings, "tissue", progress=lambda *step: steps.append(step))
         annotate(database, settings, worker="one")
         yield Trained(database, settings, sets, outcome, steps)
 
@@ -182,10 +192,12 @@ def test_sets_and_settings_of_explanations_are_part_of_the_configuration(trained
 
     database, settings = trained.database, trained.settings
     assert retrain(database, settings, "tissue").status == "skipped"
-    (configured,) = rows(
-        database, "select configuration -> 'explanations' from model_card where status = 'live'"
+    configured, folds = rows(
+        database,
+        "select configuration -> 'explanations', configuration -> 'cross_validation_folds'"
+        " from model_card where status = 'live'",
     )[0]
-    assert configured == {**described(), "cross_validation_folds": 2}
+    assert (configured, folds) == (described(), 2)
     assert described(marker_count=41) != described() != described(similarity_samples=6)
     content = trained.sets.read_text()
     trained.sets.write_text("no tabs")
@@ -212,10 +224,8 @@ def test_explanations_do_not_depend_on_where_they_are_made(loaded, job_settings,
     np.testing.assert_array_equal(one.sample_map.positions, two.sample_map.positions)
 
 
-def test_a_preset_without_a_network_has_the_markers_of_its_answer(
-    loaded, job_settings, monkeypatch
-):
-    monkeypatch.setitem(PRESETS, "default", TREES)
+def test_a_preset_without_a_network_has_the_markers_of_its_answer(loaded, job_settings, tmp_path):
+    job_settings = with_preset(job_settings, tmp_path, TREES)
     retrain(loaded, job_settings, "tissue")
     _, found = stored_explanations(loaded)
     assert found.markers
@@ -226,9 +236,9 @@ def test_a_preset_without_a_network_has_the_markers_of_its_answer(
 
 
 def test_a_preset_without_a_network_and_a_common_answer_has_a_map_only(
-    loaded, job_settings, monkeypatch
+    loaded, job_settings, tmp_path
 ):
-    monkeypatch.setitem(PRESETS, "default", replace(TREES, calibrate=False))
+    job_settings = with_preset(job_settings, tmp_path, "calibrate = false" + TREES)
     retrain(loaded, job_settings, "tissue")
     _, found = stored_explanations(loaded)
     assert found.markers == found.similarities == found.enrichments == ()
@@ -238,8 +248,10 @@ def test_a_preset_without_a_network_and_a_common_answer_has_a_map_only(
     assert "boosting: scores for each class" in explanation_text(explained)
 
 
-def test_scores_that_are_not_the_packages_make_no_release(loaded, job_settings, monkeypatch):
-    monkeypatch.setitem(PRESETS, "default", NETWORK)
+def test_scores_that_are_not_the_packages_make_no_release(
+    loaded, job_settings, monkeypatch, tmp_path
+):
+    job_settings = with_preset(job_settings, tmp_path, NETWORK)
     monkeypatch.setattr(deep_lift_library, "package_difference", lambda layers, inputs: 0.5)
     outcome = retrain(loaded, job_settings, "tissue")
     assert outcome.failed
@@ -247,11 +259,11 @@ def test_scores_that_are_not_the_packages_make_no_release(loaded, job_settings, 
     assert rows(loaded, "select count(*) from annotator.release") == [(0,)]
 
 
-def test_a_failing_explanation_fails_the_run(loaded, job_settings, monkeypatch):
+def test_a_failing_explanation_fails_the_run(loaded, job_settings, monkeypatch, tmp_path):
     def fail(*arguments, **options):
         raise ZeroDivisionError("no classes")
 
-    monkeypatch.setitem(PRESETS, "default", TREES)
+    job_settings = with_preset(job_settings, tmp_path, TREES)
     monkeypatch.setattr(explanations_module, "sample_map", fail)
     assert retrain(loaded, job_settings, "tissue").failed
     assert rows(loaded, "select status::text, reason from annotator.training_run") == [

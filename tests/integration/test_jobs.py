@@ -17,43 +17,54 @@ from annotator.jobs.retrain import candidate as candidate_module
 from annotator.jobs.retrain.retrain import retrain
 from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology
-from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
-from annotator.learn.validation.folds import take_profiles
 from annotator.settings import Settings
 from annotator.store.releases.comparisons import read_comparisons
 from annotator.store.releases.registry import live_release, load_artefacts
 from tests.support.atlas import load_atlas, small_atlas
 from tests.support.databases import name_of, new_database
 from tests.support.explained import centred_log_odds
-from tests.support.presets import LIGHT_DEFAULT
 from tests.support.store import execute, rows
 
 ATLAS = small_atlas()
-DEFAULT = PRESETS["default"]
+SMALL_TREES = """
+[tissue.forest]
+first_trees = 10
+trees = 30
+
+[tissue.boosting]
+rounds = 15
+"""
+LIGHT = f"""
+[tissue.network]
+hidden_units = [24]
+dropout = [0.2]
+epochs = 25
+{SMALL_TREES}"""
 FAST = {"folds": 2, "cross_validation_folds": 0, "workers": 1, "batch_size": 16}
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    """Make the default preset a small one: what is tested here is what jobs do with it."""
-    monkeypatch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+@pytest.fixture(scope="module")
+def light(tmp_path_factory):
+    """A preset of small models of tissue: what is tested here is what jobs do with them."""
+    preset = tmp_path_factory.mktemp("presets") / "light.toml"
+    preset.write_text(LIGHT)
+    return str(preset)
 
 
 @pytest.fixture
-def job_settings(settings):
-    return replace(settings, **FAST)
+def job_settings(settings, light):
+    return replace(settings, preset=light, **FAST)
 
 
 @pytest.fixture(scope="module")
-def released(server):
+def released(server, light):
     """The name of a database with a live tissue release, made once: tests clone it."""
-    with new_database(server) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "default", LIGHT_DEFAULT)
+    with new_database(server) as made:
         load_atlas(made)
-        assert retrain(made, Settings(**FAST), "tissue").status == "promoted"
+        assert retrain(made, Settings(preset=light, **FAST), "tissue").status == "promoted"
         yield name_of(made)
 
 
@@ -84,7 +95,7 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
         " cohort_hash, configuration -> 'preset' -> 'network' ->> 'epochs'"
         " from annotator.model_card where status = 'live'",
     )
-    assert card[0] == "default"
+    assert card[0] == "light"
     assert card[3] == job_settings.seed
     assert "scikit-learn" in card[4]
     assert "2 folds" in card[5]
@@ -233,9 +244,11 @@ def test_samples_that_cannot_be_used_are_quarantined_once(live, job_settings):
     assert healed.predicted == {"tissue": 1}
 
 
-def test_planted_markers_lead_the_contributions(database, job_settings, monkeypatch):
+def test_planted_markers_lead_the_contributions(database, job_settings, tmp_path):
     """The paper's markers were planted for a group of tissues; its samples show them."""
-    monkeypatch.setitem(PRESETS, "default", replace(LIGHT_DEFAULT, network=DEFAULT.network))
+    preset = tmp_path / "default_network.toml"
+    preset.write_text(SMALL_TREES)
+    job_settings = replace(job_settings, preset=str(preset))
     load_atlas(database)
     bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
     retrain(database, bold, "tissue")
@@ -299,7 +312,7 @@ def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
     assert retrain(database, lenient, field).status == "promoted"
     with database.connect() as connection:
         live = LiveModels().load(connection, live_release(connection, field))
-    model, profiles = live.model, take_profiles(ATLAS.profiles, np.arange(40))
+    model, profiles = live.model, ATLAS.profiles.take(np.arange(40))
     datasets = np.array([sample.dataset_id for sample in ATLAS.samples[:40]], dtype=object)
     classes = np.tile(np.arange(len(model.classes)), (40, 1))
     inputs, raw = model.inputs(profiles), model.predict_raw(profiles)

@@ -16,29 +16,23 @@ from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.dataset_context import stands_alone
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.retrain.retrain import retrain
-from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
-from annotator.learn.validation.folds import take_profiles
 from annotator.settings import Settings
 from annotator.store.mirror import expression
 from annotator.store.releases.registry import live_release, load_artefacts
 from tests.support.atlas import load_atlas
 from tests.support.databases import name_of, new_database
+from tests.support.presets import LINEAR_ONLY
 from tests.support.store import execute
 
 ATLAS = simulate_atlas(
     SimulationOptions(samples=140, datasets=12, srnas=120, contaminants=10, seed=5)
 )
-LINEAR = replace(
-    PRESETS["default"],
-    network=None,
-    forest=None,
-    boosting=None,
-)
 SETTINGS = Settings(
+    preset=str(LINEAR_ONLY),
     folds=2,
     cross_validation_folds=0,
     workers=1,
@@ -55,7 +49,6 @@ SETTINGS = Settings(
 def released(server):
     """The name of a database with a release that pools, made once: tests clone it."""
     with new_database(server) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "default", LINEAR)
         patch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
         load_atlas(made, ATLAS)
         assert retrain(made, SETTINGS, "tissue").status == "promoted"
@@ -88,7 +81,7 @@ def expected(database):
     """What the live models say of all samples without a label, together and each alone."""
     datasets = missing()
     rows = np.flatnonzero([name in datasets for name in ATLAS.profiles.sample_ids])
-    profiles = take_profiles(ATLAS.profiles, rows)
+    profiles = ATLAS.profiles.take(rows)
     names = profiles.sample_ids.tolist()
     with database.connect() as connection:
         release = live_release(connection, "tissue")

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from annotator.domain.held_out import HeldOutPredictions
+from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.cross_calibration import Part
 from annotator.learn.validation.metrics import (
     is_correct_at_equal_priors,
     metrics_of,
 )
-from annotator.learn.validation.selective_metrics import TrustOptions, cross_fitted
+from annotator.learn.validation.selective_metrics import cross_fitted
 from benchmarks.accuracy import bootstrap, partitions, real_data, report, runs
 
 CLASSES = ("blood", "brain", "skin")

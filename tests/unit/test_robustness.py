@@ -15,11 +15,8 @@ from annotator.learn.models.presets import PRESETS
 from benchmarks.accuracy import robustness
 
 DEFAULT = PRESETS["default"]
-LIGHT = replace(
-    DEFAULT,
-    network=None,
-    forest=None,
-    boosting=replace(DEFAULT.boosting, rounds=8, top_features=100),
+LIGHT = DEFAULT.changed(
+    {"network": None, "forest": None, "boosting": {"rounds": 8, "top_features": 100}}
 )
 
 

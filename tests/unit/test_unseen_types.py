@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +14,7 @@ from annotator.learn.validation.splits import dataset_folds
 from annotator.logs import silent
 from benchmarks.accuracy import robustness, unseen_types
 
-LIGHT = replace(
-    PRESETS["default"],
-    network=None,
-    forest=None,
-    boosting=None,
-)
+LIGHT = PRESETS["default"].changed({"network": None, "forest": None, "boosting": None})
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def has_order(contents: ReportContents) -> bool:
     """Say whether the classes stand in an order of their own, as intervals of age do."""
-    definition = FIELDS.get(contents.release.field)
+    stored = contents.release.configuration.get("field")
+    if stored is not None:
+        return bool(stored["scheme"] == LabelScheme.INTERVALS)
+    definition = FIELDS.get(contents.release.field)  # releases made before it was stored
     return definition is not None and definition.scheme is LabelScheme.INTERVALS
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
+    from annotator.domain.fields import FieldDefinition
+
 SOURCE = "import"
-ONTOLOGY_FIELDS = [name for name, one in FIELDS.items() if one.scheme is LabelScheme.ONTOLOGY]
 _TABLES = ["dataset", "sample", "feature", "expression", "annotation", "term", "term_parent"]
 
 
@@ -36,6 +37,7 @@ def apply_import(
     kind: str,
     batches: Iterable[tuple[Sequence[str], csr_matrix]],
     terms: Mapping[str, tuple[str, ...]] | None = None,
+    fields: Mapping[str, FieldDefinition] = FIELDS,
 ) -> ImportSummary:
     """Bring the mirror to what the files say.
 
@@ -59,6 +61,9 @@ def apply_import(
         one at a time.
     terms
         Term to its parents, where an ontology was given.
+    fields
+        Name to definition: values of fields of the ontology scheme are looked up among
+        the terms.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def apply_import(
         _check_tables(conn)
         terms_added = _apply_terms(conn, terms or {})
         features_added = _apply_features(conn, feature_names, kind)
-        _stage(conn, samples)
+        _stage(conn, samples, fields)
         datasets_added = conn.execute(_NEW_DATASETS).rowcount
         changed = _ids(conn, _CHANGED_SAMPLES)
         added = _ids(conn, _NEW_SAMPLES)
@@ -269,7 +274,11 @@ returning sample_id
 """  # noqa: S608
 
 
-def _stage(conn: psycopg.Connection, samples: Sequence[SampleRecord]) -> None:
+def _stage(
+    conn: psycopg.Connection,
+    samples: Sequence[SampleRecord],
+    fields: Mapping[str, FieldDefinition],
+) -> None:
     """Put the samples and their annotations into temporary tables."""
     for statement in _STAGING:
         conn.execute(statement)
@@ -300,7 +309,8 @@ def _stage(conn: psycopg.Connection, samples: Sequence[SampleRecord]) -> None:
         ),
     )
     conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
-    conn.execute(_FIND_TERMS, [ONTOLOGY_FIELDS])
+    of_terms = [name for name, one in fields.items() if one.scheme is LabelScheme.ONTOLOGY]
+    conn.execute(_FIND_TERMS, [of_terms])
 
 
 def _copy(

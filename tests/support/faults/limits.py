@@ -21,7 +21,7 @@ import psycopg
 from annotator.errors import AnnotatorError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
-from annotator.jobs.retrain.retrain import retrain as retrain_job
+from annotator.jobs.retrain import retrain as retrain_job
 from annotator.learn.release.files import read_model
 from annotator.settings import Settings
 from annotator.store.releases.registry import live_release, load_artefacts

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +51,7 @@ LIBRARIES = (
     *("safetensors.numpy", "sklearn.ensemble", "sklearn.linear_model", "xgboost"),
 )
 SETTINGS = {
+    "ANNOTATOR_PRESET": str(Path(__file__).with_name("light_without_network.toml")),
     "ANNOTATOR_WORKERS": "1",
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_CROSS_VALIDATION_FOLDS": "0",
@@ -226,19 +227,6 @@ def _become(request: dict[str, object]) -> None:
         os._exit(code)
 
 
-def quick_preset() -> None:
-    """Make models so small, and without TensorFlow, that training takes seconds."""
-    from annotator.learn.models.presets import PRESETS
-
-    default = PRESETS["default"]
-    PRESETS["default"] = replace(  # type: ignore[index]
-        default,
-        network=None,
-        forest=replace(default.forest, first_trees=10, trees=20),  # type: ignore[type-var]
-        boosting=replace(default.boosting, rounds=10),  # type: ignore[type-var]
-    )
-
-
 def _end_of(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     return str(code if code >= 0 else 128 - code)
@@ -246,8 +234,6 @@ def _end_of(status: int) -> str:
 
 def _serve(*, models: bool) -> None:
     """Fork a process for each line of standard input, and write down how each ends."""
-    if models:
-        quick_preset()
     for name in LIBRARIES if models else MIGRATING:
         importlib.import_module(name)
     ends: dict[int, str] = {}
