@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "existing-atlas.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "join-an-atlas.md"
 
 LEGACY = """
 create schema legacy;

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from annotator.learn.models.preset_file import read_preset
 
-OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+SETTINGS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_the_documents_example_is_a_preset(tmp_path) -> None:
-    text = OPERATIONS.read_text(encoding="utf-8")
+    text = SETTINGS.read_text(encoding="utf-8")
     example = text[text.index("## Presets of your own") :].split("```toml")[1].split("```")[0]
     path = tmp_path / "small.toml"
     path.write_text(example, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every command and SQL statement of the README runs."""
+"""Every command and SQL statement of the README, and the commands that validate, run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from annotator.settings import Settings
 from annotator.store.server.connection import open_database
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/method/validation.md")
+)
 VARIABLE = re.compile(r":(prediction_id|dataset_id)\b")
 
 
@@ -129,6 +131,20 @@ def connection_user(database):
 def test_evaluating(trained, number):
     command = commands(blocks("sh")[3])[number]
     assert "combined" in trained.run(*command, ANNOTATOR_WORKERS="2").out
+
+
+def test_the_statements_of_the_picture(trained):
+    (picture,) = blocks("text")
+    shown = re.findall(r'^\$ annotator sql "(.*?)"\n(.*?)\n', picture, flags=re.S | re.M)
+    assert shown
+    for statement, header in shown:
+        sample, _ = trained.rows(
+            "select sample_id from suggestion where field = 'tissue' and value is not null limit 2"
+        )
+        here = statement.replace("SIM-S274", sample["sample_id"])
+        assert here != statement
+        (*_, row), columns = trained.rows(here), header.split()
+        assert list(row) == columns
 
 
 def test_a_curators_statements(trained):
