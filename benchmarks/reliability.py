@@ -5,7 +5,7 @@ small simulated atlas and real releases.
 
     python benchmarks/reliability.py
     python benchmarks/reliability.py --only poison,tampering --scale 0.1
-    python benchmarks/reliability.py --write docs/reliability.md
+    python benchmarks/reliability.py --write docs/measurements/reliability.md
 
 --scale makes the counts smaller, for a look. --write puts the tables between the marks
 in a document. The exit code is 1 where something was not withstood.
