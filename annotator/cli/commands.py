@@ -321,7 +321,11 @@ def serve(settings: Settings) -> None:
 )
 @_preset
 @_folds
-@click.option("--level", type=click.Choice([*Level]), help="Ontology terms, or groups of terms.")
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    help="Ontology terms, or groups of terms.",
+)
 @click.option("--json", "json_file", type=_file, help="Also write the figures to this file.")
 @click.pass_obj
 def evaluate(
