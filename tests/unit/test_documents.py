@@ -97,3 +97,13 @@ def test_options_of_a_command_are_documented(name):
         for option in parameter.opts
     }
     assert set(re.findall(r"`(--[a-z-]+)", sections()[name])) == options
+
+
+@pytest.mark.parametrize("name", command_line.commands)
+def test_choices_of_an_option_are_documented(name):
+    command = command_line.commands[name]
+    context = click.Context(command)
+    for option in command.params:
+        if isinstance(option, click.Option) and isinstance(option.type, click.Choice):
+            choices = option.make_metavar(context).strip("[]")
+            assert f"`{option.opts[-1]} {choices}`" in sections()[name]
