@@ -48,7 +48,9 @@ def test_the_example_of_fields_is_accepted(tmp_path):
     path = tmp_path / "annotator.toml"
     path.write_text(example)
     defined = load_settings({}, path).fields
-    assert list(defined) == ["tissue", "sex", "age", "smoker"]
+    assert defined["tissue"].level == "group"
+    assert defined["age"].limits == (0, 45, 70, 110)
+    assert defined["disease"].read("Cancer") == ("tumour", None)
 
 
 def test_the_example_of_a_variable_is_accepted():
