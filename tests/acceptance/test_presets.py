@@ -14,8 +14,8 @@ def test_the_documents_example_is_a_preset(tmp_path) -> None:
     example = text[text.index("## Presets of your own") :].split("```toml")[1].split("```")[0]
     path = tmp_path / "small.toml"
     path.write_text(example, encoding="utf-8")
-    assert read_preset(path, "tissue").forest.trees == 50
-    assert read_preset(path, "sex").linear.random_units == 500
+    assert read_preset(path, "tissue").kinds["forest"].trees == 50
+    assert read_preset(path, "sex").kinds["linear"].random_units == 500
 
 
 def test_a_release_carries_the_name_of_its_preset(trained) -> None:
