@@ -102,7 +102,11 @@ def report(settings: Settings, release_id: int | None, folder: Path) -> None:
 )
 @preset_option
 @folds_option
-@click.option("--level", type=click.Choice([*Level]), help="Ontology terms, or groups of terms.")
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    help="Ontology terms, or groups of terms.",
+)
 @click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
 @click.pass_obj
 def evaluate(

@@ -16,7 +16,7 @@ for its tissue before anything was run, for the paper's 300 markers a class and 
 ``--few``, since 300 of a few hundred features are most of them; and the place of every
 single miRNA among the markers of these classes, and of the class that ranks it best.
 As in a release only what a class has, rather than lacks, counts. ``--document`` also
-fills the table of docs/explanations.md.
+fills the table of docs/measurements/explanations.md.
 """
 
 from __future__ import annotations
@@ -332,7 +332,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(TASKS), help=f"of {', '.join(TASKS)}")
     parser.add_argument("--few", type=int, default=50, help="markers of the second test")
     parser.add_argument("--json", type=Path, help="also write everything here")
-    parser.add_argument("--document", action="store_true", help="fill docs/explanations.md")
+    parser.add_argument(
+        "--document", action="store_true", help="fill docs/measurements/explanations.md"
+    )
     options = parser.parse_args()
     keys = options.only.split(",")
     if unknown := set(keys) - set(TASKS):
@@ -346,7 +348,7 @@ def main() -> None:
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if options.document:
-        fill_document(ROOT / "docs" / "explanations.md", document_table(results))
+        fill_document(ROOT / "docs" / "measurements" / "explanations.md", document_table(results))
 
 
 if __name__ == "__main__":

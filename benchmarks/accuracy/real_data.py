@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy.real_data --data ../shared/data
     python -m benchmarks.accuracy.real_data --only cellular-group,tcga-sex --presets default
-    python -m benchmarks.accuracy.real_data --readme
+    python -m benchmarks.accuracy.real_data --document
 
 Each atlas is imported once into an embedded database of its own, and each task is
 evaluated as ``annotator evaluate --scheme one-dataset-out --folds 10`` does it: the
@@ -10,8 +10,8 @@ same folds for both presets. Every run ends by writing what it found into
 ``real_data.json`` of the results folder, next to what other runs have found, so that
 the whole can be made in parts; held-out predictions are kept there too, because
 differences and their intervals need both presets' answers to the same samples.
-``--retrain`` also times ``annotator retrain`` from end to end. ``--readme`` runs
-nothing and fills the README's tables from the JSON.
+``--retrain`` also times ``annotator retrain`` from end to end. ``--document`` runs
+nothing and fills the tables of docs/measurements/accuracy.md from the JSON.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from benchmarks.accuracy.report import (
     as_text,
     cost_table,
     every_figure,
-    fill_readme,
+    fill_document,
     plot,
     side_by_side,
     trust_table,
@@ -340,7 +340,7 @@ def chosen(known: Sequence[str], text: str) -> list[str]:
 
 
 def main() -> None:
-    """Run, or fill the README."""
+    """Run, or fill the document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     parser.add_argument("--only", type=lambda text: chosen(list(TASKS), text), default=list(TASKS))
@@ -350,7 +350,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10, help="0: each dataset by itself")
     parser.add_argument("--workers", type=int, default=0, help="0: one a core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--readme", action="store_true", help="fill the README from the JSON")
+    parser.add_argument(
+        "--document", action="store_true", help="fill docs/measurements/accuracy.md from the JSON"
+    )
     parser.add_argument("--evaluate", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.evaluate:
@@ -360,8 +362,8 @@ def main() -> None:
         )
         return
     results = Results(options.out)
-    if options.readme:
-        write_readme(results, ROOT / "README.md")
+    if options.document:
+        write_document(results, ROOT / "docs" / "measurements" / "accuracy.md")
         return
     for key in options.only:
         if not (options.data / TASKS[key].atlas).is_dir():
@@ -371,15 +373,15 @@ def main() -> None:
         print(as_text(table(results.content)), end="\n\n")
 
 
-def write_readme(results: Results, readme: Path) -> None:
-    """Fill the README's tables from the JSON."""
+def write_document(results: Results, path: Path) -> None:
+    """Fill the tables of a document from the JSON."""
     if not results.content["tasks"]:
         raise SystemExit(f"{results.json_file} is not here: run the benchmark first")
     try:
-        text = fill_readme(readme.read_text(encoding="utf-8"), results.content)
+        text = fill_document(path.read_text(encoding="utf-8"), results.content)
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    readme.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

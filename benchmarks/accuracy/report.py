@@ -1,4 +1,4 @@
-"""Tables, a plot and the README's part, made from the benchmark's JSON alone."""
+"""Tables, a plot and a document's part, made from the benchmark's JSON alone."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def side_by_side(results: Json) -> Table:
                     str(task["datasets"]),
                 ]
             )
-    heads = ["data", "figure", "best baseline", "paper's network", "paper's forest"]
+    heads = ["data", "metric", "best baseline", "paper's network", "paper's forest"]
     heads += ["`default`", "gain over the better of the paper's", "samples", "datasets"]
     return heads, rows
 
@@ -166,7 +166,7 @@ def as_text(table: Table) -> str:
 
 
 def markdown(results: Json) -> str:
-    """Return what stands in the README between the markers."""
+    """Return the text between the markers of the document."""
     made = results["made_with"]
     parts = [
         as_text(side_by_side(results)),
@@ -175,17 +175,17 @@ def markdown(results: Json) -> str:
     ]
     trust, cost = trust_table(results), cost_table(results)
     if trust[1]:
-        parts += ["How far the answers of `default` can be relied on:", as_text(trust)]
+        parts += ["Selective prediction of `default`:", as_text(trust)]
     if cost[1]:
         parts += [
-            f"What it cost on {made['cores']} cores (memory is that of the largest process):",
+            f"Cost on {made['cores']} cores (memory of the largest process):",
             as_text(cost),
         ]
     return "\n\n".join(parts)
 
 
-def fill_readme(text: str, results: Json) -> str:
-    """Return the README with the part between the markers made anew.
+def fill_document(text: str, results: Json) -> str:
+    """Return the document with the part between its markers replaced.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def fill_readme(text: str, results: Json) -> str:
         The markers are not there once each, in their order.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the README needs the lines {BEGIN} and {END}, once each, in this order")
+        raise ValueError(f"{BEGIN} and {END} must be in the document, once each and in this order")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     return f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}"
 

@@ -5,7 +5,7 @@ small simulated atlas and real releases.
 
     python -m benchmarks.faults.reliability
     python -m benchmarks.faults.reliability --only poison,tampering --scale 0.1
-    python -m benchmarks.faults.reliability --write docs/reliability.md
+    python -m benchmarks.faults.reliability --write docs/measurements/reliability.md
 
 --scale makes the counts smaller, for a look. --write puts the tables between the marks
 in a document. The exit code is 1 where something was not withstood.

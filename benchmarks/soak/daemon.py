@@ -4,7 +4,8 @@ The daemon is a process of the command with an embedded PostgreSQL. Every few se
 samples arrive in the mirror, change, are broken, get labels and go; curators decide; the
 daemon retrains every other minute; its figures and its status are read. Models are small.
 
-    python -m benchmarks.soak.daemon --minutes 60 --write docs/reliability.md --plot docs/soak.svg
+    python -m benchmarks.soak.daemon --minutes 60 --write docs/measurements/reliability.md \\
+        --plot docs/measurements/soak.svg
     python -m benchmarks.soak.daemon --from soak.jsonl --plot soak.png
 
 --record keeps the measurements, from which --from makes table and plot again. The exit

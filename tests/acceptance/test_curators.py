@@ -8,7 +8,7 @@ from annotator.settings import Settings
 from annotator.store.server.connection import open_database
 from tests.support import ROOT
 
-GUIDE = (ROOT / "docs" / "curators.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guides" / "curate.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"(?<!:):([a-z_]+)\b")
 # What has something to show on any atlas with suggestions and a decision.
 SHOWN = {1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 22, 25, 26, 27, 28, 29}

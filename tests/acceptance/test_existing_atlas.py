@@ -9,7 +9,7 @@ import numpy as np
 from tests.support import ROOT
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
-DOCUMENT = ROOT / "docs" / "existing-atlas.md"
+DOCUMENT = ROOT / "docs" / "guides" / "join-an-atlas.md"
 
 LEGACY = """
 create schema legacy;

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
-
-from annotator.domain.fields import Level, declared_fields
 from annotator.learn.models.preset_file import read_preset
 from tests.support import ROOT
 
-OPERATIONS = ROOT / "docs" / "operations.md"
+SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 
 
 def test_the_documents_example_is_a_preset(tmp_path) -> None:
-    text = OPERATIONS.read_text(encoding="utf-8")
+    text = SETTINGS.read_text(encoding="utf-8")
     example = text[text.index("## Presets of your own") :].split("```toml")[1].split("```")[0]
     path = tmp_path / "small.toml"
     path.write_text(example, encoding="utf-8")
     assert read_preset(path, "tissue").kinds["forest"].trees == 50
     assert read_preset(path, "sex").kinds["linear"].random_units == 500
-
-
-def test_the_documents_example_of_fields_can_be_declared() -> None:
-    text = OPERATIONS.read_text(encoding="utf-8")
-    example = text[text.index("## Fields") :].split("```toml")[1].split("```")[0]
-    fields = declared_fields(tomllib.loads(example)["fields"])
-    assert fields["tissue"].level is Level.GROUP
-    assert fields["age"].limits == (0, 45, 70, 110)
-    assert fields["disease"].read("Cancer") == ("tumour", None)
 
 
 def test_a_release_carries_the_name_of_its_preset(trained) -> None:

@@ -1,4 +1,4 @@
-"""Every command and SQL statement of the README runs."""
+"""Every command and SQL statement of the README, and the commands that validate, run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from annotator.store.server.connection import open_database
 from tests.support import ROOT
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/method/validation.md")
+)
 VARIABLE = re.compile(r":(prediction_id|dataset_id)\b")
 
 
@@ -126,6 +128,17 @@ def test_evaluating(trained, command):
     """Where a command names no preset, without the network, which takes most of the time."""
     settings = {"ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK)}
     assert "combined" in trained.run(*command, **settings).out
+
+
+def test_the_statements_of_the_picture(trained):
+    trained.run("annotate")
+    (sample,) = trained.rows("select sample_id from suggestion where field = 'tissue' limit 1")
+    (picture,) = blocks("text")
+    shown = re.findall(r'^\$ annotator sql "(.*?)"\n(.*?)\n', picture, flags=re.S | re.M)
+    assert shown
+    for statement, header in shown:
+        rows = trained.rows(statement.replace("SIM-S274", sample["sample_id"]))
+        assert list(rows[0]) == header.split()
 
 
 def test_a_curators_statements(trained):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
 from annotator.cli.commands import command_line
+from annotator.cli.watch_text import status_lines
 from annotator.domain.fields import declared_fields
 from annotator.errors import InputError
 from annotator.jobs.annotate.annotate import annotate
@@ -20,7 +21,7 @@ from annotator.jobs.import_files import import_files
 from annotator.jobs.report import report
 from annotator.jobs.retrain.plan import plan_of, read_labelled
 from annotator.jobs.retrain.retrain import retrain
-from annotator.jobs.watch.status import read_status, status_lines
+from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology
 from annotator.settings import load_settings
 

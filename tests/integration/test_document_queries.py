@@ -108,14 +108,14 @@ def answers(conn: psycopg.Connection, statement: str, prediction_id: int) -> lis
 
 
 def test_every_statement_about_explanations_finds_something(reader, prediction_id) -> None:
-    queries = statements("explanations.md")
+    queries = statements("method/explanations.md")
     assert len(queries) == 9
     for query in queries:
         assert answers(reader, query, prediction_id), query
 
 
 def test_what_would_have_made_it_another_class(reader, prediction_id) -> None:
-    (query,) = [each for each in statements("explanations.md") if "for_runner_up" in each]
+    (query,) = [each for each in statements("method/explanations.md") if "for_runner_up" in each]
     found = [(row[0], *row[2:]) for row in answers(reader, query, prediction_id)]
     assert found == [
         ("hsa-miR-205-5p", 0.5, 0.75),
@@ -125,19 +125,61 @@ def test_what_would_have_made_it_another_class(reader, prediction_id) -> None:
 
 
 def test_a_marker_in_all_classes(reader, prediction_id) -> None:
-    (query,) = [each for each in statements("explanations.md") if "with ordinality" in each]
+    (query,) = [each for each in statements("method/explanations.md") if "with ordinality" in each]
     assert answers(reader, query, prediction_id) == [("brain", 512.0), ("blood", 0.0)]
 
 
 def test_the_markers_of_a_class_and_the_median_class(reader, prediction_id) -> None:
-    (query,) = [each for each in statements("explanations.md") if "median" in each]
+    (query,) = [each for each in statements("method/explanations.md") if "median" in each]
     assert answers(reader, query, prediction_id)[0] == (
         *(1, "hsa-miR-124-3p", 1.5, None, None, 512.0, 256.0),
     )
 
 
-def test_statements_about_trust_run(reader, prediction_id) -> None:
-    queries = statements("trust.md")
+@pytest.mark.parametrize("name", ["selective-prediction", "contradicted-labels"])
+def test_statements_about_answers_and_labels_run(reader, prediction_id, name) -> None:
+    queries = statements(f"method/{name}.md")
     assert queries
     for query in queries:
         answers(reader, query, prediction_id)
+
+
+def test_the_roles_of_the_guide_can_be_created(connection) -> None:
+    queries = statements("guides/operate.md")
+    assert queries
+    for query in queries:
+        connection.execute(query.encode())
+    connection.rollback()
+
+
+def tables(document: str) -> list[list[str]]:
+    """The rows of a document's tables that begin with a name in backticks."""
+    lines = (DOCS / document).read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in rows if re.match(r"\|? ?`\w", row[0])]
+
+
+def test_relations_of_the_reference_have_its_columns(reader) -> None:
+    found = 0
+    for row in tables("reference/sql.md"):
+        if len(row) == 3:
+            (relation,) = re.findall(r"`(\w+)`", row[0])
+            columns = ", ".join(re.findall(r"`(\w+)`", row[2]))
+            reader.execute(f"select {columns} from {relation} limit 0".encode())
+            found += 1
+    assert found > 20
+
+
+def test_functions_of_the_reference_exist(reader) -> None:
+    documented = re.findall(
+        r"^\| `(\w+)\(([\w, ]*)\)`", (DOCS / "reference" / "sql.md").read_text("utf-8"), flags=re.M
+    )
+    assert documented
+    for name, arguments in documented:
+        assert first(
+            reader,
+            "select exists (select from pg_proc where proname = %s"
+            " and proargnames[1:pronargs] = %s)",
+            name,
+            arguments.split(", "),
+        ), name

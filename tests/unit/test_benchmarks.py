@@ -301,22 +301,22 @@ def test_tables_and_plot(content):
     assert (folder / "again.svg").read_bytes() == drawing
 
 
-def test_the_readme_is_filled_between_its_markers(content, tmp_path):
+def test_a_document_is_filled_between_its_markers(content, tmp_path):
     folder, results = content
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    document = tmp_path / "accuracy.md"
+    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     for _ in range(2):  # filling again changes nothing
-        real_data.write_readme(real_data.Results(folder), readme)
-        text = readme.read_text()
+        real_data.write_document(real_data.Results(folder), document)
+        text = document.read_text()
         assert text.startswith(f"before\n{report.BEGIN}\n| data")
         assert text.endswith(f"\n{report.END}\nafter\n")
         assert "old" not in text
-        assert text == report.fill_readme(text, results)
+        assert text == report.fill_document(text, results)
     for wrong in ("", report.BEGIN, f"{report.END}{report.BEGIN}", report.END + report.END):
         with pytest.raises(ValueError, match="once each"):
-            report.fill_readme(wrong, results)
+            report.fill_document(wrong, results)
     with pytest.raises(SystemExit, match="run the benchmark first"):
-        real_data.write_readme(real_data.Results(tmp_path), readme)
+        real_data.write_document(real_data.Results(tmp_path), document)
 
 
 def test_names_on_the_command_line():

@@ -13,7 +13,7 @@ from scipy.special import softmax
 from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Cohort, Profiles
-from annotator.explain.answer import KindExplainer, centred_log_odds
+from annotator.explain.answer import KindExplainer
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.kind import ModelKind, TrainingPart
@@ -28,6 +28,7 @@ from annotator.learn.selective.calibration import fit_calibration
 from annotator.learn.validation.cross_calibration import release_calibration
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import one_dataset_out
+from tests.support.explained import centred_log_odds
 
 CLASSES = ("blood", "brain", "skin")
 SAMPLES, FEATURES = 60, 25

@@ -15,7 +15,7 @@ from annotator.store.server.connection import Database
 from annotator.store.watch.monitoring import FieldFigures, Figures
 from tests.support import ROOT
 
-DOCS = ROOT / "docs"
+GUIDES = ROOT / "docs" / "guides"
 OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
 EXAMPLE = Figures(
     tuple(
@@ -56,7 +56,7 @@ SELECTOR = re.compile(r"(\w+)\{([^}]*)\}")
 
 
 def rules():
-    content = yaml.safe_load((DOCS / "alerts.yml").read_text())
+    content = yaml.safe_load((GUIDES / "alerts.yml").read_text())
     return [rule for group in content["groups"] for rule in group["rules"]]
 
 
@@ -175,7 +175,7 @@ def test_every_alert_says_what_happened_and_what_to_do():
 
 def metrics_table():
     """The table of figures, as it has to stand in the guide."""
-    lines = ["| metric | labels | what it says |", "|---|---|---|"]
+    lines = ["| metric | labels | meaning |", "|---|---|---|"]
     for family in families(EXAMPLE):
         labels = ", ".join(family.samples[0].labels)
         lines.append(f"| `{family.samples[0].name}` | {labels} | {family.documentation} |")
@@ -183,7 +183,7 @@ def metrics_table():
 
 
 def test_every_figure_is_documented():
-    text = (DOCS / "monitoring.md").read_text()
+    text = (GUIDES / "monitor.md").read_text()
     found = re.search(r"<!-- metrics -->\n(.*?)\n<!-- /metrics -->", text, re.S)
     assert found is not None
     assert found.group(1) == metrics_table()

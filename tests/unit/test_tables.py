@@ -145,7 +145,7 @@ def test_evaluate_prints_terms_last_where_they_are_told_apart(monkeypatch, told_
         Metric("combined", "accuracy_of_new_terms", None, 0.25, 20, 4),
     ]
     validation = SimpleNamespace(description="8 folds", metrics=metrics[: 1 + told_apart], notes=())
-    monkeypatch.setattr("annotator.cli.commands._database", lambda settings: nullcontext())
+    monkeypatch.setattr("annotator.cli.commands.database_of", lambda settings: nullcontext())
     monkeypatch.setattr("annotator.jobs.retrain.evaluate.evaluate", lambda *_, **__: validation)
     monkeypatch.setattr("annotator.jobs.retrain.evaluate.as_json", lambda *_: {})
     arguments = ["evaluate", "--field", "tissue", "--scheme", "one-dataset-out"]

@@ -30,7 +30,8 @@ def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
         yield wrong(
             SUBJECT,
             str(error),
-            "change schema atlas as docs/existing-atlas.md says, then run `annotator migrate`",
+            "change schema atlas as docs/guides/join-an-atlas.md describes, then run"
+            " `annotator migrate`",
         )
         return
     facts = mirror_facts(connection)
