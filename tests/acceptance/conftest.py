@@ -125,6 +125,17 @@ def trained_home(tmp_path_factory, migrated_home, atlas_files):
     return _shared_folder(tmp_path_factory) / "trained" / "home"
 
 
+@pytest.fixture(scope="session")
+def annotated_home(tmp_path_factory, trained_home):
+    """The trained home after an annotation pass, made once a run."""
+    with _made_once(tmp_path_factory, "annotated") as unfinished:
+        if unfinished is not None:
+            program = Program(unfinished / "home", LENIENT)
+            _copy(trained_home, program.home)
+            program.run("annotate")
+    return _shared_folder(tmp_path_factory) / "annotated" / "home"
+
+
 @contextmanager
 def _made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path | None]:
     """Give the first worker that asks a folder to fill, and the others nothing once it is full."""
@@ -177,7 +188,20 @@ def migrated(tmp_path_factory, migrated_home):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, trained_home):
     """The command on a copy of that home: what a module's tests do to it stays there."""
-    home = tmp_path_factory.mktemp("t") / "home"
-    _copy(trained_home, home)
+    with _copied(tmp_path_factory, trained_home) as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory, annotated_home):
+    """The command on a copy of the home where nothing is pending."""
+    with _copied(tmp_path_factory, annotated_home) as program:
+        yield program
+
+
+@contextmanager
+def _copied(factory: pytest.TempPathFactory, original: Path) -> Iterator[Program]:
+    home = factory.mktemp("t") / "home"
+    _copy(original, home)
     with running_server(home):  # no command has to start and stop it
         yield Program(home, LENIENT)

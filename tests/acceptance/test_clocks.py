@@ -48,11 +48,10 @@ def test_the_clock_of_a_process_can_be_wrong(wrong_clock):
     assert float(said.stdout) - time.time() == pytest.approx(3600, abs=60)
 
 
-def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(trained, wrong_clock):
-    # TensorFlow's threads wait by the wall clock, and would an hour: nothing is left for them.
-    trained.run("annotate")
+def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(annotated, wrong_clock):
+    # TensorFlow's threads wait by the wall clock, and would an hour: all is annotated already.
     with (
-        running_server(trained.home) as conninfo,  # whose clock is right
+        running_server(annotated.home) as conninfo,  # whose clock is right
         psycopg.connect(conninfo, autocommit=True) as connection,
     ):
         now = connection.execute("select clock_timestamp()").fetchone()[0]
@@ -66,7 +65,7 @@ def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(trained, wrong
         )
         runs = connection.execute("select count(*) from annotator.training_run").fetchone()[0]
         daemons = [
-            trained.start("serve", ANNOTATOR_RETRAIN_CRON=cron, **shifted(wrong_clock, hours))
+            annotated.start("serve", ANNOTATOR_RETRAIN_CRON=cron, **shifted(wrong_clock, hours))
             for hours in (1, -1)
         ]
         try:

@@ -23,7 +23,7 @@ def wait_until(condition, seconds=90):
     pytest.fail(f"did not happen within {seconds} s")
 
 
-def forget_predictions(trained):
+def forget_predictions(annotated):
     """Make every sample pending again by touching the mirror as its owner would."""
     import psycopg
 
@@ -31,7 +31,7 @@ def forget_predictions(trained):
     from annotator.store.server.connection import open_database
 
     with (
-        open_database(Settings(home=trained.home)) as database,
+        open_database(Settings(home=annotated.home)) as database,
         database.connect() as connection,
     ):
         assert isinstance(connection, psycopg.Connection)
@@ -39,26 +39,26 @@ def forget_predictions(trained):
         connection.commit()
 
 
-def unanswered(trained):
-    return trained.rows(
+def unanswered(annotated):
+    return annotated.rows(
         "select count(*) as n from atlas.sample s join prediction p using (sample_id)"
         " where p.is_current and p.sample_updated_at is distinct from s.updated_at"
     )[0]["n"]
 
 
-def test_two_daemons_share_the_work_and_stop_in_order(trained):
-    trained.run("annotate")
-    forget_predictions(trained)
-    pending = unanswered(trained)
+def test_two_daemons_share_the_work_and_stop_in_order(annotated):
+    annotated.run("annotate")
+    forget_predictions(annotated)
+    pending = unanswered(annotated)
     assert pending > 0
-    last_run = trained.rows("select max(annotation_run_id) as n from annotation_run")[0]["n"]
-    daemons = [trained.start("serve", ANNOTATOR_BATCH_SIZE="8") for _ in range(2)]
+    last_run = annotated.rows("select max(annotation_run_id) as n from annotation_run")[0]["n"]
+    daemons = [annotated.start("serve", ANNOTATOR_BATCH_SIZE="8") for _ in range(2)]
     try:
-        wait_until(lambda: unanswered(trained) == 0)
+        wait_until(lambda: unanswered(annotated) == 0)
         wait_until(
-            lambda: len(trained.run("status", "--json").out.split('"silent_seconds"')) - 1 == 2
+            lambda: len(annotated.run("status", "--json").out.split('"silent_seconds"')) - 1 == 2
         )
-        assert trained.run("status", "--daemon").code == 0
+        assert annotated.run("status", "--daemon").code == 0
     finally:
         for daemon in daemons:
             daemon.send_signal(signal.SIGTERM)
@@ -69,29 +69,29 @@ def test_two_daemons_share_the_work_and_stop_in_order(trained):
             daemon.stderr.close()
     assert codes == [0, 0], errors
     assert not any("Traceback" in error for error in errors), errors
-    assert trained.run("status", "--daemon", code=1).code == 1
-    done = trained.rows(
+    assert annotated.run("status", "--daemon", code=1).code == 1
+    done = annotated.rows(
         f"select sum(predicted)::int as n from annotation_run where annotation_run_id > {last_run}"
     )[0]["n"]
     assert done == pending  # together every sample once: none lost, none twice
 
 
-def test_killed_in_the_middle_the_next_pass_finishes(trained):
-    trained.run("annotate")
-    forget_predictions(trained)
-    pending = unanswered(trained)
-    process = trained.start("annotate", ANNOTATOR_BATCH_SIZE="4", ANNOTATOR_LEASE_SECONDS="2")
-    wait_until(lambda: unanswered(trained) < pending)
+def test_killed_in_the_middle_the_next_pass_finishes(annotated):
+    annotated.run("annotate")
+    forget_predictions(annotated)
+    pending = unanswered(annotated)
+    process = annotated.start("annotate", ANNOTATOR_BATCH_SIZE="4", ANNOTATOR_LEASE_SECONDS="2")
+    wait_until(lambda: unanswered(annotated) < pending)
     process.kill()
     process.communicate()
-    half = trained.rows(
+    half = annotated.rows(
         "select p.prediction_id from prediction p"
         " where not exists (select from contribution c where c.prediction_id = p.prediction_id)"
     )
     assert half == []
     time.sleep(2.5)  # the lease of the killed worker runs out
-    trained.run("annotate")
-    assert unanswered(trained) == 0
+    annotated.run("annotate")
+    assert unanswered(annotated) == 0
 
 
 def test_a_daemon_without_a_schema_needs_a_person(program):
@@ -100,29 +100,29 @@ def test_a_daemon_without_a_schema_needs_a_person(program):
     assert "Traceback" not in ended.err
 
 
-def report_folders(trained):
+def report_folders(annotated):
     """Where the live releases' reports are said to be; the home was moved since its training."""
-    cards = trained.rows("select report from model_card where status = 'live'")
+    cards = annotated.rows("select report from model_card where status = 'live'")
     return {Path(card["report"]).parent for card in cards}
 
 
-def test_a_due_retraining_is_taken_by_one_daemon(trained):
-    before = trained.rows("select count(*) as n from training_run")[0]["n"]
-    daemons = [trained.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *") for _ in range(2)]
+def test_a_due_retraining_is_taken_by_one_daemon(annotated):
+    before = annotated.rows("select count(*) as n from training_run")[0]["n"]
+    daemons = [annotated.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *") for _ in range(2)]
     try:
         wait_until(
-            lambda: trained.rows("select count(*) as n from training_run")[0]["n"] >= before + 3,
+            lambda: annotated.rows("select count(*) as n from training_run")[0]["n"] >= before + 3,
             seconds=150,
         )
-        wait_until(lambda: report_folders(trained) == {trained.home / "reports"})
+        wait_until(lambda: report_folders(annotated) == {annotated.home / "reports"})
     finally:
         for daemon in daemons:
             daemon.send_signal(signal.SIGTERM)
         for daemon in daemons:
             daemon.communicate(timeout=60)
-    ticks = trained.rows("select due_at, worker, outcome from tick where job = 'retrain'")
+    ticks = annotated.rows("select due_at, worker, outcome from tick where job = 'retrain'")
     ran = [tick for tick in ticks if tick["outcome"] != "before the first start"]
-    runs = trained.rows(
+    runs = annotated.rows(
         f"select field, count(*) as n from training_run where run_id > {before} group by field"
     )
     assert ran

@@ -21,13 +21,12 @@ def guessed(program, field="tissue"):
     )[0]
 
 
-def test_one_sample_on_a_terminal_as_a_drawing_and_in_sql(trained, tmp_path):
-    trained.run("annotate")
-    sample = guessed(trained)
-    here = replace(trained, folder=tmp_path)
+def test_one_sample_on_a_terminal_as_a_drawing_and_in_sql(annotated, tmp_path):
+    sample = guessed(annotated)
+    here = replace(annotated, folder=tmp_path)
     explain = ("explain", sample["sample_id"], "--field", "tissue")
     out = here.run(*explain, "--top", "3").out
-    classes = trained.rows("select classes from release where field = 'tissue'")[0]["classes"]
+    classes = annotated.rows("select classes from release where field = 'tissue'")[0]["classes"]
     for name in (
         *classes,
         "RPM",
@@ -48,54 +47,53 @@ def test_one_sample_on_a_terminal_as_a_drawing_and_in_sql(trained, tmp_path):
         "select class, class_rank, count(distinct model_kind) as kinds from contribution"
         f" where prediction_id = {sample['prediction_id']} group by 1, 2 order by 2"
     )
-    before = trained.rows(stored)
+    before = annotated.rows(stored)
     assert [row["class_rank"] for row in before] == [1, 2]
     assert before[0]["class"] == sample["best"]
     chosen = tmp_path / "chosen.svg"
     here.run(*explain, "--store", "--svg", str(chosen))
     assert chosen.exists()
-    after = trained.rows(stored)
+    after = annotated.rows(stored)
     assert after[:2] == before
     assert {row["class"] for row in after} == set(classes)
     assert all(row["kinds"] == 5 for row in after)
 
 
-def test_markers_similarities_and_sets_are_in_sql(trained):
+def test_markers_similarities_and_sets_are_in_sql(annotated):
     live = (
         "release_id = (select release_id from release where field = 'tissue' and status = 'live')"
     )
-    classes = trained.rows("select classes from release where field = 'tissue'")[0]["classes"]
-    markers = trained.rows(
+    classes = annotated.rows("select classes from release where field = 'tissue'")[0]["classes"]
+    markers = annotated.rows(
         f"select class, rank, network_rank, tree_rank from class_marker where {live}"
     )
     assert {row["class"] for row in markers} == set(classes)
     assert min(row["network_rank"] for row in markers if row["network_rank"]) == 1
     assert min(row["tree_rank"] for row in markers if row["tree_rank"]) == 1
-    nearest = trained.rows(f"select class, rival, model_kind from class_similarity where {live}")
+    nearest = annotated.rows(f"select class, rival, model_kind from class_similarity where {live}")
     for kind in ("combined", "network"):  # every pair, and any other class
         assert sum(row["model_kind"] == kind for row in nearest) == len(classes) ** 2
-    sets = trained.rows(f"select distinct source from class_enrichment where {live}")
+    sets = annotated.rows(f"select distinct source from class_enrichment where {live}")
     assert sets == [{"source": "table4"}]
-    mapped = trained.rows("select field, count(*) as n from sample_map join release r"
+    mapped = annotated.rows("select field, count(*) as n from sample_map join release r"
                           " using (release_id) group by 1 order by 1")  # fmt: skip
     assert [row["field"] for row in mapped] == ["age", "sex", "tissue"]
-    schemes = trained.rows("select distinct scheme from metric order by 1")
+    schemes = annotated.rows("select distinct scheme from metric order by 1")
     assert [row["scheme"] for row in schemes] == ["cv", "one-dataset-out"]
 
 
-def test_what_cannot_be_explained_is_one_line(trained, migrated, tmp_path):
-    trained.run("annotate")
-    sample = guessed(trained)["sample_id"]
-    one_line(trained.run("explain", "nobody", "--field", "tissue", code=2), "'nobody'")
-    one_line(trained.run("explain", sample, code=2), "--field")
-    one_line(trained.run("explain", sample, "--field", "tissue", "--top", "0", code=2), "--top")
+def test_what_cannot_be_explained_is_one_line(annotated, migrated, tmp_path):
+    sample = guessed(annotated)["sample_id"]
+    one_line(annotated.run("explain", "nobody", "--field", "tissue", code=2), "'nobody'")
+    one_line(annotated.run("explain", sample, code=2), "--field")
+    one_line(annotated.run("explain", sample, "--field", "tissue", "--top", "0", code=2), "--top")
     nowhere = str(tmp_path / "gone" / "x.svg")
-    ended = trained.run("explain", sample, "--field", "tissue", "--svg", nowhere, code=2)
+    ended = annotated.run("explain", sample, "--field", "tissue", "--svg", nowhere, code=2)
     one_line(ended, "x.svg", "folder")
     strict = {"ANNOTATOR_MINIMUM_READS": "1000000000"}
-    ended = trained.run("explain", sample, "--field", "tissue", code=2, **strict)
+    ended = annotated.run("explain", sample, "--field", "tissue", code=2, **strict)
     one_line(ended, sample, "mapped reads")
-    known = trained.rows("select sample_id from atlas.annotation where field = 'tissue' limit 1")
-    ended = trained.run("explain", known[0]["sample_id"], "--field", "tissue", "--store", code=3)
+    known = annotated.rows("select sample_id from atlas.annotation where field = 'tissue' limit 1")
+    ended = annotated.run("explain", known[0]["sample_id"], "--field", "tissue", "--store", code=3)
     one_line(ended, "has no prediction of tissue")
     one_line(migrated.run("explain", "nobody", "--field", "sex", code=2), "'nobody'")

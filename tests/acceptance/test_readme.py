@@ -16,6 +16,7 @@ import pytest
 
 from annotator.settings import Settings
 from annotator.store.server.connection import open_database
+from annotator.store.server.schema import REQUIRED_REVISION
 from tests.support import ROOT
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
@@ -89,9 +90,9 @@ def test_the_demo(program):
     assert float(best) > 0.6
 
 
-def test_own_files(trained, atlas_files, tmp_path):
+def test_own_files(annotated, atlas_files, tmp_path):
     folder, _ = atlas_files
-    here = replace(trained, folder=tmp_path)
+    here = replace(annotated, folder=tmp_path)
     shutil.copy(folder / "counts_srna.tsv.gz", tmp_path / "counts.tsv.gz")
     shutil.copy(folder / "counts_contaminant.tsv.gz", tmp_path / "contaminants.tsv.gz")
     for name in ("samples.tsv", "ontology.tsv"):
@@ -100,17 +101,17 @@ def test_own_files(trained, atlas_files, tmp_path):
     assert "annotated" in outputs[-2] or "nothing is pending" in outputs[-2]
 
 
-def test_own_postgresql(trained):
-    with open_database(Settings(home=trained.home)) as database:
+def test_own_postgresql(annotated):
+    with open_database(Settings(home=annotated.home)) as database:
         with database.connect(autocommit=True) as connection:
             connection.execute("create database elsewhere")
             host = connection.info.host
         url = f"postgresql://{connection_user(database)}@/elsewhere?host={host}"
         migrate, serve = commands_with("serve")
-        assert "0002" in trained.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
-        daemon = trained.start(*serve, ANNOTATOR_DATABASE_URL=url)
+        assert REQUIRED_REVISION in annotated.run(*migrate, ANNOTATOR_DATABASE_URL=url).out
+        daemon = annotated.start(*serve, ANNOTATOR_DATABASE_URL=url)
         deadline = time.monotonic() + 60
-        while trained.end("status", "--daemon", ANNOTATOR_DATABASE_URL=url).code != 0:
+        while annotated.end("status", "--daemon", ANNOTATOR_DATABASE_URL=url).code != 0:
             assert time.monotonic() < deadline
             time.sleep(0.5)
         daemon.send_signal(signal.SIGTERM)
@@ -124,32 +125,30 @@ def connection_user(database):
 
 
 @pytest.mark.parametrize("command", commands_with("evaluate"), ids=" ".join)
-def test_evaluating(trained, command):
+def test_evaluating(annotated, command):
     """Where a command names no preset, without the network, which takes most of the time."""
     settings = {"ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK)}
-    assert "combined" in trained.run(*command, **settings).out
+    assert "combined" in annotated.run(*command, **settings).out
 
 
-def test_the_statements_of_the_picture(trained):
-    trained.run("annotate")
-    (sample,) = trained.rows("select sample_id from suggestion where field = 'tissue' limit 1")
+def test_the_statements_of_the_picture(annotated):
+    (sample,) = annotated.rows("select sample_id from suggestion where field = 'tissue' limit 1")
     (picture,) = blocks("text")
     shown = re.findall(r'^\$ annotator sql "(.*?)"\n(.*?)\n', picture, flags=re.S | re.M)
     assert shown
     for statement, header in shown:
-        rows = trained.rows(statement.replace("SIM-S274", sample["sample_id"]))
+        rows = annotated.rows(statement.replace("SIM-S274", sample["sample_id"]))
         assert list(rows[0]) == header.split()
 
 
-def test_a_curators_statements(trained):
-    trained.run("annotate")
-    rows = trained.rows(
+def test_a_curators_statements(annotated):
+    rows = annotated.rows(
         "select prediction_id, dataset_id from review_queue where field = 'tissue'"
         " order by prediction_id"
     )
     predictions = iter(rows[1:])
     with (
-        open_database(Settings(home=trained.home)) as database,
+        open_database(Settings(home=annotated.home)) as database,
         database.connect(user="annotator_curator") as connection,
     ):
         (block,) = blocks("sql")

@@ -25,11 +25,11 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("status",), ("sql", "select 1")])
-def test_short_commands_import_nothing_heavy(trained, arguments):
+def test_short_commands_import_nothing_heavy(annotated, arguments):
     code = CODE.format(arguments=list(arguments), heavy=HEAVY)
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        env=trained.environment(),
+        env=annotated.environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -38,12 +38,11 @@ def test_short_commands_import_nothing_heavy(trained, arguments):
     assert "LOADED []" in ended.stderr
 
 
-def test_an_annotation_pass_with_nothing_pending_loads_no_model(trained):
-    trained.run("annotate")
+def test_an_annotation_pass_with_nothing_pending_loads_no_model(annotated):
     code = CODE.format(arguments=["annotate"], heavy=("tensorflow", "sklearn", "xgboost"))
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        env=trained.environment(),
+        env=annotated.environment(),
         capture_output=True,
         text=True,
         timeout=120,

@@ -69,7 +69,7 @@ def released(server, light):
 
 
 @pytest.fixture
-def live(server, released):
+def trained(server, released):
     """A database with that release."""
     with new_database(server, released) as made:
         yield made
@@ -182,13 +182,13 @@ def test_a_release_is_made_skipped_refused_and_kept_through_failure(
     assert read_status(database, job_settings).problems == ()
 
 
-def test_the_same_data_configuration_and_seed_give_the_same_release(live, job_settings):
-    first = probabilities(live)
+def test_the_same_data_configuration_and_seed_give_the_same_release(trained, job_settings):
+    first = probabilities(trained)
     # Another configuration in between, so that nothing is skipped.
-    retrain(live, replace(job_settings, seed=1, gate_margin=1.0), "tissue")
-    other = probabilities(live)
-    retrain(live, replace(job_settings, gate_margin=1.0), "tissue")
-    second = probabilities(live)
+    retrain(trained, replace(job_settings, seed=1, gate_margin=1.0), "tissue")
+    other = probabilities(trained)
+    retrain(trained, replace(job_settings, gate_margin=1.0), "tissue")
+    second = probabilities(trained)
     assert set(first) == {
         "network",
         "forest",
@@ -201,46 +201,46 @@ def test_the_same_data_configuration_and_seed_give_the_same_release(live, job_se
     assert not np.array_equal(first["combined"], other["combined"])
 
 
-def test_samples_that_cannot_be_used_are_quarantined_once(live, job_settings):
+def test_samples_that_cannot_be_used_are_quarantined_once(trained, job_settings):
     missing = [sample.sample_id for sample in ATLAS.samples if "tissue" not in sample.values]
     few, broken, gone, alien = missing[:4]
     execute(
-        live,
+        trained,
         "update atlas.expression set counts = array_fill(0.01::real, array[nnz])"
         " where sample_id = %s",
         few,
     )
     execute(
-        live,
+        trained,
         "update atlas.expression set counts[1] = 'NaN' where sample_id = %s",
         broken,
     )
-    execute(live, "delete from atlas.expression where sample_id = %s", gone)
+    execute(trained, "delete from atlas.expression where sample_id = %s", gone)
     execute(
-        live,
+        trained,
         "update atlas.expression set nnz = 1, feature_ids = feature_ids[1:1],"
         " counts = array[50000] where sample_id = %s",
         alien,
     )
-    summary = annotate(live, job_settings, worker="one")
+    summary = annotate(trained, job_settings, worker="one")
     found = dict(
-        rows(live, "select sample_id, code from annotator.quarantine where field = 'tissue'")
+        rows(trained, "select sample_id, code from annotator.quarantine where field = 'tissue'")
     )
     assert found[few] == "too_few_reads"
     assert found[broken] == "non_finite_counts"
     assert found[gone] == "no_counts"
     assert found[alien] == "too_few_known_features"
     assert summary.predicted["tissue"] + summary.quarantined["tissue"] == len(missing)
-    again = annotate(live, job_settings, worker="two")
+    again = annotate(trained, job_settings, worker="two")
     assert again.predicted == again.quarantined == {}
 
-    execute(live, "update atlas.expression set counts[1] = 7 where sample_id = %s", broken)
+    execute(trained, "update atlas.expression set counts[1] = 7 where sample_id = %s", broken)
     execute(
-        live,
+        trained,
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = %s",
         broken,
     )
-    healed = annotate(live, job_settings, worker="three")
+    healed = annotate(trained, job_settings, worker="three")
     assert healed.predicted == {"tissue": 1}
 
 
@@ -355,7 +355,7 @@ def test_an_empty_mirror_is_said_to_be_unlabelled(database, job_settings, field)
 
 
 def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
-    live, job_settings, monkeypatch
+    trained, job_settings, monkeypatch
 ):
     stored = (
         "select p.sample_id, p.top_features, c.model_kind, c.class, c.class_rank, c.features,"
@@ -363,12 +363,12 @@ def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
         " from annotator.prediction p join annotator.class_contribution c using (prediction_id)"
         " order by 1, 3, 4"
     )
-    annotate(live, job_settings, worker="one")
-    together = rows(live, stored)
-    execute(live, "truncate annotator.prediction cascade")
+    annotate(trained, job_settings, worker="one")
+    together = rows(trained, stored)
+    execute(trained, "truncate annotator.prediction cascade")
     monkeypatch.setattr(predict_module, "VALUES_AT_ONCE", 1)
-    annotate(live, job_settings, worker="two")
-    apart = rows(live, stored)
+    annotate(trained, job_settings, worker="two")
+    apart = rows(trained, stored)
     assert [row[:6] for row in apart] == [row[:6] for row in together]
     for one, other in zip(apart, together, strict=True):
         for position in (6, 7):
@@ -377,15 +377,15 @@ def test_answers_and_reasons_do_not_depend_on_how_many_are_explained_at_a_time(
 
 
 def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
-    live, job_settings, monkeypatch
+    trained, job_settings, monkeypatch
 ):
     ((suspect,),) = rows(
-        live,
+        trained,
         "select max(dataset_id) from atlas.sample s where not exists (select from"
         " atlas.annotation a where a.sample_id = s.sample_id and a.field = 'tissue')",
     )
     execute(
-        live,
+        trained,
         "insert into annotator.work"
         " (sample_id, dataset_id, field, release_id, sample_updated_at, attempts)"
         " select s.sample_id, s.dataset_id, 'tissue', r.release_id, s.updated_at, 1"
@@ -398,12 +398,12 @@ def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
     def watched(live, claimed, *arguments):
         if any(sample.attempts > 1 for sample in claimed):
             seen.append(sum(before))
-            ((written,),) = rows(live, "select count(*) from annotator.prediction")
+            ((written,),) = rows(trained, "select count(*) from annotator.prediction")
             assert written == sum(before)
         before.append(len(claimed))
         return predict(live, claimed, *arguments)
 
     monkeypatch.setattr(predict_module, "predict_samples", watched)
-    annotate(live, job_settings, worker="w1")
+    annotate(trained, job_settings, worker="w1")
     assert seen
     assert seen[0] > 0
