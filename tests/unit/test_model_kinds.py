@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -145,7 +145,7 @@ def model(preset) -> FieldModel:
     samples = TrainingSamples(profiles, *labels_and_datasets(truth), CLASSES)
     model = fit_field_model(samples, FIELDS["tissue"], preset, seed=1, threads=1)
     others, truth = drawn(1)
-    return model.with_calibration(fit_calibration(model.predict_raw(others), truth))
+    return replace(model, calibration=fit_calibration(model.predict_raw(others), truth))
 
 
 def test_it_is_fitted_and_is_a_family_of_its_own(model) -> None:
