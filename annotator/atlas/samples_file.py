@@ -67,14 +67,14 @@ def _record(
     table: Table, line: int, cells: dict[str, str], fields: Mapping[str, FieldDefinition]
 ) -> SampleRecord:
     sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
-    said_fields = frozenset(name for name in fields if name in cells)
+    given_fields = frozenset(name for name in fields if name in cells)
     if not sample_id:
         table.refuse("the sample id is empty", line, "sample_id")
     if not dataset_id:
         table.refuse(f"sample {sample_id!r} has no dataset", line, "dataset_id")
     organism, cell_line = (cells.pop(name, "") for name in ("organism", "is_cell_line"))
     values, numbers = {}, {}
-    for name in sorted(said_fields):
+    for name in sorted(given_fields):
         if text := cells.pop(name):
             try:
                 values[name], number = fields[name].read(text)
@@ -90,7 +90,7 @@ def _record(
         organism=organism or None,
         is_cell_line=_yes_or_no(table, line, cell_line) if cell_line else None,
         attributes={name: value for name, value in cells.items() if value},
-        said_fields=said_fields,
+        given_fields=given_fields,
     )
 
 

@@ -240,7 +240,7 @@ def _annotate(
                 organism=_ORGANISM,
                 is_cell_line=bool(design.cell_lines[i]),
                 attributes={"library_kit": KITS[design.kits[i]], "platform": design.platforms[i]},
-                said_fields=frozenset(known),
+                given_fields=frozenset(known),
             )
         )
     return tuple(records), tuple(design.sample_ids[i] for i in wrong)

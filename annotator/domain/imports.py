@@ -22,7 +22,7 @@ class SampleRecord:
         ``None`` where nothing is said.
     attributes
         Every further column, as text, empty ones left out.
-    said_fields
+    given_fields
         Fields that something is said about: no value there means missing, while
         a field that is not named here keeps what the mirror has.
     """
@@ -34,7 +34,7 @@ class SampleRecord:
     organism: str | None = None
     is_cell_line: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    said_fields: frozenset[str] = frozenset()
+    given_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

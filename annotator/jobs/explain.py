@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from annotator.domain.held_out import COMBINED
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
-from annotator.jobs.annotate.dataset_context import Mates, pooled_answers, read_mates
+from annotator.jobs.annotate.dataset_context import (
+    DatasetSamples,
+    pooled_answers,
+    read_dataset_samples,
+)
 from annotator.jobs.annotate.live_models import LiveModel, LiveModels
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.jobs.annotate.predict import decide, other_samples, reasons_for
@@ -161,11 +165,13 @@ def explain_sample(
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
         _check_usable(live, read, sample_id, plan.quality)
-        mates = read_mates(connection, live, [(sample_id, dataset_id)], plan.quality)
+        dataset_samples = read_dataset_samples(
+            connection, live, [(sample_id, dataset_id)], plan.quality
+        )
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
-    said = _said(live, read.profiles, dataset_id, mates)
+    said = _said(live, read.profiles, dataset_id, dataset_samples)
     found = _explained(live, read.profiles, said, top, learned.get(sample_id))
     columns = sorted({column for kind in found.kinds.values() for column in kind.leading})
     of_class = np.array([learned[name] for name in training.sample_ids], dtype=object)
@@ -187,7 +193,7 @@ def _check_usable(live: LiveModel, read: ReadExpression, sample_id: str, quality
 
 
 @dataclass(frozen=True, eq=False)
-class _Said:
+class _Predicted:
     """What the models predict for the sample: inputs, novelty and answers."""
 
     inputs: NDArray[np.float32]
@@ -203,17 +209,19 @@ class _Said:
         return np.argsort(-self.combined, axis=1, kind="stable")
 
 
-def _said(live: LiveModel, profiles: Profiles, dataset_id: str, mates: Mates | None) -> _Said:
+def _said(
+    live: LiveModel, profiles: Profiles, dataset_id: str, dataset_samples: DatasetSamples | None
+) -> _Predicted:
     model = live.model
     inputs = model.inputs(profiles)
     raw = model.predict_raw_inputs(inputs)
     names = profiles.sample_ids.tolist()
-    answers = pooled_answers(model, raw, names, [dataset_id], mates)
-    return _Said(inputs, model.novelty_scores(profiles, raw), answers)
+    answers = pooled_answers(model, raw, names, [dataset_id], dataset_samples)
+    return _Predicted(inputs, model.novelty_scores(profiles, raw), answers)
 
 
 def _explained(
-    live: LiveModel, profiles: Profiles, said: _Said, top: int, learned_as: str | None
+    live: LiveModel, profiles: Profiles, said: _Predicted, top: int, learned_as: str | None
 ) -> SampleExplanation:
     model = live.model
     order = said.best_first
@@ -265,7 +273,7 @@ def _percentiles(
 
 
 def _store(
-    database: Database, live: LiveModel, read: ReadExpression, said: _Said, plan: AnnotatePlan
+    database: Database, live: LiveModel, read: ReadExpression, said: _Predicted, plan: AnnotatePlan
 ) -> int:
     """Store the contributions to every class with what the release said; return how many."""
     (sample_id,), release = read.profiles.sample_ids.tolist(), live.release

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from annotator.store.answers import work
-from annotator.store.answers.dataset_samples import dataset_mates, dataset_of_sample
+from annotator.store.answers.dataset_samples import dataset_of_sample, other_samples_in
 from tests.support.store import add_release, add_samples, run
 
 
@@ -39,10 +39,12 @@ def predict(conn, sample, release):
     )[0][0]
 
 
-def mates(conn: psycopg.Connection, release: int, *datasets: str, most: int = 10) -> list[str]:
-    found = dataset_mates(conn, "tissue", release, datasets or ("D1",), most)
+def dataset_samples(
+    conn: psycopg.Connection, release: int, *datasets: str, most: int = 10
+) -> list[str]:
+    found = other_samples_in(conn, "tissue", release, datasets or ("D1",), most)
     conn.commit()
-    return [mate.sample_id for mate in found]
+    return [sample.sample_id for sample in found]
 
 
 def test_all_that_the_release_has_not_learned_from(connection, daemon):
@@ -61,9 +63,9 @@ def test_all_that_the_release_has_not_learned_from(connection, daemon):
     later = add_release(connection)
     learn(connection, later, "x")
     predict(connection, "a", later)
-    assert mates(daemon, release) == ["a", "c", "d"]
-    assert mates(daemon, later, "D1", "D2") == ["a", "b", "c", "d", "y"]
-    assert mates(daemon, later, "D3") == []
+    assert dataset_samples(daemon, release) == ["a", "c", "d"]
+    assert dataset_samples(daemon, later, "D1", "D2") == ["a", "b", "c", "d", "y"]
+    assert dataset_samples(daemon, later, "D3") == []
 
 
 def test_a_decision_that_no_release_has_learned_from_changes_nothing(connection, daemon):
@@ -78,15 +80,15 @@ def test_a_decision_that_no_release_has_learned_from_changes_nothing(connection,
             decision,
             decision,
         )
-    assert mates(daemon, release) == ["a", "b", "c"]
+    assert dataset_samples(daemon, release) == ["a", "b", "c"]
 
 
 def test_the_first_of_each_dataset(connection, daemon):
     add_samples(connection, "b", "B", "a", "é")
     add_samples(connection, "x", "y", "z", dataset="D2")
     release = add_release(connection)
-    assert mates(daemon, release, "D2", "D1", most=2) == ["B", "a", "x", "y"]
-    assert mates(daemon, release) == ["B", "a", "b", "é"]
+    assert dataset_samples(daemon, release, "D2", "D1", most=2) == ["B", "a", "x", "y"]
+    assert dataset_samples(daemon, release) == ["B", "a", "b", "é"]
 
 
 def test_quarantined_samples_and_those_that_may_end_a_worker_stay_out(connection, daemon):
@@ -102,11 +104,11 @@ def test_quarantined_samples_and_those_that_may_end_a_worker_stay_out(connection
     for attempt in (1, 2):
         claimed = work.claim(daemon, f"w{attempt}", "tissue", release, 1, 600)
         assert [(sample.sample_id, sample.attempts) for sample in claimed] == [("b", attempt)]
-        assert mates(daemon, release) == ["b", "c"]  # its own batch may hold it
+        assert dataset_samples(daemon, release) == ["b", "c"]  # its own batch may hold it
         run(
             connection, "update annotator.work set leased_until = now() where leased_by is not null"
         )
-    assert mates(daemon, release) == ["c"]
+    assert dataset_samples(daemon, release) == ["c"]
 
 
 def test_the_dataset_of_a_sample(connection, daemon):

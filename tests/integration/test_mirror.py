@@ -211,7 +211,7 @@ def test_the_file_decides_the_annotations_it_made(connection: psycopg.Connection
 def test_a_column_that_is_left_out_removes_nothing(connection: psycopg.Connection) -> None:
     load(connection)
     silent = tuple(
-        replace(one, values={}, numbers={}, said_fields=frozenset({"sex"})) for one in RECORDS
+        replace(one, values={}, numbers={}, given_fields=frozenset({"sex"})) for one in RECORDS
     )
     summary = load(connection, silent)
     assert summary.annotations_changed == 1  # the sex of s1 is said to be missing

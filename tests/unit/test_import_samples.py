@@ -45,16 +45,16 @@ def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
             organism="Homo sapiens",
             is_cell_line=False,
             attributes={"platform": "HiSeq"},
-            said_fields=every_field,
+            given_fields=every_field,
         ),
-        SampleRecord("S2", "D1", {}, {}, said_fields=every_field),
+        SampleRecord("S2", "D1", {}, {}, given_fields=every_field),
         SampleRecord(
             "S3",
             "D2",
             {"tissue": "blood", "sex": "male", "age": "0.5"},
             {"age": 0.5},
             is_cell_line=True,
-            said_fields=every_field,
+            given_fields=every_field,
         ),
     )
 
@@ -68,13 +68,13 @@ def test_windows_line_ends_a_mark_gzip_and_blank_lines_change_nothing(tmp_path: 
 
 def test_two_columns_are_enough_in_any_order(tmp_path: Path) -> None:
     assert read_samples(write(tmp_path, "dataset_id\tsample_id\nD\tS")) == (
-        SampleRecord("S", "D", {}, {}, said_fields=frozenset()),
+        SampleRecord("S", "D", {}, {}, given_fields=frozenset()),
     )
 
 
 def test_an_empty_column_says_something_and_an_absent_one_nothing(tmp_path: Path) -> None:
     (sample,) = read_samples(write(tmp_path, "sample_id\tdataset_id\tsex\nS\tD\t\n"))
-    assert sample.said_fields == {"sex"}
+    assert sample.given_fields == {"sex"}
 
 
 @pytest.mark.parametrize("text", ["58", "58.0", "5.8e1", "058"])

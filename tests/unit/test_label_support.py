@@ -29,18 +29,22 @@ def by_hand(values, label, dataset):
     classes = sorted(set(label))
     said = np.zeros((len(label), len(classes)))
     for sample in range(len(label)):
-        mates = [each for each in range(len(label)) if dataset[each] == dataset[sample]]
-        votes = {each: np.exp(30 * unit[each] @ unit[sample]) for each in mates if each != sample}
+        dataset_samples = [each for each in range(len(label)) if dataset[each] == dataset[sample]]
+        votes = {
+            each: np.exp(30 * unit[each] @ unit[sample])
+            for each in dataset_samples
+            if each != sample
+        }
         for each, vote in votes.items():
             said[sample, classes.index(label[each])] += vote / sum(votes.values())
     support = []
     for sample in range(len(label)):
-        mates = dataset == dataset[sample]
+        dataset_samples = dataset == dataset[sample]
         against = 0.0
         for column, name in enumerate(classes):
             if name != label[sample]:
-                right = said[mates & (label == name), column].sum()
-                against += said[sample, column] * right / (said[mates, column].sum() + 1)
+                right = said[dataset_samples & (label == name), column].sum()
+                against += said[sample, column] * right / (said[dataset_samples, column].sum() + 1)
         support.append(1 - against)
     return np.array(support)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from annotator.learn.selective.pooling import (
-    MOST_SPEAKERS,
+    MOST_CONTRIBUTING,
     STRENGTHS,
     Pooling,
     first_of_datasets,
@@ -56,8 +56,8 @@ def test_it_is_the_blend_of_the_definition():
 def test_who_has_no_other_sample_keeps_its_probabilities():
     p, _, _ = held_out(datasets=5, samples=1)
     assert np.array_equal(Pooling(0.5, 2.0).apply(p, names(*"abcde")), p)
-    speakers = np.array([True, False, False, False, False])
-    found = HALF.apply(p, names(*"aabbb"), speakers)
+    contributing = np.array([True, False, False, False, False])
+    found = HALF.apply(p, names(*"aabbb"), contributing)
     assert np.array_equal(found[[0, 2, 3, 4]], p[[0, 2, 3, 4]])
     assert not np.allclose(found[1], p[1])
 
@@ -94,10 +94,10 @@ def test_the_order_of_samples_does_not_matter(random):
 
 
 def test_only_the_first_samples_of_a_large_dataset_speak():
-    dataset = names(*["b", "a"] * (MOST_SPEAKERS + 3), "c")
+    dataset = names(*["b", "a"] * (MOST_CONTRIBUTING + 3), "c")
     first = first_of_datasets(dataset)
-    assert first.sum() == 2 * MOST_SPEAKERS + 1
-    assert first[: 2 * MOST_SPEAKERS].all()
+    assert first.sum() == 2 * MOST_CONTRIBUTING + 1
+    assert first[: 2 * MOST_CONTRIBUTING].all()
     assert first[-1]
     p, _, _ = held_out(datasets=len(dataset), samples=1)
     changed = p.copy()

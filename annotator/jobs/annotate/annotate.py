@@ -17,7 +17,7 @@ import psycopg
 
 from annotator.errors import LeaseLostError, RetryableError, SchemaError
 from annotator.jobs.annotate.batch_writer import BatchWriter
-from annotator.jobs.annotate.fallback import sound_release
+from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
@@ -211,7 +211,7 @@ def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> d
 def _annotate_field(
     work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
 ) -> None:
-    sound = sound_release(work.connection, work.models, release)  # damaged ones claim nothing
+    sound = fallback_release(work.connection, work.models, release)  # damaged ones claim nothing
     if sound != release:
         queue_pending(work.connection, sound.field, sound.release_id)
         release = sound
@@ -269,7 +269,7 @@ def _predict_batch(
     work: _Pass, release: LiveRelease, claimed: Sequence[ClaimedSample], remembered: Remembered
 ) -> Found:
     """Read and predict one batch."""
-    from annotator.jobs.annotate.dataset_context import read_mates, stands_alone
+    from annotator.jobs.annotate.dataset_context import read_dataset_samples, stands_alone
     from annotator.jobs.annotate.predict import predict_samples
     from annotator.store.mirror.expression import read_profiles
 
@@ -277,11 +277,13 @@ def _predict_batch(
     live = work.models.load(connection, release)
     read = read_profiles(connection, [sample.sample_id for sample in claimed])
     connection.commit()  # no transaction stays open while models compute
-    mates = None
+    dataset_samples = None
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
-        mates = read_mates(connection, live, names, work.plan.quality, remembered)
-    return predict_samples(live, claimed, read, work.plan, mates, remembered)
+        dataset_samples = read_dataset_samples(
+            connection, live, names, work.plan.quality, remembered
+        )
+    return predict_samples(live, claimed, read, work.plan, dataset_samples, remembered)
 
 
 def _write_batch(

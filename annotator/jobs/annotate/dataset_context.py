@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.selective.pooling import MOST_SPEAKERS
-from annotator.store.answers.dataset_samples import dataset_mates
+from annotator.learn.selective.pooling import MOST_CONTRIBUTING
+from annotator.store.answers.dataset_samples import other_samples_in
 from annotator.store.answers.work import SUSPECT_ATTEMPTS
 from annotator.store.mirror.expression import read_profiles
 
@@ -32,7 +32,7 @@ MOST_REMEMBERED = 2048  # samples
 
 
 @dataclass(frozen=True, eq=False)
-class Mates:
+class DatasetSamples:
     """What samples say that speak for others of their datasets.
 
     Attributes
@@ -49,7 +49,7 @@ class Mates:
     sample_ids: tuple[str, ...]
     raw: Mapping[str, NDArray[np.float64]]
 
-    def without(self, unusable: Collection[str]) -> Mates:
+    def without(self, unusable: Collection[str]) -> DatasetSamples:
         """Let some of those that are being annotated not speak."""
         dataset_of = {name: of for name, of in self.dataset_of.items() if name not in unusable}
         return replace(self, dataset_of=dataset_of)
@@ -119,13 +119,13 @@ def predict_once(
     return {kind: np.stack([of_sample[kind] for of_sample in kept]) for kind in kept[0]}
 
 
-def read_mates(
+def read_dataset_samples(
     conn: psycopg.Connection,
     live: LiveModel,
     samples: Sequence[tuple[str, str]],
     quality: Quality,
     remembered: Remembered | None = None,
-) -> Mates | None:
+) -> DatasetSamples | None:
     """Ask the samples that speak for some others; ``None`` where the release does not pool.
 
     Parameters
@@ -144,15 +144,15 @@ def read_mates(
     model = live.model
     if not model.pools:
         return None
-    mates = dataset_mates(
+    dataset_samples = other_samples_in(
         conn,
         live.release.field,
         live.release.release_id,
         [dataset_id for _, dataset_id in samples],
-        MOST_SPEAKERS,
+        MOST_CONTRIBUTING,
     )
     annotated = {sample_id for sample_id, _ in samples}
-    dataset_of = {mate.sample_id: mate.dataset_id for mate in mates}
+    dataset_of = {sample.sample_id: sample.dataset_id for sample in dataset_samples}
     further = [name for name in dataset_of if name not in annotated]
     usable: list[str] = []
     said: list[dict[str, NDArray[np.float64]]] = []
@@ -170,7 +170,7 @@ def read_mates(
             said.append(predict_once(model, names, read.hashes[keep], inputs, remembered))
     conn.commit()
     speaking = annotated.union(usable)
-    return Mates(
+    return DatasetSamples(
         {name: of for name, of in dataset_of.items() if name in speaking},
         tuple(usable),
         {kind: np.concatenate([part[kind] for part in said]) for kind in (said[0] if said else ())},
@@ -190,7 +190,7 @@ def pooled_answers(
     raw: Mapping[str, NDArray[np.float64]],
     sample_ids: Sequence[str],
     dataset_ids: Sequence[str],
-    mates: Mates | None,
+    dataset_samples: DatasetSamples | None,
 ) -> Answers:
     """Calibrate, combine and pool.
 
@@ -202,7 +202,7 @@ def pooled_answers(
         What they said of each sample, model kind to ``(samples, classes)``.
     sample_ids, dataset_ids
         The samples and their datasets.
-    mates
+    dataset_samples
         Usable ones; ``None``: every sample stands alone.
 
     Returns
@@ -210,14 +210,16 @@ def pooled_answers(
     Answers
         Of the samples only.
     """
-    if mates is None:
+    if dataset_samples is None:
         return model.answers(raw)
     together = {
-        kind: np.concatenate([p, mates.raw[kind]]) if mates.sample_ids else p
+        kind: np.concatenate([p, dataset_samples.raw[kind]]) if dataset_samples.sample_ids else p
         for kind, p in raw.items()
     }
-    further = mates.sample_ids
-    datasets = [*dataset_ids, *(mates.dataset_of[name] for name in further)]
-    speakers = np.array([name in mates.dataset_of for name in (*sample_ids, *further)])
-    found = model.answers(together, np.array(datasets, dtype=object), speakers)
+    further = dataset_samples.sample_ids
+    datasets = [*dataset_ids, *(dataset_samples.dataset_of[name] for name in further)]
+    contributing = np.array(
+        [name in dataset_samples.dataset_of for name in (*sample_ids, *further)]
+    )
+    found = model.answers(together, np.array(datasets, dtype=object), contributing)
     return found.first(len(sample_ids))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def sound_release(
+def fallback_release(
     connection: psycopg.Connection, models: LiveModels, release: LiveRelease
 ) -> LiveRelease:
     """Load a live release, or put the newest earlier one that is sound in its place.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from annotator.jobs.annotate.dataset_context import Mates, Remembered
+    from annotator.jobs.annotate.dataset_context import DatasetSamples, Remembered
     from annotator.jobs.annotate.live_models import LiveModel
     from annotator.jobs.annotate.plan import AnnotatePlan
     from annotator.learn.features.matrix import AlignedProfiles
@@ -45,7 +45,7 @@ def predict_samples(
     claimed: Sequence[ClaimedSample],
     read: ReadExpression,
     plan: AnnotatePlan,
-    mates: Mates | None = None,
+    dataset_samples: DatasetSamples | None = None,
     remembered: Remembered | None = None,
 ) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
     """Predict what can be predicted and give a reason for everything else.
@@ -60,7 +60,7 @@ def predict_samples(
         Their expression, and which of them could not be used as read.
     plan
         What a sample needs, and how many contributions are stored.
-    mates
+    dataset_samples
         Other samples of the same datasets, that speak for these; ``None``: every sample
         stands alone.
     remembered
@@ -97,7 +97,7 @@ def predict_samples(
     if len(rows) == 0:
         return [], quarantined
     samples = [by_id[name] for name in read.profiles.sample_ids[rows].tolist()]
-    speaking = mates.without(unusable) if mates is not None else None
+    speaking = dataset_samples.without(unusable) if dataset_samples is not None else None
     found = _predict(
         live, samples, aligned.take(rows), read.hashes[rows], plan, speaking, remembered
     )
@@ -110,15 +110,17 @@ def _predict(
     aligned: AlignedProfiles,
     hashes: NDArray[np.object_],
     plan: AnnotatePlan,
-    mates: Mates | None,
+    dataset_samples: DatasetSamples | None,
     remembered: Remembered | None,
 ) -> list[SamplePrediction]:
     model = live.model
     sample_ids = [sample.sample_id for sample in samples]
     inputs = model.aligned_inputs(aligned)
-    raw = predict_once(model, sample_ids, hashes, inputs, remembered if mates is not None else None)
+    raw = predict_once(
+        model, sample_ids, hashes, inputs, remembered if dataset_samples is not None else None
+    )
     answered = pooled_answers(
-        model, raw, sample_ids, [sample.dataset_id for sample in samples], mates
+        model, raw, sample_ids, [sample.dataset_id for sample in samples], dataset_samples
     )
     probabilities = answered.probabilities
     best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")

@@ -187,19 +187,19 @@ class FieldModel:
         self,
         raw: Mapping[str, NDArray[np.float64]],
         dataset_ids: NDArray[np.object_] | None = None,
-        speakers: NDArray[np.bool_] | None = None,
+        contributing: NDArray[np.bool_] | None = None,
     ) -> Mapping[str, NDArray[np.float64]]:
         """Do as :meth:`predict`, from what :meth:`predict_raw` returned.
 
-        ``speakers`` are those of :meth:`annotator.learn.selective.pooling.Pooling.apply`.
+        ``contributing`` are those of :meth:`annotator.learn.selective.pooling.Pooling.apply`.
         """
-        return self.answers(raw, dataset_ids, speakers).probabilities
+        return self.answers(raw, dataset_ids, contributing).probabilities
 
     def answers(
         self,
         raw: Mapping[str, NDArray[np.float64]],
         dataset_ids: NDArray[np.object_] | None = None,
-        speakers: NDArray[np.bool_] | None = None,
+        contributing: NDArray[np.bool_] | None = None,
     ) -> Answers:
         """Do as :meth:`calibrated`, and return what the other samples contribute, too."""
         if self.calibration is None:
@@ -207,7 +207,7 @@ class FieldModel:
         calibrated, alone = self.calibration.apply(raw)
         if dataset_ids is None:
             return Answers({**calibrated, COMBINED: alone})
-        pooled = self.calibration.pooling.pool(alone, dataset_ids, speakers)
+        pooled = self.calibration.pooling.pool(alone, dataset_ids, contributing)
         return Answers(
             {**calibrated, COMBINED: pooled.probabilities}, pooled.own_weights, pooled.others
         )

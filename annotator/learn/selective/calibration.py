@@ -80,7 +80,7 @@ class Calibration:
         self,
         probabilities: Mapping[str, NDArray[np.float64]],
         dataset_ids: NDArray[np.object_] | None = None,
-        speakers: NDArray[np.bool_] | None = None,
+        contributing: NDArray[np.bool_] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
         """Calibrate, combine and pool.
 
@@ -89,7 +89,7 @@ class Calibration:
         probabilities
             Model kind to raw probabilities, ``(samples, classes)``. A class
             that every kind gives 0 keeps 0.
-        dataset_ids, speakers
+        dataset_ids, contributing
             As for :meth:`Pooling.apply`; without datasets every sample stands alone.
 
         Returns
@@ -119,7 +119,7 @@ class Calibration:
         combined = _softmax(np.asarray(logits), impossible)
         if dataset_ids is None:
             return calibrated, combined
-        return calibrated, self.pooling.apply(combined, dataset_ids, speakers)
+        return calibrated, self.pooling.apply(combined, dataset_ids, contributing)
 
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:

@@ -34,7 +34,7 @@ STRENGTHS = (0.1, 0.2, 0.3, 0.5)
 EXPONENTS = (0.1, 10.0)
 PRIOR_SAMPLES = 10.0  # What "no exponent" is worth.
 LARGEST_CHANCE = 0.05
-MOST_SPEAKERS = 64
+MOST_CONTRIBUTING = 64
 """Samples of a dataset that speak for the others: the first, by their name."""
 
 
@@ -79,7 +79,7 @@ class Pooling:
         self,
         probabilities: NDArray[np.float64],
         dataset_ids: NDArray[np.object_],
-        speakers: NDArray[np.bool_] | None = None,
+        contributing: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
         """Pool the samples of each dataset.
 
@@ -89,9 +89,9 @@ class Pooling:
             Shape ``(samples, classes)``; a 0 stays 0.
         dataset_ids
             The dataset of each sample, ``(samples,)``.
-        speakers
+        contributing
             Which samples speak for the others of their dataset, ``(samples,)``; by
-            default the first :data:`MOST_SPEAKERS` of each.
+            default the first :data:`MOST_CONTRIBUTING` of each.
 
         Returns
         -------
@@ -99,21 +99,21 @@ class Pooling:
             Of the same shape; rows sum to one. A sample that nobody speaks for keeps
             its probabilities.
         """
-        return self.pool(probabilities, dataset_ids, speakers).probabilities
+        return self.pool(probabilities, dataset_ids, contributing).probabilities
 
     def pool(
         self,
         probabilities: NDArray[np.float64],
         dataset_ids: NDArray[np.object_],
-        speakers: NDArray[np.bool_] | None = None,
+        contributing: NDArray[np.bool_] | None = None,
     ) -> Pooled:
         """Do as :meth:`apply`, and return what the other samples contribute, too."""
         samples = len(probabilities)
         if self.strength == 0 or samples == 0:
             return Pooled(probabilities, np.ones(samples), np.zeros_like(probabilities))
-        if speakers is None:
-            speakers = first_of_datasets(dataset_ids)
-        blend = _blended(probabilities, dataset_ids, speakers, self.strength)
+        if contributing is None:
+            contributing = first_of_datasets(dataset_ids)
+        blend = _blended(probabilities, dataset_ids, contributing, self.strength)
         with_others = blend.has_others[:, None]
         powered = _powered(blend.logs, self.exponent, probabilities)
         others = self.exponent * blend.weights * blend.mean_logs
@@ -127,7 +127,7 @@ class Pooling:
 
 
 def first_of_datasets(
-    dataset_ids: NDArray[np.object_], most: int = MOST_SPEAKERS
+    dataset_ids: NDArray[np.object_], most: int = MOST_CONTRIBUTING
 ) -> NDArray[np.bool_]:
     """Say which samples are among the first of their dataset, ``(samples,)``."""
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
@@ -159,17 +159,17 @@ def fit_pooling(
     dataset_ids
         The dataset of each sample, ``(samples,)``, samples in the order of their names.
     """
-    speakers = first_of_datasets(dataset_ids)
-    spoken_for = _blended(probabilities, dataset_ids, speakers, 0.0).has_others
+    contributing = first_of_datasets(dataset_ids)
+    spoken_for = _blended(probabilities, dataset_ids, contributing, 0.0).has_others
     if not spoken_for.any():
         return Pooling()
     probabilities, truth_index = probabilities[spoken_for], truth_index[spoken_for]
-    dataset_ids, speakers = dataset_ids[spoken_for], speakers[spoken_for]
+    dataset_ids, contributing = dataset_ids[spoken_for], contributing[spoken_for]
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
 
     def fitted(strength: float) -> tuple[float, NDArray[np.float64]]:
         """Return the exponent, and the mean logarithm of the truth in each dataset."""
-        pooled = _blended(probabilities, dataset_ids, speakers, strength).logs
+        pooled = _blended(probabilities, dataset_ids, contributing, strength).logs
         exponent = _fitted_exponent(pooled, truth_index)
         sure = _powered(pooled, exponent, probabilities)[np.arange(len(pooled)), truth_index]
         return exponent, np.bincount(dataset, np.log(np.maximum(sure, FLOOR))) / np.bincount(
@@ -236,27 +236,27 @@ class _Blend:
 def _blended(
     probabilities: NDArray[np.float64],
     dataset_ids: NDArray[np.object_],
-    speakers: NDArray[np.bool_],
+    contributing: NDArray[np.bool_],
     strength: float,
 ) -> _Blend:
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
     own_logs = np.log(np.maximum(probabilities, SMALLEST))
     # No single other sample may rule a class out.
-    others, mean_logs = _means_of_others(np.maximum(own_logs, LOG_FLOOR), dataset, speakers)
-    _, mean = _means_of_others(probabilities, dataset, speakers)
+    others, mean_logs = _means_of_others(np.maximum(own_logs, LOG_FLOOR), dataset, contributing)
+    _, mean = _means_of_others(probabilities, dataset, contributing)
     weights = strength * mean.max(axis=1, keepdims=True) ** 2
     return _Blend((1 - weights) * own_logs + weights * mean_logs, weights, mean_logs, others > 0)
 
 
 def _means_of_others(
-    values: NDArray[np.float64], dataset: NDArray[np.int64], speakers: NDArray[np.bool_]
+    values: NDArray[np.float64], dataset: NDArray[np.int64], contributing: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return how many others speak for each sample, and the mean of what they say."""
     datasets = int(dataset.max()) + 1
     total = np.zeros((datasets, values.shape[1]))
-    np.add.at(total, dataset[speakers], values[speakers])
-    count = np.bincount(dataset[speakers], minlength=datasets)[dataset] - speakers
-    rest = total[dataset] - np.where(speakers[:, None], values, 0.0)
+    np.add.at(total, dataset[contributing], values[contributing])
+    count = np.bincount(dataset[contributing], minlength=datasets)[dataset] - contributing
+    rest = total[dataset] - np.where(contributing[:, None], values, 0.0)
     return count, rest / np.maximum(count, 1)[:, None]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Samples that the release has learned from stay out: it is surer of them than of any new
 # sample. So do those that may end a worker.
-_MATES = """
+_OTHERS = """
 with not_learned as (
     select s.sample_id, s.dataset_id,
         row_number() over (
@@ -44,7 +44,7 @@ order by dataset_id::text collate "C", place
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetMate:
+class DatasetSample:
     """A sample that speaks for the others of its dataset."""
 
     sample_id: str
@@ -60,13 +60,13 @@ def dataset_of_sample(conn: psycopg.Connection, sample_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def dataset_mates(
+def other_samples_in(
     conn: psycopg.Connection,
     field: str,
     release_id: int,
     dataset_ids: Sequence[str],
     most: int,
-) -> list[DatasetMate]:
+) -> list[DatasetSample]:
     """Find the samples of datasets that a release has not learned from, answered or not.
 
     The same for every batch of a dataset, whatever was annotated before. Left out are
@@ -84,7 +84,7 @@ def dataset_mates(
         Samples of a dataset at most: the first by the code points of their ids.
     """
     rows = conn.execute(
-        _MATES,
+        _OTHERS,
         {
             "datasets": sorted(set(dataset_ids)),
             "field": field,
@@ -93,4 +93,4 @@ def dataset_mates(
             "suspect_attempts": SUSPECT_ATTEMPTS,
         },
     ).fetchall()
-    return [DatasetMate(*row) for row in rows]
+    return [DatasetSample(*row) for row in rows]

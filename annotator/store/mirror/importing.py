@@ -205,7 +205,7 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
 
 _STAGING = (
     "create temporary table import_sample (sample_id text primary key, dataset_id text,"
-    " organism text, is_cell_line boolean, attributes jsonb, said_fields text[]) on commit drop",
+    " organism text, is_cell_line boolean, attributes jsonb, given_fields text[]) on commit drop",
     "create temporary table import_annotation (sample_id text, field text, value text,"
     " numeric_value double precision, term_id text, primary key (sample_id, field)) on commit drop",
 )
@@ -247,7 +247,7 @@ where n.field = any(%s) and t.term_id = n.value
 _GONE_ANNOTATIONS = f"""
 delete from atlas.annotation a
 using pg_temp.import_sample i
-where a.sample_id = i.sample_id and a.field = any (i.said_fields) and a.source = '{SOURCE}'
+where a.sample_id = i.sample_id and a.field = any (i.given_fields) and a.source = '{SOURCE}'
   and not exists (
       select from pg_temp.import_annotation n
       where n.sample_id = a.sample_id and n.field = a.field)
@@ -285,7 +285,7 @@ def _stage(
     _copy(
         conn,
         "import_sample",
-        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes", "said_fields"),
+        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes", "given_fields"),
         (
             (
                 one.sample_id,
@@ -293,7 +293,7 @@ def _stage(
                 one.organism,
                 one.is_cell_line,
                 json.dumps(dict(one.attributes), ensure_ascii=False),
-                sorted(one.said_fields),
+                sorted(one.given_fields),
             )
             for one in samples
         ),

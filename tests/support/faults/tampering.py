@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.errors import ArtefactError
-from annotator.jobs.annotate.fallback import sound_release
+from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.learn.release.files import read_model
 from annotator.store.releases.artefacts import CANDIDATE
@@ -218,7 +218,7 @@ def served_instead(
         models = LiveModels()
         changed = tampering.change(stored(connection, live.release_id), np.random.default_rng(seed))
         put(connection, live.release_id, changed, with_digests=True)
-        now = sound_release(connection, models, live)
+        now = fallback_release(connection, models, live)
         event = connection.execute(
             "select detail from annotator.event where kind = 'failure' order by event_id desc"
         ).fetchone()
