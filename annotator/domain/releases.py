@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from annotator.domain.explanations import ReleaseExplanations
+from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,44 @@ class GateVerdict:
     promoted: bool
     reasons: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateRelease:
+    """All that is stored with a candidate release.
+
+    Attributes
+    ----------
+    field
+        Its name.
+    classes
+        In the order of every array of probabilities.
+    features
+        Number of features that the models see.
+    artefacts
+        Its files; names are unique.
+    held_out
+        Predictions for held-out samples.
+    metrics
+        Validation scheme to metrics.
+    curves
+        Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
+    suspicions
+        Labels of held-out samples that are probably wrong.
+    explanations
+        Markers, similarities, enrichments and the map of samples.
+    weights
+        Model kind to its share of the answer; the shares sum to one. ``None`` where
+        they are not known.
+    """
+
+    field: str
+    classes: Sequence[str]
+    features: int
+    artefacts: Sequence[Artefact]
+    held_out: HeldOutPredictions
+    metrics: Mapping[str, Sequence[Metric]]
+    curves: Sequence[Curve] = ()
+    suspicions: Sequence[LabelSuspicion] = ()
+    explanations: ReleaseExplanations | None = None
+    weights: Mapping[str, float] | None = None

@@ -136,10 +136,7 @@ def _written_and_recorded(
             row.release_id,
             contents.release.status,
             contents.live_accuracy,
-            str(made.path),
-            made.sha256,
-            made.size,
-            host,
+            reports.WrittenFile(str(made.path), made.sha256, made.size, host),
         )
     except RetryableError:
         raise

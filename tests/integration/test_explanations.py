@@ -16,10 +16,11 @@ from annotator.domain.explanations import (
     SampleMap,
 )
 from annotator.domain.held_out import HeldOutPredictions, Metric
-from annotator.domain.releases import Artefact
+from annotator.domain.releases import Artefact, CandidateRelease
 from annotator.errors import NeedsPersonError
 from annotator.store.releases import registry, runs
 from annotator.store.releases.explanations import read_explanations, training_classes
+from annotator.store.releases.runs import RunStart
 
 CLASSES = ("skin", "brain", "liver")  # intervals of age are not in the order of their names
 
@@ -55,13 +56,15 @@ EXPLANATIONS = ReleaseExplanations(MARKERS, SIMILARITIES, ENRICHMENTS, MAP)
 def save(conn: psycopg.Connection, explanations: ReleaseExplanations | None) -> int:
     run_id = runs.start_run(
         conn,
-        field="tissue",
-        preset="default",
-        seed=7,
-        configuration={},
-        configuration_hash="c1",
-        versions={},
-        host="here",
+        RunStart(
+            field="tissue",
+            preset="default",
+            seed=7,
+            configuration={},
+            configuration_hash="c1",
+            versions={},
+            host="here",
+        ),
     )
     members = [
         ("s1", "D1", "cortex", "brain"),
@@ -73,16 +76,18 @@ def save(conn: psycopg.Connection, explanations: ReleaseExplanations | None) -> 
     return registry.save_candidate(
         conn,
         run_id,
-        "tissue",
-        CLASSES,
-        12,
-        (Artefact("configuration.json", "application/json", b"{}"),),
-        HeldOutPredictions(nothing, nothing, nothing, np.zeros(0, np.int64), CLASSES, {}),
-        {
-            "one-dataset-out": (Metric("combined", "accuracy", None, 0.5, 6, 3),),
-            "cv": (Metric("combined", "accuracy", None, 0.75, 6, 3),),
-        },
-        explanations=explanations,
+        CandidateRelease(
+            "tissue",
+            CLASSES,
+            12,
+            (Artefact("configuration.json", "application/json", b"{}"),),
+            HeldOutPredictions(nothing, nothing, nothing, np.zeros(0, np.int64), CLASSES, {}),
+            {
+                "one-dataset-out": (Metric("combined", "accuracy", None, 0.5, 6, 3),),
+                "cv": (Metric("combined", "accuracy", None, 0.75, 6, 3),),
+            },
+            explanations=explanations,
+        ),
     )
 
 

@@ -14,12 +14,13 @@ import psycopg
 import pytest
 
 from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, LabelSuspicion, Metric
-from annotator.domain.releases import Artefact, Comparison
+from annotator.domain.releases import Artefact, CandidateRelease, Comparison
 from annotator.domain.statuses import RunStatus
 from annotator.errors import ArtefactError, LeaseLostError, NeedsPersonError
 from annotator.store.releases import held_out as validation
 from annotator.store.releases import registry, runs
 from annotator.store.releases.comparisons import read_comparisons
+from annotator.store.releases.runs import RunStart
 
 CLASSES = ("brain", "liver", "skin")
 ARTEFACTS = (
@@ -51,13 +52,15 @@ def run(conn: psycopg.Connection, statement: str, *values: Any) -> list[tuple[An
 def start(conn: psycopg.Connection, field: str = "tissue") -> int:
     return runs.start_run(
         conn,
-        field=field,
-        preset="default",
-        seed=7,
-        configuration={"network": {"epochs": 50}},
-        configuration_hash="c1",
-        versions={"numpy": "2"},
-        host="here",
+        RunStart(
+            field=field,
+            preset="default",
+            seed=7,
+            configuration={"network": {"epochs": 50}},
+            configuration_hash="c1",
+            versions={"numpy": "2"},
+            host="here",
+        ),
     )
 
 
@@ -90,7 +93,9 @@ def candidate(
     conn: psycopg.Connection, field: str = "tissue", artefacts: tuple[Artefact, ...] = ARTEFACTS
 ) -> int:
     run_id = start(conn, field)
-    return registry.save_candidate(conn, run_id, field, CLASSES, 12, artefacts, held_out(), METRICS)
+    return registry.save_candidate(
+        conn, run_id, CandidateRelease(field, CLASSES, 12, artefacts, held_out(), METRICS)
+    )
 
 
 def finish(conn: psycopg.Connection, release_id: int) -> None:
@@ -175,7 +180,7 @@ def test_runs_of_a_dead_process_are_closed(
         runs.save_cohort(daemon, first, "tissue", "a" * 64, [])
     with pytest.raises(LeaseLostError):
         registry.save_candidate(
-            daemon, first, "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS
+            daemon, first, CandidateRelease("tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS)
         )
     assert statuses(connection) == []
 
@@ -245,7 +250,9 @@ def test_held_out_predictions_come_back_ordered_by_sample_in_every_kind(
         CLASSES, {kind: values[order] for kind, values in given.probabilities.items()},
     )  # fmt: skip
     run_id = start(daemon)
-    registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, shuffled, {})
+    registry.save_candidate(
+        daemon, run_id, CandidateRelease("tissue", CLASSES, 1, ARTEFACTS, shuffled, {})
+    )
     found = validation.held_out_of(daemon, run_id)
     assert found is not None
     np.testing.assert_array_equal(found.sample_ids, given.sample_ids)
@@ -262,7 +269,9 @@ def test_novelty_comes_back_with_the_held_out_predictions(
     for stored, expected in ((novelty, novelty), (None, None)):
         run_id = start(daemon)
         kept = replace(given, novelty=stored)
-        registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, kept, {})
+        registry.save_candidate(
+            daemon, run_id, CandidateRelease("tissue", CLASSES, 1, ARTEFACTS, kept, {})
+        )
         found = validation.held_out_of(daemon, run_id)
         assert found is not None
         if expected is None:
@@ -293,9 +302,19 @@ def test_curves_and_suspect_labels_are_stored_with_a_candidate(
         LabelSuspicion("s001", "liver", "brain", 0.5, 2, {}),
     )
     release_id = registry.save_candidate(
-        daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
-        curves=CURVES, suspicions=suspicions,
-    )  # fmt: skip
+        daemon,
+        start(daemon),
+        CandidateRelease(
+            "tissue",
+            CLASSES,
+            12,
+            ARTEFACTS,
+            held_out(),
+            METRICS,
+            curves=CURVES,
+            suspicions=suspicions,
+        ),
+    )
     assert run(
         connection,
         "select release_id, field, status, scheme, model_kind, curve, position, x, y, samples"
@@ -324,9 +343,10 @@ def test_the_shares_of_the_kinds_are_on_the_model_card(
     weights = {"network": np.float64(0.25), "forest": 0.75}
     for given in (weights, None):
         registry.save_candidate(
-            daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
-            weights=given,
-        )  # fmt: skip
+            daemon,
+            start(daemon),
+            CandidateRelease("tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS, weights=given),
+        )
     query = "select weights from annotator.model_card order by release_id"
     assert run(connection, query) == [({"network": 0.25, "forest": 0.75},), (None,)]
     with pytest.raises(psycopg.errors.CheckViolation, match="weights_are_an_object"):
@@ -339,9 +359,12 @@ def test_suspect_labels_of_samples_that_were_not_held_out_are_refused(
     stranger = LabelSuspicion("s999", "liver", "skin", 0.9, 1, {})
     with pytest.raises(NeedsPersonError, match=r"1 suspect labels .*s999"):
         registry.save_candidate(
-            daemon, start(daemon), "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS,
-            CURVES, [stranger],
-        )  # fmt: skip
+            daemon,
+            start(daemon),
+            CandidateRelease(
+                "tissue", CLASSES, 12, ARTEFACTS, held_out(), METRICS, CURVES, [stranger]
+            ),
+        )
     for table in ("release", "validation_prediction", "metric", "validation_curve"):
         assert run(connection, f"select count(*) from annotator.{table}") == [(0,)]
 
@@ -352,7 +375,9 @@ def test_there_are_no_held_out_predictions_without_a_release(
     assert validation.held_out_of(daemon, start(daemon)) is None
     run_id = start(daemon)
     nobody = held_out(0)
-    registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, nobody, {})
+    registry.save_candidate(
+        daemon, run_id, CandidateRelease("tissue", CLASSES, 1, ARTEFACTS, nobody, {})
+    )
     assert validation.held_out_of(daemon, run_id) is None
 
 
@@ -362,10 +387,14 @@ def test_a_candidate_is_stored_whole_or_not_at_all(
     twice = {"cv": METRICS["one-dataset-out"] * 2}
     run_id = start(daemon)
     with pytest.raises(psycopg.errors.UniqueViolation):
-        registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, held_out(), twice)
+        registry.save_candidate(
+            daemon, run_id, CandidateRelease("tissue", CLASSES, 1, ARTEFACTS, held_out(), twice)
+        )
     for table in ("release", "artefact", "validation_prediction", "metric"):
         assert run(connection, f"select count(*) from annotator.{table}") == [(0,)]
-    registry.save_candidate(daemon, run_id, "tissue", CLASSES, 1, ARTEFACTS, held_out(), METRICS)
+    registry.save_candidate(
+        daemon, run_id, CandidateRelease("tissue", CLASSES, 1, ARTEFACTS, held_out(), METRICS)
+    )
 
 
 def test_an_artefact_too_large_for_postgresql_is_refused_by_name(
@@ -382,7 +411,9 @@ def test_held_out_predictions_of_other_classes_are_refused(
 ) -> None:
     with pytest.raises(NeedsPersonError, match="brain, liver, skin"):
         registry.save_candidate(
-            daemon, start(daemon), "tissue", CLASSES[:2], 1, ARTEFACTS, held_out(), {}
+            daemon,
+            start(daemon),
+            CandidateRelease("tissue", CLASSES[:2], 1, ARTEFACTS, held_out(), {}),
         )
 
 

@@ -10,11 +10,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from annotator.domain.explanations import ReleaseExplanations
+from annotator.domain.releases import CandidateRelease
 from annotator.errors import InputError
 from annotator.jobs import report as job
 from annotator.store.releases import registry, runs
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.reports import kept_reports
+from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database
 from tests.support import made_report
 
@@ -32,13 +34,15 @@ def new_release(connection, *, promoted=True, explained=True, field="tissue"):
     """A decided release with its cohort, figures and explanations, but without models."""
     run = runs.start_run(
         connection,
-        field=field,
-        preset="default",
-        seed=7,
-        configuration={"trust": {"target_precision": 0.95}},
-        configuration_hash="c" * 64,
-        versions={"numpy": "2"},
-        host="here",
+        RunStart(
+            field=field,
+            preset="default",
+            seed=7,
+            configuration={"trust": {"target_precision": 0.95}},
+            configuration_hash="c" * 64,
+            versions={"numpy": "2"},
+            host="here",
+        ),
     )
     samples = zip(HELD_OUT.sample_ids, HELD_OUT.dataset_ids, HELD_OUT.truth, strict=True)
     members = [(sample, dataset, label, label) for sample, dataset, label in samples]
@@ -47,16 +51,18 @@ def new_release(connection, *, promoted=True, explained=True, field="tissue"):
     release_id = registry.save_candidate(
         connection,
         run,
-        field,
-        CLASSES,
-        12,
-        (),
-        HELD_OUT,
-        {
-            "one-dataset-out": made_report.metrics(CLASSES, 0.8),
-            "cv": made_report.metrics(CLASSES, 0.95),
-        },
-        curves=made_report.curves(),
+        CandidateRelease(
+            field,
+            CLASSES,
+            12,
+            (),
+            HELD_OUT,
+            {
+                "one-dataset-out": made_report.metrics(CLASSES, 0.8),
+                "cv": made_report.metrics(CLASSES, 0.95),
+            },
+            curves=made_report.curves(),
+        ),
     )
     if explained:
         copy_explanations(connection, release_id, EXPLANATIONS)

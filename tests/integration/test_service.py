@@ -13,6 +13,7 @@ import pytest
 
 from annotator.store.answers import work
 from annotator.store.releases import registry, runs
+from annotator.store.releases.runs import RunStart
 from annotator.store.watch import daemons as service
 from tests.support import ROOT
 from tests.support.store import as_daemon, run
@@ -177,9 +178,17 @@ def test_the_state_of_a_working_database(
         " select 's' || i, 'D1' from generate_series(1, 8) i",
     )
     run_id = runs.start_run(
-        daemon, field="tissue", preset="paper", seed=1, configuration={}, configuration_hash="c",
-        versions={}, host="here",
-    )  # fmt: skip
+        daemon,
+        RunStart(
+            field="tissue",
+            preset="paper",
+            seed=1,
+            configuration={},
+            configuration_hash="c",
+            versions={},
+            host="here",
+        ),
+    )
     ((release_id,),) = run(
         connection,
         "insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
@@ -198,9 +207,17 @@ def test_the_state_of_a_working_database(
     )
     runs.finish_run(daemon, run_id, "succeeded", None)
     later = runs.start_run(
-        daemon, field="tissue", preset="paper", seed=1, configuration={}, configuration_hash="c",
-        versions={}, host="here",
-    )  # fmt: skip
+        daemon,
+        RunStart(
+            field="tissue",
+            preset="paper",
+            seed=1,
+            configuration={},
+            configuration_hash="c",
+            versions={},
+            host="here",
+        ),
+    )
     runs.finish_run(daemon, later, "failed", "out of memory")
     run(
         connection,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.held_out import Metric
+from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
@@ -25,6 +26,7 @@ from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
 from annotator.plain_data import plain
 from annotator.store.releases import registry, runs
+from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database, translating
 from annotator.store.server.schema import check_schema, hold_schema
 from annotator.store.watch.daemons import advisory_lock
@@ -166,13 +168,15 @@ def _start(
 ) -> int:
     return runs.start_run(
         connection,
-        field=field,
-        preset=Path(settings.preset).stem,
-        seed=settings.seed,
-        configuration=described,
-        configuration_hash=configuration_hash,
-        versions=library_versions(),
-        host=socket.gethostname(),
+        RunStart(
+            field=field,
+            preset=Path(settings.preset).stem,
+            seed=settings.seed,
+            configuration=described,
+            configuration_hash=configuration_hash,
+            versions=library_versions(),
+            host=socket.gethostname(),
+        ),
     )
 
 
@@ -238,16 +242,18 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
         release_id = registry.save_candidate(
             connection,
             job.run,
-            cohort.field,
-            candidate.model.classes,
-            len(candidate.model.features),
-            write_model(candidate.model),
-            candidate.validation.predictions,
-            candidate.metrics,
-            curves=curves(candidate.validation.predictions),
-            suspicions=suspect_labels(candidate.validation.predictions),
-            explanations=candidate.explanations,
-            weights=candidate.model.weights,
+            CandidateRelease(
+                cohort.field,
+                candidate.model.classes,
+                len(candidate.model.features),
+                write_model(candidate.model),
+                candidate.validation.predictions,
+                candidate.metrics,
+                curves=curves(candidate.validation.predictions),
+                suspicions=suspect_labels(candidate.validation.predictions),
+                explanations=candidate.explanations,
+                weights=candidate.model.weights,
+            ),
         )
         decide = registry.promote if verdict.promoted else registry.reject
         decide(connection, release_id, reasons, verdict.comparisons)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from annotator.domain.releases import Artefact
+from annotator.domain.releases import Artefact, CandidateRelease
 from annotator.domain.statuses import ReleaseStatus
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
@@ -28,12 +28,10 @@ from annotator.store.releases.runs import insert_metrics, require_running
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import psycopg
 
-    from annotator.domain.explanations import ReleaseExplanations
-    from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
     from annotator.domain.releases import Comparison
 
 # PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
@@ -65,21 +63,8 @@ left join annotator.cohort c using (cohort_id)
 _LIVE = f"{_RELEASE} where r.status = 'live'"
 
 
-def save_candidate(
-    conn: psycopg.Connection,
-    run_id: int,
-    field: str,
-    classes: Sequence[str],
-    n_features: int,
-    artefacts: Sequence[Artefact],
-    held_out: HeldOutPredictions,
-    metrics: Mapping[str, Sequence[Metric]],
-    curves: Sequence[Curve] = (),
-    suspicions: Sequence[LabelSuspicion] = (),
-    explanations: ReleaseExplanations | None = None,
-    weights: Mapping[str, float] | None = None,
-) -> int:
-    """Store a candidate with its models, held-out predictions and figures, or nothing.
+def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRelease) -> int:
+    """Store a candidate with its models, held-out predictions and metrics, or nothing.
 
     Parameters
     ----------
@@ -87,27 +72,8 @@ def save_candidate(
         Connection; the transaction is committed.
     run_id
         A run that is still running.
-    field
-        Name of the field.
-    classes
-        The classes, in the order of every array of probabilities.
-    n_features
-        How many features the models see.
-    artefacts
-        Its files; names are unique.
-    held_out
-        Predictions on samples that the models had not seen.
-    metrics
-        Validation scheme to figures.
-    curves
-        Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
-    suspicions
-        Labels of held-out samples that are probably wrong.
-    explanations
-        Why its models say what they say.
-    weights
-        Model kind to its share of the answer; the shares sum to one. ``None`` where
-        they are not known.
+    candidate
+        All that is stored.
 
     Returns
     -------
@@ -122,7 +88,9 @@ def save_candidate(
         An artefact is larger than PostgreSQL can hold in one value, or the
         held-out predictions or explanations are of other classes.
     """
-    for artefact in artefacts:
+    field, classes, held_out = candidate.field, candidate.classes, candidate.held_out
+    weights = candidate.weights
+    for artefact in candidate.artefacts:
         if len(artefact.content) > MAXIMUM_ARTEFACT_BYTES:
             raise NeedsPersonError(
                 f"{field}: artefact {artefact.name} has {len(artefact.content):,} bytes, the"
@@ -139,13 +107,13 @@ def save_candidate(
             "insert into annotator.release (field, run_id, classes, features, weights)"
             " values (%s, %s, %s, %s, %s) returning release_id",
             (
-                *(field, run_id, list(classes), n_features),
+                *(field, run_id, list(classes), candidate.features),
                 None if weights is None else Jsonb(dict(weights), dumps=dumps),
             ),
         ).fetchone()
         assert row is not None
         release_id = int(row[0])
-        for artefact in artefacts:
+        for artefact in candidate.artefacts:
             conn.execute(
                 "insert into annotator.artefact"
                 " (release_id, name, media_type, sha256, size, content)"
@@ -159,14 +127,14 @@ def save_candidate(
                     artefact.content,
                 ),
             )
-        write_down_files(conn, release_id, field, artefacts)
+        write_down_files(conn, release_id, field, candidate.artefacts)
         copy_held_out(conn, run_id, held_out)
-        for scheme, figures in metrics.items():
+        for scheme, figures in candidate.metrics.items():
             insert_metrics(conn, run_id, scheme, figures)
-        insert_curves(conn, run_id, next(iter(metrics), "held-out"), curves)
-        copy_suspicions(conn, run_id, held_out, suspicions)
-        if explanations is not None:
-            copy_explanations(conn, release_id, explanations)
+        insert_curves(conn, run_id, next(iter(candidate.metrics), "held-out"), candidate.curves)
+        copy_suspicions(conn, run_id, held_out, candidate.suspicions)
+        if candidate.explanations is not None:
+            copy_explanations(conn, release_id, candidate.explanations)
     return release_id
 
 

@@ -5,6 +5,7 @@ Reading gives plain rows: what they are shown as is nothing the store knows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annotator.domain.held_out import CROSS_VALIDATION, Curve, CurvePoint, Metric
@@ -150,15 +151,32 @@ def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ..
     return tuple(SuspectRow(*row) for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A report that was written.
+
+    Attributes
+    ----------
+    path
+        Absolute, on the host.
+    sha256, size
+        Of the HTML file, hexadecimal and in bytes.
+    host
+        The host that wrote it.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    host: str
+
+
 def record_report(
     conn: psycopg.Connection,
     release_id: int,
     status: str,
     became: LiveAccuracy | None,
-    path: str,
-    sha256: str,
-    size: int,
-    host: str,
+    written: WrittenFile,
 ) -> None:
     """Write down where the report of a release lies; committed.
 
@@ -172,12 +190,8 @@ def record_report(
         Of the release, as the report has it.
     became
         Of its suggestions, as the report has it.
-    path
-        Absolute, on the host.
-    sha256, size
-        Of the HTML file, hexadecimal and in bytes.
-    host
-        The host that wrote it.
+    written
+        The file.
     """
     with committed(conn):
         conn.execute(
@@ -193,10 +207,10 @@ def record_report(
                 status,
                 became.judged if became else 0,
                 became.confirmed if became else 0,
-                path,
-                sha256,
-                size,
-                host,
+                written.path,
+                written.sha256,
+                written.size,
+                written.host,
             ),
         )
 

@@ -5,6 +5,8 @@ Every function is one transaction by itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -15,7 +17,7 @@ from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
@@ -31,17 +33,30 @@ class LastAttempt(NamedTuple):
     release_status: ReleaseStatus | None
 
 
-def start_run(
-    conn: psycopg.Connection,
-    *,
-    field: str,
-    preset: str,
-    seed: int,
-    configuration: Mapping[str, Any],
-    configuration_hash: str | None,
-    versions: Mapping[str, str],
-    host: str,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """What is known of a training run when it starts.
+
+    Attributes
+    ----------
+    field, preset, seed
+        What is trained, and how.
+    configuration, configuration_hash
+        The plan; the hash is ``None`` where there is no plan.
+    versions, host
+        Of the libraries, and where the run is.
+    """
+
+    field: str
+    preset: str
+    seed: int
+    configuration: Mapping[str, Any]
+    configuration_hash: str | None
+    versions: Mapping[str, str]
+    host: str
+
+
+def start_run(conn: psycopg.Connection, run: RunStart) -> int:
     """Open a training run; committed, so that others see it running.
 
     Returns
@@ -55,13 +70,13 @@ def start_run(
             " (field, preset, seed, configuration, configuration_hash, versions, host)"
             " values (%s, %s, %s, %s, %s, %s, %s) returning run_id",
             (
-                field,
-                preset,
-                seed,
-                Jsonb(dict(configuration)),
-                configuration_hash,
-                Jsonb(dict(versions)),
-                host,
+                run.field,
+                run.preset,
+                run.seed,
+                Jsonb(dict(run.configuration)),
+                run.configuration_hash,
+                Jsonb(dict(run.versions)),
+                run.host,
             ),
         ).fetchone()
     assert row is not None
