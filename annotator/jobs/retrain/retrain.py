@@ -16,7 +16,15 @@ from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
-from annotator.jobs.retrain.plan import Plan, notes_of, parallelism, plan_of, read_labelled
+from annotator.jobs.retrain.plan import (
+    Plan,
+    definition_of,
+    notes_of,
+    parallelism,
+    plan_of,
+    preset_named,
+    read_labelled,
+)
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
@@ -111,6 +119,8 @@ def retrain(
 def _retrain_alone(
     database: Database, settings: Settings, field: str, progress: Progress
 ) -> RetrainOutcome:
+    # A wrong preset is the person's who asked; nothing is written about it.
+    preset_named(settings.preset, definition_of(settings, field), settings)
     try:
         plan = plan_of(settings, field)
         read, ontology = read_labelled(database, plan, quarantine=True)
