@@ -59,7 +59,11 @@ def release_summary(classes: tuple[str, ...], status: str = "live") -> ReleaseSu
         folds="whole datasets held out, grouped into 10 folds",
         host="atlas.example.org",
         versions={"numpy": "2.4.0", "scikit-learn": "1.7.2"},
-        configuration={"trust": {"target_precision": 0.95}, "preset": {"name": "default"}},
+        configuration={
+            "trust": {"target_precision": 0.95},
+            "preset": {"name": "default"},
+            "labels": {"tissue_level": "group"},
+        },
         configuration_hash="c" * 64,
         cohort_hash="a" * 64,
         trained_for=421.0,

@@ -344,6 +344,7 @@ def evaluate(
 @_preset
 @_folds
 @click.option("--json", "json_file", type=_file, help="Also write the figures to this file.")
+@click.option("--figure", type=_file, help="Also draw the accuracies, as SVG, beside the paper's.")
 @click.pass_obj
 def ablation(
     settings: Settings,
@@ -352,6 +353,7 @@ def ablation(
     preset: str | None,
     folds: int | None,
     json_file: Path | None,
+    figure: Path | None,
 ) -> None:
     """Compare models on sRNAs, on contaminants and on both; nothing is stored."""
     from annotator.cli.tables import ablation_table
@@ -359,6 +361,7 @@ def ablation(
 
     settings = _changed(settings, preset=preset, folds=folds)
     _check_output_file(json_file)
+    _check_output_file(figure)
     with _database(settings) as database, progress(f"{field}: folds", "folds") as shown:
         compared = ablate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {compared.description}")
@@ -366,6 +369,12 @@ def ablation(
         click.echo(note)
     click.echo(ablation_table(compared))
     _write_json_file(json_file, as_json(compared))
+    if figure is not None:
+        from annotator.report.figures.ablation import ablation_figure
+
+        drawn = ablation_figure(compared.field, compared.scheme, compared.metrics)
+        _write_file(figure, drawn.svg)
+        click.echo(f"drawn in {figure}")
 
 
 def _check_output_file(path: Path | None) -> None:

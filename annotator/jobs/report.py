@@ -16,6 +16,7 @@ from annotator.domain.fields import FIELDS, LabelScheme
 from annotator.errors import AnnotatorError, InputError, RetryableError
 from annotator.store.releases import registry, reports
 from annotator.store.releases.comparisons import read_comparisons
+from annotator.store.releases.explained_samples import read_explained_samples
 from annotator.store.releases.explanations import read_explanations
 from annotator.store.releases.held_out import held_out_of
 from annotator.store.releases.live_accuracy import live_accuracy_of
@@ -196,6 +197,7 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
         suspects=tuple(Suspect(*row) for row in reports.read_suspects(connection, run_id)),
         live_accuracy=live_accuracy_of(connection, release_id),
         comparisons=read_comparisons(connection, release_id),
+        explained_samples=read_explained_samples(connection, release_id, release.field),
     )
 
 

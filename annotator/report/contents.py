@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.explanations import ReleaseExplanations
+from annotator.domain.explanations import ExplainedSample, ReleaseExplanations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +95,8 @@ class ReportContents:
         What became of its suggestions; ``None`` while none of them was judged.
     comparisons
         What the gate compared; empty for releases made before that was kept.
+    explained_samples
+        Up to two annotated samples per predicted class, with their contributions.
     """
 
     release: ReleaseSummary
@@ -107,3 +109,4 @@ class ReportContents:
     suspects: tuple[Suspect, ...] = ()
     live_accuracy: LiveAccuracy | None = None
     comparisons: tuple[Comparison, ...] = ()
+    explained_samples: tuple[ExplainedSample, ...] = ()

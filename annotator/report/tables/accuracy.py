@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_FIGURES
-from annotator.report.paper_figures import paper_accuracies
+from annotator.report.paper_figures import paper_accuracies_of
 from annotator.report.tables.cells import (
     BASELINES,
     Cell,
@@ -113,17 +112,12 @@ def kind_figures(contents: ReportContents) -> Table | None:
 
 def paper_figures(contents: ReportContents) -> Table | None:
     """Return the paper's accuracies for a field like this beside the release's."""
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        sizes[part.class_name] += part.samples
-    del sizes[""]
     schemes = {
         CROSS_VALIDATION: random_metrics(contents),
         ONE_DATASET_OUT: held_out_metrics(contents),
     }
     rows = []
-    facts = paper_accuracies(contents.release.field, list(sizes.values()))
-    for (scheme, name, kind), fact in facts.items():
+    for (scheme, name, kind), fact in paper_accuracies_of(contents).items():
         own = figure_of(schemes[scheme], name, kind)
         combined = figure_of(schemes[scheme], name)
         if own is None and combined is None:
