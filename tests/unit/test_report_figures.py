@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree
@@ -25,14 +26,19 @@ from annotator.domain.held_out import HeldOutPredictions, Metric
 from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.selective_metrics import curves
 from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents
-from annotator.report.figures import figures, heatmap_of_sample
+from annotator.report.figures import Figure, figures, heatmap_of_sample
 from annotator.report.figures.ablation import ablation_figure
+from annotator.report.figures.accuracy import accuracy
 from annotator.report.figures.class_order import class_order, group_breaks
-from annotator.report.figures.confusion import confusion_counts
+from annotator.report.figures.confusion import confusion_counts, confusions
 from annotator.report.figures.drawing import NARROW, plain, wrapped
+from annotator.report.figures.enrichment import enrichment
 from annotator.report.figures.intervals import intervals
-from annotator.report.figures.markers import relative_expression
+from annotator.report.figures.maps import maps
+from annotator.report.figures.markers import markers, relative_expression
+from annotator.report.figures.similarity import similarity
 from annotator.report.figures.theme import DARK, LIGHT, THEMES, luminance, readable_on
+from annotator.report.figures.trust import trust
 from annotator.report.paper_figures import paper_accuracies
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import count, listed, percent, significant
@@ -57,12 +63,6 @@ NAMES = (
     "enrichment",
 )
 KINDS = ("combined", "forest", "network")
-EMPTY = {
-    "metrics": {},
-    "held_out": None,
-    "explanations": ReleaseExplanations(),
-    "explained_samples": (),
-}
 SVG = "{http://www.w3.org/2000/svg}"
 LONG = "immortal human B-lymphoblastoid cell line, EBV-transformed"
 HOSTILE = '<b onload="x">&amp; $\\alpha^2$ ]]> \x07\ttab 肝臓 😀'
@@ -186,6 +186,19 @@ def drawn(full):
     return {figure.name: figure for figure in figures(full)}
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures with their texts, but without a drawing: what is drawn is not looked at."""
+    for module in sys.modules.copy():
+        if module.startswith("annotator.report.figures.") and hasattr(sys.modules[module], "draw"):
+            monkeypatch.setattr(f"{module}.draw", lambda *texts, **_: Figure(*texts[:3], "", 0))
+
+
+def named(drawn):
+    """Return figures by name."""
+    return {figure.name: figure for figure in drawn}
+
+
 def parts(svg):
     """Return what is drawn for light pages and what is drawn for dark ones."""
     root = ElementTree.fromstring(svg)
@@ -258,7 +271,7 @@ class TestAllFigures:
         import matplotlib as mpl
 
         with mpl.rc_context({"svg.fonttype": "path", "path.sketch": (9, 9, 9)}):
-            assert figures(full)[2].svg == drawn["accuracy-by-kind"].svg
+            assert named(accuracy(full))["accuracy-by-kind"].svg == drawn["accuracy-by-kind"].svg
 
     def test_each_is_an_image_with_title_and_description(self, drawn):
         for name, figure in drawn.items():
@@ -336,16 +349,17 @@ class TestAllFigures:
     def test_hostile_names_are_text(self):
         made = contents(("blood", HOSTILE))
         made = replace(made, release=replace(made.release, reasons=(HOSTILE,)))
-        for figure in figures(made):
+        drawn = figures(made)
+        for figure in drawn:
             ElementTree.fromstring(figure.svg)
             assert "<b onload" not in figure.svg
             assert "\x07" not in figure.svg
-        assert any("肝臓" in text for text in texts(figures(made)[0].svg))
-        assert any("$\\alpha^2$" in text for text in texts(figures(made)[0].svg))
+        assert any("肝臓" in text for text in texts(drawn[0].svg))
+        assert any("$\\alpha^2$" in text for text in texts(drawn[0].svg))
 
 
 class TestAbsentData:
-    def test_nothing_gives_no_figure(self, full):
+    def test_nothing_gives_no_figure(self, full, undrawn):
         empty = ReportContents(full.release, (), {}, None, ())
         assert figures(empty) == ()
 
@@ -368,29 +382,29 @@ class TestAbsentData:
             ),
         ],
     )
-    def test_figures_without_data_are_left_out(self, full, change, missing):
+    def test_figures_without_data_are_left_out(self, full, undrawn, change, missing):
         names = {figure.name for figure in figures(replace(full, **change))}
         assert names == set(NAMES) - missing
 
     def test_a_release_without_cross_validation_says_nothing_of_it(self, full, drawn):
         alone = replace(full, metrics={"one-dataset-out": full.metrics["one-dataset-out"]})
-        by_kind = {figure.name: figure for figure in figures(alone)}["accuracy-by-kind"]
+        by_kind = named(accuracy(alone))["accuracy-by-kind"]
         assert "random cross-validation" not in texts(by_kind.svg)
         assert "random cross-validation" in texts(drawn["accuracy-by-kind"].svg)
 
-    def test_a_model_without_network_has_its_combined_matrix_alone(self, full):
+    def test_a_model_without_network_has_its_combined_matrix_alone(self, full, undrawn):
         held_out = full.held_out
         only = replace(held_out, probabilities={"combined": held_out.probabilities["combined"]})
-        names = [figure.name for figure in figures(replace(full, held_out=only))]
+        names = [figure.name for figure in confusions(replace(full, held_out=only))]
         assert [name for name in names if name.startswith("confusion")] == ["confusion-combined"]
 
-    def test_similarities_that_never_changed_leave_out_the_matrix(self, full):
+    def test_similarities_that_never_changed_leave_out_the_matrix(self, full, undrawn):
         never = tuple(
             ClassSimilarity(each.class_name, each.rival, each.samples, 0, None)
             for each in full.explanations.similarities
         )
         explanations = replace(full.explanations, similarities=never)
-        names = {figure.name for figure in figures(replace(full, explanations=explanations))}
+        names = {figure.name for figure in similarity(replace(full, explanations=explanations))}
         assert not names & {"similarity", "stability"}
 
 
@@ -410,7 +424,7 @@ class TestMaps:
 
     def test_of_many_datasets_the_largest_are_named_and_the_rest_is_counted(self):
         made = contents(samples=400, datasets=20)
-        written = texts({figure.name: figure for figure in figures(made)}["map-by-dataset"].svg)
+        written = texts(named(maps(made))["map-by-dataset"].svg)
         assert sum(text.startswith("GSE") for text in written) == 8
         assert any(text.startswith("12 other datasets (") for text in written)
 
@@ -418,7 +432,7 @@ class TestMaps:
         sample_map = full.explanations.sample_map
         one = replace(sample_map, positions=np.zeros_like(sample_map.positions))
         explanations = replace(full.explanations, sample_map=one)
-        assert not outside(figures(replace(full, explanations=explanations))[0].svg)
+        assert not outside(next(iter(maps(replace(full, explanations=explanations)))).svg)
 
 
 class TestAccuracy:
@@ -432,7 +446,7 @@ class TestAccuracy:
 
     def test_the_papers_metrics_of_groups_stand_beside_a_release_of_groups_only(self):
         for level, beside in (("group", True), ("term", False)):
-            made = {figure.name: figure for figure in figures(contents(level=level))}
+            made = named(accuracy(contents(level=level)))
             by_kind = made["accuracy-by-kind"]
             assert any(text.startswith("paper") for text in texts(by_kind.svg))
             assert ("83.1\N{NO-BREAK SPACE}%" in by_kind.description) == beside
@@ -440,7 +454,7 @@ class TestAccuracy:
 
     def test_the_paper_has_nothing_on_three_intervals(self):
         made = contents(("[0;45]", "(45;70]", "(70;110]"), field="age")
-        by_kind = {figure.name: figure for figure in figures(made)}["accuracy-by-kind"]
+        by_kind = named(accuracy(made))["accuracy-by-kind"]
         assert not any(text.startswith("paper") for text in texts(by_kind.svg))
 
     def test_classes_stand_by_accuracy_but_intervals_in_their_order(self, full, drawn):
@@ -452,20 +466,20 @@ class TestAccuracy:
         best = max(values, key=values.get)
         assert drawn["accuracy-by-class"].description.split("combined. ")[1].startswith(best)
         ages = ("[0;30]", "(30;60]", "(60;80]", "(80;110]")
-        made = {figure.name: figure for figure in figures(contents(ages, field="age"))}
+        made = named(accuracy(contents(ages, field="age")))
         written = texts(made["accuracy-by-class"].svg)
         assert [text for text in written if text in ages] == list(ages)
 
-    def test_figures_that_are_not_numbers_are_left_out(self, full):
+    def test_figures_that_are_not_numbers_are_left_out(self, full, undrawn):
         broken = tuple(replace(each, value=float("nan")) for each in full.metrics["cv"])
-        made = figures(replace(full, metrics={"one-dataset-out": broken}))
+        made = accuracy(replace(full, metrics={"one-dataset-out": broken}))
         assert not any(figure.name.startswith("accuracy") for figure in made)
 
     def test_small_classes_stand_apart_as_in_the_papers_figures_2_and_3(self, full):
         names = ("blood", "brain", "hematopoietic stem cell", "skin")
         sizes = dict(zip(names, (30, 14, 9, 8), strict=True))
         cohort = tuple(CohortPart("GSE1", "", name, size) for name, size in sizes.items())
-        made = {figure.name: figure for figure in figures(replace(full, cohort=cohort))}
+        made = named(accuracy(replace(full, cohort=cohort)))
         for least, shown in ((9, names[:3]), (15, names[:1])):
             figure = made[f"accuracy-of-classes-of-{least}"]
             assert [text for text in texts(figure.svg) if text in names] == list(shown)
@@ -506,9 +520,7 @@ class TestPaper:
         assert paper_accuracies("height", [50, 50], of_groups=False) == {}
 
     def test_steps_of_table_5_stand_beside_two_classes(self):
-        made = {
-            figure.name: figure for figure in figures(contents(("female", "male"), field="sex"))
-        }
+        made = named(similarity(contents(("female", "male"), field="sex")))
         assert "paper, Table 5" in texts(made["stability"].svg)
         assert "female 15.9" in made["stability"].description
 
@@ -592,7 +604,7 @@ class TestTrust:
 
     def test_curves_are_named_in_the_order_of_their_ends(self, full):
         risks = [each for each in full.curves if each.name == "risk_coverage"]
-        (figure,) = figures(replace(full, **EMPTY, curves=tuple(risks)))
+        (figure,) = trust(replace(full, curves=tuple(risks)))
         ends = sorted(risks, key=lambda each: -each.points[-1].y)
         named = [text for text in texts(figure.svg) if text in map(kind_words, KINDS)]
         assert named == [kind_words(each.model_kind) for each in ends]
@@ -616,7 +628,7 @@ class TestMarkers:
             replace(each, expression=tuple(levels.values())) for each in full.explanations.markers
         )
         explanations = replace(full.explanations, markers=alike)
-        made = figures(replace(full, **EMPTY | {"explanations": explanations}, curves=()))
+        made = markers(replace(full, explanations=explanations))
         figure = next(each for each in made if each.name == "marker-expression")
         assert "blood and hematopoietic stem cell" in figure.description
         assert "brain and skin" in figure.description
@@ -625,16 +637,16 @@ class TestMarkers:
 
     def test_bitmaps_of_many_markers_stay_small(self):
         made = contents([f"class {place}" for place in range(40)], samples=80, markers=300)
-        svg = {figure.name: figure for figure in figures(made)}["marker-expression"].svg
+        svg = named(markers(made))["marker-expression"].svg
         pictures = re.findall(r'base64,([^"]+)"', svg)
         assert sum(len(picture) for picture in pictures) * 3 / 4 < 300_000
 
-    def test_expression_of_other_classes_is_not_drawn(self, full):
+    def test_expression_of_other_classes_is_not_drawn(self, full, undrawn):
         short = tuple(
             replace(each, expression=each.expression[:2]) for each in full.explanations.markers
         )
         explanations = replace(full.explanations, markers=short)
-        names = {figure.name for figure in figures(replace(full, explanations=explanations))}
+        names = {figure.name for figure in markers(replace(full, explanations=explanations))}
         assert "markers" in names
         assert "marker-expression" not in names
 
@@ -646,7 +658,7 @@ class TestEnrichment:
 
     def test_of_many_sets_the_best_are_shown(self):
         made = contents(sets=[f"set {number}" for number in range(30)] + ["skin"])
-        figure = {figure.name: figure for figure in figures(made)}["enrichment"]
+        figure = named(enrichment(made))["enrichment"]
         assert "24 sets with the smallest p-values" in figure.description
         assert "skin" in texts(figure.svg)
 

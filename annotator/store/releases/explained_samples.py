@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from annotator.domain.answers import ClassContributions
 from annotator.domain.explanations import ExplainedSample
@@ -70,14 +71,28 @@ def read_explained_samples(
     """
     with conn.transaction():
         rows = conn.execute(_CHOSEN, {"release": release_id, "field": field}).fetchall()
-    found: dict[tuple[Any, ...], list[ClassContributions]] = {}
-    for *sample, kind, method, name, rank, features, scores, expression, others in rows:
-        found.setdefault(tuple(sample), []).append(
-            ClassContributions(
-                kind, method, name, rank, tuple(features), tuple(scores), tuple(expression), others
+    samples: list[ExplainedSample] = []
+    for of_sample, of_class in groupby(rows, key=lambda row: row[:7]):
+        sample_id, dataset_id, name, confidence, is_answered, label, is_right = of_sample
+        contributions = tuple(_contributions(*row[7:]) for row in of_class)
+        samples.append(
+            ExplainedSample(
+                sample_id, dataset_id, name, confidence, is_answered, label, is_right, contributions
             )
         )
-    return tuple(
-        ExplainedSample(*sample, contributions=tuple(of_sample))
-        for sample, of_sample in found.items()
+    return tuple(samples)
+
+
+def _contributions(
+    kind: str,
+    method: str,
+    name: str,
+    rank: int,
+    features: list[str],
+    scores: list[float],
+    expression: list[float],
+    other_samples: float | None,
+) -> ClassContributions:
+    return ClassContributions(
+        kind, method, name, rank, tuple(features), tuple(scores), tuple(expression), other_samples
     )
