@@ -159,7 +159,8 @@ def _extent(canvas: Canvas) -> tuple[float, float, float, float]:
     box = canvas.get_tightbbox()
     pixels = canvas.dpi
     left, top = pixels * box.x0 - _PAD, canvas.bbox.height - pixels * box.y1 - _PAD
-    return left, top, pixels * box.width + 2 * _PAD, pixels * box.height + 2 * _PAD
+    width, height = pixels * box.width + 2 * _PAD, pixels * box.height + 2 * _PAD
+    return float(left), float(top), float(width), float(height)
 
 
 def _part(canvas: Canvas, theme: Theme) -> ElementTree.Element:

@@ -128,5 +128,5 @@ def luminance(colour: ColorType) -> float:
 
 
 def readable_on(colour: ColorType) -> str:
-    """Return the ink, nearly black or white, that stands out more from a colour."""
-    return "#0b0b0c" if luminance(colour) > 0.179 else "#ffffff"
+    """Return black or white, whichever stands out more from a colour."""
+    return "#000000" if luminance(colour) > 0.179 else "#ffffff"
