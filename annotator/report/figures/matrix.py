@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from annotator.report.figures.theme import Theme
 
 LETTERS: Final = 34
+MANY: Final = 25  # columns from which on cells are small, without texts, and drawn as a bitmap
+LETTERS_OF_MANY: Final = 60
 SMALLEST_CELL, LARGEST_CELL = 17.0, 56.0
 DOT_CELL: Final = 22.0
 SMALLEST_TEXT: Final = 7.0
@@ -87,8 +89,9 @@ class Matrix:
 
 def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
     """Draw a matrix on a canvas of its own; labels and the scale of colours stick out of it."""
-    rows = [wrapped(name, LETTERS) for name in matrix.rows]
-    columns = [wrapped(name, LETTERS) for name in matrix.columns]
+    letters = LETTERS if len(matrix.columns) < MANY else LETTERS_OF_MANY
+    rows = [wrapped(name, letters) for name in matrix.rows]
+    columns = [wrapped(name, letters) for name in matrix.columns]
     cell = (NARROW - LETTER * widest(rows)) / max(len(columns), 1)
     cell = min(max(cell, SMALLEST_CELL), LARGEST_CELL)
     upright = LETTER * widest(columns) > cell
@@ -158,7 +161,10 @@ def _cells(axes: Axes, matrix: Matrix, colours: Colormap, theme: Theme, cell: fl
         vmax=1,
         edgecolors=theme.surface,
         linewidth=1,
+        rasterized=width >= MANY,
     )
+    if width >= MANY:
+        return
     for row, column in np.argwhere(~np.isnan(matrix.shares)):
         text = str(matrix.texts[row, column])
         size = min(10.0, (cell - 3) / (0.65 * max(len(text), 2)))
