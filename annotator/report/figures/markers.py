@@ -21,7 +21,7 @@ from annotator.report.figures.drawing import (
     widest,
     wrapped,
 )
-from annotator.report.figures.matrix import colour_bar
+from annotator.report.figures.matrix import colour_bar, letters_for
 from annotator.report.figures.rows import head_beside, write_beside
 from annotator.report.words import count, listed, percent, significant
 
@@ -45,7 +45,6 @@ STABLE_ENOUGH: Final = 0.8
 DOUBLINGS: Final = 3.0  # at the ends of the scale of colours
 ROW: Final = 17.0
 MOST_BINS: Final = 1000  # columns of the bitmap
-LETTERS: Final = 32
 TREE: Final = 60.0  # width of the tree of clusters
 CLUSTER: Final = 0.7  # share of the largest distance that clusters are closer than
 
@@ -215,7 +214,7 @@ def _draw_expression(
     tree: Tree,
     theme: Theme,
 ) -> Canvas:
-    labels = [wrapped(name, LETTERS) for name in names]
+    labels = [wrapped(name, letters_for(len(names))) for name in names]
     row = max(26.0 if len(names) <= 8 else ROW, LINE * most_lines(labels) + 2)
     column = max((1.2 * NARROW - LETTER * widest(labels)) / len(names), row)
     upright = LETTER * widest(labels) > column

@@ -89,7 +89,7 @@ class Matrix:
 
 def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
     """Draw a matrix on a canvas of its own; labels and the scale of colours stick out of it."""
-    letters = LETTERS if len(matrix.columns) < MANY else LETTERS_OF_MANY
+    letters = letters_for(len(matrix.columns))
     rows = [wrapped(name, letters) for name in matrix.rows]
     columns = [wrapped(name, letters) for name in matrix.columns]
     cell = (NARROW - LETTER * widest(rows)) / max(len(columns), 1)
@@ -125,6 +125,11 @@ def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
             axes.axvline(number - 0.5, color=theme.rest, linewidth=1.2)
     colour_bar(canvas, colours, matrix.bar, matrix.bar_title)
     return canvas
+
+
+def letters_for(columns: int) -> int:
+    """Return after how many letters names are broken beside so many columns."""
+    return LETTERS if columns < MANY else LETTERS_OF_MANY
 
 
 def _beside(
