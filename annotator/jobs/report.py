@@ -150,7 +150,7 @@ def _written_and_recorded(
             logger.warning("%s", reason)
         else:
             reason = f"{what}: {error!r}"
-            logger.exception("%s", what)  # ours to mend; the release itself is as it was
+            logger.exception("%s", what)  # ours to fix; the release itself is unchanged
         record_event(
             connection, "failure", row.field, {"release_id": row.release_id, "reason": reason}
         )
@@ -202,7 +202,7 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
 
 
 def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict[str, str]:
-    """Return the broadest term that each class is a part of and that says something."""
+    """Return the broadest term above each class that is not too general."""
     from annotator.jobs.retrain.plan import read_ontology
     from annotator.learn.labels.answer_tree import label_tree
     from annotator.learn.labels.classes import lineages_of

@@ -22,9 +22,7 @@ def commands():
             yield dict(word.split("=") for word in words[:place]), words[place + 1 :]
 
 
-@pytest.mark.parametrize(
-    ("settings", "arguments"), commands(), ids=lambda found: " ".join(found) or None
-)
+@pytest.mark.parametrize(("settings", "arguments"), list(commands()))
 def test_a_command_runs_and_leaves_its_file(trained, tmp_path, settings, arguments):
     if "SAMPLE" in arguments:
         (row,) = trained.rows("select min(sample_id) as name from atlas.sample")

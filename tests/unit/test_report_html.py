@@ -269,7 +269,7 @@ def test_kinds_stand_combined_first_baselines_last():
 
 def test_the_papers_figures_stand_beside_ours():
     found = rows(accuracy.paper_figures(CONTENTS))
-    assert any("neural network, unseen datasets" in row[0] for row in found)
+    assert any("neural network, held-out datasets" in row[0] for row in found)
     assert all(row[2] != "–" for row in found)
     other = replace(CONTENTS, release=replace(CONTENTS.release, field="mood"))
     assert accuracy.paper_figures(other) is None
@@ -411,7 +411,7 @@ def test_only_what_is_more_than_chance_counts_as_enriched():
 
 def test_tiles_say_what_is_recorded():
     titles = [tile.title for tile in summary.tiles(CONTENTS)]
-    assert titles[0] == "Right on unseen datasets"
+    assert titles[0] == "Right on held-out datasets"
     assert "Right on samples split at random" in titles
     assert summary.tiles(made_report.bare_contents()) == ()
 

@@ -32,7 +32,7 @@ def heatmap_of_sample(
     *,
     name: str = "sample-scores",
 ) -> Figure:
-    """Draw how much each feature of a sample speaks for and against each class.
+    """Draw the contribution of each feature of a sample to each class.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def heatmap_of_sample(
         row_title="sRNA",
         column_title="score for",
         bar=[(0, _score(-most, most)), (0.5, "0"), (1, _score(most, most))],
-        bar_title="speaks against and for the class",
+        bar_title="counts against or supports the class",
         notes=[significant(float(value)) for value in expression[rows]],
         notes_title="RPM",
         square=False,
@@ -140,4 +140,4 @@ def _text(
         best = int(np.nanargmax(row))
         if row[best] > 0:
             leading.append(f"{feature_names[best]} for {name} ({row[best]:+.3g})")
-    return f"{text} Most speaks {listed(leading)}." if leading else text
+    return f"{text} Largest: {listed(leading)}." if leading else text

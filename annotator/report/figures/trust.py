@@ -1,4 +1,4 @@
-"""Whether probabilities can be believed, and what answering fewer samples buys."""
+"""Calibration of the confidence, and accuracy when fewer samples are answered."""
 
 from __future__ import annotations
 

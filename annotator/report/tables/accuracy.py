@@ -1,4 +1,4 @@
-"""Tables of validation figures."""
+"""Tables of validation metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
 
-SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "unseen datasets"}
+SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "held-out datasets"}
 FIGURES = (
     ("accuracy", "Accuracy"),
     ("mean_over_datasets", "Mean over datasets"),
@@ -36,24 +36,24 @@ FIGURES = (
     ("expected_calibration_error", "Calibration error"),
 )
 TRUST_FIGURES = (
-    ("answered", "Samples that get an answer"),
+    ("answered", "Samples that are answered"),
     ("answered_class", "Samples answered with a class, not a broader term"),
     ("precision", "Answers that are right"),
     ("always_class_precision", "Right if every sample were answered with its class"),
     ("always_top_precision", "Right if every sample were answered with its broadest term"),
     ("prediction_set_coverage", "Prediction sets that hold the true class"),
     ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
-    ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
+    ("novelty_abstained", "Samples of known classes left unanswered because they are unlike any"),
 )
 TERM_TITLES = {
     "accuracy": "Most probable class is right",
-    "answered": "Get an answer",
+    "answered": "Are answered",
     "precision": "Answers that are right",
     "prediction_set_coverage": "Sets that hold the class",
 }
 TERM_PARTS = (
-    ("learned", "Their own term was among the training samples"),
-    ("new", "Only other terms of their class were"),
+    ("learned", "Their own term occurs among the training samples"),
+    ("new", "Only other terms of their class do"),
 )
 PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
 
@@ -85,7 +85,7 @@ def figure_of(
 
 
 def kind_figures(contents: ReportContents) -> Table | None:
-    """Return a row for each model kind and baseline, on unseen datasets and at random."""
+    """Return a row for each model kind and baseline, on held-out datasets and at random."""
     held_out, at_random = _by_name(held_out_metrics(contents)), _by_name(random_metrics(contents))
     kinds = list(dict.fromkeys(kind for kind, _, name in (*held_out, *at_random) if name is None))
     kinds = [kind for kind in kinds if _any_figure(held_out, at_random, kind)]
@@ -104,7 +104,7 @@ def kind_figures(contents: ReportContents) -> Table | None:
         rows.append(row)
     return table(
         "model-kinds",
-        "Every kind of model on datasets that it had not seen, and what it has to beat",
+        "Every kind of model on held-out datasets, and what it has to beat",
         [words("Model"), *(title for _, title in shown), *random_title],
         rows,
     )
@@ -137,7 +137,7 @@ def paper_figures(contents: ReportContents) -> Table | None:
         "What the paper reports for its own atlas, beside this release",
         [
             words("Model and validation"),
-            words("Figure"),
+            words("Metric"),
             "The paper",
             "The same kind here",
             "All combined here",
@@ -163,7 +163,7 @@ def has_class_precision(metrics: Iterable[Metric]) -> bool:
 
 
 def class_figures(contents: ReportContents) -> Table | None:
-    """Return one row per class: accuracy by model kind, and precision, on unseen datasets.
+    """Return one row per class: accuracy by model kind, and precision, on held-out datasets.
 
     Beside them stand accuracy and precision where samples were divided at random.
     """
@@ -192,7 +192,7 @@ def class_figures(contents: ReportContents) -> Table | None:
     rows.sort(key=lambda row: (row[3].order is None, row[3].order))
     return table(
         "class-accuracy",
-        "Share of each class's samples that is recognised in unseen datasets: within each"
+        "Share of each class's samples that is recognised in held-out datasets: within each"
         " dataset, then the mean over datasets. Precision is the share of the samples predicted"
         " as the class that are of it.",
         [
@@ -209,7 +209,7 @@ def class_figures(contents: ReportContents) -> Table | None:
 
 
 def trust_figures(contents: ReportContents) -> Table | None:
-    """Return a row for each figure on how answers turn out on unseen datasets."""
+    """Return a row for each metric of selective prediction on held-out datasets."""
     found = _by_name(held_out_metrics(contents))
     rows = [
         [text(title), made, count(metric.samples), count(metric.datasets)]
@@ -221,8 +221,8 @@ def trust_figures(contents: ReportContents) -> Table | None:
     ]
     return table(
         "trust",
-        "What would have been answered on unseen datasets, and how much of it is right",
-        [words("Figure"), "Value", "Samples", "Datasets"],
+        "Which share of held-out datasets would have been answered, and how much of it correctly",
+        [words("Metric"), "Value", "Samples", "Datasets"],
         rows,
     )
 
@@ -239,7 +239,7 @@ def term_figures(contents: ReportContents) -> Table | None:
             rows.append([text(title), *behind, *(_cell(each) for each in figures)])
     return table(
         "terms",
-        "Unseen datasets by whether a sample's own term was learned, not just its class",
+        "Held-out datasets by whether a sample's own term was learned, not just its class",
         [words("Samples"), "Number", "Datasets", *(TERM_TITLES[name] for name in TERM_FIGURES)],
         rows,
     )
