@@ -9,7 +9,7 @@ import unicodedata
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from xml.etree import ElementTree
 
 from matplotlib import style
@@ -201,6 +201,29 @@ def place(canvas: Canvas, left: float, top: float, width: float, height: float) 
     across, up = canvas.bbox.width, canvas.bbox.height
     bottom = up - _ROOM - top - height
     return canvas.add_axes(((_ROOM + left) / across, bottom / up, width / across, height / up))
+
+
+def note(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    shift: tuple[float, float],
+    colour: str,
+    *,
+    across: Literal["left", "right"] = "right",
+    up: Literal["center", "bottom"] = "center",
+) -> None:
+    """Write beside axes, so many pixels right of and above a place that is a share of them."""
+    axes.annotate(
+        text,
+        at,
+        xytext=shift,
+        xycoords="axes fraction",
+        textcoords="offset points",
+        horizontalalignment=across,
+        verticalalignment=up,
+        color=colour,
+    )
 
 
 def below(canvas: Canvas) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -15,6 +15,7 @@ from annotator.report.figures.drawing import (
     below,
     canvas_of,
     most_lines,
+    note,
     place,
     widest,
     wrapped,
@@ -107,10 +108,11 @@ def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
     axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, color=theme.text)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xlabel(f"{matrix.column_title} →", loc="left")
-    _beside(axes, f"↓ {matrix.row_title}", (0, 1), (-6, 5), "right", "bottom")
-    for number, note in enumerate(matrix.notes):
-        _beside(axes, note, (1, 1 - (number + 0.5) / len(rows)), (6, 0), "left", "center")
-    _beside(axes, matrix.notes_title, (1, 1), (6, 5), "left", "bottom")
+    note(axes, f"↓ {matrix.row_title}", (0, 1), (-6, 5), theme.muted, up="bottom")
+    note(axes, matrix.notes_title, (1, 1), (6, 5), theme.muted, across="left", up="bottom")
+    for number, text in enumerate(matrix.notes):
+        height = 1 - (number + 0.5) / len(rows)
+        note(axes, text, (1, height), (6, 0), theme.muted, across="left")
     colours = theme.sequential if matrix.ramp == "sequential" else theme.diverging
     if matrix.areas is None:
         _cells(axes, matrix, colours, theme, cell)
@@ -130,27 +132,6 @@ def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
 def letters_for(columns: int) -> int:
     """Return after how many letters names are broken beside so many columns."""
     return LETTERS if columns < MANY else LETTERS_OF_MANY
-
-
-def _beside(
-    axes: Axes,
-    text: str,
-    place: tuple[float, float],
-    shift: tuple[float, float],
-    across: Literal["left", "right"],
-    up: Literal["center", "bottom"],
-) -> None:
-    """Write secondary text beside the cells; the place is a share of them, the shift in pixels."""
-    axes.annotate(
-        text,
-        place,
-        xytext=shift,
-        xycoords="axes fraction",
-        textcoords="offset points",
-        horizontalalignment=across,
-        verticalalignment=up,
-        color=axes.xaxis.label.get_color(),
-    )
 
 
 def _cells(axes: Axes, matrix: Matrix, colours: Colormap, theme: Theme, cell: float) -> None:

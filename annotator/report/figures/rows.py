@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from annotator.report.figures.drawing import LETTER, LINE, NARROW, place, widest, wrapped
+from annotator.report.figures.drawing import LETTER, LINE, NARROW, note, place, widest, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,30 +56,13 @@ def label_room(names: Iterable[str], letters: int = 22) -> float:
 
 def write_beside(axes: Axes, y: float, text: str, shift: float, colour: str) -> None:
     """Write a number right of a row, its right end so many pixels beyond the scale."""
-    axes.annotate(
-        text,
-        (1, y),
-        xytext=(shift, 0),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        horizontalalignment="right",
-        verticalalignment="center",
-        color=colour,
-    )
+    bottom, top = axes.get_ylim()
+    note(axes, text, (1, (y - bottom) / (top - bottom)), (shift, 0), colour)
 
 
 def head_beside(axes: Axes, text: str, shift: float, colour: str) -> None:
     """Write what the numbers right of the rows are."""
-    axes.annotate(
-        text,
-        (1, 1),
-        xytext=(shift, 5),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        horizontalalignment="right",
-        verticalalignment="bottom",
-        color=colour,
-    )
+    note(axes, text, (1, 1), (shift, 5), colour, up="bottom")
 
 
 def low_end(values: Iterable[float]) -> float:

@@ -31,6 +31,7 @@ def heatmap_of_sample(
     title: str,
     *,
     name: str = "sample-scores",
+    headed: bool = True,
 ) -> Figure:
     """Draw the contribution of each feature of a sample to each class.
 
@@ -44,12 +45,14 @@ def heatmap_of_sample(
     expression_rpm
         The sample's expression of the features in reads per million, ``(features,)``.
     title
-        What is written above, such as the sample and what it was predicted to be.
+        Such as the sample and what it was predicted to be.
+    name, headed
+        Name of the figure, and whether the title is written above it.
 
     Returns
     -------
     Figure
-        Named ``sample-scores``. Of more than 60 features those with the largest scores.
+        Of more than 60 features those with the largest scores.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def heatmap_of_sample(
         title,
         _text(values, class_names, feature_names, len(features)),
         partial(draw_matrix, matrix),
-        heading=title,
+        heading=title if headed else "",
     )
 
 
@@ -116,6 +119,7 @@ def samples(contents: ReportContents) -> Iterable[Figure]:
                 expression,
                 f"{sample.sample_id}: predicted {sample.class_name}, {verdict(sample)}",
                 name=f"sample-{number}",
+                headed=False,
             )
 
 

@@ -165,7 +165,7 @@ def similar_pairs(contents: ReportContents) -> Table | None:
     more = f" (the first {MOST_PAIRS} of {len(pairs):,})" if len(pairs) > MOST_PAIRS else ""
     return table(
         "similar-classes",
-        f"Which classes are nearest to one another for the network{more}",
+        f"Which classes are nearest to one another{more}",
         [
             words("Samples of"),
             words("Are taken for"),
