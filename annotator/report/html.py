@@ -130,6 +130,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "accuracy": {
             "kinds": accuracy.kind_figures(contents),
             "by_class": accuracy.class_figures(contents),
+            "precision": accuracy.precision_figures(contents),
             "paper": accuracy.paper_figures(contents),
         },
         "mistakes": {

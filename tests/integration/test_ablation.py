@@ -14,8 +14,8 @@ from annotator.cli.commands import command_line
 from annotator.cli.tables import ablation_table
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
-from annotator.jobs.retrain.ablation import ablate, as_json
 from annotator.jobs.retrain import ablation as ablation_job
+from annotator.jobs.retrain.ablation import ablate, as_json
 from annotator.learn.models import presets
 from annotator.learn.models.options import ForestOptions
 from annotator.learn.models.presets import PRESETS

@@ -323,6 +323,26 @@ def test_a_release_from_before_precision_by_class():
     assert [row[:4] for row in before.rows] == [row[:4] for row in now.rows]
 
 
+def test_precision_by_class_of_network_and_forest_stands_behind_the_plots():
+    table = accuracy.precision_figures(CONTENTS)
+    assert [column.title for column in table.columns][2:] == [
+        *("Precision, neural network", "Accuracy, neural network"),
+        *("Precision, random forest", "Accuracy, random forest"),
+    ]
+    assert "split at random" in table.caption
+    sizes = [row[1].order for row in table.rows]
+    assert sizes == sorted(sizes, reverse=True)
+    first = table.rows[0]
+    expected = accuracy.figure_of(
+        CONTENTS.metrics["cv"], "class_precision", "forest", first[0].text
+    )
+    assert first[4].order == expected.value
+    alone = {"one-dataset-out": CONTENTS.metrics["one-dataset-out"]}
+    held_out = accuracy.precision_figures(replace(CONTENTS, metrics=alone))
+    assert "held-out datasets" in held_out.caption
+    assert accuracy.precision_figures(replace(CONTENTS, metrics={})) is None
+
+
 def test_figures_of_baselines_by_class_only():
     metrics = (Metric("majority", "class_accuracy", "blood", 1.0, 3, 2),)
     contents = replace(CONTENTS, metrics={"one-dataset-out": metrics})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -28,7 +27,10 @@ from annotator.report.figures.rows import (
 )
 from annotator.report.paper_figures import PaperAccuracy, paper_accuracies_of
 from annotator.report.tables.accuracy import (
+    CLASS_METRICS,
+    ClassPrecision,
     accuracy_over_datasets,
+    class_precision,
     has_class_precision,
     held_out_metrics,
     random_metrics,
@@ -273,99 +275,62 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
 
 def _by_class_size(contents: ReportContents) -> Iterable[Figure]:
     """Yield precision and accuracy by class of network and forest (paper, Fig. 2 and 3)."""
-    at_random = random_metrics(contents)
-    held_out = not has_class_precision(at_random)
-    metrics = held_out_metrics(contents) if held_out else at_random
-    if not has_class_precision(metrics):
-        return
-    names = ("class_precision", "class_accuracy")
-    values = {
-        (each.name, each.model_kind, each.class_name or ""): each.value
-        for each in _finite(metrics)
-        if each.name in names and each.model_kind in ("network", "forest")
-    }
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        sizes[part.class_name] += part.samples
-    kinds = [kind for kind in ("network", "forest") if any(each[1] == kind for each in values)]
+    found = class_precision(contents)
     drawn: list[str] = []
     for least in CLASS_SIZES:
-        classes = sorted(
-            {name for _, _, name in values if sizes[name] >= least},
-            key=lambda name: (-sizes[name], name),
-        )
+        classes = [name for name, size in found.sizes.items() if size >= least]
         if classes and classes != drawn:
             yield draw(
                 f"accuracy-of-classes-of-{least}",
                 f"Precision and accuracy of classes of at least {least} samples",
-                _size_description(values, classes, kinds, sizes, least, held_out=held_out),
-                partial(_draw_sizes, values, classes, kinds, sizes),
+                _size_description(found, classes, least),
+                partial(_draw_sizes, found, classes),
             )
         drawn = classes
 
 
-ClassValues = dict[tuple[str, str, str], float]
-
-
-def _draw_sizes(
-    values: ClassValues,
-    classes: Sequence[str],
-    kinds: Sequence[str],
-    sizes: Mapping[str, int],
-    theme: Theme,
-) -> Canvas:
+def _draw_sizes(found: ClassPrecision, classes: Sequence[str], theme: Theme) -> Canvas:
     styles = {
         kind: key(kind_words(kind), theme.kind(kind), marker, hollow=True)
-        for kind, marker in zip(kinds, "^s", strict=False)
+        for kind, marker in zip(found.kinds, "^s", strict=False)
     }
     canvas = canvas_of(1.7 * WIDTH, height_of_rows(classes))
-    low = low_end(values.values())
-    panels = (("class_precision", "Precision"), ("class_accuracy", "Accuracy"))
-    for number, (metric, title) in enumerate(panels):
+    low = low_end(found.values.values())
+    for number, (metric, title) in enumerate(CLASS_METRICS.items()):
         left, width = number * (0.7 * WIDTH + 48), 0.7 * WIDTH
         axes, middles = place_rows(canvas, 0, classes, left=left, width=width)
         axes.set_title(title)
         scale_shares(axes, low, 3)
         for kind, style in styles.items():
-            found = [
-                (values.get((metric, kind, name)), y)
-                for name, y in zip(classes, middles, strict=True)
-            ]
-            mark(axes, [(x, y) for x, y in found if x is not None], style)
+            values = [found.values.get((metric, kind, name)) for name in classes]
+            places = zip(values, middles, strict=True)
+            mark(axes, [(x, y) for x, y in places if x is not None], style)
         if number == 0:
             legend_above(axes, list(styles.values()), left=label_room(classes), lift=28)
     axes.tick_params(labelleft=False)
     for name, y in zip(classes, middles, strict=True):
-        write_beside(axes, y, f"{sizes[name]:,}", SIZE, theme.muted)
+        write_beside(axes, y, f"{found.sizes[name]:,}", SIZE, theme.muted)
     head_beside(axes, "samples", SIZE, theme.muted)
     return canvas
 
 
-def _size_description(
-    values: ClassValues,
-    classes: Sequence[str],
-    kinds: Sequence[str],
-    sizes: Mapping[str, int],
-    least: int,
-    *,
-    held_out: bool,
-) -> str:
-    """Word the means over the classes, with what the paper has for the same minimum."""
-    how = "on held-out datasets" if held_out else "in random cross-validation"
+def _size_description(found: ClassPrecision, classes: Sequence[str], least: int) -> str:
+    """Word the means over the classes."""
+    how = (
+        "in random cross-validation" if found.scheme == CROSS_VALIDATION else "on held-out datasets"
+    )
     means = [
-        f"{kind_words(kind)} {percent(float(np.mean(found)))} {word}"
-        for kind in kinds
-        for word, metric in (("precision", "class_precision"), ("accuracy", "class_accuracy"))
-        for found in (
-            [values[metric, kind, name] for name in classes if (metric, kind, name) in values],
-        )
-        if found
+        f"{kind_words(kind)} {percent(mean)} {title.lower()}"
+        for kind in found.kinds
+        for metric, title in CLASS_METRICS.items()
+        for mean in (found.mean(metric, kind, classes),)
+        if mean is not None
     ]
     figure = 2 + CLASS_SIZES.index(least)
     return (
         f"Precision (share of the samples predicted as a class that are of it) and accuracy (share"
         f" of a class's samples that are recognised) {how}, as in figure {figure} of the paper:"
         f" {count(len(classes), 'class')} of the release with at least {least} labelled samples"
-        f" (the smallest has {min(sizes[name] for name in classes):,})."
+        f" (the smallest has {min(found.sizes[name] for name in classes):,})."
         f" Mean over these classes: {listed(means)}."
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_FIGURES
@@ -61,6 +64,9 @@ CROSS_VALIDATION_CLASS_TITLES = (
     "Share of its samples, all combined, samples split at random",
     "Precision, all combined, samples split at random",
 )
+
+PAPER_KINDS = ("network", "forest")
+CLASS_METRICS = {"class_precision": "Precision", "class_accuracy": "Accuracy"}
 
 Found = dict[tuple[str, str, str | None], "Metric"]
 
@@ -205,6 +211,84 @@ def class_figures(contents: ReportContents) -> Table | None:
         ],
         rows,
         (3, "ascending"),
+    )
+
+
+@dataclass(frozen=True)
+class ClassPrecision:
+    """Precision and accuracy by class of network and forest (paper, Fig. 2 and 3).
+
+    Attributes
+    ----------
+    values
+        Name of the metric, model kind and class to a finite value.
+    sizes
+        How many labelled samples each class has, the largest first.
+    scheme
+        ``cv`` where precision by class is recorded for it, else ``one-dataset-out``.
+    """
+
+    values: Mapping[tuple[str, str, str], float]
+    sizes: Mapping[str, int]
+    scheme: str
+
+    @property
+    def kinds(self) -> list[str]:
+        """Those of network and forest that there are values of."""
+        return [kind for kind in PAPER_KINDS if any(place[1] == kind for place in self.values)]
+
+    def mean(self, metric: str, kind: str, classes: Iterable[str]) -> float | None:
+        """Return the mean of a metric over some classes, ``None`` where it has no value."""
+        values = [
+            self.values[place] for name in classes if (place := (metric, kind, name)) in self.values
+        ]
+        return sum(values) / len(values) if values else None
+
+
+def class_precision(contents: ReportContents) -> ClassPrecision:
+    """Read precision and accuracy by class; empty where precision is not recorded."""
+    at_random = random_metrics(contents)
+    by_chance = has_class_precision(at_random)
+    metrics = at_random if by_chance else held_out_metrics(contents)
+    values = {
+        (each.name, each.model_kind, each.class_name): each.value
+        for each in (metrics if has_class_precision(metrics) else ())
+        if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_KINDS
+        if math.isfinite(each.value)
+    }
+    samples: Counter[str] = Counter()
+    for part in contents.cohort:
+        samples[part.class_name] += part.samples
+    names = sorted({name for _, _, name in values}, key=lambda name: (-samples[name], name))
+    return ClassPrecision(
+        values,
+        {name: samples[name] for name in names},
+        CROSS_VALIDATION if by_chance else ONE_DATASET_OUT,
+    )
+
+
+def precision_figures(contents: ReportContents) -> Table | None:
+    """Return one row per class: precision and accuracy of network and forest."""
+    found = class_precision(contents)
+    columns = [(metric, kind) for kind in found.kinds for metric in CLASS_METRICS]
+    return table(
+        "class-precision",
+        f"Precision and accuracy of each class, {SCHEME_WORDS[found.scheme]}, as in figures 2 and"
+        " 3 of the paper",
+        [
+            words("Class"),
+            "Labelled samples",
+            *(f"{CLASS_METRICS[metric]}, {kind_words(kind)}" for metric, kind in columns),
+        ],
+        [
+            [
+                text(name),
+                count(size),
+                *(share(found.values.get((metric, kind, name))) for metric, kind in columns),
+            ]
+            for name, size in found.sizes.items()
+        ],
+        (1, "descending"),
     )
 
 
