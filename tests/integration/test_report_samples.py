@@ -28,7 +28,8 @@ def release(connection):
     ).fetchone()
     (release_id,) = connection.execute(
         "insert into annotator.release (run_id, field, status, classes, features)"
-        " values (%s, 'tissue', 'candidate', array['brain', 'liver', 'skin'], 3) returning release_id",
+        " values (%s, 'tissue', 'candidate', array['brain', 'liver', 'skin'], 3)"
+        " returning release_id",
         (run,),
     ).fetchone()
     connection.execute("insert into atlas.dataset (dataset_id) values ('d')")
