@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from annotator.jobs.explain import KindExplanation, SampleExplanation
-    from annotator.report.figures.svg import Figure
+    from annotator.report.figures import Figure
 
 DRAWN = 15
 """Features for, and as many against, that are drawn at least."""

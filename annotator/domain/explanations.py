@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from annotator.domain.answers import ClassContributions
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +139,36 @@ class ReleaseExplanations:
         """Similarities by the answer; by the network where there are only those."""
         combined = tuple(each for each in self.similarities if each.model_kind == "combined")
         return combined or self.similarities
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedSample:
+    """One annotated sample with the contributions that are stored for it.
+
+    Attributes
+    ----------
+    sample_id, dataset_id
+        The sample.
+    class_name, confidence
+        The most probable class, and how confident the answer was; ``None`` where that is
+        not known.
+    is_answered
+        Whether the answer was confident enough for a suggestion.
+    label
+        What the mirror or a curator said of the sample later, ``None`` where nobody did or
+        the suggestion was only rejected.
+    is_right
+        Whether the suggestion agrees with that; ``None`` where it was not judged.
+    contributions
+        Of one model kind, the answer's where they are stored: one entry per class, the
+        most probable first.
+    """
+
+    sample_id: str
+    dataset_id: str
+    class_name: str
+    confidence: float | None
+    is_answered: bool
+    label: str | None
+    is_right: bool | None
+    contributions: tuple[ClassContributions, ...]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-from annotator.domain.fields import FieldDefinition
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from annotator.domain.fields import FieldDefinition
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from annotator.domain.explanations import ReleaseExplanations
-from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from annotator.domain.explanations import ReleaseExplanations
+    from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
 
 
 @dataclass(frozen=True, slots=True)

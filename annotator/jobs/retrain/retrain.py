@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.held_out import Metric
 from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
@@ -28,7 +27,6 @@ from annotator.jobs.retrain.plan import (
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
-from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
@@ -44,8 +42,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from annotator.domain.held_out import Metric
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.validation.parallel import Parallelism
     from annotator.settings import Settings
     from annotator.store.mirror.cohorts import ReadCohort
 

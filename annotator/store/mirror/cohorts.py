@@ -5,24 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.profiles import Cohort
-from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
+    from numpy.typing import NDArray
+
+    from annotator.errors import SampleError
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,12 @@ come through.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 from scipy.sparse import csr_matrix
 
@@ -26,7 +24,9 @@ from annotator.store.mirror.row_checks import LARGEST_COUNT, Counts, RowChecker,
 from annotator.store.server.copy_format import ExpressionRow, decode_row, encode_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.fields import FeatureKind
 from annotator.errors import SchemaError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
+    from numpy.typing import NDArray
 
 LARGEST_TABLED_ID = 4_000_000
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import SampleError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.store.mirror.features import FeatureTable
     from annotator.store.server.copy_format import ExpressionRow
 

@@ -36,10 +36,11 @@ from psycopg.conninfo import make_conninfo
 
 from annotator.errors import DatabaseUnavailableError, InputError, NeedsPersonError
 from annotator.store.server import binaries
-from annotator.store.server.binaries import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from annotator.store.server.binaries import Account
 
 
 SUPERUSER = "annotator"

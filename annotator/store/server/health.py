@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from annotator.store.server.schema import MIRROR, ROLES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
 DAEMON, CURATOR, READER = ROLES

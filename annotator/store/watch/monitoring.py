@@ -19,7 +19,6 @@ Lipton (2019), "Failing loudly", arXiv:1810.11953, found to detect shifts best.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from annotator.store.answers.work import pending_and_oldest
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
