@@ -1,10 +1,10 @@
 create or replace function annotator.queue_figure(dataset_id text, field text)
 returns setof annotator.queue_group
--- Planning takes longer than working out the place of most datasets.
+-- Planning takes longer than computing the place of most datasets.
 language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-    -- One row per value: counts of hundreds of samples are put together from few rows.
+    -- One row per value, so that counts of hundreds of samples are summed from few rows.
     with named as materialized (
         select
             m.best_value,
@@ -26,7 +26,7 @@ begin
                 m.is_unanswered and not m.is_rejected as is_open
             from annotator.queue_member m
             where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
-            offset 0  -- so that each sample is worked out once
+            offset 0  -- so that each sample is computed once
         ) m
         group by m.best_value, m.lineage
     ), prevailing as (
@@ -65,7 +65,7 @@ begin
                     join annotator.learned_sample l using (release_id, sample_id)
                     where p.dataset_id = queue_figure.dataset_id and p.field = queue_figure.field
                       and p.is_current
-                    offset 0  -- these first: hardly ever there are any
+                    offset 0  -- these first: there are hardly ever any
                 ) learned
                 join annotator.queue_member m using (prediction_id)
                 where m.is_unanswered and not m.is_rejected
@@ -88,4 +88,4 @@ begin
     left join prevailing l on true;
 end $$;
 comment on function annotator.queue_figure(text, text) is
-    'The place of a dataset and field in review_queue as things are now.';
+    'The present place of a dataset and field in review_queue.';

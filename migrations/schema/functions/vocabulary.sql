@@ -13,4 +13,4 @@ begin atomic
         select t.term_id from atlas.term t where vocabulary.field = 'tissue'
     ) known;
 end;
-comment on function annotator.vocabulary(text) is 'The values that a field may take.';
+comment on function annotator.vocabulary(text) is 'The values that a field can have.';
