@@ -12,7 +12,7 @@ from annotator.domain.statuses import PredictionStatus
 
 @dataclass(frozen=True, slots=True)
 class ClassContributions:
-    """How much features contribute to a class for one sample, by one model kind.
+    """Contributions of features to a class for one sample, by one model kind.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ class ClassMarker:
 
 @dataclass(frozen=True, slots=True)
 class ClassSimilarity:
-    """How easily the predicted class of samples changes (paper, section 2.3.4).
+    """Number of features to remove until the predicted class changes (paper, section 2.3.4).
 
     Attributes
     ----------

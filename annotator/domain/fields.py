@@ -31,7 +31,7 @@ class FeatureKind(StrEnum):
 
 
 class LabelScheme(StrEnum):
-    """How the values of a field become classes."""
+    """The scheme by which the values of a field become classes."""
 
     ONTOLOGY = "ontology"
     CATEGORIES = "categories"
@@ -39,14 +39,14 @@ class LabelScheme(StrEnum):
 
 
 class Level(StrEnum):
-    """How specific the classes of an ontology field are."""
+    """The level of detail of the classes of an ontology field."""
 
     TERM = "term"
     GROUP = "group"
 
 
 class Groups(StrEnum):
-    """Where the groups of ontology terms come from."""
+    """The source of the groups of ontology terms."""
 
     ONTOLOGY = "ontology"
     TABLE_2 = "table2"
@@ -61,7 +61,7 @@ class FieldDefinition:
     name
         Its name in ``atlas.annotation.field`` and as a column of SAMPLES files.
     scheme
-        How values become classes.
+        The scheme by which values become classes.
     feature_kinds
         Kinds of the features that its models use (paper, section 2.1).
     known_fields

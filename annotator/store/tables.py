@@ -1,8 +1,8 @@
-"""The tables of schema ``annotator``, as the newest revision leaves them.
+"""The tables of schema ``annotator`` at the newest revision.
 
-Migrations bring a database here (a test compares the two). Views and functions are not
-listed: each has its definition in ``migrations/schema``. Importing this module imports SQLAlchemy,
-which costs every short command half its start: only migrations do.
+Migrations create the same tables (a test compares the two). Views and functions are not
+listed: their definitions are in ``migrations/schema``. This module imports SQLAlchemy, which
+takes half the start time of a short command, so only migrations import it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from annotator.domain.statuses import PredictionStatus, ReleaseStatus, ReviewDec
 if TYPE_CHECKING:
     from enum import StrEnum
 
-# As PostgreSQL names what is not given a name.
+# The names that PostgreSQL gives to unnamed constraints.
 _NAMES = {
     "pk": "%(table_name)s_pkey",
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",

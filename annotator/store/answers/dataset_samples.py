@@ -1,4 +1,4 @@
-"""The other samples in a dataset, whose expression is pooled with that of annotated samples."""
+"""The other samples in datasets of annotated samples, for pooling their probabilities."""
 
 from __future__ import annotations
 

@@ -157,8 +157,8 @@ returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
 _ALIVE = "annotator worker "
 
 # Each of the two columns holds half of the key of an advisory lock.
-_RELEASE_CLAIMS_OF_THE_GONE = """
-with gone as (
+_RELEASE_CLAIMS_OF_CRASHED = """
+with crashed as (
     select holder.leased_by
     from (select distinct leased_by from annotator.work where leased_by is not null) as holder
     where not exists (
@@ -171,7 +171,7 @@ with gone as (
 ), theirs as (
     select w.sample_id, w.field
     from annotator.work w
-    join gone using (leased_by)
+    join crashed using (leased_by)
     order by w.field, w.sample_id
     for update of w skip locked
 )
@@ -377,7 +377,7 @@ def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
         Number of samples that were released.
     """
     with committed(conn):
-        return conn.execute(_RELEASE_CLAIMS_OF_THE_GONE, {"alive": _ALIVE}).rowcount
+        return conn.execute(_RELEASE_CLAIMS_OF_CRASHED, {"alive": _ALIVE}).rowcount
 
 
 def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:

@@ -193,7 +193,7 @@ def _put_in_place(unfinished: Path, target: Path) -> None:
     except OSError:
         if not target.exists():
             raise
-        shutil.rmtree(unfinished)  # somebody else was faster
+        shutil.rmtree(unfinished)  # another process was faster
 
 
 def call(

@@ -18,7 +18,8 @@ begin
             max(m.value) filter (where m.is_open) as last_value,
             min(m.confidence) filter (where m.is_open) as lowest,
             sum(m.informativeness) filter (where m.is_open) as informativeness,
-            bool_and(m.status = 'suggested' and m.confidence >= 0.8) filter (where m.is_open) as sure
+            bool_and(m.status = 'suggested' and m.confidence >= 0.8)
+                filter (where m.is_open) as confident
         from (
             select
                 m.best_value, m.lineage, m.value, m.confidence, m.informativeness, m.status,
@@ -49,12 +50,12 @@ begin
             min(n.first_value) = max(n.last_value) as agrees,
             min(n.lowest) as lowest,
             sum(n.informativeness) / sum(n.open)::double precision as informativeness,
-            bool_and(n.sure)
+            bool_and(n.confident)
                 and min(n.best_value) filter (where n.counts)
                     = max(n.best_value) filter (where n.counts) as of_one_value,
             coalesce(bool_or(n.has_reviews), false) as has_reviews
         from named n
-    ), figure as (
+    ), summary as (
         select
             w.*,
             w.of_one_value is true and not exists (
@@ -84,7 +85,7 @@ begin
         l.lineage,
         f.has_reviews,
         clock_timestamp()
-    from figure f
+    from summary f
     left join prevailing l on true;
 end $$;
 comment on function annotator.queue_figure(text, text) is
