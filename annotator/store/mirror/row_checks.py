@@ -93,10 +93,10 @@ def _unusable_arrays(row: ExpressionRow) -> SampleError | None:
     found = [None if one is None else len(one) for one in (ids.values, counts.values)]
     if found != [row.nnz, row.nnz]:
         nnz = "NULL or negative" if row.nnz < 0 else str(row.nnz)
-        lengths = ["no array" if length is None else str(length) for length in found]
+        lengths = ["no array" if length is None else f"{length} elements" for length in found]
         return SampleError(
             "mismatched_arrays",
-            f"feature_ids has {lengths[0]} elements and counts {lengths[1]}, but nnz is {nnz}",
+            f"nnz is {nnz}, but feature_ids has {lengths[0]} and counts has {lengths[1]}",
         )
     return no_counts() if row.nnz == 0 else None
 

@@ -234,7 +234,7 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
     if state == "57014":
         return RetryableError(
             f"a statement was cancelled: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that"
-            " happens again, or look in pg_stat_activity for the lock that it waited for"
+            " happens again, or check in pg_stat_activity what it waits for"
         )
     if state == "25006":
         return RetryableError(
