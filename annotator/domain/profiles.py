@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """Raw expression counts of some samples.
+    """Raw expression counts of samples.
 
     Attributes
     ----------
@@ -51,18 +51,18 @@ class Cohort:
     definition
         The field.
     profiles
-        Their expression, one row a sample.
+        Their expression, one row per sample.
     dataset_ids
         Shape ``(samples,)``, dtype object (str).
     values
-        The labels as curated, dtype object (str). For a field of intervals the
-        number as text, or the interval that a reviewer decided on; ``numbers`` has
+        The labels as curated, dtype object (str). For a field of intervals, the
+        number as text or the interval that a curator decided on; ``numbers`` has
         the number.
     numbers
-        ``numeric_value`` of the annotation, or the number that a reviewer gave,
-        float64, NaN where there is none.
+        ``numeric_value`` of the annotation, or the number that a curator gave,
+        float64, NaN if there is none.
     known
-        For each known field the curated value of every sample, ``""`` where it
+        For each known field the curated value of every sample, ``""`` if it
         is missing, dtype object (str).
     """
 

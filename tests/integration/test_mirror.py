@@ -307,7 +307,7 @@ def test_views_over_another_atlas_are_left_alone(connection: psycopg.Connection)
     connection.execute("alter table atlas.annotation rename to own")
     connection.execute("create view atlas.annotation as select * from atlas.own")
     connection.commit()
-    with pytest.raises(NeedsPersonError, match=r"atlas\.annotation is no table of ours"):
+    with pytest.raises(NeedsPersonError, match=r"atlas\.annotation is not a table of this program"):
         load(connection)
 
 

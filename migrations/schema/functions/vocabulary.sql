@@ -24,4 +24,4 @@ begin atomic
         )
     ) known;
 end;
-comment on function annotator.vocabulary(text) is 'The values that a field may take.';
+comment on function annotator.vocabulary(text) is 'The values that a field can have.';
