@@ -255,7 +255,7 @@ def test_a_label_whose_nearest_group_is_too_small_joins_the_next() -> None:
 
 def test_a_cycle_is_refused_by_name() -> None:
     ontology = Ontology({"a": ("b",), "b": ("a",)})
-    with pytest.raises(InputError, match=r"circle.*a"):
+    with pytest.raises(InputError, match=r"cycle.*a"):
         make_labels(cohort_of(*spread({"a": 1})), ontology, OPTIONS)
 
 

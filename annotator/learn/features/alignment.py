@@ -11,9 +11,9 @@ unmatched. None of them depends on which samples are aligned together:
    done per sample, because a mirror has the features of all its samples: after a
    dataset with accessions is added, ``hsa-miR-21-5p`` is still a column, but only
    the old samples have reads of it.
-3. A sample of whose sRNA reads less than half are matched so far is matched again by
-   the features that *it* expresses, including approximate matches such as stem-loops
-   (:data:`annotator.learn.features.matching.APPROXIMATE`). The result is used if it
+3. If less than half of a sample's sRNA reads are matched so far, the sample is matched
+   again by the features that *it* expresses, including approximate matches such as
+   stem-loops (:data:`annotator.learn.features.matching.APPROXIMATE`). The result is used if it
    covers at least a tenth more of the sample's reads; otherwise the sample contains
    other molecules rather than other names, and is not changed.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Profiles
 
 ENOUGH_FOUND = 0.5
-"""Share of matched sRNA reads from which on a sample is not matched approximately."""
+"""Share of a sample's sRNA reads; approximate matching is only tried if fewer are matched."""
 
 CLEARLY_MORE = 0.1
 """Share of a sample's sRNA reads that approximate matching must add to be used."""

@@ -55,14 +55,14 @@ class Tally:
         self.datasets |= other.datasets
 
     def enough(self, options: LabelOptions) -> bool:
-        """Return whether they are enough for a class."""
+        """Return whether the samples and datasets are enough for a class."""
         return (
             self.samples >= options.minimum_samples
             and len(self.datasets) >= options.minimum_datasets
         )
 
     def shortage(self, options: LabelOptions) -> str:
-        """Return a sentence fragment about the samples or datasets that a class lacks."""
+        """Return in words how the samples and datasets fall short of a class."""
         return (
             f"{self.samples} samples of {len(self.datasets)} datasets, a class needs"
             f" {options.minimum_samples} of {options.minimum_datasets}"

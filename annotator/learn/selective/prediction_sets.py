@@ -87,7 +87,7 @@ class PredictionSets:
 def dataset_quantile(
     scores: NDArray[np.float64], dataset_ids: NDArray[np.object_], coverage: float
 ) -> float:
-    """Return an upper bound that holds for the score of a new dataset's sample.
+    """Return the bound that the score of a new dataset's sample meets with a set probability.
 
     Parameters
     ----------
