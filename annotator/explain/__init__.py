@@ -1,1 +1,1 @@
-"""Pure computation: which features spoke for a prediction."""
+"""Explanations: the contributions of features to predictions, computed without a database."""

@@ -1,12 +1,12 @@
-"""Contributions to the answer itself: the weighted sum of those of the model kinds.
+"""Contributions to the combination, as weighted sums of those to the model kinds.
 
-The answer is a product of the kinds' calibrated probabilities, so its logit is a weighted
-sum of what each kind's explanation adds up to: a logit of the network and of the linear
-part, a share of the forest's votes, a margin of the boosted trees. Each kind's weight is
-its share of the answer times its calibration.
+The combination is a product of the kinds' calibrated probabilities, so its logit is a
+weighted sum of the kinds' scores, which their explanations add up to: a logit of the network
+and of the linear model, a share of the forest's votes, a margin of the boosted trees. Each
+kind's factor is its weight in the combination times its calibration.
 
-Where the other samples of the dataset count, too, the features account for a part of the
-logit and the other samples for the rest, which is a term of its own.
+With pooling, the features account for a part of the logit and the other samples in the
+dataset for the rest, which is a term of its own.
 """
 
 from __future__ import annotations
@@ -28,27 +28,30 @@ WEIGHTED_SUM = "weighted_sum"
 
 
 class ScoreExplainer(Protocol):
-    """What explains the scores of one model kind."""
+    """An explainer of the scores of one model kind."""
 
     def contributions(
         self, inputs: NDArray[np.float32], target_class: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the contributions to a class of each sample, ``(samples, features)``."""
+        """Return the contributions to one class per sample, ``(samples, features)``."""
 
     def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return what contributions to these classes are counted from, ``(classes,)``."""
+        """Return the reference scores of these classes, ``(classes,)``.
+
+        Contributions are counted from them.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class KindExplainer:
-    """What explains one model kind, and how its contributions are made.
+    """The explainer of one model kind, and the method that it uses.
 
     Attributes
     ----------
     method
-        A name, for readers.
+        The name of the method, for readers.
     scores
-        What explains the scores of a class.
+        The explainer of the scores of a class.
     opposite
         Whether there are two classes whose contributions differ only in sign.
     """
@@ -60,14 +63,14 @@ class KindExplainer:
     def of_classes(
         self, inputs: NDArray[np.float32], targets: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return contributions to several classes of each sample.
+        """Return contributions to several classes per sample.
 
         Parameters
         ----------
         inputs
             Shape ``(samples, features)``, float32.
         targets
-            Shape ``(samples, asked)``.
+            The requested classes of each sample, shape ``(samples, asked)``.
 
         Returns
         -------
@@ -84,15 +87,15 @@ class KindExplainer:
 
 
 class AnswerExplainer:
-    """Explains every model kind of a release, and the answer they make.
+    """An explainer of every model kind of a release, and of their combination.
 
     Parameters
     ----------
     kinds
-        Model kind to what explains it.
+        The explainer of each model kind.
     factors
-        Model kind to what its contributions are multiplied by in the logits of the answer;
-        ``None`` for models whose answer is not a product, so that only the kinds are explained.
+        The factor of each model kind's contributions in the logits of the combination;
+        ``None`` if the combination is not a product, so that only the kinds are explained.
     """
 
     def __init__(
@@ -112,25 +115,23 @@ class AnswerExplainer:
         Parameters
         ----------
         inputs
-            What the models saw, shape ``(samples, features)``, float32.
+            The inputs of the models, shape ``(samples, features)``, float32.
         targets
             The classes to explain for each sample, shape ``(samples, asked)``.
         own_weights
-            What the sample's own logits are multiplied by where the other samples of its
-            dataset count, ``(samples,)``; 1 by default.
+            The factors of the samples' own logits in pooling, ``(samples,)``; 1 by default.
 
         Returns
         -------
         dict
-            :data:`COMBINED`, then each model kind, to the method and the signed score of
-            every feature for each class asked about, shape ``(asked, samples, features)``,
-            float32.
+            Method and contributions, for :data:`COMBINED` and then for each model kind.
+            Contributions are signed, of shape ``(asked, samples, features)``, float32.
         """
 
         def explain(each: KindExplainer) -> tuple[str, NDArray[np.float32]]:
             return each.method, each.of_classes(inputs, targets)
 
-        with ThreadPoolExecutor(len(self.kinds)) as pool:  # NumPy lets them run side by side
+        with ThreadPoolExecutor(len(self.kinds)) as pool:  # NumPy releases the GIL
             found = dict(zip(self.kinds, pool.map(explain, self.kinds.values()), strict=True))
         if self.factors is None:
             return found
@@ -142,15 +143,15 @@ class AnswerExplainer:
         return {COMBINED: (WEIGHTED_SUM, combined), **found}
 
     def references(self, classes: int) -> NDArray[np.float64]:
-        """Return the logit of the answer that contributions are counted from, ``(classes,)``.
+        """Return the combination's logits from which contributions are counted, ``(classes,)``.
 
         Raises
         ------
         ValueError
-            The answer of these models is not a product.
+            The combination of these models is not a product.
         """
         if self.factors is None:
-            raise ValueError("the answer is not a product of the kinds' probabilities")
+            raise ValueError("the combination is not a product of the kinds' probabilities")
         every = np.arange(classes)
         found = np.zeros(classes)
         for kind, factor in self.factors.items():

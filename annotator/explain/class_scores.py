@@ -1,4 +1,4 @@
-"""D1: how much features support a class more than the others, on average over its samples.
+"""D1: the mean difference between contributions to a class and to the other classes.
 
 References
 ----------
@@ -26,15 +26,15 @@ def mean_differences(
 ) -> NDArray[np.float64]:
     """Return D1 of a network or of a linear model.
 
-    This is the mean over a class's samples of the DeepLIFT score for the class less
-    the mean of the scores for the others (section 2.3.4).
+    D1 is the mean over the samples of a class of the DeepLIFT score for the class minus
+    the mean of the scores for the other classes (section 2.3.4).
 
     Parameters
     ----------
     network
-        What explains it.
+        The explainer of the model.
     inputs
-        What it sees, shape ``(samples, features)``, float32.
+        The inputs of the model, shape ``(samples, features)``, float32.
     class_index
         The class of each sample, shape ``(samples,)``, integer.
 
@@ -53,7 +53,7 @@ def mean_differences(
     targets = checked_targets(class_index, len(matrix), classes)
     sums = np.zeros((classes, network.features))
     for rows in chunks(len(matrix), network.features):
-        # Logits are centred over the classes: the mean of the others is what is left.
+        # Logits are centred over the classes, so the own score determines the others' mean.
         own = network.contributions(matrix[rows], targets[rows])
         np.add.at(sums, targets[rows], own * (classes / (classes - 1)))
     samples = np.maximum(np.bincount(targets, minlength=classes), 1)
@@ -68,21 +68,21 @@ def sampled_mean_differences(
     *,
     sum_to_zero: bool,
 ) -> NDArray[np.float64]:
-    """Return D1 of a model of trees.
+    """Return D1 of a forest or of boosted trees.
 
     Parameters
     ----------
     explainer
-        Explains its scores.
+        The explainer of the model's scores.
     inputs
-        Shape ``(samples, features)``, float32: some samples of each class are enough.
+        Shape ``(samples, features)``, float32; some samples of each class are enough.
     class_index
-        The class of each, which is a column of the scores.
+        The class of each sample, as a column of the scores.
     classes
-        How many there are, at least 2.
+        Number of classes, at least 2.
     sum_to_zero
         Whether the contributions of a feature to all classes sum to 0, as those to a
-        forest's probabilities do: then one class per sample needs to be explained.
+        forest's probabilities do: then only one class per sample has to be explained.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def sampled_mean_differences(
             scores = explainer.contributions(inputs, np.full(len(inputs), each))
             own = targets == each
             sums[each] += scores[own].sum(axis=0, dtype=np.float64)
-            # The mean of the others, of which each of the other classes gives its part.
+            # This class's part of the mean over the other classes.
             np.add.at(sums, targets[~own], -scores[~own] / (classes - 1))
     samples = np.maximum(np.bincount(targets, minlength=classes), 1)
     return sums / samples[:, None]
@@ -114,7 +114,7 @@ def sampled_mean_differences(
 def some_of_each_class(
     class_index: NDArray[np.int64], samples_per_class: int | None, seed: int
 ) -> NDArray[np.int64]:
-    """Return rows, ascending: all of a class, or as many as wanted, drawn at random."""
+    """Return rows in ascending order: all samples, or some of each class, drawn at random."""
     if samples_per_class is None:
         return np.arange(len(class_index))
     random = np.random.default_rng(seed)

@@ -1,18 +1,18 @@
 """DeepLIFT contributions of the network's inputs, by the Rescale rule.
 
-The output explained is the logit before the softmax of the last layer, whose
-weights are centred over the classes (mean-normalised): softmax does not see
-what is added to all logits alike, so an explanation must not either. The
-reference is an input of zeros. Contributions of a sample sum to the difference
-of its logit from the logit of the reference.
+The explained output is the logit before the softmax of the last layer, whose
+weights are centred over the classes (mean-normalised): a constant added to all
+logits does not change the softmax, so it must not change an explanation either.
+The reference is an input of zeros. The contributions of a sample sum to the
+difference between its logit and the logit of the reference.
 
-A wide path, a linear map from the inputs straight to the logits, is explained exactly:
+A wide path, a linear map from the inputs directly to the logits, is explained exactly:
 weight times input.
 
 For a dense ReLU network the rule needs no graph: a unit passes on the
 multipliers that reach it times the ratio of its differences from the reference
-after and before the ReLU. That is as many products of matrices as predicting
-takes, and one more for each output explained.
+after and before the ReLU. This takes as many matrix products as predicting,
+and one more for each explained output.
 
 References
 ----------
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     FloatLayers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 DEEP_LIFT = "deeplift"
-NEAR_ZERO = 1e-7  # the package's own limit, below which it takes the slope at the reference
+NEAR_ZERO = 1e-7  # the package's own limit, below which it uses the slope at the reference
 VALUES_AT_ONCE = 2**22  # float32 values of one chunk of scores: 16 MB
 
 
 def _checked_layers(layers: Layers) -> FloatLayers:
-    """Return the layers as float32, or say which of them does not fit."""
+    """Return the layers as float32, or raise if one of them does not fit."""
     if not layers:
         raise ArtefactError("the network has no layers: train the release again")
     checked = []
@@ -54,11 +54,11 @@ def _checked_layers(layers: Layers) -> FloatLayers:
         if kernel.ndim != 2 or kernel.shape[0] != width or bias.shape != kernel.shape[1:]:
             raise ArtefactError(
                 f"layer {number} of the network has a kernel {kernel.shape} and a bias"
-                f" {bias.shape} where {width} values come in: train the release again"
+                f" {bias.shape} for {width} incoming values: train the release again"
             )
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise ArtefactError(
-                f"layer {number} of the network holds a weight that is not finite:"
+                f"layer {number} of the network has a weight that is not finite:"
                 " train the release again"
             )
         checked.append((kernel.astype(np.float32), bias.astype(np.float32)))
@@ -77,7 +77,7 @@ def centred_layers(layers: Layers) -> FloatLayers:
     Returns
     -------
     list of (kernel, bias)
-        float32. The softmax of their output is that of the layers given.
+        float32. The softmax of their output is the same as that of the given layers.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def centred_layers(layers: Layers) -> FloatLayers:
 def _centred_wide(
     wide: NDArray[Any] | None, features: int, outputs: int
 ) -> NDArray[np.float32] | None:
-    """Return a wide path centred over the outputs, or raise where it does not fit."""
+    """Return a wide path centred over the outputs, or raise if it does not fit."""
     if wide is None:
         return None
     if wide.shape != (features, outputs) or not np.isfinite(wide).all():
@@ -109,7 +109,7 @@ def _centred_wide(
 
 
 def chunks(samples: int, values_per_sample: int) -> Iterator[slice]:
-    """Cut samples into chunks of at most :data:`VALUES_AT_ONCE` values, one sample at least."""
+    """Yield chunks of at least one sample and at most :data:`VALUES_AT_ONCE` values."""
     rows = max(1, VALUES_AT_ONCE // values_per_sample)
     for start in range(0, samples, rows):
         yield slice(start, min(start + rows, samples))
@@ -117,7 +117,7 @@ def chunks(samples: int, values_per_sample: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """What a network made of some samples.
+    """The values in a network for some samples.
 
     Attributes
     ----------
@@ -133,9 +133,10 @@ class ForwardPass:
 
 
 def _ratio(moved: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return by what a ReLU multiplies the units' differences from the reference.
+    """Return the factors by which a ReLU multiplies the units' differences from the reference.
 
-    On one side of the kink that is exactly 1 or 0, however little a unit moved.
+    If a unit stays on one side of the kink, the factor is exactly 1 or 0, however small
+    the difference.
     """
     values, active = moved + reference, reference > 0
     crosses = ((values > 0) != active) & (np.abs(moved) >= NEAR_ZERO)
@@ -152,19 +153,19 @@ class DeepLift:
     layers
         Kernel ``(in, out)`` and bias ``(out,)`` of each dense layer from the
         inputs to the logits, with a ReLU after each but the last. Dropout is
-        left out: it does nothing when predicting.
+        left out, as it has no effect on predictions.
     wide
-        What the inputs add to the logits straight away, ``(features, outputs)``;
-        ``None`` without a wide path.
+        The weights of the wide path, from the inputs directly to the logits,
+        ``(features, outputs)``; ``None`` without a wide path.
 
     Attributes
     ----------
     layers
-        float32, the last one centred over the outputs.
+        The layers as float32, the last one centred over the outputs.
     wide
-        float32, centred over the outputs, or ``None``.
+        The wide path as float32, centred over the outputs, or ``None``.
     features, outputs
-        How many inputs and outputs there are.
+        Number of inputs and outputs.
     reference_logits
         Logits of the reference input, centred over the outputs, ``(outputs,)``, float32.
 
@@ -193,7 +194,7 @@ class DeepLift:
         return np.asarray(self.reference_logits[classes], dtype=np.float64)
 
     def _at_reference(self) -> list[NDArray[np.float32]]:
-        """Return what goes into each layer's ReLU (for the last: the logits) at the reference."""
+        """Return the input of each layer's ReLU (for the last: the logits) at the reference."""
         values, found = np.zeros(self.features), []
         for kernel, bias in self.layers:
             values = values @ kernel.astype(np.float64) + bias
@@ -202,7 +203,7 @@ class DeepLift:
         return found
 
     def forward(self, inputs: NDArray[np.float32]) -> ForwardPass:
-        """Run samples, finite and ``(samples, features)``, through the network."""
+        """Run finite inputs, ``(samples, features)``, through the network."""
         moved, ratios = inputs, []
         for (kernel, _), reference in zip(self.layers[:-1], self._references, strict=False):
             moved = moved @ kernel
@@ -218,17 +219,17 @@ class DeepLift:
     ) -> NDArray[np.float32]:
         """Return the contributions to weighted sums of logits, ``(samples, sums, features)``.
 
-        All of it is linear in the weights, so that a difference or a mean of logits costs no
+        Contributions are linear in the weights, so a difference or a mean of logits costs no
         more than one logit.
 
         Parameters
         ----------
         inputs
-            What the network saw, ``(samples, features)``.
+            The inputs of the network, ``(samples, features)``.
         weights
-            Of each output in each sum, ``(samples, sums, outputs)``.
+            The weight of each output in each sum, ``(samples, sums, outputs)``.
         forward
-            The pass of these inputs.
+            The forward pass of these inputs.
         """
         samples, sums, outputs = weights.shape
         flat = np.ascontiguousarray(weights).reshape(samples * sums, outputs)
@@ -247,12 +248,12 @@ class DeepLift:
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """Return how much each input moved the logit of a sample's class.
+        """Return the contribution of each input to the logit of a sample's class.
 
         Parameters
         ----------
         inputs
-            What the network sees, shape ``(samples, features)``, float32.
+            The inputs of the network, shape ``(samples, features)``, float32.
         target_class
             The output to explain for each sample, shape ``(samples,)``, integer.
 
@@ -260,7 +261,7 @@ class DeepLift:
         -------
         ndarray
             Shape ``(samples, features)``, float32, in units of the logit; a row
-            sums to the centred logit less that of the reference.
+            sums to the centred logit minus that of the reference.
 
         Raises
         ------
@@ -276,12 +277,12 @@ class DeepLift:
         return values
 
     def all_classes(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return how much each input moved the logit of every output.
+        """Return the contribution of each input to the logit of every output.
 
         Parameters
         ----------
         inputs
-            As for :meth:`contributions`; so many samples that the result fits in memory.
+            As for :meth:`contributions`; no more samples than the result has memory for.
 
         Returns
         -------

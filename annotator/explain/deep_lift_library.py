@@ -1,10 +1,9 @@
-"""The ``deeplift`` package, made to run beside Keras 3, as a check of our own scores.
+"""The ``deeplift`` package, adapted to run beside Keras 3, as a check of our own scores.
 
-The package was written for the graphs of TensorFlow 1. Three things let it live
-in a process that also trains eager Keras models: its modules see
-``tensorflow.compat.v1`` under the name ``tf`` (and nobody else's do), it takes
-the session that is the default at the moment of the call, and every network is
-built in a graph of its own.
+The package was written for the graphs of TensorFlow 1. Three adaptations let it run
+in a process that also trains eager Keras models: its own modules, and no others, see
+``tensorflow.compat.v1`` under the name ``tf``; it uses the default session at the
+time of the call; and every network is built in a graph of its own.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 
     from annotator.explain.deep_lift import Layers
 
-ROWS_AT_ONCE = 256  # a chunk of 2,500 features then needs some 100 MB
+ROWS_AT_ONCE = 256  # a chunk with 2,500 features then needs about 100 MB
 
 
 def package_difference(layers: Layers, inputs: NDArray[Any]) -> float:
-    """Return how far our scores are from those of the ``deeplift`` package.
+    """Return the largest difference between our scores and those of the ``deeplift`` package.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ def package_difference(layers: Layers, inputs: NDArray[Any]) -> float:
     Raises
     ------
     ArtefactError, InputError
-        The layers, or the inputs, do not fit.
+        The layers do not fit one another, or the inputs do not fit the layers.
     """
     ours = DeepLift(layers)
     matrix = checked_inputs(inputs, ours.features)
@@ -78,7 +77,7 @@ def package_scores(
     """
     library = _library()
     tf = library.tf
-    # Leave accelerators to the training.
+    # Accelerators are left to the training.
     configuration = tf.ConfigProto(device_count={"GPU": 0})
     with tf.Session(graph=tf.Graph(), config=configuration):
         connected = _connected_layers(library, layers)
@@ -90,7 +89,7 @@ def package_scores(
 
 @cache
 def _library() -> SimpleNamespace:
-    """Import TensorFlow and deeplift, and bind the one to the other."""
+    """Import TensorFlow and deeplift, and bind deeplift to TensorFlow's old interface."""
     tensorflow = import_tensorflow()  # before deeplift, which imports it as well
     import deeplift.layers.activations
     import deeplift.layers.core
@@ -142,10 +141,10 @@ def _connected_layers(
 
 
 def _share_weights(tf: Any, connected: list[Any]) -> None:
-    """Keep the weights of each dense layer in the graph once.
+    """Store the weights of each dense layer in the graph only once.
 
-    As shipped, an array is written into the graph anew wherever it is used,
-    some twenty times: a gigabyte for a network of 2,500 features.
+    The package writes an array into the graph wherever it is used, about
+    twenty times: a gigabyte for a network with 2,500 features.
     """
     for dense in connected[1::2]:
         transposed = dense.kernel.T
@@ -154,7 +153,7 @@ def _share_weights(tf: Any, connected: list[Any]) -> None:
 
 
 def _scoring_function(library: SimpleNamespace, connected: list[Any]) -> Callable[..., Any]:
-    """Return the package's own function of inputs and the output to explain."""
+    """Return the package's own function from inputs and an output to contributions."""
     connected[-1].build_fwd_pass_vars()
     score: Callable[..., Any] = library.models.SequentialModel(connected).get_target_contribs_func(
         find_scores_layer_idx=0, target_layer_idx=-1

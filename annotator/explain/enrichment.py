@@ -1,6 +1,6 @@
-"""Which given sets of features are over-represented among the markers of a class.
+"""Enrichment: over-representation of feature sets among the markers of a class.
 
-The paper does this by an outside tool (section 3.4.2, figure 12); here it is the
+The paper uses an external tool for this (section 3.4.2, figure 12); here it is the
 usual one-sided hypergeometric test, with the correction of Benjamini and
 Hochberg (1995, J. R. Stat. Soc. B 57:289-300).
 """
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from annotator.explain.feature_sets import FeatureSet
 
 FindMembers = Callable[[Sequence[str], Sequence[str]], Collection[str]]
-"""From the names of a set and known features to those of the features that are meant."""
+"""A function from the names in a set and all known features to the features in the set."""
 
 
 def equal_names(names: Sequence[str], background: Sequence[str]) -> Collection[str]:
-    """Return the features of the background that a set names just as they are named there."""
+    """Return the features of the background whose names are exactly those of a set."""
     return set(background).intersection(names)
 
 
 def expressed_features(
     expression: NDArray[np.floating], classes: Sequence[str], features: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the features that a class has rather than lacks.
+    """Return the features that each class expresses more than most classes do.
 
-    A network whose reference input is an average profile lets absence speak as well:
-    a red cell is told by the miRNAs of skin that it does not have. These are markers,
-    but no evidence that sets of skin belong to red cells. So a class is tested with the
-    features whose mean expression in it is above the median of the classes: both its
-    markers and what they are drawn from, since a class's own features are more often
-    in well-known sets whatever the network made of them.
+    With an average profile as reference input, absent features contribute, too: a red
+    cell is recognised by the absence of skin miRNAs. These are markers, but not evidence
+    that skin sets belong to red cells. So a class is tested only with the features whose
+    mean expression in it is above the median of the classes. This restricts both its
+    markers and their background, since a class's own features are more often in
+    well-known sets, whatever their contributions.
 
     Parameters
     ----------
     expression
         Mean expression, shape ``(classes, features)``.
     classes, features
-        Names of its rows and columns.
+        Names of the rows and columns.
 
     Returns
     -------
     dict
-        Every class to its features, in their order.
+        The features of each class, in the order of ``features``.
     """
     above = expression > np.median(expression, axis=0)
     names = np.asarray(features, dtype=object)
@@ -71,40 +71,40 @@ def enrichments(
 ) -> tuple[ClassEnrichment, ...]:
     """Test every set against the markers of every class.
 
-    The p-value is the probability that as many of the class's markers, or more,
-    would be in the set if the markers had been drawn from the class's background blindly.
-    A set counts with those of its features that are in that background: what could not
-    become a marker of the class says nothing.
+    The p-value is the probability that at least as many of the class's markers would be
+    in the set if the markers had been drawn at random from the class's background. Only
+    those features of a set count that are in the background, since others could not
+    have become markers of the class.
 
     A set without a feature in the background, and a class without markers, cannot
-    be tested: they have ``p_value`` and ``q_value`` 1 and do not count among the
+    be tested: their ``p_value`` and ``q_value`` are 1, and they do not count among the
     tests that the q-values are corrected for.
 
     Parameters
     ----------
     source
-        Where the sets come from.
+        The source of the sets.
     sets
-        Names unique within the source.
+        The sets; their names are unique within the source.
     markers_by_class
-        Class to its markers, best first, all of them in the class's background.
+        The markers of each class, best first, all of them in the class's background.
     backgrounds
-        Class to the features that its markers come from, unique.
+        The features that each class's markers are drawn from, without duplicates.
     members
-        Says which features of all backgrounds a set has, whatever namespace its names
-        are of; called once a set. By default names have to be equal. The names of
-        miRNAs are known to :mod:`annotator.learn.features.matching`, which this package
-        does not import, so :mod:`annotator.jobs.retrain.enrichment` passes them in.
+        A function that returns the features of all backgrounds that are in a set, whatever
+        namespace the set uses; called once per set. By default names must be equal.
+        :mod:`annotator.learn.features.matching` knows the names of miRNAs; as this package
+        does not import it, :mod:`annotator.jobs.retrain.enrichment` passes it in.
 
     Returns
     -------
     tuple of ClassEnrichment
-        One for each class and set, in the order of the classes, then of the sets.
+        One per class and set, in the order of the classes, then of the sets.
 
     Raises
     ------
     InputError
-        A class has no background or one that names a feature twice, or a marker is not
+        A class has no background, its background has a feature twice, or a marker is not
         in it.
     """
     for class_name, markers in markers_by_class.items():
@@ -150,7 +150,7 @@ def _check(class_name: str, markers: Sequence[str], background: Sequence[str]) -
     if not known:
         raise InputError(
             f"the background of {class_name!r} is empty: give the features that its markers"
-            " could come from"
+            " are drawn from"
         )
     if len(known) < len(background):
         raise InputError(

@@ -1,7 +1,7 @@
 """Named sets of features, and the GMT files that they come in.
 
-GMT (Gene Matrix Transposed) is what collections of gene and miRNA sets are
-exchanged in: a line a set, separated by tabs: name, description, members.
+GMT (Gene Matrix Transposed) is the exchange format of gene and miRNA set
+collections: one line per set, with name, description and members, separated by tabs.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class FeatureSet:
     name
         Unique within its source.
     description
-        What it is, or where it is from; may be empty.
+        The meaning or the origin of the set; may be empty.
     features
-        Names, each once, in the order of the source and in its namespace.
+        Names without duplicates, in the order of the source and in its namespace.
     """
 
     name: str
@@ -44,14 +44,14 @@ class FeatureSet:
 
 
 def sets_of(groups: Mapping[str, Iterable[str]], description: str = "") -> tuple[FeatureSet, ...]:
-    """Make a set of each group of names, such as the categories of the paper's Table 4.
+    """Make one set per group of names, such as the categories of the paper's Table 4.
 
     Parameters
     ----------
     groups
-        Name of the set to its features; a feature may stand in several sets.
+        The features of each set, by its name; a feature may be in several sets.
     description
-        Of all of them.
+        The description of all sets.
     """
     return tuple(
         FeatureSet(name, description, tuple(dict.fromkeys(features)))
@@ -62,9 +62,9 @@ def sets_of(groups: Mapping[str, Iterable[str]], description: str = "") -> tuple
 def read_gmt(path: Path) -> tuple[FeatureSet, ...]:
     """Read a GMT file.
 
-    Text in UTF-8; each line has a set's name, its description (which may be
+    The file is UTF-8 text; each line has a set's name, its description (which may be
     empty) and at least one feature, separated by tabs. Blank lines, empty cells
-    at the end, repeated features, a byte order mark and Windows line ends are
+    at the end, repeated features, a byte order mark and Windows line endings are
     accepted.
 
     Parameters
@@ -75,13 +75,13 @@ def read_gmt(path: Path) -> tuple[FeatureSet, ...]:
     Returns
     -------
     tuple of FeatureSet
-        In the order of the file.
+        The sets in the order of the file.
 
     Raises
     ------
     InputError
-        The file cannot be read, is not such a file, has no set, or names a set
-        twice; says in which line.
+        The file cannot be read, is not a GMT file, has no set, or has a set twice; with
+        the line.
     """
     line_of: dict[str, int] = {}
     sets = []
@@ -92,7 +92,7 @@ def read_gmt(path: Path) -> tuple[FeatureSet, ...]:
         before = line_of.setdefault(found.name, line)
         if before != line:
             raise InputError(
-                f"set {found.name!r} stands in line {before} already; give each set once",
+                f"set {found.name!r} is already in line {before}; give each set once",
                 source=str(path),
                 line=line,
             )
@@ -130,7 +130,7 @@ def _parsed(text: str, path: Path, line: int) -> FeatureSet:
         columns = 1 + len(rest)
         raise InputError(
             f"set {name!r} has no feature in column {_LEAST_COLUMNS} or later ({columns} columns);"
-            " a line is name, description and features, separated by tabs",
+            " each line must have name, description and features, separated by tabs",
             source=str(path),
             line=line,
         )

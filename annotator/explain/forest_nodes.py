@@ -1,4 +1,4 @@
-"""The nodes of many decision trees, and the conditions before them, for work on all at once."""
+"""The nodes of many decision trees and their conditions, as arrays that allow vectorised work."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class TreeArrays(Protocol):
 
     @property
     def sizes(self) -> NDArray[np.int32]:
-        """Nodes of each tree, ``(trees,)``."""
+        """The number of nodes of each tree, ``(trees,)``."""
 
     @property
     def feature(self) -> NDArray[np.int32]:
-        """Column that a node splits on, -1 for a leaf, ``(nodes,)``."""
+        """The column that each node splits on, -1 for a leaf, ``(nodes,)``."""
 
     @property
     def threshold(self) -> NDArray[np.float32]:
-        """Values up to it go to the first child, ``(nodes,)``."""
+        """The threshold of each node: values up to it go to the first child, ``(nodes,)``."""
 
     @property
     def weight(self) -> NDArray[np.float32]:
-        """Training weight that came to the node, ``(nodes,)``."""
+        """The training weight that reached each node, ``(nodes,)``."""
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """Values of the leaves, ``(leaves, outputs)``."""
+        """The values of the leaves, ``(leaves, outputs)``."""
 
     @property
     def roots(self) -> NDArray[np.int64]:
@@ -42,7 +42,7 @@ class TreeArrays(Protocol):
 
     @property
     def first_child(self) -> NDArray[np.int64]:
-        """The first child of each node, the second one after it, ``(nodes,)``."""
+        """The first child of each node, ``(nodes,)``; the second child follows it."""
 
     def take(self, numbers: NDArray[np.int64]) -> TreeArrays:
         """Return some of the trees."""
@@ -52,27 +52,28 @@ class TreeArrays(Protocol):
 class ForestNodes:
     """The nodes of some trees, in their order.
 
-    Every array has one entry per node. A path's branches on one feature are together
-    one condition on it; ``feature`` to ``share`` describe that of the branch that leads
-    to the node and of those above it on the same feature. A root has none.
+    Every array has one entry per node. All branches of a path on one feature together
+    form one condition on that feature. ``feature`` to ``share`` describe the condition
+    formed by the branch to the node and those above it on the same feature. A root has
+    no condition.
 
     Attributes
     ----------
     parent
-        Place of its parent here, -1 for a root.
+        Number of the parent, -1 for a root.
     previous
-        Place of the nearest node above whose branch is on the same feature, -1
-        for none.
+        Number of the nearest node above whose branch is on the same feature, -1
+        if there is none.
     is_leaf
-        The node has no branches.
+        Whether the node has no branches.
     feature
-        Column that the branch is on, 0 for a root.
+        The feature of the branch to the node, 0 for a root.
     low, high
-        All branches on the feature are taken by inputs above ``low`` and up to ``high``.
+        Inputs above ``low`` and up to ``high`` take all branches on the feature.
     share
-        Product of the parts of the training weight that took these branches.
+        Product of the shares of the training weight that took these branches.
     reached
-        Part of the tree's training weight that came to the node.
+        Share of the tree's training weight that reached the node.
     """
 
     parent: NDArray[np.int64]
@@ -88,7 +89,7 @@ class ForestNodes:
 def _previous_on_same_feature(
     parent: NDArray[np.int64], feature: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Walk up from every node at once until a branch on its own feature or the root is met."""
+    """Walk up from all nodes at once, each to a branch on its own feature or to the root."""
     previous = np.full(len(parent), -1)
     waiting = np.flatnonzero(parent >= 0)
     above = parent[waiting]
@@ -102,7 +103,7 @@ def _previous_on_same_feature(
 
 
 def forest_nodes(trees: TreeArrays, columns: NDArray[np.int64]) -> ForestNodes:
-    """Return the conditions before each node of some trees.
+    """Return the nodes of some trees with their conditions.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def forest_nodes(trees: TreeArrays, columns: NDArray[np.int64]) -> ForestNodes:
 
 
 def _one_level_at_a_time(previous: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the nodes that have a previous one, each after that."""
+    """Yield the nodes that have a previous node, always after the previous node."""
     waiting = np.flatnonzero(previous >= 0)
     is_done = previous < 0
     while len(waiting):

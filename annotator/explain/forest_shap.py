@@ -1,34 +1,33 @@
 r"""Path-dependent tree SHAP for forests of any depth.
 
-What a tree is expected to say when only some features are known is defined as
-by Lundberg et al. (2018): a split on a known feature is followed, at any other
-the branches are averaged by the training weight that went down each. A leaf
-of value :math:`v` then adds :math:`v \prod_j (o_j \text{ if } j \text{ is known
+The expected output of a tree if only some features are known is defined as by
+Lundberg et al. (2018): a split on a known feature is followed, at any other the
+branches are averaged by the training weight that went down each. A leaf of
+value :math:`v` then adds :math:`v \prod_j (o_j \text{ if } j \text{ is known
 else } z_j)`, over the distinct features of its path, where :math:`o_j` is 1 if
 the sample takes all of the path's branches at splits on :math:`j`, else 0, and
 :math:`z_j` is the product of those branches' shares of the weight.
 
-The Shapley value is the integral of the slope of the multilinear extension
-along its diagonal (Owen 1972): know every feature with probability :math:`t`,
+The Shapley value is the integral of the slope of the multilinear extension along
+its diagonal (Owen 1972), where every feature is known with probability :math:`t`:
 
 .. math:: \phi_i = \int_0^1 v\,(o_i - z_i) \prod_{j \ne i} (t\,o_j + (1-t)\,z_j)\,dt
 
-The integrand is a polynomial of a degree below the number of distinct
-features, so Gauss-Legendre quadrature of half as many points is exact; on deep
-paths :data:`MOST_POINTS` of them differ from it by no more than rounding does. All
-factors are positive: nothing cancels, where the usual recursion of extending
-and unwinding paths loses single precision on deep trees. So single precision, in which
+The degree of the integrand is below the number of distinct features, so
+Gauss-Legendre quadrature with half as many points is exact; on deep paths
+:data:`MOST_POINTS` points differ from it by no more than rounding does. All factors
+are positive and nothing cancels, whereas the usual recursion of extending and
+unwinding paths loses single precision on deep trees. So single precision, in which
 exponentials are several times as fast, is enough: values differ from the exact ones
-by about 1e-6 of the score. With
-:math:`k(z) = t + (1-t)\,z` the fraction that a feature adds is
-:math:`(o/k(z) - 1)/(1-t)`: a sum over the points for what was followed, and
-one that does not depend on the feature.
+by about 1e-6 of the score. With :math:`k(z) = t + (1-t)\,z` the fraction that a
+feature adds is :math:`(o/k(z) - 1)/(1-t)`: one sum over the points if the sample
+meets the condition, and one that does not depend on it.
 
-Most leaves of a forest say nothing of the class asked about; only the others are
-looked at. Conditions that stand before the same leaves share their sums over these
-leaves. They are taken together, a few at a time: the logarithms of such a piece's
-products are linear in the :math:`o_j`, one small matrix a piece. Two sparse matrices
-lead from pieces to leaves and back, for all trees at once.
+Most leaves of a forest have the value 0 for the explained class and are left out.
+Conditions on the paths to the same leaves share their sums over these leaves. They are
+grouped into pieces of a few conditions: the logarithms of a piece's products are linear
+in the :math:`o_j`, with one small matrix per piece. Two sparse matrices map pieces to
+leaves and back, for all trees at once.
 
 References
 ----------
@@ -50,17 +49,18 @@ if TYPE_CHECKING:
     from annotator.explain.forest_nodes import ForestNodes
 
 MOST_POINTS = 5
-MOST_BITS = 4  # conditions of a piece, each of which a sample meets or not
-VALUES_AT_ONCE = 2**19  # pieces times samples times points worked on together: 2 MB
-SMALLEST_SHARE = 1e-30  # stands for 0; its logarithm is small enough for single precision
+MOST_BITS = 4  # conditions per piece, each of which a sample meets or not
+VALUES_AT_ONCE = 2**19  # pieces times samples times points per chunk: 2 MB
+SMALLEST_SHARE = 1e-30  # replaces 0; its logarithm fits in single precision
 
 
 def _conditions(
     nodes: ForestNodes, leaves: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the conditions before leaves: nodes, and for each the number of its leaf.
+    """Return the conditions on the paths to leaves: a node and the number of a leaf for each.
 
-    A node with another one on the same feature below it is part of that one's condition.
+    If a path has another node on the same feature further down, that node's condition
+    includes this one.
     """
     count = len(leaves)
     at, number = leaves, np.arange(count)
@@ -79,14 +79,14 @@ def _conditions(
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """Conditions that stand before the same leaves, a few together.
+    """Pieces: a few conditions each, on the paths to the same leaves.
 
     Attributes
     ----------
     node
-        The node of each condition, -1 where a piece has fewer, ``(pieces, bits)``.
+        The node of each condition, -1 as padding, ``(pieces, bits)``.
     leaves
-        1 for the leaves that a piece stands before, ``(pieces, leaves)``.
+        1 for the leaves whose paths include a piece, ``(pieces, leaves)``.
     """
 
     node: NDArray[np.int64]
@@ -99,7 +99,7 @@ def _pieces(node: NDArray[np.int64], leaf: NDArray[np.int64], leaves: int) -> _P
     alike: dict[bytes, list[int]] = {}
     for each in np.unique(node):
         own = before.indices[before.indptr[each] : before.indptr[each + 1]]
-        # Big-endian bytes sort as the numbers do: neighbours in memory share leaves.
+        # Big-endian bytes sort like the numbers, so neighbours in memory share leaves.
         alike.setdefault(own.astype(">i4").tobytes(), []).append(int(each))
     cut = [
         members[start : start + MOST_BITS]
@@ -112,10 +112,10 @@ def _pieces(node: NDArray[np.int64], leaf: NDArray[np.int64], leaves: int) -> _P
 
 
 def _log_factors(share: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return what conditions add to logarithms of products, ``(pieces, points, bits + 1)``.
+    """Return the terms of the logarithms of products, ``(pieces, points, bits + 1)``.
 
-    First what each adds if it is met, last what is added in any case. ``share`` is that
-    of each condition, 1 where there is none, ``(pieces, bits)``.
+    Each condition has a term that is added if the condition is met; the last term is always
+    added. ``share`` is the share of each condition, 1 as padding, ``(pieces, bits)``.
     """
     rest = (1 - points)[:, None]
     # A share of 0 would have no logarithm.
@@ -136,7 +136,7 @@ class TreeSum:
     leaf_values
         The value of each leaf, in the order of the nodes.
     features
-        Columns that the trees see.
+        Number of columns that the trees see.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class TreeSum:
         self._from_leaves = pieces.leaves @ diags_array(
             leaf_values.astype(np.float32), format="csr"
         )
-        # Weights of the points: for each condition if it is met, and whatever the condition.
+        # Weights of the points: one set per condition that is met, and one that always applies.
         self._weights = np.zeros((count, bits + 1, points), np.float32)
         known = at + rest * share[:, :, None]
         self._weights[:, :bits] = np.where(there[:, :, None], weights / rest / known, 0.0)
@@ -195,14 +195,14 @@ class TreeSum:
         )
 
     def add_to(self, values: NDArray[np.float32], inputs: NDArray[np.float32]) -> None:
-        """Add the SHAP values of samples.
+        """Add the SHAP values of samples to an array.
 
         Parameters
         ----------
         values
-            What is added to, shape ``(samples, features)``, float32.
+            The array that is changed, shape ``(samples, features)``, float32.
         inputs
-            What the trees see, shape ``(samples, features)``, float32.
+            The inputs of the trees, shape ``(samples, features)``, float32.
         """
         if self._empty:
             return
@@ -214,9 +214,10 @@ class TreeSum:
             values[chunk] += np.asarray(self._of_feature @ added).T
 
     def _contributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what pieces add to features, shape ``(pieces * (bits + 1), samples)``.
+        """Return the contributions of pieces, shape ``(pieces * (bits + 1), samples)``.
 
-        First for each condition if it is met, last for all of a piece's features.
+        For each piece there is one per condition, 0 if that is not met, and a last one for
+        all of its features.
         """
         samples = len(inputs)
         pieces, count, points = self._weights.shape

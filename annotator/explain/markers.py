@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
-    """How features support classes in models made without a part of the datasets.
+    """The scores of features in a model fitted without a part of the datasets.
 
     Attributes
     ----------
     features, classes
         Names of the model's own features and classes.
     scores
-        Model kind to D1, shape ``(classes, features)``, float64.
+        D1 of each model kind, shape ``(classes, features)``, float64.
     """
 
     features: tuple[str, ...]
@@ -34,7 +34,7 @@ class HeldOutScores:
 
     @property
     def only(self) -> NDArray[np.float64]:
-        """The scores where they are of one kind only."""
+        """The scores of the only model kind."""
         (scores,) = self.scores.values()
         return scores
 
@@ -48,29 +48,30 @@ def class_markers(
     class_names: Sequence[str],
     count: int,
 ) -> tuple[ClassMarker, ...]:
-    """Return the features that support a class more than the others.
+    """Return the features that contribute more to a class than to the others.
 
     Parameters
     ----------
     scores
-        D1 of the answer, shape ``(classes, features)``; see
+        D1 of the combination, shape ``(classes, features)``; see
         :func:`~annotator.explain.class_scores.mean_differences`.
     kind_scores
-        The same for each model kind; those of the network and the forest rank features,
-        too. 0 where a forest never used a feature.
+        The same for each model kind; those of the network and the forest also rank the
+        features. A feature that a forest never used has the score 0.
     held_out
-        Scores of the answer, one kind only, for models made without a part of the datasets.
+        Scores of models fitted without a part of the datasets, each with the combination as
+        its only kind.
     expression
         Mean reads per million in each class, shape ``(classes, features)``.
     feature_names, class_names
-        Of the columns and rows.
+        Names of the columns and rows.
     count
-        How many markers a class has at most, at least 1.
+        Maximum number of markers per class, at least 1.
 
     Returns
     -------
     tuple of ClassMarker
-        Class by class, rank by rank. Only features with a score above 0; ties are
+        Ordered by class and rank. Only features with a score above 0 are markers; ties are
         ordered by name. A class may have none.
 
     Raises
@@ -83,10 +84,10 @@ def class_markers(
     if shapes != {shape}:
         raise InputError(
             f"scores and expression of shapes {sorted(shapes)} do not fit {shape[0]} classes"
-            f" and {shape[1]} features: give one row a class and one column a feature"
+            f" and {shape[1]} features: give one row per class and one column per feature"
         )
     if count < 1:
-        raise InputError(f"{count} markers a class were asked for: ask for at least 1")
+        raise InputError(f"{count} markers per class were asked for: ask for at least 1")
     names = np.asarray(feature_names, dtype=object)
     markers = []
     for row, class_name in enumerate(class_names):
@@ -113,19 +114,19 @@ def class_markers(
 
 
 def _descending(scores: NDArray[np.float64], names: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Return all columns, the highest score first, ties by name."""
+    """Return all columns in descending order of score, ties by name."""
     by_name = np.argsort(names, kind="stable")
     return np.asarray(by_name[np.argsort(-scores[by_name], kind="stable")], dtype=np.int64)
 
 
 def _best(scores: NDArray[np.float64], names: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Return the columns with a score above 0, the highest first."""
+    """Return the columns with a score above 0, in descending order of score."""
     order = _descending(scores, names)
     return order[scores[order] > 0]
 
 
 def _ranks(scores: NDArray[np.float64], names: NDArray[np.object_]) -> dict[str, int]:
-    """Return the places, from 1 on, of the features that were used at all."""
+    """Return the ranks, from 1 on, of the features with a score other than 0."""
     order = _descending(scores, names)
     used = order[scores[order] != 0]
     return {str(names[column]): rank for rank, column in enumerate(used, start=1)}
@@ -134,7 +135,7 @@ def _ranks(scores: NDArray[np.float64], names: NDArray[np.object_]) -> dict[str,
 def _markers_of_others(
     held_out: Sequence[HeldOutScores], class_name: str, count: int
 ) -> list[frozenset[str]]:
-    """Return the markers of a class in each of the models that knew it."""
+    """Return the markers of a class in each of the models that have the class."""
     found = []
     for model in held_out:
         if class_name in model.classes:

@@ -1,4 +1,4 @@
-"""A plane on which labelled samples lie next to those with similar profiles (paper, figure 1)."""
+"""A map that places labelled samples next to those with similar profiles (paper, figure 1)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 COMPONENTS = 50
 PERPLEXITY = 30.0
 NEIGHBOURS = 3
-"""How many samples the search for neighbours takes for each unit of perplexity."""
+"""Number of neighbours that t-SNE searches for per unit of perplexity."""
 FEWEST_SAMPLES = 6
-"""That have neighbourhoods to speak of."""
+"""The smallest number of samples with meaningful neighbourhoods."""
 
 
 def sample_map(
@@ -30,12 +30,12 @@ def sample_map(
 ) -> SampleMap:
     """Lay out samples by t-SNE on their principal components.
 
-    Features are centred, brought to 50 principal components, and these to a plane
-    by t-SNE (van der Maaten and Hinton 2008, JMLR 9:2579-2605; in the paper by the
-    same library). It starts from the first two components, so that what is far
-    apart there tends to stay so; still, only who is whose neighbour means
-    something, not how far or where groups lie. Fewer than six samples are placed by
-    their two principal components.
+    Features are centred and reduced to 50 principal components, and these to a plane
+    by t-SNE (van der Maaten and Hinton 2008, JMLR 9:2579-2605; the paper uses the
+    same library). The layout starts from the first two components, so that samples
+    that are far apart there tend to stay so; still, only neighbourhoods are
+    meaningful, not the distances or positions of groups. Fewer than six samples are
+    placed by their first two principal components.
 
     Parameters
     ----------
@@ -44,17 +44,17 @@ def sample_map(
     sample_ids, dataset_ids, classes
         Shape ``(samples,)``, dtype object (str).
     seed
-        The same input and seed give the same map, on one type of machine: all is
-        done on one thread, as sums over several threads differ in their last bits,
+        The same input and seed give the same map on one type of machine. Everything
+        runs on one thread, since sums over several threads differ in their last bits,
         which t-SNE makes visible.
     maximum
-        Of more samples than this some are drawn, from every class the same number
-        as far as it has them.
+        Maximum number of samples on the map. Of more samples some are drawn, the same
+        number from every class as far as possible.
 
     Returns
     -------
     SampleMap
-        The samples in the order given, positions ``(samples, 2)``, float32.
+        The samples in the given order; positions ``(samples, 2)``, float32.
 
     Raises
     ------
@@ -79,14 +79,14 @@ def _check(
     if values.ndim != 2 or any(length != len(values) for length in lengths):
         raise InputError(
             f"expression {values.shape} and {lengths} names, datasets and classes do not agree:"
-            " give one row a sample"
+            " give one row per sample"
         )
     if maximum < 1:
         raise InputError(f"a map of {maximum} samples was asked for: ask for at least 1")
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         raise InputError(
-            f"row {int(np.argmin(finite))} of the expression holds a value that is not finite:"
+            f"row {int(np.argmin(finite))} of the expression has a value that is not finite:"
             " leave such samples out"
         )
 
@@ -94,7 +94,7 @@ def _check(
 def _drawn(
     classes: NDArray[np.object_], maximum: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return the rows to lay out, ascending."""
+    """Return the rows to lay out, in ascending order."""
     if len(classes) <= maximum:
         return np.arange(len(classes))
     place = np.unique(classes.astype(str), return_inverse=True)[1]
@@ -103,7 +103,7 @@ def _drawn(
     for class_number in range(int(place.max()) + 1):
         members = shuffled[place[shuffled] == class_number]
         turn[members] = np.arange(len(members))
-    # Every class gives its first sample, then its second, until there are enough.
+    # The first sample of every class is drawn, then the second, until there are enough.
     chosen = shuffled[np.argsort(turn[shuffled], kind="stable")][:maximum]
     return np.sort(chosen)
 
@@ -148,7 +148,7 @@ def _neighbour_embedding(
 
     embedding = TSNE(
         perplexity=min(PERPLEXITY, (len(components) - 1) / NEIGHBOURS),
-        # As the library scales its own start by principal components.
+        # scikit-learn scales its own initialisation by principal components in this way.
         init=plane / plane[:, 0].std() * np.float32(1e-4),
         random_state=seed,
         n_jobs=1,

@@ -1,15 +1,15 @@
-"""How many features make a class: removed one by one until a sample is taken for another.
+"""Class similarity: how few features must be removed before another class is predicted.
 
-The features of a sample are ordered by how much more they support its class than a
-rival (D2 of the paper's section 2.3.4) and set to the reference input, zero, one after
-the other. The number of features removed until the rival is predicted measures how
-similar the two classes are; the number until anything else is predicted, how stable the
-class is.
+The features of a sample are ordered by how much more they contribute to its class than
+to a rival (D2 of the paper's section 2.3.4) and set to the reference input, zero, one
+after the other. The number of features removed before the rival is predicted measures
+the similarity of the two classes; the number before any other class is predicted
+measures the stability of the class.
 
-A prediction is asked for only at some numbers of removed features, ever further apart,
-and then halfway between the last at which it had not changed and the first at which it
-had. Where removing more features changes a prediction back, that finds one of the
-changes, not always the first.
+The model predicts only at some numbers of removed features, at growing intervals, and
+then halfway between the last number without a change and the first with one, until the
+two are adjacent. If removing more features changes a prediction back, this finds one of
+the changes, not always the first.
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-VALUES_AT_ONCE = 2**24  # of inputs with features removed: 64 MB
+VALUES_AT_ONCE = 2**24  # values of inputs with features removed: 64 MB
 GROWTH = 1.5
-"""By how much the number of removed features grows from one look to the next."""
+"""Factor by which the number of removed features grows from one prediction to the next."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explainable:
-    """A model that can be asked for its prediction and for contributions.
+    """A model's functions for predictions and contributions.
 
     Attributes
     ----------
     predict
-        Inputs ``(samples, features)`` to the most probable class of each, int64.
+        Function from inputs ``(samples, features)`` to the most probable class of each
+        sample, int64.
     contributions
-        Inputs and a class for each to contributions, ``(samples, features)``, float32.
+        Function from inputs and one class per sample to contributions,
+        ``(samples, features)``, float32.
     """
 
     predict: Callable[[NDArray[np.float32]], NDArray[np.int64]]
@@ -51,18 +53,19 @@ class Explainable:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Samples and rivals, each with the features to remove.
+    """Pairs of a sample and a rival class, each with the features to remove.
 
     Attributes
     ----------
     row
-        The sample of each pair, a row of the inputs.
+        The sample of each pair, as a row of the inputs.
     own, rival
-        Its class and the rival.
+        The class of the sample, and its rival.
     order
         Columns in the order of removal, ``(pairs, features)``.
     count
-        How many of them are removed at most: those that support the class.
+        Maximum number of features to remove: those that contribute more to the class than
+        to the rival.
     """
 
     row: NDArray[np.int64]
@@ -80,31 +83,31 @@ def class_similarities(
     samples_per_class: int | None = None,
     seed: int = 0,
 ) -> tuple[ClassSimilarity, ...]:
-    """Return how easily the samples of each class are turned into each other class.
+    """Return how many features must be removed to turn each class into each other class.
 
     Parameters
     ----------
     model
-        What predicts and explains.
+        The functions of the model.
     inputs
-        What the model sees, shape ``(samples, features)``, float32.
+        The inputs of the model, shape ``(samples, features)``, float32.
     class_index
-        The class of each sample, shape ``(samples,)``, integer. Samples that the
-        model takes for another class are not tried.
+        The class of each sample, shape ``(samples,)``, integer. Samples for which the
+        model predicts another class are left out.
     class_names
-        Of all classes.
+        Names of all classes.
     samples_per_class
-        How many samples of a class to try at most; ``None`` for all.
+        Maximum number of samples per class; ``None`` for all.
     seed
-        Decides which.
+        Seed of the choice of samples.
 
     Returns
     -------
     tuple of ClassSimilarity
         Every class with every other as its rival, in the order of the classes, then
-        each class with the rival ``None``: any other class, whichever the rival was by
-        which the features were ordered. Mean steps are over the pairs of a sample and a
-        rival that changed.
+        each class with the rival ``None``, which stands for a change to any other class,
+        whatever rival the features were ordered by. Mean steps are over the pairs of a
+        sample and a rival whose prediction changed.
     """
     classes = len(class_names)
     matrix = np.asarray(inputs, dtype=np.float32)
@@ -149,7 +152,7 @@ def class_similarities(
 
 
 def _ordered(model: Explainable, inputs: NDArray[np.float32], own: int, classes: int) -> _Pairs:
-    """Pair samples of a class with rivals and order the features by D2, from the highest to 0."""
+    """Pair samples of a class with rivals and order the features by descending D2."""
     samples = len(inputs)
     of_own = model.contributions(inputs, np.full(samples, own))
     rivals = [each for each in range(classes) if each != own]
@@ -170,7 +173,10 @@ def _ordered(model: Explainable, inputs: NDArray[np.float32], own: int, classes:
 def _steps(
     model: Explainable, inputs: NDArray[np.float32], pairs: _Pairs, *, to_rival: bool
 ) -> NDArray[np.int64]:
-    """Return at how many removed features each pair's prediction changes, 0 for never."""
+    """Return the number of removed features at which each pair's prediction changes.
+
+    The number is 0 if the prediction never changes.
+    """
 
     def has_changed(which: NDArray[np.int64], removed: NDArray[np.int64]) -> NDArray[np.bool_]:
         predicted = _predicted_without(model, inputs, pairs, which, removed)
@@ -205,7 +211,7 @@ def _predicted_without(
     which: NDArray[np.int64],
     removed: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return the prediction for some pairs with so many features removed from each."""
+    """Return the predictions for some pairs after removing the given number of features."""
     features = inputs.shape[1]
     at_once = max(1, VALUES_AT_ONCE // features)
     predicted = np.empty(len(which), np.int64)

@@ -1,4 +1,4 @@
-"""The few features that matter most for a prediction."""
+"""The features with the largest contributions to a prediction."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ANSWERING = ("combined", "network")
-"""Whose contributions are named with an answer: the first that there is."""
+"""Model kinds whose contributions are shown with an answer: the first that is available."""
 
-ROWS_AT_ONCE = 32  # so that what is chosen from stays in the processor's cache
+ROWS_AT_ONCE = 32  # few enough for their scores to stay in the processor's cache
 
 
 @lru_cache(maxsize=16)
 def _places_by_name(names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the place of each name in the alphabet."""
+    """Return the place of each name in alphabetical order."""
     places = np.empty(len(names), dtype=np.int64)
     places[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     return places
@@ -35,8 +35,8 @@ def _top_columns(
 ) -> NDArray[np.int64]:
     """Return the columns of each row's largest absolute scores in descending order, ties by name.
 
-    Where most columns are zeros, these are left out first: partitions of many equal values are
-    slow.
+    If most columns are all zeros, they are left out first, because partitioning many equal
+    values is slow.
     """
     used = np.flatnonzero(scores.any(axis=0))
     if len(used) > scores.shape[1] / 2:
@@ -58,7 +58,7 @@ def _top_columns(
 def _largest(
     sizes: NDArray[np.float32], places: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """Return the columns of each row's largest sizes, in any order, of ties the first by place."""
+    """Return the columns of each row's largest sizes, in any order; places decide ties."""
     last = sizes.shape[1] - count
     is_candidate = sizes >= np.partition(sizes, last, axis=1)[:, last, None]
     row_of, columns = np.divmod(np.flatnonzero(is_candidate), sizes.shape[1])
@@ -72,14 +72,14 @@ def _largest(
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What contributions are of.
+    """The prediction that contributions explain, and the method.
 
     Attributes
     ----------
     model_kind, method
-        Such as ``network`` and ``deeplift``; ``combined`` for the answer itself.
+        Such as ``network`` and ``deeplift``; ``combined`` for the combination.
     class_rank
-        How probable the class was: 1 the winner, 2 the runner-up.
+        The rank of the class by probability: 1 the most probable, 2 the runner-up.
     """
 
     model_kind: str
@@ -100,9 +100,9 @@ def top_contributions(
     Parameters
     ----------
     explained
-        What the contributions are of.
+        The explained prediction, and the method.
     class_names
-        The class that each sample's scores are of, ``(samples,)``.
+        The class that is explained for each sample, ``(samples,)``.
     values
         Signed contributions, shape ``(samples, features)``, float32.
     feature_names
@@ -110,12 +110,12 @@ def top_contributions(
     expression_rpm
         Expression in reads per million, shape ``(samples, features)``.
     count
-        How many to return for a sample at most, at least 1.
+        Maximum number of contributions per sample, at least 1.
 
     Returns
     -------
     list of ClassContributions
-        One a sample. Ties are ordered by the feature's name; contributions of zero are
+        One per sample. Ties are ordered by the feature's name; contributions of zero are
         left out.
 
     Raises
@@ -133,15 +133,15 @@ def top_contributions(
     ):
         raise InputError(
             f"contributions {scores.shape}, expression {expression_rpm.shape}, {len(class_names)}"
-            f" classes and {len(names)} feature names do not agree: give one row a sample and one"
-            " column a feature"
+            f" classes and {len(names)} feature names do not agree: give one row per sample and"
+            " one column per feature"
         )
     if count < 1:
         raise InputError(f"{count} top contributions were asked for: ask for at least 1")
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         raise InputError(
-            f"row {int(np.argmin(finite))} of the {kind} contributions holds a value that is not"
+            f"row {int(np.argmin(finite))} of the {kind} contributions has a value that is not"
             " finite: leave such samples out"
         )
     if not scores.any():
@@ -173,27 +173,27 @@ def top_contributions(
 def leading_columns(
     scores: NDArray[np.floating], feature_names: Sequence[str], count: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the features that speak most for and most against one class.
+    """Return the features with the largest positive and negative contributions to one class.
 
     Parameters
     ----------
     scores
         Signed contributions to one class, shape ``(features,)``.
     feature_names
-        Their names; ties are ordered by name.
+        Names of the features; ties are ordered by name.
     count
-        How many at most on either side.
+        Maximum number of features of either sign.
 
     Returns
     -------
-    speak_for, speak_against : tuple of int
-        Columns, strongest first; none of a score of zero.
+    positive, negative : tuple of int
+        Columns in descending order of absolute contribution, without contributions of zero.
     """
     order = sorted(np.flatnonzero(scores).tolist(), key=lambda i: (-scores[i], feature_names[i]))
-    speak_for = [column for column in order if scores[column] > 0.0]
-    against = [column for column in order if scores[column] < 0.0]
-    against.sort(key=lambda i: (scores[i], feature_names[i]))
-    return tuple(speak_for[:count]), tuple(against[:count])
+    positive = [column for column in order if scores[column] > 0.0]
+    negative = [column for column in order if scores[column] < 0.0]
+    negative.sort(key=lambda i: (scores[i], feature_names[i]))
+    return tuple(positive[:count]), tuple(negative[:count])
 
 
 def leading_features(
@@ -201,15 +201,15 @@ def leading_features(
 ) -> tuple[str, ...]:
     """Return the features that support one sample's answer most, in descending order.
 
-    Those of the answer itself; where the models have no common answer that can be
-    explained, those of the network, else those of the first kind.
+    The contributions are those to the combination; if there are none, because it cannot
+    be explained, those to the network, or else to the first model kind.
 
     Parameters
     ----------
     contributions
-        Model kind to the top contributions to a class of the sample, none of them zero.
+        The top contributions to a class of the sample by model kind, none of them zero.
     count
-        How many to name at most.
+        Maximum number of features.
 
     Returns
     -------

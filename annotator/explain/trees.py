@@ -1,7 +1,7 @@
 """Tree SHAP contributions for boosted trees and random forests.
 
-Both are sums of trees for each class; :mod:`annotator.explain.forest_shap` explains
-such a sum.
+The score of each class is a sum of trees in both; :mod:`annotator.explain.forest_shap`
+explains such a sum.
 
 References
 ----------
@@ -30,24 +30,25 @@ if TYPE_CHECKING:
     from annotator.explain.forest_nodes import TreeArrays
 
 TREE_SHAP = "tree_shap"
-NODES_OF_A_GROUP = 2**11  # so that what is worked on together fits the processor's cache
+NODES_OF_A_GROUP = 2**11  # few enough for a group to fit in the processor's cache
 ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
 class TreeExplainer:
-    """Tree SHAP contributions to scores each of which is a sum of trees.
+    """Tree SHAP contributions to scores that are sums of trees.
 
     Attributes
     ----------
     features
         Number of inputs of the model.
     columns
-        Those that the trees split on, ascending, int64.
+        The inputs that the trees split on, ascending, int64.
     start
-        What the score of each class begins at, ``(classes,)``.
+        The initial score of each class, ``(classes,)``.
     of_class
-        Class to the sums of trees behind it; their features are positions in ``columns``.
+        Function from a class to its sums of trees, whose features are positions in
+        ``columns``.
     """
 
     features: int
@@ -64,12 +65,12 @@ class TreeExplainer:
     def contributions(
         self, inputs: NDArray[Any], target_class: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """Return how much each input moved the score of a sample's class.
+        """Return the contribution of each input to the score of a sample's class.
 
         Parameters
         ----------
         inputs
-            What the model sees, shape ``(samples, features)``, float32.
+            The inputs of the model, shape ``(samples, features)``, float32.
         target_class
             The class to explain for each sample, shape ``(samples,)``, integer.
 
@@ -100,7 +101,7 @@ class TreeExplainer:
         return values
 
     def _sums(self, target: int) -> list[TreeSum]:
-        """Return the sums behind a class, laid out when they are first asked for."""
+        """Return the sums of trees of a class, prepared when they are first needed."""
         if target not in self._made:
             self._made[target] = self.of_class(target)
         return self._made[target]
@@ -109,7 +110,7 @@ class TreeExplainer:
 def _side_by_side(
     explain: Callable[[int, NDArray[np.int64]], None], targets: NDArray[np.int64]
 ) -> None:
-    """Explain the samples of each class, some at a time; NumPy lets them run side by side."""
+    """Explain the samples of each class in parallel chunks; NumPy releases the GIL."""
     parts = [
         (int(target), rows[start : start + ROWS_AT_ONCE])
         for target in np.unique(targets)
@@ -130,7 +131,7 @@ def forest_explainer(trees: TreeArrays, features: int) -> TreeExplainer:
     Parameters
     ----------
     trees
-        One value per class and leaf; each tree gives its share of the mean.
+        Trees with one value per class and leaf, whose mean is the forest's probability.
     features
         Number of inputs of the model.
     """
@@ -152,14 +153,14 @@ def boosting_explainer(
 ) -> TreeExplainer:
     """Return the explainer of the margins of boosted trees.
 
-    XGBoost's own contributions always cover every class, at the cost of every class.
+    XGBoost's own contributions always cover all classes, which takes the time of all of them.
 
     Parameters
     ----------
     trees
         One tree per class in each round, the classes in their order.
     start
-        What the margin of each class begins at, ``(classes,)``.
+        The initial margin of each class, ``(classes,)``.
     features
         Number of inputs of the model.
     """
@@ -179,12 +180,12 @@ def boosting_explainer(
 
 
 def _columns(trees: TreeArrays) -> NDArray[np.int64]:
-    """Return the columns that trees split on, the first one where there are no splits."""
+    """Return the columns that trees split on, or the first column if there are no splits."""
     used = np.unique(trees.feature[trees.feature >= 0]).astype(np.int64)
     return used if len(used) else np.zeros(1, dtype=np.int64)
 
 
 def _groups(sizes: NDArray[np.integer]) -> list[NDArray[np.int64]]:
-    """Deal trees, in order, into groups of about :data:`NODES_OF_A_GROUP` nodes."""
+    """Divide trees, in order, into groups of about :data:`NODES_OF_A_GROUP` nodes."""
     group = (np.cumsum(sizes) - 1) // NODES_OF_A_GROUP
     return [np.flatnonzero(group == number) for number in np.unique(group)]

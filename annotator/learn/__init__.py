@@ -1,1 +1,1 @@
-"""Pure computation: from labelled profiles to validated, calibrated models."""
+"""Learning: from labelled profiles to validated, calibrated models, without a database."""

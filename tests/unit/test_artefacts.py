@@ -24,7 +24,7 @@ from annotator.learn.models.tensors import (
 def test_unknown_missing_and_double_names_are_refused() -> None:
     a, b = Artefact("a", "x", b"1"), Artefact("b", "x", b"2")
     assert by_name([a, b], {"a"}, {"b"}) == {"a": b"1", "b": b"2"}
-    for given_artefacts, word in (([a, b], "no artefact 'b'"), ([], "lacks"), ([a, a], "two")):
+    for given_artefacts, word in (([a, b], "unknown artefact 'b'"), ([], "lacks"), ([a, a], "two")):
         with pytest.raises(ArtefactError, match=word):
             by_name(given_artefacts, {"a"}, set())
 

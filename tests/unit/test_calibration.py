@@ -247,7 +247,7 @@ def test_what_is_no_calibration_is_refused(data) -> None:
 
 
 def test_other_model_kinds_are_refused() -> None:
-    with pytest.raises(ValueError, match="calibrated for"):
+    with pytest.raises(ValueError, match="the calibration is for"):
         Calibration({"network": 1.0}, 1.0, 1).apply({"linear": np.ones((1, 2)) / 2})
 
 

@@ -315,4 +315,4 @@ def test_probabilities_that_follow_class_shares_are_judged_at_equal_priors():
 )
 def test_a_sentence_has_the_digits_that_show_which_is_higher(ours, theirs, margin, passed, figures):
     compared = Comparison("accuracy", "live", ours, theirs, margin, passed)
-    assert gate._worded_figures(compared) == figures
+    assert gate._worded_values(compared) == figures

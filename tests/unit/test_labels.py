@@ -255,7 +255,7 @@ def test_a_label_whose_nearest_group_is_too_small_joins_the_next() -> None:
 
 def test_a_cycle_is_refused_by_name() -> None:
     ontology = Ontology({"a": ("b",), "b": ("a",)})
-    with pytest.raises(InputError, match=r"circle.*a"):
+    with pytest.raises(InputError, match=r"cycle.*a"):
         make_labels(cohort_of(*spread({"a": 1})), ontology, OPTIONS)
 
 
@@ -454,7 +454,7 @@ def test_a_term_of_several_parents_keeps_those_that_lead_to_its_group() -> None:
 
 def test_a_cycle_beneath_table_2_is_refused() -> None:
     parents = {"blood": ("plasma",), "plasma": ("blood",)}
-    with pytest.raises(InputError, match=r"circle.*blood"):
+    with pytest.raises(InputError, match=r"cycle.*blood"):
         make_labels(
             cohort_of(*spread({"blood": 9})), grouped_by_table_2(parents, ["blood"]), OPTIONS
         )

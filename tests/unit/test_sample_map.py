@@ -89,7 +89,7 @@ def test_two_samples_lie_apart():
 
 def test_what_cannot_be_laid_out():
     values, ids, datasets, classes = cloud([10])
-    with pytest.raises(InputError, match="one row a sample"):
+    with pytest.raises(InputError, match="one row per sample"):
         sample_map(values[1:], ids, datasets, classes, seed=1)
     with pytest.raises(InputError, match="at least 1"):
         sample_map(values, ids, datasets, classes, seed=1, maximum=0)

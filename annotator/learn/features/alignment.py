@@ -1,21 +1,21 @@
-"""The columns that a model knows, out of whatever columns profiles have.
+"""Alignment of profiles, whatever their features, to the features of a model.
 
-Three steps, each only for what the one before left open; which samples are
-looked at together has no influence on any of them:
+There are three steps, each for the features or samples that the previous ones left
+unmatched. None of them depends on which samples are aligned together:
 
-1. A feature of the model is the feature of the same name. In profiles named as
-   the training samples were, this is all that happens.
-2. A feature of the model that a sample has *no* read of is the same molecule
+1. A feature of the model is matched with the feature of the same name. If the
+   profiles use the names of the training samples, the other steps are not needed.
+2. A feature of the model without reads in a sample is matched with the same molecule
    under another name (other spelling, no species, accession, name of another
-   release, members of a merged name), where the profiles have such a column.
-   By sample, since a mirror lists the features of all its samples: after a
-   dataset with accessions came in, ``hsa-miR-21-5p`` is still a column, and
-   only the old samples have reads of it.
-3. A sample with less than half of its sRNA reads found so is matched by the
-   features that *it* expresses, approximate ways such as stem-loops included
-   (:data:`annotator.learn.features.matching.APPROXIMATE`). That counts if it finds
-   at least a tenth more of the sample's reads; else the sample is not in other
-   names but made of something else, and stays as it is.
+   release, members of a merged name), if the profiles have such a column. This is
+   done per sample, because a mirror has the features of all its samples: after a
+   dataset with accessions is added, ``hsa-miR-21-5p`` is still a column, but only
+   the old samples have reads of it.
+3. If less than half of a sample's sRNA reads are matched so far, the sample is matched
+   again by the features that *it* expresses, including approximate matches such as
+   stem-loops (:data:`annotator.learn.features.matching.APPROXIMATE`). The result is used if it
+   covers at least a tenth more of the sample's reads; otherwise the sample contains
+   other molecules rather than other names, and is not changed.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Profiles
 
 ENOUGH_FOUND = 0.5
-"""Share of a sample's sRNA reads from which on no approximate names are looked for."""
+"""Share of a sample's sRNA reads; approximate matching is only tried if fewer are matched."""
 
 CLEARLY_MORE = 0.1
-"""Share of a sample's sRNA reads that approximate names must add to be believed."""
+"""Share of a sample's sRNA reads that approximate matching must add to be used."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureCoverage:
-    """Share of each sample's sRNA reads that a model sees, by how they were found.
+    """Share of each sample's sRNA reads that a model sees, by the type of match.
 
     The rest are reads of features that the model does not have.
 
     Attributes
     ----------
     own_name
-        In features that have the same name in the model, ``(samples,)``, float64.
+        Share in features that have the same name in the model, ``(samples,)``, float64.
     other_name
-        In the same molecules under other names.
+        Share in the same molecules under other names, ``(samples,)``, float64.
     approximate
-        In features that are not quite what the model learnt.
+        Share in approximate matches, ``(samples,)``, float64.
     """
 
     own_name: NDArray[np.float64]
@@ -64,13 +64,13 @@ class FeatureCoverage:
 
     @property
     def found(self) -> NDArray[np.float64]:
-        """All of them together, ``(samples,)``, float64 in [0, 1]."""
+        """The share of all matches together, ``(samples,)``, float64 in [0, 1]."""
         return self.own_name + self.other_name + self.approximate
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Which given columns belong to which of the model's, position by position."""
+    """Pairs of a column of the model and a given column that belongs to it."""
 
     model: NDArray[np.int64]
     given: NDArray[np.int64]
@@ -88,10 +88,10 @@ def aligned_counts(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.flo
     Parameters
     ----------
     profiles
-        Features in any order and of any namespace that
+        Profiles with features in any order and of any namespace that
         :mod:`annotator.learn.features.matching` can read.
     names
-        The features wanted.
+        The requested features.
 
     Returns
     -------
@@ -102,12 +102,12 @@ def aligned_counts(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.flo
 
 
 def feature_coverage(profiles: Profiles, names: tuple[str, ...]) -> FeatureCoverage:
-    """Return how much of each sample a model with the named features sees.
+    """Return the shares of each sample's reads that a model with the named features sees.
 
     Parameters
     ----------
     profiles, names
-        As :func:`aligned_counts` gets them.
+        As for :func:`aligned_counts`.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def _add_other_names(
     aligned: NDArray[np.float32],
     reads: NDArray[np.float64],
 ) -> None:
-    """Fill in, sample by sample, the same molecules under other names."""
+    """Add, per sample, the counts of the same molecules under other names."""
     found = _same_molecules(names, tuple(profiles.features.tolist()))
     if not len(found.model):
         return
@@ -175,7 +175,7 @@ def _match_sample(
     totals: NDArray[np.float64],
     sample: int,
 ) -> None:
-    """Match one sample by the features that it expresses, if that finds clearly more."""
+    """Match one sample by the features that it expresses, if that covers clearly more reads."""
     counts = profiles.counts
     here = slice(counts.indptr[sample], counts.indptr[sample + 1])
     columns, values = counts.indices[here], counts.data[here]
@@ -197,10 +197,10 @@ def _pairs(found: _Columns) -> tuple[list[int], list[int]]:
     return found.model.tolist(), found.given.tolist()
 
 
-# A batch of samples is aligned several times (inputs, expression, novelty, ...).
+# A batch of samples is aligned several times (for inputs, expression, novelty, ...).
 @lru_cache(maxsize=16)
 def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Columns:
-    """Find other columns that are features of the model under another name."""
+    """Find further columns that are features of the model under another name."""
     own = set(names)
     others = [column for column, name in enumerate(features) if name not in own]
     pairs = match_features(names, [features[column] for column in others])
@@ -215,7 +215,7 @@ def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Colum
 
 @lru_cache(maxsize=1024)
 def _all_ways(names: tuple[str, ...], features: tuple[str, ...]) -> _Columns:
-    """Match features in every way that there is."""
+    """Match features by all kinds of match."""
     pairs = match_features(names, features)
     return _columns(
         [(pair.model_column, pair.given_column, pair.kind in APPROXIMATE) for pair in pairs]

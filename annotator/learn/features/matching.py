@@ -1,11 +1,11 @@
-"""Finds a model's features among those of a sample that spells them otherwise.
+"""Matching of a model's features with those of a sample that uses other names.
 
-A model knows its features by name. Samples arrive with the names of another
+A model identifies its features by name. Samples may have the names of another
 miRBase release or namespace: other letter case, no species, accessions, gene
-symbols, old names, merged names, stem-loops where the model has mature miRNAs.
-:func:`match_features` says which given columns belong to which column of the
-model, and how each was found, so that a caller can tell the safe ones from the
-approximate ones and record both.
+symbols, old names, merged names, or stem-loops where the model has mature miRNAs.
+:func:`match_features` returns which given columns belong to which column of the
+model, and the kind of each match, so that callers can distinguish and record exact
+and approximate matches.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class MatchKind(StrEnum):
-    """How a given feature was found to be one of the model's; best first."""
+    """The kinds of match between a given feature and one of the model's, best first."""
 
     EXACT = "exact"  # the same name
     SPELLING = "spelling"  # letter case, or . and _ for -
     SPECIES = "species"  # the species is left out on one side
     ALIAS = "alias"  # accession, gene symbol, name of another release, or a caller's alias
     MERGED = "merged"  # one of the names that the model's merged name joins
-    FORMER_NAME = "former name"  # an old name without arm, concluded, not looked up
+    FORMER_NAME = "former name"  # an old name without arm, inferred, not looked up
     OVERLAP = "overlap"  # a given merged name that also joins other miRNAs
     COPIES = "copies"  # copies of one stem-loop against the stem-loop without a copy number
     STEM_LOOP = "stem-loop"  # a stem-loop counted as its main mature miRNA
@@ -52,12 +52,12 @@ APPROXIMATE = frozenset(
         MatchKind.ARMS,
     }
 )
-"""Kinds of match after which the counts do not mean quite what the model learnt."""
+"""Kinds of match whose counts do not mean exactly the same as in training."""
 
 
 @dataclass(frozen=True)
 class FeaturePair:
-    """A given column that is counted into a column of the model (positions from 0)."""
+    """A column of the model, and a given column that is counted into it (positions from 0)."""
 
     model_column: int
     given_column: int
@@ -69,26 +69,26 @@ def match_features(
     given_names: Sequence[str],
     aliases: Mapping[str, str] | None = None,
 ) -> tuple[FeaturePair, ...]:
-    """Say which given features are which of a model's.
+    """Match given features with the features of a model.
 
-    The ways of :class:`MatchKind` are tried in their order. A feature of the
-    model gets what the first successful way finds and nothing from later ones;
-    a given feature is counted once at most. Given features that mean the same
-    miRNA (``MIMAT0000076`` beside ``hsa-miR-21-5p``) are taken for two copies
-    of one count: the better spelt one is used, the other is left out.
+    The kinds of :class:`MatchKind` are tried in their order. A feature of the
+    model gets the matches of the first successful kind and none of later ones;
+    a given feature is counted at most once. Given features that mean the same
+    miRNA (``MIMAT0000076`` beside ``hsa-miR-21-5p``) are assumed to be two copies
+    of one count: the one with the better match is used, the other is left out.
 
-    A given merged name ``A/B`` where the model has A and B apart is counted
-    whole into the first of A, B (in the order of the merged name) that nothing
-    better was found for. Which share is whose cannot be known: counting it into
-    both would double reads, a split would invent counts, and leaving it out
-    would make both look absent, which is the greater error on a logarithmic
-    scale: merged miRNAs are near-identical members of one family, of which one
-    then is at most too high and one is missing. It counts as approximate.
+    If the model has A and B as separate features, a given merged name ``A/B`` is
+    counted as a whole into the first of A, B (in the order of the merged name)
+    without a better match. The true shares are unknown: counting it into both
+    would double reads, a split would invent counts, and leaving it out would make
+    both look absent. That would be the greater error on a logarithmic scale,
+    because merged miRNAs are near-identical members of one family, of which now
+    one may be too high and one is missing. The match counts as approximate.
 
-    A stem-loop is counted into the arm that was known first, where the table
-    can say (the more abundant one in about 85 % of human stem-loops); otherwise into
-    the 5p arm, or the 3p arm where the model lacks the 5p arm. Both arms come
-    from one transcript, so the tissues agree though the level may not. Mature
+    A stem-loop is counted into the arm that was known first, if the table has it
+    (the more abundant one in about 85 % of human stem-loops); otherwise into the 5p
+    arm, or into the 3p arm if the model lacks the 5p arm. Both arms come from one
+    transcript, so they occur in the same tissues, if not at the same level. Mature
     miRNAs of several identical stem-loops are counted into the first of these.
 
     Parameters
@@ -96,17 +96,17 @@ def match_features(
     model_names
         Names of the model's features, in the model's order.
     given_names
-        Names that a profile has. Their order has no influence on what is found.
+        Names of a profile's features. Their order does not affect the matches.
     aliases
-        Further names to what they are called now, for what the shipped table of
-        human names lacks, such as ``{"hsa-miR-126": "hsa-miR-126-3p"}``. They
-        go before the table, but not before equal names.
+        The current names of further names that the shipped table of human names
+        lacks, such as ``{"hsa-miR-126": "hsa-miR-126-3p"}``. They take precedence
+        over the table, but not over equal names.
 
     Returns
     -------
     tuple of FeaturePair
-        By column of the model, then by given column. A column of the model may
-        occur several times (its counts are summed), a given column only once.
+        Ordered by column of the model, then by given column. A column of the model
+        may occur several times (its counts are summed), a given column only once.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _columns(names: Sequence[str], whose: str) -> dict[str, int]:
 
 @dataclass
 class _Search:
-    """What is left to find: all features of both sides and those still without a partner."""
+    """The state of a search: the features of both sides, and those still without a match."""
 
     model: tuple[Feature, ...]
     given: tuple[Feature, ...]
@@ -156,9 +156,9 @@ class _Search:
     pairs: list[FeaturePair]
 
     def find(self, kind: MatchKind, candidates: Candidates) -> None:
-        """Pair each given feature with its first candidate that still takes it.
+        """Match each given feature with the first candidate that is still available.
 
-        A candidate takes several given features of one kind of match, as long
+        A candidate can match several given features by one kind of match, as long
         as no two of them mean the same miRNA.
         """
         taken: dict[int, set[Meaning]] = {column: set() for column in self.open_columns}
@@ -182,7 +182,7 @@ def _other_pairs(
     exact: Sequence[FeaturePair],
     aliases: Mapping[str, str],
 ) -> list[FeaturePair]:
-    """Pair what has no equal name on the other side."""
+    """Match the features without an equal name on the other side."""
     aliases = {folded(old): new for old, new in aliases.items()}
     used = {pair.given_column for pair in exact}
     given_columns = [column for column in range(len(given_names)) if column not in used]
@@ -224,7 +224,7 @@ def _index(
 
 
 def _same_spelling(model: Sequence[Feature]) -> Candidates:
-    """Find equal spellings, unless one means a stem-loop and the other a mature miRNA."""
+    """Find features with equal spelling, unless a stem-loop would match a mature miRNA."""
     index = _index(model, lambda feature: [feature.spelt])
 
     def candidates(given: Feature) -> Iterable[Feature]:
@@ -241,7 +241,7 @@ def _same(model: Sequence[Feature], meaning: Reading) -> Candidates:
 
 
 def _containing(model: Sequence[Feature], meaning: Reading) -> Candidates:
-    """Find features whose name joins all that the given name joins, and maybe more."""
+    """Find features whose merged name includes all members of the given name."""
     index = _index(model, meaning)
 
     def candidates(given: Feature) -> Iterable[Feature]:
@@ -261,7 +261,7 @@ def _overlapping(model: Sequence[Feature]) -> Candidates:
 
 
 def _stem_loop_index(model: Sequence[Feature]) -> Mapping[Hashable, list[Feature]]:
-    """Index stem-loops by their name without the copy number, lower copies first."""
+    """Index stem-loops by their name without the copy number, lower copy numbers first."""
     stems = [
         (int(mirna.copy or 0), feature)
         for feature in model
@@ -277,7 +277,7 @@ def _stem_loop_index(model: Sequence[Feature]) -> Mapping[Hashable, list[Feature
 
 
 def _other_copies(model: Sequence[Feature]) -> Candidates:
-    """Find the stem-loop without copy number for a copy, and the other way round."""
+    """Find the stem-loop without copy number for one with, and vice versa."""
     index = _stem_loop_index(model)
 
     def candidates(given: Feature) -> Iterable[Feature]:
@@ -291,7 +291,7 @@ def _other_copies(model: Sequence[Feature]) -> Candidates:
 
 
 def _main_mature(model: Sequence[Feature]) -> Candidates:
-    """Find the mature miRNA that most reads of a stem-loop come from."""
+    """Find the mature miRNA from which most reads of a stem-loop come."""
     index = _index(model, lambda feature: feature.guessed)
 
     def candidates(given: Feature) -> Iterable[Feature]:
@@ -300,7 +300,7 @@ def _main_mature(model: Sequence[Feature]) -> Candidates:
             for name in _matures(mirna, ["", "5p", "3p"] if arm is None else ["", arm]):
                 if name in index:
                     yield from index[name]
-                    break  # another arm is not what this stem-loop's reads are
+                    break  # the reads of this stem-loop do not belong to another arm
 
     return candidates
 

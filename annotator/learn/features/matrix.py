@@ -1,13 +1,13 @@
-"""From raw counts to the matrix that every model kind sees.
+"""From raw counts to the input matrix of all model kinds.
 
-The paper's section 2.2: counts are normalised to reads per million (RPM),
-features with too many zeros are left out, and each feature is scaled. All that
-is fitted is fitted on the training samples.
+As in the paper's section 2.2, counts are normalised to reads per million (RPM),
+features with too many zeros are left out, and each feature is scaled. All
+parameters are fitted on the training samples.
 
 A sample's total, which "per million" refers to, is the sum of its counts over
-*all* sRNA features of the profile as given, before any filter. Contaminants
-are divided by the same total: their share of the reads of the cell, not of one
-another, is what a contamination is.
+*all* sRNA features of the given profile, before any filter. Contaminants are
+divided by the same total, because the degree of a contamination is its share
+relative to the reads of the cell, not to other contaminants.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class AlignedProfiles:
-    """Samples in the features of a model: everything that it computes from starts here.
+    """Samples in the features of a model, from which it computes everything else.
 
     Attributes
     ----------
     rpm
-        Reads per million, 0 where a sample has no reads, ``(samples, features)``, float32.
+        Reads per million, 0 for a sample without reads, ``(samples, features)``, float32.
     expressed
-        How many of the features each sample has reads of, ``(samples,)``, float64.
+        Number of features with reads in each sample, ``(samples,)``, float64.
     """
 
     rpm: NDArray[np.float32]
@@ -69,12 +69,12 @@ class AlignedProfiles:
 
 
 def align_profiles(profiles: Profiles, names: tuple[str, ...]) -> AlignedProfiles:
-    """Align profiles by name once, for everything that is made from them.
+    """Align profiles by name once, for all further steps.
 
     Parameters
     ----------
     profiles
-        Features in any order and of any namespace that
+        Profiles with features in any order and of any namespace that
         :mod:`annotator.learn.features.matching` can read.
     names
         The features of the model.
@@ -88,7 +88,7 @@ def align_profiles(profiles: Profiles, names: tuple[str, ...]) -> AlignedProfile
 
 
 def reads_per_million(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the named features in reads per million, 0 where a sample has no reads.
+    """Return the named features in reads per million, 0 for a sample without reads.
 
     Returns
     -------
@@ -100,16 +100,16 @@ def reads_per_million(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.
 
 @dataclass(frozen=True, eq=False)
 class FittedFeatures:
-    """The features of a model and how their values are scaled.
+    """The features of a model and the scaling of their values.
 
     Attributes
     ----------
     names
         The features, in the order of the models' inputs.
     options
-        How they were chosen and scaled.
+        The options by which they were chosen and scaled.
     offset, scale
-        ``input = (normalised - offset) * scale``, each ``(features,)``, float32.
+        The scaling: ``input = (normalised - offset) * scale``, each ``(features,)``, float32.
     """
 
     names: tuple[str, ...]
@@ -118,15 +118,15 @@ class FittedFeatures:
     scale: NDArray[np.float32]
 
     def normalised(self, profiles: Profiles) -> NDArray[np.float32]:
-        """Return RPM or log2(1 + RPM) before scaling, ``(samples, features)``."""
+        """Return normalised values (RPM or logarithms) before scaling, ``(samples, features)``."""
         return _normalise(reads_per_million(profiles, self.names), self.options)
 
     def inputs_of_rpm(self, rpm: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Do as :meth:`transform`, from reads per million, which stay as they are."""
+        """Make the models' inputs as :meth:`transform` does, from reads per million."""
         return self.scaled(_normalise(rpm.copy(), self.options))
 
     def scaled(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scale the matrix of :meth:`normalised` in a new array."""
+        """Scale the matrix of :meth:`normalised`; the result is a new array."""
         inputs = normalised - self.offset
         inputs *= self.scale
         if self.options.clip > 0:
@@ -139,9 +139,9 @@ class FittedFeatures:
         Parameters
         ----------
         profiles
-            May have other features, in another order and in another namespace:
-            they are aligned by :mod:`annotator.learn.features.alignment`, and absent
-            ones count as 0 reads.
+            The samples. They may have other features, in another order and in another
+            namespace: features are aligned by :mod:`annotator.learn.features.alignment`,
+            and absent ones count as 0 reads.
 
         Returns
         -------
@@ -162,12 +162,12 @@ def _normalise(rpm: NDArray[np.float32], options: FeatureOptions) -> NDArray[np.
 def frequent_features(
     profiles: Profiles, kinds: Iterable[str], maximum_zero_share: float
 ) -> tuple[str, ...]:
-    """Name the features of some kinds that are expressed in enough samples."""
+    """Return the features of some kinds that are expressed in enough samples."""
     counts = profiles.counts
     samples = counts.shape[0]
     expressed = np.bincount(counts.indices[counts.data != 0], minlength=counts.shape[1])
     of_kind = np.isin(profiles.kinds.astype(str), [str(kind) for kind in kinds])
-    # In whole samples, so that a share such as 0.3 is not lost to rounding.
+    # In whole samples, so that rounding does not distort a share such as 0.3.
     most_zeros = np.floor(maximum_zero_share * samples + 1e-9)
     chosen = np.asarray(of_kind & (samples - expressed <= most_zeros) & (expressed > 0))
     return tuple(str(name) for name in profiles.features[chosen])
@@ -178,7 +178,7 @@ def fit_features(
 ) -> FittedFeatures:
     """Choose the features and fit their scaling on training samples.
 
-    Zeros are counted in the raw counts. Only the chosen columns are made dense.
+    Zeros are counted in the raw counts. Only the chosen columns become dense.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def fit_features(
     options
         Normalisation, zero filter, scaling.
     kinds
-        Feature kinds that the field's models may see.
+        The feature kinds that the field's models may see.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def fit_features(
         )
     values = _normalise(reads_per_million(profiles, names), options)
     if options.scaling == MINMAX:
-        # As scikit-learn's MinMaxScaler: unseen values may leave [0, 1].
+        # As with scikit-learn's MinMaxScaler, new values may lie outside [0, 1].
         offset, spread = values.min(axis=0), np.ptp(values, axis=0)
     elif options.scaling in (STANDARD, PARETO, CENTRED):
         offset = values.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -1,15 +1,15 @@
-"""What the name of a miRNA says: species, number, copy, arm, stem-loop or mature.
+"""The parts of a miRNA name: species, number, copy, arm, stem-loop or mature.
 
-The naming rules are miRBase's (Ambros et al., RNA 2003, 9:277-279; Kozomara et
-al., Nucleic Acids Research 2019, 47:D155-D162): ``miR`` names a mature miRNA
+The naming rules are those of miRBase (Ambros et al., RNA 2003, 9:277-279; Kozomara
+et al., Nucleic Acids Research 2019, 47:D155-D162): ``miR`` denotes a mature miRNA
 and ``mir`` its stem-loop; ``hsa-miR-16-5p`` is cut from both ``hsa-mir-16-1``
 and ``hsa-mir-16-2``. Until release 17 the arm was mostly left out
-(``hsa-miR-21``), and the less abundant arm carried a star (``hsa-miR-21*``).
+(``hsa-miR-21``), and the less abundant arm had a star (``hsa-miR-21*``).
 
-``data/mirbase_names.tsv`` lists the human accessions with the names that they
-have in releases 21 and 22, gene symbols and older stem-loop names. It knows no
-older names of *mature* miRNAs: :func:`inferred` concludes those from the order
-of the accessions, and refrains where that says nothing.
+``data/mirbase_names.tsv`` lists the human accessions with their names in releases
+21 and 22, gene symbols and older stem-loop names. It has no older names of *mature*
+miRNAs: :func:`inferred` derives those from the order of the accessions, unless that
+is ambiguous.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _SEPARATOR = re.compile(r"[/|;]")
 
 @dataclass(frozen=True)
 class Mirna:
-    """One mature miRNA or one stem-loop, as its name says it.
+    """One mature miRNA or one stem-loop, as given by its name.
 
     Parameters
     ----------
     species
-        Three letters, such as ``hsa``; empty where the name does not say.
+        Three letters, such as ``hsa``; empty if the name lacks the species.
     family, number, copy, arm
         ``hsa-miR-16-1-3p`` is ``mir``, ``16``, ``1``, ``3p``; ``copy`` and
-        ``arm`` may be empty, and ``arm`` is ``*`` for a starred name.
+        ``arm`` may be empty, and ``arm`` is ``*`` for a name with a star.
     kind
-        ``mature``, ``stem-loop``, or empty where the name does not say.
+        ``mature``, ``stem-loop``, or empty if the name is ambiguous.
     """
 
     species: str
@@ -66,14 +66,14 @@ class NameTable:
     Parameters
     ----------
     current
-        Accession (lower case) to what its name in the latest release says.
+        The miRNA of each accession (lower case), by its name in the latest release.
     accessions
-        Any name (lower case) to accession, by kind: mature and stem-loop.
+        The accession of any name (lower case), by kind: mature and stem-loop.
     first_arm
-        ``(family, number)`` to the arm whose accession was given first, where
-        the two arms were not entered together.
+        The arm with the earlier accession for each ``(family, number)``, unless the
+        two arms were entered together.
     renumbered
-        ``(family, number)`` of old stem-loops to the number they have now.
+        The current number for each ``(family, number)`` of old stem-loops.
     """
 
     current: Mapping[str, Mirna]
@@ -99,22 +99,22 @@ def folded(name: str) -> str:
 def kind_as_spelt(name: str) -> str:
     """Return ``mature`` for ``miR`` or a name with an arm, ``stem-loop`` for ``mir``, else empty.
 
-    A let-7 name without an arm and a name in capitals do not say.
+    A let-7 name without an arm and a name in capitals are ambiguous.
     """
-    said = parsed(members(name)[0])
-    if said is None:
+    mirna = parsed(members(name)[0])
+    if mirna is None:
         return ""
-    if said.arm:
+    if mirna.arm:
         return MATURE
     if re.search(r"miR[-._]", name):
         return MATURE
     is_lower = re.search(r"mir[-._]", name) is not None
-    return STEM_LOOP if is_lower or (said.family == "let" and said.copy) else ""
+    return STEM_LOOP if is_lower or (mirna.family == "let" and mirna.copy) else ""
 
 
 @lru_cache(maxsize=100_000)
 def parsed(text: str) -> Mirna | None:
-    """Return what a folded name says by itself, or ``None`` for anything but one miRNA.
+    """Parse a folded name on its own; ``None`` for anything but one miRNA.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def parsed(text: str) -> Mirna | None:
 
 @lru_cache(maxsize=100_000)
 def members(name: str) -> tuple[str, ...]:
-    """Return the folded names that a merged name joins; one for any other name.
+    """Return the folded names that a merged name joins, or the one of any other name.
 
     Examples
     --------
@@ -149,16 +149,16 @@ def members(name: str) -> tuple[str, ...]:
     """
     text = folded(name)
     first, *rest = _SEPARATOR.split(text)
-    said = parsed(first)
-    if rest and said is None and _ACCESSION.fullmatch(first):
+    mirna = parsed(first)
+    if rest and mirna is None and _ACCESSION.fullmatch(first):
         return tuple(dict.fromkeys([first, *rest]))
-    if not rest or said is None:
+    if not rest or mirna is None:
         return (text,)
-    species = f"{said.species}-" if said.species else ""
+    species = f"{mirna.species}-" if mirna.species else ""
     whole = [first]
     for part in rest:
         if re.match(r"\d", part):
-            whole.append(f"{species}{said.family}-{part}")
+            whole.append(f"{species}{mirna.family}-{part}")
         elif species and re.match(r"(mir|let)-", part):
             whole.append(species + part)
         else:
@@ -166,35 +166,34 @@ def members(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(whole))
 
 
-def current(said: Mirna | str) -> Mirna | None:
-    """Return what the table calls something in the latest release, ``None`` where it is silent.
+def current(meaning: Mirna | str) -> Mirna | None:
+    """Return the miRNA as named in the latest release, ``None`` if the table does not have it.
 
     Parameters
     ----------
-    said
-        What a complete name says (species and kind known), or a folded
-        accession, gene symbol or unusual name.
+    meaning
+        A miRNA of known species and kind, or a folded accession, gene symbol or
+        unusual name.
     """
     table = name_table()
-    if isinstance(said, Mirna):
-        accession = table.accessions.get(written(said), {}).get(said.kind)
+    if isinstance(meaning, Mirna):
+        accession = table.accessions.get(written(meaning), {}).get(meaning.kind)
         return None if accession is None else table.current[accession]
-    accession_like = _ACCESSION.match(said)
+    accession_like = _ACCESSION.match(meaning)
     if accession_like is not None:
         return table.current.get(accession_like[0])
-    known = table.accessions.get(said)
+    known = table.accessions.get(meaning)
     return None if known is None else table.current[next(iter(known.values()))]
 
 
 def inferred(mirna: Mirna) -> Mirna:
-    """Return the mature miRNA that an old name most likely stood for, else the same.
+    """Return the mature miRNA that an old name most likely stood for, else the same miRNA.
 
-    ``hsa-miR-21``, which is no name of a current release, was the only mature
-    miRNA known of its stem-loop, so it is the arm with the lower accession, and
-    ``hsa-miR-21*`` is the other one. Where both arms were entered together
-    (adjacent accessions: miR-126, miR-9, miR-142, ...) nothing can be told. A
-    number that only gained or lost a letter (miR-203, now miR-203a) follows its
-    stem-loop.
+    ``hsa-miR-21``, which is not a name in current releases, was the only known mature
+    miRNA of its stem-loop, so it is the arm with the lower accession, and
+    ``hsa-miR-21*`` is the other arm. If both arms were entered together (adjacent
+    accessions: miR-126, miR-9, miR-142, ...), the arm cannot be inferred. A number
+    that only gained or lost a letter (miR-203, now miR-203a) follows its stem-loop.
     """
     table = name_table()
     if mirna.species != TABLE_SPECIES or mirna.kind != MATURE:
@@ -219,9 +218,9 @@ def inferred(mirna: Mirna) -> Mirna:
 
 
 def first_arm(mirna: Mirna) -> str | None:
-    """Return the arm of a stem-loop that was known first, ``None`` where the table cannot say.
+    """Return the arm of a stem-loop that was known first, ``None`` if the table lacks it.
 
-    The arm known first is mostly the abundant one.
+    The arm that was known first is mostly the more abundant one.
     """
     if mirna.species != TABLE_SPECIES:
         return None
@@ -229,7 +228,7 @@ def first_arm(mirna: Mirna) -> str | None:
 
 
 def written(mirna: Mirna) -> str:
-    """Return a miRNA's name, folded."""
+    """Return the folded name of a miRNA."""
     parts = [mirna.species, mirna.family, mirna.number, mirna.copy]
     text = "-".join(part for part in parts if part)
     if mirna.arm == STAR:
@@ -239,7 +238,7 @@ def written(mirna: Mirna) -> str:
 
 @cache
 def name_table() -> NameTable:
-    """Return the table of human names that ships with the package."""
+    """Return the table of human names that is part of the package."""
     text = files(__package__).joinpath("data", "mirbase_names.tsv").read_text("utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     current_names: dict[str, Mirna] = {}
@@ -247,9 +246,9 @@ def name_table() -> NameTable:
     for line in lines[1:]:
         accession, name, _, others = line.lower().split("\t")
         kind = MATURE if accession.startswith("mimat") else STEM_LOOP
-        said = parsed(name)
-        assert said is not None, name
-        current_names[accession] = replace(said, kind=kind)
+        mirna = parsed(name)
+        assert mirna is not None, name
+        current_names[accession] = replace(mirna, kind=kind)
         for each in [name, *filter(None, others.split(","))]:
             accessions.setdefault(each, {})[kind] = accession
     return NameTable(
@@ -277,7 +276,7 @@ def _first_arms(current_names: Mapping[str, Mirna]) -> dict[tuple[str, str], str
 def _renumbered(
     current_names: Mapping[str, Mirna], accessions: Mapping[str, Mapping[str, str]]
 ) -> dict[tuple[str, str], str]:
-    """Return old numbers whose stem-loops all got one new number of the same digits."""
+    """Return old numbers whose stem-loops all got the same new number with the same digits."""
     in_use = {(mirna.family, mirna.number) for mirna in current_names.values()}
     new: dict[tuple[str, str], set[str]] = {}
     for name, by_kind in accessions.items():

@@ -1,6 +1,6 @@
-"""Reads a list of feature names: what each says, and what the list says for it.
+"""Parsing of feature names, each in the context of its list.
 
-One name often leaves something out that the rest of its list tells: the species,
+A name may lack information that can be inferred from the rest of its list: the species,
 and whether a name without an arm is a stem-loop or a mature miRNA.
 """
 
@@ -26,12 +26,12 @@ from annotator.learn.features.mirbase import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    Meaning = Mirna | str  # a str for what is no miRNA
+    Meaning = Mirna | str  # a str for names of other features than miRNAs
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A name and what it means, step by step further from what is written.
+    """A name and its meanings, each derived from the previous one.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Feature:
     spelt
         The folded names that it joins (one unless it is a merged name).
     spelt_kind
-        Mature, stem-loop, or empty where the letter case does not say.
+        Mature, stem-loop, or empty if the letter case does not show it.
     parts
-        The same with species and kind filled in.
+        The names of ``spelt`` with species and kind filled in.
     now
-        As the latest release names them.
+        The same as named in the latest release.
     guessed
-        The same with old names concluded.
+        The same with old names inferred.
     """
 
     column: int
@@ -59,16 +59,16 @@ class Feature:
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a list of names says for those of its names that do not say it.
+    """The conventions of a list of names, for names that lack information.
 
     Parameters
     ----------
     case_counts
-        Whether ``miR`` and ``mir`` are kept apart.
+        Whether ``miR`` and ``mir`` are distinguished.
     species
-        The only species that is named.
+        The species of names without one.
     kind
-        What a miRNA without an arm is: mature or stem-loop.
+        The kind of a miRNA without an arm: mature or stem-loop.
     """
 
     case_counts: bool
@@ -77,7 +77,7 @@ class Dialect:
 
     @staticmethod
     def of(names: Sequence[str], other: Sequence[str]) -> Dialect:
-        """Read the habits of ``names``; ``other`` helps where they show none."""
+        """Infer the conventions of ``names``, or those of ``other`` if they show none."""
         case_counts, has_mature, has_stem_loops = _habits(names)
         _, other_mature, other_stem_loops = _habits(other)
         if not has_mature and not has_stem_loops:
@@ -87,17 +87,17 @@ class Dialect:
 
 
 def _habits(names: Iterable[str]) -> tuple[bool, bool, bool]:
-    """Return whether letter case tells kinds apart, and whether there are mature, stem-loops."""
+    """Return whether letter case shows the kind, and whether mature and stem-loop names occur."""
     case_counts, has_mature, has_stem_loops, with_copy = True, False, False, False
     for name in names:
-        said = parsed(folded(name))
-        if said is None:
+        mirna = parsed(folded(name))
+        if mirna is None:
             continue
-        is_mir = said.family == "mir"
-        if said.arm:
+        is_mir = mirna.family == "mir"
+        if mirna.arm:
             has_mature = True
             case_counts &= not is_mir or "miR" in name
-        elif said.copy:
+        elif mirna.copy:
             with_copy = True
         spelt = kind_as_spelt(name)
         has_mature |= spelt == MATURE
@@ -106,10 +106,10 @@ def _habits(names: Iterable[str]) -> tuple[bool, bool, bool]:
 
 
 def _species(names: Iterable[str]) -> str:
-    """Return the only species that names say, or empty."""
-    said = {mirna.species for mirna in (parsed(members(name)[0]) for name in names) if mirna}
-    said.discard("")
-    return said.pop() if len(said) == 1 else ""
+    """Return the species in the names if there is only one, else an empty text."""
+    species = {mirna.species for mirna in (parsed(members(name)[0]) for name in names) if mirna}
+    species.discard("")
+    return species.pop() if len(species) == 1 else ""
 
 
 def read_features(
@@ -122,11 +122,11 @@ def read_features(
     names
         All names of the list.
     columns
-        Positions of those to read.
+        Positions of the names to read.
     dialect
-        What the whole list says of each.
+        The conventions of the whole list.
     aliases
-        Folded names to what they are called now.
+        The current names of folded names.
     """
     for column in columns:
         if aliases:
@@ -140,7 +140,7 @@ _Readings = tuple[
 ]
 
 
-# The names of a model are read again for every sample that is matched by itself.
+# The names of a model are read again for every sample that is matched individually.
 @lru_cache(maxsize=100_000)
 def _read_without_aliases(name: str, dialect: Dialect) -> _Readings:
     return _read(name, dialect, {})
@@ -160,21 +160,21 @@ def _read(name: str, dialect: Dialect, aliases: Mapping[str, str]) -> _Readings:
 
 
 def _filled(text: str, spelt_kind: str, dialect: Dialect) -> Meaning:
-    """Return what a folded name says, with what it leaves to the rest of the list."""
-    said = parsed(text)
-    if said is None:
+    """Return the meaning of a folded name, completed by the conventions of the list."""
+    mirna = parsed(text)
+    if mirna is None:
         return text
-    a_copy = STEM_LOOP if said.copy and not said.arm else ""
-    kind = said.kind or spelt_kind or a_copy or dialect.kind
-    return replace(said, species=said.species or dialect.species, kind=kind)
+    a_copy = STEM_LOOP if mirna.copy and not mirna.arm else ""
+    kind = mirna.kind or spelt_kind or a_copy or dialect.kind
+    return replace(mirna, species=mirna.species or dialect.species, kind=kind)
 
 
 def _today(
     text: str, spelt_kind: str, dialect: Dialect, aliases: Mapping[str, str]
 ) -> Iterator[Meaning]:
-    """Yield what a folded name is called today; several for an alias of a merged name."""
+    """Yield the current meanings of a folded name: several for an alias of a merged name."""
     if text in aliases:
         spelt_kind = kind_as_spelt(aliases[text])
     for each in members(aliases.get(text, text)):
-        said = _filled(each, spelt_kind, dialect)
-        yield current(each if isinstance(said, str) else said) or said
+        meaning = _filled(each, spelt_kind, dialect)
+        yield current(each if isinstance(meaning, str) else meaning) or meaning

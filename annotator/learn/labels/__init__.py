@@ -1,1 +1,1 @@
-"""Labels: ontology terms, classes, and every answer that a field can give."""
+"""Labels: ontology terms, classes, and the possible answers of a field."""

@@ -1,15 +1,15 @@
-"""Every answer that a field can give, from a class up to its broadest term.
+"""The possible answers of a field, from classes up to their broadest terms.
 
 The nodes are the classes of a release and every term of their lineages. A node
-holds the classes whose lineage names it, and its probability is the sum of
-theirs; a parent therefore holds all that its child holds and is never less
-probable. One node counts as above another where it holds more of the classes:
-this is what the release can tell apart, and it is well defined with several
-parents and where a class is itself an ancestor of another class.
+contains the classes that have it in their lineage, and its probability is the sum
+of theirs; a parent therefore contains all classes of its child and is never less
+probable. One node is above another if it contains more of the classes. This order
+reflects the distinctions that the release can make, and it is well defined with
+several parents and if a class is itself an ancestor of another class.
 
-A node that holds every class is right whatever the sample is, so it is never an
-answer. A *class* that holds every class ("blood", where all others are kinds of
-blood) is an answer, but only in its narrow sense: none of the others.
+A node that contains every class is right for any sample, so it is never an answer.
+A *class* that contains every class ("blood", if all others are kinds of blood) can
+be an answer, but only in its narrow sense: none of the others.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class LabelTree:
     nodes
         Names; the classes first and in their order, then the terms above them by name.
     classes
-        How many of the nodes are classes.
+        The number of nodes that are classes.
     members
-        Whether a node holds a class, bool, ``(nodes, classes)``.
+        Whether a node contains a class, bool, ``(nodes, classes)``.
     claims
-        For which true classes a node is a right answer and says something, bool,
-        ``(nodes, classes)``: as ``members``; for a node that holds every class
-        nothing, or where it is a class that class alone.
+        Whether a node is a right and informative answer for a true class, bool,
+        ``(nodes, classes)``. It equals ``members``, except that a node with every class
+        claims nothing, or only itself if it is a class.
     depth
-        The longest way down to a node from the top, int64, ``(nodes,)``; 0 at the top.
+        The longest path to a node from the top, int64, ``(nodes,)``; 0 at the top.
     above
         Whether the node of the column is above that of the row, bool, ``(nodes, nodes)``.
     """
@@ -85,8 +85,8 @@ class LabelTree:
             probable than its child.
         """
         sums = np.minimum(self.members.astype(np.float64) @ p.T, 1.0)
-        # Sums in another order may differ in the last digit: small nodes first,
-        # so that each parent sees the final figures of its children.
+        # Sums in another order may differ in the last digit. Small nodes come first,
+        # so that each parent is compared with the final values of its children.
         for node in np.argsort(self.members.sum(axis=1), kind="stable"):
             for parent in np.flatnonzero(self.above[node]):
                 np.maximum(sums[parent], sums[node], out=sums[parent])
@@ -105,10 +105,10 @@ class LabelTree:
         Returns
         -------
         node : NDArray[int64]
-            The most probable node of the depth, of equals the first by name,
-            ``(levels, samples)``, the deepest level first.
+            The most probable node of each depth, ties by name, ``(levels, samples)``, the
+            deepest level first.
         probability : NDArray[float64]
-            That of its claim, ``(levels, samples)``, at most 1.
+            The probability of its claim, ``(levels, samples)``, at most 1.
         depth : NDArray[int64]
             The depth of each level, ``(levels,)``.
         """
@@ -120,27 +120,27 @@ class LabelTree:
             here = np.flatnonzero(self.informative & (self.depth == depth))
             here = here[np.argsort(names[here], kind="stable")]
             sums = self.claims[here].astype(np.float64) @ p.T
-            # Rounded, so that equals are equal and the name decides between them.
+            # Rounded, so that equal sums compare as equal and names decide ties.
             best = np.round(sums, 9).argmax(axis=0)
             node[level] = here[best]
             probability[level] = np.minimum(sums[best, np.arange(len(p))], 1.0)
         return node, probability, depths
 
     def answers(self, p: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-        """Return the deepest node whose claim is probable enough.
+        """Return the deepest node whose claim reaches the threshold.
 
         Parameters
         ----------
         p
             Probabilities of the classes, ``(samples, classes)``.
         threshold
-            What the probability of the answer must reach.
+            The lowest probability of an answer.
 
         Returns
         -------
         NDArray[int64]
             Number of the node, ``(samples,)``, or :data:`NO_ANSWER`. Of several
-            at the same depth the most probable, then the first by name.
+            nodes at the same depth the most probable is returned, ties by name.
         """
         answer, _ = self.answers_and_probabilities(p, threshold)
         return answer
@@ -148,7 +148,7 @@ class LabelTree:
     def answers_and_probabilities(
         self, p: NDArray[np.float64], threshold: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return what :meth:`answers` returns, and the probability of each answer, else NaN."""
+        """Return the result of :meth:`answers`, and each answer's probability, NaN without one."""
         node, probability, _ = self.levels(p)
         answer = np.full(len(p), NO_ANSWER, dtype=np.int64)
         of_answer = np.full(len(p), np.nan)
@@ -160,15 +160,15 @@ class LabelTree:
 
 
 def label_tree(classes: Sequence[str], lineages: Mapping[str, Sequence[str]]) -> LabelTree:
-    """Put the classes of a field and the terms above them in order.
+    """Build the tree of a field's classes and the terms above them.
 
     Parameters
     ----------
     classes
-        In the order of the models' columns.
+        The classes in the order of the models' columns.
     lineages
-        Class to its lineage: the class, then its ancestors, nearest first. A
-        class without one stands by itself.
+        The lineage of each class: the class, then its ancestors, nearest first. A
+        class without an entry has no ancestors.
 
     Returns
     -------
@@ -203,15 +203,15 @@ def label_tree(classes: Sequence[str], lineages: Mapping[str, Sequence[str]]) ->
 def _above(
     members: NDArray[np.bool_], position: NDArray[np.float64], classes: int
 ) -> NDArray[np.bool_]:
-    """Say which node is above which; see :class:`LabelTree`.
+    """Return which nodes are above which; see :class:`LabelTree`.
 
-    Of nodes that hold the same classes a class is beneath a mere term, then the
-    one that stands nearer in the lineages is beneath the other.
+    If two nodes contain the same classes, a class is below a term; otherwise the node
+    that comes earlier in the lineages is below the other.
     """
     counts = members.astype(np.int64)
     shared = counts @ counts.T
     size = counts.sum(axis=1)
-    held = shared == size[:, None]  # All that the row holds, the column holds.
+    held = shared == size[:, None]  # The column contains all classes of the row.
     same = held & held.T
     number = np.arange(len(members))
     order = np.empty(len(members), dtype=np.int64)
@@ -222,18 +222,18 @@ def _above(
 
 
 def _any(table: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each row has something set."""
+    """Return whether any value in each row is set."""
     return np.asarray(np.any(table, axis=1), dtype=np.bool_)
 
 
 def _all(table: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each row has everything set."""
+    """Return whether all values in each row are set."""
     return np.asarray(np.all(table, axis=1), dtype=np.bool_)
 
 
 def _depths(above: NDArray[np.bool_]) -> NDArray[np.int64]:
     depth = np.zeros(len(above), dtype=np.int64)
-    # Whatever is above a node has fewer nodes above itself.
+    # A node has more nodes above it than any of those nodes has.
     for node in np.argsort(above.sum(axis=1), kind="stable"):
         if above[node].any():
             depth[node] = depth[above[node]].max() + 1

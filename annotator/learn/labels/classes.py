@@ -1,9 +1,9 @@
 """From curated values to the classes of a field.
 
-A class needs enough samples from enough datasets, else it cannot be learned or
-checked. A term of an ontology that has too few is merged upwards into its
-nearest ancestor that has enough, as the paper merges tissues by BTO (section
-2.1 and Table 2); a class of any other field that has too few is dropped.
+A class needs enough samples from enough datasets, or else it cannot be learned or
+validated. An ontology term with too few is merged into its nearest ancestor with
+enough, as the paper merges tissues by BTO (section 2.1 and Table 2); a class of any
+other field with too few is dropped.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The classes of a field and what became of each curated value.
+    """The classes of a field, and the class of each curated value or why it has none.
 
     Attributes
     ----------
     classes
-        In the order of the models' columns: by name; intervals ascending.
+        The classes in the order of the models' columns: by name; intervals ascending.
     class_of
-        Each value that is used, to its class.
+        The class of each value that is used.
     dropped
-        Each value that is not used, to the reason.
+        The reason for each value that is not used.
     left_out
-        Samples that were left out whatever their value, because a field that is
-        known of them gives the class away.
+        Number of samples that were left out whatever their value, because a known field
+        gives the class away.
     too_general
-        Terms that are too general for others to be merged into, and to be an answer
+        Terms that are too general for others to be merged into them, and for an answer
         for samples of other classes.
     """
 
@@ -62,7 +62,7 @@ def lineages_of(
     """Return each class's lineage: the class and, in an ontology field, its ancestors.
 
     Ancestors that are too general (:attr:`LabelSet.too_general`) are left out: "whole
-    body" would be a safe answer for nearly every sample, and of no use for any.
+    body" would be a safe answer for nearly every sample, but a useless one.
     """
     if definition.scheme is not LabelScheme.ONTOLOGY:
         return {name: (name,) for name in classes}
@@ -78,7 +78,7 @@ def _plain_classes(
     options: LabelOptions,
     reason: str,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Keep the candidate classes that have enough; ``None`` is not a class at all."""
+    """Keep the candidate classes with enough samples; ``None`` stands for no class."""
     tallies = tally_of((name or "" for name in candidates), cohort.dataset_ids)
     class_of: dict[str, str] = {}
     dropped: dict[str, str] = {}
@@ -101,7 +101,7 @@ def _interval_candidates(cohort: Cohort, limits: Sequence[float]) -> list[str | 
 
 
 def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
-    """Return the labels and datasets of some samples; nothing else decides on classes."""
+    """Return some samples without known fields, on which classes do not depend."""
     return replace(
         cohort,
         dataset_ids=cohort.dataset_ids[rows],
@@ -112,12 +112,12 @@ def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
 
 
 def _left_out(cohort: Cohort, ontology: Ontology) -> NDArray[np.bool_]:
-    """Say which samples have a known value that gives this field away."""
+    """Return whether each sample has a known value that gives this field away."""
     result = np.zeros(len(cohort.values), dtype=np.bool_)
     for name, values in cohort.definition.left_out_where.items():
-        telling = set(values)
+        excluded = set(values)
         known = cohort.known.get(name, np.zeros(0, dtype=object)).tolist()
-        gives_away = {value: bool(telling & set(ontology.lineage(value))) for value in set(known)}
+        gives_away = {value: bool(excluded & set(ontology.lineage(value))) for value in set(known)}
         result |= np.array([gives_away[value] for value in known] or result, dtype=np.bool_)
     return result
 
@@ -132,18 +132,18 @@ def make_labels(
     cohort
         The samples with their values.
     ontology
-        Used by a field of the ontology scheme only; see
-        :func:`ontology_or_built_in`.
+        The ontology, used only by a field of the ontology scheme; see
+        :func:`~annotator.learn.labels.ontology.ontology_or_built_in`.
     options
-        What a class needs.
+        The requirements for a class.
 
     Returns
     -------
     label_set : LabelSet
-        The classes and what became of each value. It does not depend on the
-        order of the samples.
+        The classes, and the class of each value or why it has none. It does not depend
+        on the order of the samples.
     labels : NDArray[object]
-        Shape ``(samples,)``: each sample's class, ``""`` where it has none.
+        Shape ``(samples,)``: each sample's class, ``""`` if it has none.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def make_labels(
         if definition.scheme is LabelScheme.INTERVALS:
             names = interval_names(cohort.definition.limits)
             candidates = _interval_candidates(cohort, cohort.definition.limits)
-            reason = f"not a number within {names[0]} to {names[-1]} nor one of these intervals"
+            reason = f"neither a number within {names[0]} to {names[-1]} nor one of these intervals"
         else:
             names = definition.vocabulary
             candidates = [value if value in names else None for value in cohort.values.tolist()]
@@ -193,10 +193,10 @@ def training_numbers(
     -------
     numbers : NDArray[float64] or None
         Shape ``(samples,)``, NaN for a sample of which only the interval is known; ``None``
-        for a field without numbers, where no sample has one, or where an interval between
-        others is no class.
+        for a field without numbers, if no sample has a number, or if an interval between
+        others is not a class.
     limits : tuple of float
-        Of the classes, one more than there are classes; empty without numbers.
+        The limits of the classes, one more than there are classes; empty without numbers.
     """
     if cohort.definition.scheme is not LabelScheme.INTERVALS:
         return None, ()
@@ -214,7 +214,7 @@ def class_index(values: NDArray[np.object_], classes: Sequence[str]) -> NDArray[
     Parameters
     ----------
     values
-        Class names, shape ``(samples,)``; each is among ``classes``.
+        Class names, shape ``(samples,)``; all are among ``classes``.
     classes
         The classes in the order of the columns.
     """

@@ -16,7 +16,7 @@ def _number_text(number: float) -> str:
 
 
 def interval_names(limits: Sequence[float]) -> tuple[str, ...]:
-    """Name the intervals between limits as the paper's Table 3: ``[0;65]``, ``(65;110]``."""
+    """Name the intervals between limits as in the paper's Table 3: ``[0;65]``, ``(65;110]``."""
     return tuple(
         f"{'(' if position else '['}{_number_text(low)};{_number_text(high)}]"
         for position, (low, high) in enumerate(pairwise(limits))
@@ -24,9 +24,9 @@ def interval_names(limits: Sequence[float]) -> tuple[str, ...]:
 
 
 def interval_of(years: float, limits: Sequence[float]) -> str | None:
-    """Return the interval that holds a number of years, ``None`` where none does.
+    """Return the interval that contains a number of years, ``None`` if none does.
 
-    Every interval includes its upper limit; the first one its lower limit too.
+    Every interval includes its upper limit, and the first one also its lower limit.
     """
     if not limits[0] <= years <= limits[-1]:
         return None

@@ -1,4 +1,4 @@
-"""Which terms are parts or kinds of which."""
+"""Ontologies: which terms are parts or kinds of which others."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ONTOLOGY, TABLE_2 = "ontology", "table2"
-"""Where the groups of tissues come from: an imported ontology, or the paper's Table 2."""
+"""The sources of tissue groups: an imported ontology, or the paper's Table 2."""
 
 
 @dataclass(frozen=True)
 class Ontology:
-    """Which terms are parts or kinds of which.
+    """A hierarchy of terms that are parts or kinds of one another.
 
     Attributes
     ----------
     parents
         Each term's direct parents. A term without an entry is a root; so is one
-        that is only its own parent, as some hierarchies write it.
+        that is only its own parent, as in some hierarchies.
     groups
-        Terms that were declared to be groups and stay groups however many labels
-        they cover: those of the paper's Table 2.
+        Terms that are declared as groups and remain groups however many labels they
+        cover: those of the paper's Table 2.
     imported
-        The parents before groups were put on top of the terms; ``None`` where there
-        was nothing before. Which terms are too general is decided on these.
+        The parents before groups were put on top of the terms, which decide whether a
+        term is too general; ``None`` if no groups were added.
     """
 
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Ontology:
 
     @property
     def without_groups(self) -> Ontology:
-        """The ontology as it was imported."""
+        """The imported ontology, without added groups."""
         return self if self.imported is None else Ontology(self.imported)
 
     def direct_parents(self, term: str) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class Ontology:
         return tuple(parent for parent in self.parents.get(term, ()) if parent != term)
 
     def ancestors(self, term: str) -> tuple[str, ...]:
-        """Return everything above a term, nearest first, ties by name."""
+        """Return all terms above a term, nearest first, ties by name."""
         found: dict[str, None] = {}
         level: Iterable[str] = self.direct_parents(term)
         while level := sorted(set(level) - found.keys() - {term}):
@@ -58,7 +58,7 @@ class Ontology:
         return (term, *self.ancestors(term))
 
 
-# The paper's Table 2, the other way round: a tissue to the group that contains it.
+# The paper's Table 2, inverted: the group of each tissue.
 BUILT_IN_GROUPING: Mapping[str, tuple[str, ...]] = {
     tissue: (group,)
     for group, tissues in {
@@ -123,7 +123,7 @@ TABLE_2_SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 
 def _same_name(name: str) -> str:
-    """Return a name without case, spaces, underscores and hyphens."""
+    """Return a name in lower case, without spaces, underscores and hyphens."""
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
@@ -140,7 +140,7 @@ def built_in_ontology() -> Ontology:
 
 
 def ontology_or_built_in(parents: Mapping[str, tuple[str, ...]]) -> Ontology:
-    """Return an imported ontology, or the built-in grouping where none was imported."""
+    """Return the imported ontology, or the built-in grouping if there is none."""
     return Ontology(parents) if parents else built_in_ontology()
 
 
@@ -154,21 +154,21 @@ def grouped_by_table_2(
     A term belongs to a group of Table 2 if its own name, or that of a term above it,
     is a tissue of the table or a synonym of one (:data:`TABLE_2_SYNONYMS`). Case,
     spaces, underscores and hyphens make no difference. Such a term keeps only those of
-    its parents that lead to the group; all other terms stay as they are.
+    its parents that lead to the group; all other terms stay unchanged.
 
     Parameters
     ----------
     parents
-        Term to its parents; empty where no ontology was imported.
+        The parents of each term; empty if no ontology was imported.
     labels
         Labels, which need not be terms of the ontology.
     names
-        The name of each term, where that is not the term itself.
+        The name of each term whose name is not the term itself.
 
     Returns
     -------
     Ontology
-        Its ``groups`` are those of Table 2.
+        An ontology whose ``groups`` are those of Table 2.
     """
     children: dict[str, list[str]] = defaultdict(list)
     for term, above in parents.items():

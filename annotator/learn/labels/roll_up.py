@@ -1,14 +1,14 @@
-"""Merging ontology terms with too few samples upwards into classes.
+"""Merging of ontology terms with too few samples into classes.
 
 Real ontologies have one root, and terms such as "whole body" above nearly every
 label. A term is *too general* if it covers, as itself or as an ancestor, most of
 the labelled samples and most of the labels, where a label with fewer samples than
 a class needs counts in proportion. Two kinds of terms are not too general: a term
-that most of the samples it covers are labelled with, and one of several groups in
-a flat ontology, which is the parent of most of the labels it covers while other
-labels have other parents. Nothing is merged into a term that is too general: it is
-at most the class of the samples labelled with it, and no answer for others. A group
-is a term directly below such terms, or a root.
+that is itself the label of most of the samples it covers, and one of several groups
+in a flat ontology, which is the parent of most of the labels it covers while other
+labels have other parents. No term is merged into one that is too general: it can
+only be the class of the samples labelled with it, and not an answer for others. A
+group is a root, or a term directly below terms that are too general.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """How values become classes.
+    """The requirements for a class.
 
     Attributes
     ----------
     minimum_samples, minimum_datasets
-        What a class needs, in every scheme (paper: 9 or 15 samples).
+        Minimum numbers per class, in every scheme (paper: 9 or 15 samples).
     """
 
     minimum_samples: int = 9
@@ -44,25 +44,25 @@ class LabelOptions:
 
 @dataclass
 class Tally:
-    """How many samples, of which datasets, carry a label."""
+    """The number of samples with a label, and their datasets."""
 
     samples: int = 0
     datasets: set[str] = field(default_factory=set)
 
     def add(self, other: Tally) -> None:
-        """Take in those of another label."""
+        """Add those of another label."""
         self.samples += other.samples
         self.datasets |= other.datasets
 
     def enough(self, options: LabelOptions) -> bool:
-        """Return whether they are enough for a class."""
+        """Return whether the samples and datasets are enough for a class."""
         return (
             self.samples >= options.minimum_samples
             and len(self.datasets) >= options.minimum_datasets
         )
 
     def shortage(self, options: LabelOptions) -> str:
-        """Return in words what is missing for a class."""
+        """Return in words how the samples and datasets fall short of a class."""
         return (
             f"{self.samples} samples of {len(self.datasets)} datasets, a class needs"
             f" {options.minimum_samples} of {options.minimum_datasets}"
@@ -78,7 +78,7 @@ def tally_of(labels: Iterable[str], dataset_ids: Iterable[str]) -> dict[str, Tal
 
 
 def _depths(terms: Iterable[str], ontology: Ontology) -> dict[str, int]:
-    """Return the longest way to a root for each term and its ancestors."""
+    """Return the longest path to a root for each term and its ancestors."""
     graph = {
         each: ontology.direct_parents(each) for term in terms for each in ontology.lineage(term)
     }
@@ -88,7 +88,7 @@ def _depths(terms: Iterable[str], ontology: Ontology) -> dict[str, int]:
             depths[term] = max((depths[parent] + 1 for parent in graph[term]), default=0)
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
-        raise InputError(f"the ontology goes in a circle: {cycle}; remove one parent") from error
+        raise InputError(f"the ontology has a cycle: {cycle}; remove one parent") from error
     return depths
 
 
@@ -102,17 +102,17 @@ def too_general(
     tallies
         Samples and datasets of each label.
     ontology
-        Its declared groups are never too general.
+        The ontology; its declared groups are never too general.
     options
-        What a class needs.
+        The requirements for a class.
 
     Returns
     -------
     dict
-        Each such term to the share of the labelled samples that it covers.
+        For each such term, the share of the labelled samples that it covers.
     """
     before = ontology.without_groups
-    # Counted in proportion, so that a tail of rare labels elsewhere hides no such term.
+    # Counted in proportion, so that many rare labels elsewhere do not hide such a term.
     weights = {label: min(each.samples, options.minimum_samples) for label, each in tallies.items()}
     lineages = {label: before.lineage(label) for label in tallies}
     samples, labels, as_parent = (defaultdict[str, int](int) for _ in range(3))
@@ -152,27 +152,27 @@ def roll_up(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Merge terms with too few samples into their nearest sufficient ancestors.
 
-    Deepest terms first: a term that has enough, with what was merged into it,
-    becomes a class; else all of it moves to its parent (of several, the one
-    with most samples so far, ties by name). What still has too few where all
-    parents are too general joins the nearest of its ancestors that did become a
-    class and are not too general, and is dropped where there is none.
+    Deepest terms come first. A term that has enough samples, including those merged
+    into it, becomes a class; else all of them move to its parent (of several, the one
+    with the most samples so far, ties by name). If a term has too few and all its
+    parents are too general, it joins the nearest of its ancestors that did become
+    a class and is not too general; if there is none, it is dropped.
 
     Parameters
     ----------
     tallies
         Samples and datasets of each observed term.
     ontology
-        Where terms can be merged to.
+        The ontology, along which terms are merged.
     options
-        The thresholds.
+        The requirements for a class.
     general
-        What :func:`too_general` returned.
+        The result of :func:`too_general`.
 
     Returns
     -------
     class_of, dropped : dict
-        Observed term to its class, and to the reason where it has none.
+        The class of each observed term, or the reason why it has none.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def roll_up(
     class_of: dict[str, str] = {}
     stranded: dict[str, str] = {}
     for depth in sorted(levels, reverse=True):
-        # All moves of a level are decided on the counts before any of them.
+        # All moves of a level are decided on the counts before the first of them.
         moves: list[tuple[str, str]] = []
         for term in sorted(levels[depth]):
             if not members[term]:
@@ -218,7 +218,7 @@ def roll_up(
 
 
 def _only_general(term: str, ontology: Ontology, general: Mapping[str, float]) -> str:
-    """Name the nearest term that would be large enough if it were not too general."""
+    """Return the end of a reason: the nearest term that is large enough, but too general."""
     nearest = next((each for each in ontology.ancestors(term) if each in general), None)
     if nearest is not None:
         return (
@@ -231,7 +231,7 @@ def _only_general(term: str, ontology: Ontology, general: Mapping[str, float]) -
 
 
 def _groups_of(term: str, ontology: Ontology, general: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the groups that a term belongs to, nearest first; itself where it has none."""
+    """Return the groups that a term belongs to, nearest first; the term itself if none."""
     return tuple(
         each
         for each in ontology.lineage(term)
@@ -242,7 +242,7 @@ def _groups_of(term: str, ontology: Ontology, general: Mapping[str, float]) -> t
 def term_classes(
     cohort: Cohort, ontology: Ontology, options: LabelOptions
 ) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
-    """Return the class of each value, why values have none, and what is too general."""
+    """Return the class of each value, the reasons of those without, and too general terms."""
     observed = tally_of(cohort.values, cohort.dataset_ids)
     has_empty = observed.pop("", None) is not None
     _depths(observed, ontology.without_groups)  # groups on top may hide a cycle

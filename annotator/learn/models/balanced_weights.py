@@ -1,4 +1,4 @@
-"""Weights that make classes and datasets count the same."""
+"""Weights that balance classes and datasets."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def balanced_weights(
     balance_classes: bool,
     balance_datasets: bool,
 ) -> NDArray[np.float64]:
-    """Weigh samples so that big classes and big datasets do not drown small ones.
+    """Weight samples so that large classes and datasets do not dominate small ones.
 
-    With both, every class has the same total, shared equally by the datasets
-    that hold it, and within those by their samples.
+    With both options, every class has the same total weight, shared equally by the
+    datasets that have samples of it, and within a dataset by those samples.
 
     Parameters
     ----------
     class_index
         The class of each sample, shape ``(samples,)``.
     dataset_ids
-        Its dataset, shape ``(samples,)``, dtype object (str).
+        The dataset of each sample, shape ``(samples,)``, dtype object (str).
     balance_classes, balance_datasets
-        What to balance; with neither all weights are 1.
+        Whether to balance classes and datasets; with neither all weights are 1.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def balanced_weights(
         pairs = class_index * (int(datasets.max(initial=0)) + 1) + datasets
         _, pair, size = np.unique(pairs, return_inverse=True, return_counts=True)
         weights /= size[pair]
-        # Without class balance a class keeps the weight of its samples.
+        # Without class balance, a class keeps the total weight of its samples.
     totals = np.bincount(class_index, weights=weights)[class_index]
     if balance_classes:
         weights /= totals

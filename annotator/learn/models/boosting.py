@@ -1,10 +1,10 @@
-"""The gradient-boosting model kind (XGBoost); the paper has none.
+"""The gradient-boosting model kind (XGBoost), which the paper does not use.
 
-The objective is ``multi:softprob`` for two classes too, so that predictions
-and contributions have one form. Training uses one thread: XGBoost sums its
-histograms per thread, so that this makes trees bit-identical on every machine,
-and at the size of an atlas its threads mostly wait for one another, badly so
-where folds already share the cores.
+The objective is ``multi:softprob`` for two classes too, so that predictions and
+contributions have one form. Training uses one thread, for two reasons. XGBoost sums
+its histograms per thread, so one thread makes trees bit-identical on every machine.
+And with the data of an atlas the threads mostly wait for one another, most of all
+when folds already share the cores.
 
 XGBoost only grows the trees; a release keeps their arrays (:mod:`annotator.learn.models.trees`).
 """
@@ -37,16 +37,17 @@ class BoostingOptions:
     Attributes
     ----------
     rounds, depth, learning_rate
-        Of the boosting; each round grows one tree a class.
+        Number of boosting rounds, depth of the trees and learning rate; each round grows
+        one tree per class.
     top_features
-        Features that trees may use: those with the greatest ratio of variance
+        Number of features that trees may use: those with the greatest ratio of variance
         between classes to variance within them (F statistic).
     row_share, column_share
         Share of samples and of features that each tree sees.
     minimum_child_weight, l2
         Regularisation of leaves.
     bins
-        Histogram bins a feature.
+        Histogram bins per feature.
     """
 
     rounds: int
@@ -68,9 +69,9 @@ class BoostingModel:
     ----------
     trees
         One tree per class in each round, the classes in their order; a leaf has one
-        value, what it adds to the margin of the class.
+        value, which is added to the margin of the class.
     start
-        What the margin of each class begins at, float32, ``(classes,)``.
+        The initial margin of each class, float32, ``(classes,)``.
     """
 
     trees: Trees
@@ -95,7 +96,7 @@ class BoostingModel:
         Raises
         ------
         ArtefactError
-            The bytes are damaged, or trees that do not fit the field's features and
+            The bytes are damaged, or the trees do not fit the field's features and
             classes.
         """
         trees, arrays = read_trees(
@@ -144,13 +145,13 @@ def fit_boosting(
     Parameters
     ----------
     part
-        What they are trained on.
+        The training samples.
     options
-        Rounds, depth and so on.
+        The hyper-parameters.
     seed
-        Of row and column sampling.
+        Seed of row and column sampling.
     threads
-        Not used, see above.
+        Not used: training always uses one thread.
 
     Returns
     -------
@@ -158,8 +159,8 @@ def fit_boosting(
     """
     import xgboost
 
-    # XGBoost's time is that of its histograms over all features. A constant
-    # column has one bin and is never split on, and keeps the others' numbers.
+    # XGBoost spends its time on the histograms of all features. A constant column
+    # has one bin and is never split on, but keeps the numbering of the others.
     chosen = telling_features(part.inputs, part.class_index, options.top_features)
     shown = np.zeros_like(part.inputs)
     shown[:, chosen] = part.inputs[:, chosen]
@@ -189,7 +190,7 @@ def fit_boosting(
 
 
 def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
-    """Return the model of a ``multi:softprob`` booster."""
+    """Convert a ``multi:softprob`` booster into a model."""
     learner = json.loads(booster.save_raw("json"))["learner"]
     start = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
     grown = [_grown(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
@@ -199,13 +200,13 @@ def model_of_booster(booster: xgboost.Booster, classes: int) -> BoostingModel:
 
 
 def _grown(tree: dict[str, Any]) -> GrownTree:
-    # The conditions of leaves are their values.
+    # For leaves, XGBoost stores the value in place of the condition.
     conditions = np.array(tree["split_conditions"], np.float32)
     return GrownTree(
         left=np.array(tree["left_children"], np.int64),
         right=np.array(tree["right_children"], np.int64),
         feature=np.array(tree["split_indices"], np.int64),
-        # XGBoost sends values below the condition to the left, not those that equal it.
+        # XGBoost sends values below the condition to the left, but not equal values.
         threshold=np.nextafter(conditions, np.float32(-np.inf)),
         weight=np.array(tree["sum_hessian"], np.float32),
         values=conditions[:, None],

@@ -1,16 +1,16 @@
-"""How far the other samples of its dataset support a sample's label.
+"""Contradicted labels differ from those of the nearest samples in the same dataset.
 
-A wrong label mostly stands alone in its dataset, among samples that are labelled
-otherwise. Comparing datasets (:mod:`annotator.learn.models.dataset_shift`) suffers most from it,
-since there one sample of a class in a dataset counts as much as many: directions that tell
-classes apart look as if datasets differed in them.
+A wrong label is mostly the only one of its kind in its dataset, among samples with other
+labels. The comparison of datasets (:mod:`annotator.learn.models.dataset_shift`) suffers most
+from wrong labels, because one sample of a class in a dataset has the same weight there as
+many: directions that separate classes look like differences between datasets.
 
-The samples of a dataset vote for one another by their cosine, each leaving itself out.
-What they say of a class is believed as far as it is right among the dataset's own labels,
-so that a dataset with one sample of each class contradicts none of them. The only sample
-of its class among many of another is contradicted however unlike them it is, since nobody
-is there to vote for it. Wrong labels of samples that look alike support one another and
-are not noticed.
+The samples of a dataset vote for one another's labels, weighted by their cosine; no sample
+votes for itself. The votes for a class are trusted as far as they are right for the labels
+of the dataset, so that a dataset with one sample per class contradicts none of them. The
+only sample of its class among many of another is contradicted however different it is,
+because no other sample can vote for it. Wrong labels of similar samples support one another
+and are not detected.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SHARPNESS = 30.0
 """Votes are exp(sharpness · cosine)."""
 
 LEAST_SUPPORT = 0.5
-"""A label with less is more likely wrong than right."""
+"""A label with less support is more likely wrong than right."""
 
-PRIOR_VOTES = 1.0  # For a class, all of them wrong, that every dataset starts with.
-CHUNK = 256  # samples voted for at a time
+PRIOR_VOTES = 1.0  # Votes for each class, all of them wrong, that every dataset starts with.
+CHUNK = 256  # samples that receive votes at a time
 
 
 def compared_index(
@@ -38,11 +38,12 @@ def compared_index(
     class_index: NDArray[np.int64],
     dataset_index: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return the dataset of each sample, -1 where its label has not :data:`LEAST_SUPPORT`.
+    """Return the dataset of each sample, -1 if its label is contradicted.
 
-    Parameters are those of :func:`label_support`. Where no label of a class has that much,
-    all of them keep their dataset. Fewer than half of a dataset are ever left aside: the
-    more its labels contradict one another, the less they are believed.
+    A label is contradicted if its support is below :data:`LEAST_SUPPORT`. The parameters are
+    those of :func:`label_support`. If all labels of a class are contradicted, they all keep
+    their dataset. Fewer than half of a dataset's samples are ever left out, because its labels
+    are trusted less the more they contradict one another.
     """
     supported = label_support(inputs, class_index, dataset_index) >= LEAST_SUPPORT
     held = np.bincount(class_index, weights=supported)[class_index] > 0
@@ -54,22 +55,23 @@ def label_support(
     class_index: NDArray[np.int64],
     dataset_index: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return how far each label is supported.
+    """Return the support of each label by the other samples in the dataset.
 
     Parameters
     ----------
     inputs
-        Shape ``(samples, features)``, centred: a cosine of 0 is what any two samples have.
+        Shape ``(samples, features)``, centred, so that the cosine of two samples is 0 on
+        average.
     class_index, dataset_index
         Class and dataset of each sample, ``(samples,)``.
 
     Returns
     -------
     NDArray[float64]
-        Between 0 and 1, ``(samples,)``: 1 - Σ share of a sample's votes that are for
-        another class · share of all votes for that class, and :data:`PRIOR_VOTES`, that
-        go to samples labelled so. It is 1 for a sample that is alone or one of two in its
-        dataset.
+        Between 0 and 1, ``(samples,)``: 1 - Σ over the other classes of (share of the
+        sample's votes for that class) · (share of all votes for that class, including
+        :data:`PRIOR_VOTES`, that go to samples with that label). It is 1 for a sample in a
+        dataset of one or two samples.
     """
     support = np.ones(len(class_index))
     order = np.argsort(dataset_index, kind="stable")
@@ -82,18 +84,18 @@ def label_support(
 
 
 def _within(inputs: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Do as :func:`label_support` for one dataset."""
+    """Return the support of each label in one dataset, as :func:`label_support` does."""
     from sklearn.preprocessing import normalize
 
     unit = normalize(inputs)
     belongs = np.eye(int(label.max()) + 1)[label]
-    said = np.concatenate([_votes(unit, start) @ belongs for start in range(0, len(unit), CHUNK)])
-    right = (said * belongs).sum(axis=0) / (said.sum(axis=0) + PRIOR_VOTES)
-    return np.asarray(1 - (said * (1 - belongs)) @ right)
+    votes = np.concatenate([_votes(unit, start) @ belongs for start in range(0, len(unit), CHUNK)])
+    right = (votes * belongs).sum(axis=0) / (votes.sum(axis=0) + PRIOR_VOTES)
+    return np.asarray(1 - (votes * (1 - belongs)) @ right)
 
 
 def _votes(unit: NDArray[np.float32], start: int) -> NDArray[np.float64]:
-    """Return what every sample's vote counts for some samples; their own counts nothing."""
+    """Return the weight of every sample's vote for some samples; 0 for their own votes."""
     closeness = SHARPNESS * (unit[start : start + CHUNK] @ unit.T).astype(np.float64)
     some = np.arange(len(closeness))
     closeness[some, start + some] = -np.inf

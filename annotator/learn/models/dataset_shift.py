@@ -1,10 +1,10 @@
 """Directions of the input space in which the datasets of one class differ.
 
-What varies from dataset to dataset within a class must not be mistaken for what
-tells classes apart. Shrinking these directions before a model is fitted is
-within-class covariance normalisation, as it is used to recognise speakers over
-many recordings (Hatch, Kajarekar and Stolcke 2006, "Within-class covariance
-normalization for SVM-based speaker recognition", Interspeech).
+Variation between datasets within a class must not be mistaken for a difference
+between classes. Shrinking these directions before a model is fitted is within-class
+covariance normalisation, as in the recognition of speakers across recordings
+(Hatch, Kajarekar and Stolcke 2006, "Within-class covariance normalization for
+SVM-based speaker recognition", Interspeech).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class WithinClass:
-    """The directions and how much each is shrunk.
+    """The directions in which the datasets of a class differ, and the factor of each.
 
     Attributes
     ----------
     directions
-        Orthonormal rows, ``(directions, features)``; none where no class is in two
+        Orthonormal rows, ``(directions, features)``; no rows if no class is in two
         datasets.
     factors
-        In (0, 1], ``(directions,)``.
+        The factor by which each direction is shrunk, in (0, 1], ``(directions,)``.
     """
 
     directions: NDArray[np.float64]
     factors: NDArray[np.float64]
 
     def shrink(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Multiply what rows, ``(rows, features)``, have of each direction by its factor.
+        """Multiply the component of rows along each direction by its factor.
 
-        The map is symmetric, so that a linear model of shrunk inputs is a model of the
-        inputs themselves with shrunk coefficients.
+        Rows have the shape ``(rows, features)``. The map is symmetric, so a linear model of
+        shrunk inputs is a model of the inputs themselves with shrunk coefficients.
         """
         return np.asarray(
             rows + ((rows @ self.directions.T) * (self.factors - 1)) @ self.directions
@@ -46,7 +46,7 @@ class WithinClass:
 
 
 def compared_datasets(dataset_index: NDArray[np.int64]) -> int:
-    """Return how many datasets there are, without -1."""
+    """Return the number of datasets, without -1."""
     return len(np.unique(dataset_index[dataset_index >= 0]))
 
 
@@ -58,7 +58,7 @@ def within_class(
 ) -> WithinClass:
     """Find the directions in which datasets of the same class differ.
 
-    Every dataset counts once in each class it holds, however many samples it has.
+    Every dataset counts once for each of its classes, however many samples it has.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def within_class(
         Shape ``(samples, features)``.
     class_index, dataset_index
         Class and dataset of each sample, ``(samples,)``; samples of the dataset -1 are
-        left aside.
+        left out.
     strength
-        A direction of the variance v is multiplied by 1 / sqrt(1 + strength · v /
+        A direction with the variance v is multiplied by 1 / sqrt(1 + strength · v /
         mean of v).
 
     Returns

@@ -1,15 +1,15 @@
 """The random-forest model kind, in two stages (paper, section 2.3.2).
 
-A first forest on all features rates them by Gini importance; a second, larger
-one is grown on the best of them and predicts.
+A first forest on all features ranks them by Gini importance; a second, larger
+forest is grown on the best of them and makes the predictions.
 
 "We down-sampled large classes to the size of the smaller ones": the paper used
-R's ``randomForest``, whose way of doing this is ``sampsize`` with ``strata``,
-where *each tree* draws, with replacement, as many samples of every class as
-the smallest class has. That is what is done here, rather than throwing most
-samples away once for the whole forest. scikit-learn has no such option, so the
-trees are grown one by one and put together to a ``RandomForestClassifier``.
-Only the arrays of the trees are kept (:mod:`annotator.learn.models.trees`).
+R's ``randomForest``, which does this by ``sampsize`` with ``strata``: *each tree*
+draws, with replacement, as many samples of every class as the smallest class has.
+This module does the same, rather than discard most samples once for the whole
+forest. scikit-learn has no such option, so the trees are grown one by one and
+assembled into a ``RandomForestClassifier``. Only the arrays of the trees are kept
+(:mod:`annotator.learn.models.trees`).
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ class ForestOptions:
     Attributes
     ----------
     first_trees
-        Trees of the forest on all features, whose Gini importances choose
-        ``top_features`` of them.
+        Number of trees of the first forest, on all features; ``top_features`` of them are
+        chosen by its Gini importances.
     trees
-        Trees of the forest that predicts. Each split looks at the square root
-        of the number of features.
+        Number of trees of the second forest, which predicts. Each split considers the
+        square root of the number of features.
     top_features
-        Features of the second forest.
+        Number of features of the second forest.
     down_sample
-        Each tree is grown on as many samples of every class as the smallest
+        Whether each tree is grown on as many samples of every class as the smallest
         class has.
     minimum_leaf
-        Samples that a leaf needs.
+        Minimum number of samples per leaf.
     maximum_leaves
         Maximum number of leaves per tree of the second forest, best splits first; 0 for no
-        maximum. Where the signal is weak, trees grow with the cohort, and so does the cost
+        maximum. If the signal is weak, trees grow with the cohort, and so does the cost
         of explaining a sample.
     """
 
@@ -71,8 +71,8 @@ class ForestModel:
     Attributes
     ----------
     trees
-        They split on columns of the model's inputs; the values of a leaf are the shares
-        of its training samples, one per class.
+        Trees that split on columns of the model's inputs; the values of a leaf are the
+        shares of the classes among its training samples.
     """
 
     trees: Trees
@@ -97,7 +97,7 @@ class ForestModel:
         Raises
         ------
         ArtefactError
-            The bytes are damaged, or a forest that does not fit the field's features and
+            The bytes are damaged, or the forest does not fit the field's features and
             classes.
         """
         trees, _ = read_trees(
@@ -114,13 +114,13 @@ def fit_forest(
     Parameters
     ----------
     part
-        What it is grown on.
+        The training samples.
     options
-        Numbers of trees and features, down-sampling.
+        The hyper-parameters.
     seed
-        Of everything random; the result does not depend on ``threads``.
+        Seed of all random choices; the result does not depend on ``threads``.
     threads
-        To grow trees in, 0 for one per core.
+        Number of threads that grow trees, 0 for one per core.
 
     Returns
     -------
@@ -151,7 +151,8 @@ def trees_of_forest(estimator: RandomForestClassifier, columns: NDArray[np.int64
                 left=tree.children_left,
                 right=tree.children_right,
                 feature=tree.feature,
-                # scikit-learn compares in double precision; these send float32 the same way.
+                # scikit-learn compares in double precision; with these thresholds float32
+                # values go the same way.
                 threshold=np.where(near > tree.threshold, lower, near),
                 weight=tree.weighted_n_node_samples,
                 values=tree.value[:, 0],
@@ -197,7 +198,7 @@ def _grow_down_sampled(
             max_leaf_nodes=options.maximum_leaves or None,
             random_state=int(random.integers(2**31)),
         )
-        # A forest's trees know classes as floats.
+        # The trees of a scikit-learn forest store classes as floats.
         return tree.fit(
             part.inputs[rows],
             part.class_index[rows].astype(np.float64),

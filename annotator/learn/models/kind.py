@@ -1,4 +1,4 @@
-"""What a model kind is: one value that the rest of the program loops over."""
+"""The definition of a model kind: one value, so that the program can loop over all kinds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KindModel(Protocol):
-    """What every fitted model can do."""
+    """The interface of every fitted model."""
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one."""
@@ -26,7 +26,7 @@ class KindModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TrainingPart:
-    """What models of every kind are fitted on.
+    """The data on which models of every kind are fitted.
 
     Attributes
     ----------
@@ -35,19 +35,19 @@ class TrainingPart:
     class_index, dataset_index
         Class and dataset of each sample, ``(samples,)``, int64.
     compared_index
-        The dataset again, -1 for a sample that is left aside when datasets are compared
+        The dataset again, but -1 for a sample that is left out when datasets are compared
         (:func:`annotator.learn.models.contradicted_labels.compared_index`).
     weights
-        How much each sample counts, ``(samples,)``, float64.
+        The weight of each sample, ``(samples,)``, float64.
     classes
         Number of classes, each with a sample.
     numbers
-        The number of each sample for a field of intervals, ``(samples,)``, NaN where
-        only its interval is known; ``None`` for another field, or where none is known.
+        For a field of intervals, the number of each sample, ``(samples,)``, NaN if only
+        its interval is known; ``None`` for other fields, or if no number is known.
     limits
-        Limits of the classes' intervals, ``classes + 1`` of them, with ``numbers``.
+        The limits of the classes' intervals, ``classes + 1`` of them; given with ``numbers``.
     fitted
-        Kinds that were fitted before on the same part (:attr:`ModelKind.after`).
+        Models of other kinds already fitted on the same part (:attr:`ModelKind.after`).
     """
 
     inputs: NDArray[np.float32]
@@ -72,30 +72,31 @@ class ModelKind:
     Attributes
     ----------
     name
-        In presets, metrics, tables and files.
+        The name of the kind in presets, metrics, tables and files.
     title, unit
-        For readers: the kind, and what its contributions count.
+        The name of the kind and the unit of its contributions, for readers.
     options
         The dataclass of its hyper-parameters.
     fit
-        ``(part, options, seed, threads)`` to a model; 0 threads for one per core.
+        Function from ``(part, options, seed, threads)`` to a model; 0 threads for one per
+        core.
     read
-        ``(content, features, classes, options)`` to a model; raises
+        Function from ``(content, features, classes, options)`` to a model; raises
         :class:`~annotator.errors.ArtefactError`.
     explain
-        ``(model, features, classes)`` to what explains its predictions exactly: its
-        contributions add up to what :attr:`votes` says the scores are.
+        Function from ``(model, features, classes)`` to an exact explainer, whose
+        contributions add up to the scores described under :attr:`votes`.
     votes
         Whether its scores are shares of votes; else they are log-probabilities.
     family
-        Kinds of one family share one part of the answer.
+        Kinds of one family share one weight in the combination.
     after
-        Kinds that it builds on, where the preset has them.
+        Kinds that are fitted before it and that it builds on, if the preset has them.
     check
-        ``(options, kinds of the preset)``; raises ValueError where they do not fit.
+        Function of ``(options, kinds of the preset)``; raises ValueError if they do not fit.
     number
-        ``(model, inputs)`` to the predicted numbers, ``(samples,)``, ``None`` where the
-        model predicts none; absent for kinds that never do.
+        Function from ``(model, inputs)`` to the predicted numbers, ``(samples,)``, or
+        ``None`` if the model predicts none; absent for kinds that never do.
     """
 
     name: str
@@ -113,5 +114,5 @@ class ModelKind:
 
     @property
     def artefact(self) -> str:
-        """The file that holds the model in a release, safetensors."""
+        """The name of the safetensors file with the model in a release."""
         return f"{self.name}.safetensors"

@@ -1,13 +1,13 @@
 """The linear model kind: linear in the inputs, or in random ReLU units of them.
 
-A multinomial logistic regression knows what a dataset is: before the fit, directions
-in which the datasets of one and the same class differ are shrunk
+A multinomial logistic regression takes datasets into account: before the fit, directions
+in which the datasets of the same class differ are shrunk
 (:mod:`annotator.learn.models.dataset_shift`). Features may be scaled in more than one way; the
-coefficients of these fits are averaged. All of it is folded into the coefficients, so
-that the stored model is plainly linear in the inputs.
+coefficients of these fits are averaged. All of this is folded into the coefficients, so
+that the stored model is simply linear in the inputs.
 
-For a weak signal a ridge regression on random units takes its place
-(:mod:`annotator.learn.models.random_units`), which also predicts a number where there is one.
+If the signal is weak, the preset can replace it with a ridge regression on random units
+(:mod:`annotator.learn.models.random_units`), which can also predict a number.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ class LinearOptions:
     Attributes
     ----------
     penalties
-        For a multinomial logistic regression: scikit-learn's ``C``, one for each of
-        ``scale_powers``; the smaller, the stronger the L2 penalty.
+        For the multinomial logistic regression: scikit-learn's ``C``, one value per entry of
+        ``scale_powers``; smaller values mean a stronger L2 penalty.
     within_class
-        How strongly directions are shrunk in which the datasets of one class
-        differ, relative to their mean variance; 0 does not
+        The strength of the shrinkage of directions in which the datasets of one class
+        differ, relative to their mean variance; 0 for none
         (:mod:`annotator.learn.models.dataset_shift`).
     scale_powers
         Features are divided by their standard deviation to these powers; the
         models of several powers are averaged.
     random_units
-        0, or the number of random ReLU units of which a ridge regression is fitted
-        instead (:mod:`annotator.learn.models.random_units`).
+        The number of random ReLU units on which a ridge regression is fitted instead
+        (:mod:`annotator.learn.models.random_units`); 0 for the logistic regression.
     ridge
-        Penalty of that regression.
+        Penalty of the ridge regression.
     feature_steps
-        How often it learns weights of the features from a fit with the weights before.
+        Number of steps in which it updates the weights of the features.
     """
 
     penalties: tuple[float, ...]
@@ -85,10 +85,10 @@ class LinearModel:
         ``(classes,)``, float32.
     units
         Kernel ``(features, units)`` and bias ``(units,)`` of the random units, float32;
-        ``None`` without.
+        ``None`` without random units.
     number
-        Of the predicted number: a coefficient per random unit and the intercept,
-        ``(units + 1,)``, float32; empty where no number is predicted.
+        The coefficients of the predicted number: one per random unit, and the intercept,
+        ``(units + 1,)``, float32; ``None`` if no number is predicted.
     """
 
     coefficients: NDArray[np.float32]
@@ -102,7 +102,7 @@ class LinearModel:
         return self.number is not None
 
     def dense_layers(self) -> Layers:
-        """Return kernel and bias of each layer: the random units, where it has some, and logits."""
+        """Return kernel and bias of each layer: the random units, if there are any, and logits."""
         last = (self.coefficients.T, self.intercepts)
         return [last] if self.units is None else [self.units, last]
 
@@ -118,7 +118,7 @@ class LinearModel:
         return np.asarray(self._seen(inputs) @ number[:-1] + number[-1], dtype=np.float64)
 
     def _seen(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what the coefficients are multiplied by."""
+        """Return the values that the coefficients apply to: inputs, or random units of them."""
         if self.units is None:
             return inputs.astype(np.float64)
         kernel, bias = self.units
@@ -179,11 +179,11 @@ def fit_linear(
     Parameters
     ----------
     part
-        What it is fitted on.
+        The training samples.
     options
-        Penalties and within-class normalisation, or number of units and penalty.
+        The hyper-parameters.
     seed
-        Of the random units.
+        Seed of the random units.
     threads
         Not used.
 
@@ -218,7 +218,7 @@ def _fit_units(part: TrainingPart, options: LinearOptions, seed: int) -> LinearM
 def _centred(
     coefficients: NDArray[np.float64], intercepts: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Take away what all classes have in common, which no probability depends on."""
+    """Subtract the mean over the classes, on which no probability depends."""
     return (
         (coefficients - coefficients.mean(axis=0)).astype(np.float32),
         (intercepts - intercepts.mean()).astype(np.float32),
@@ -228,7 +228,7 @@ def _centred(
 def _fit_scaled(
     part: TrainingPart, strength: float, power: float, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return coefficients ``(classes, features)`` and intercepts for the inputs as given."""
+    """Return coefficients ``(classes, features)`` and intercepts for the unscaled inputs."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -237,12 +237,12 @@ def _fit_scaled(
     found_directions = within_class(values, part.class_index, part.compared_index, strength)
     shrunk = found_directions.shrink(values)
     basis = None
-    if shrunk.shape[1] > shrunk.shape[0]:  # the samples' own span holds all there is to learn
+    if shrunk.shape[1] > shrunk.shape[0]:  # the solution lies in the span of the samples
         left, lengths, basis = np.linalg.svd(shrunk, full_matrices=False)
         shrunk = left * lengths
     regression: Any = LogisticRegression(C=penalty, max_iter=MOST_ITERATIONS)
     with warnings.catch_warnings():
-        # The penalty, not the last digits of the optimum, decides what it predicts.
+        # Predictions depend on the penalty, not on the last digits of the optimum.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit(shrunk, part.class_index, sample_weight=part.weights)
     found, intercepts = regression.coef_, regression.intercept_
@@ -255,7 +255,7 @@ def _fit_scaled(
 
 
 def inverse_power(inputs: NDArray[np.float32], power: float) -> NDArray[np.float64]:
-    """Return each feature's standard deviation to minus a power; 1 for a constant feature."""
+    """Return each feature's standard deviation to the power -``power``; 1 for a constant one."""
     spread = inputs.std(axis=0, dtype=np.float64)
     return np.asarray(np.where(spread > 0, np.where(spread > 0, spread, 1.0) ** -power, 1.0))
 

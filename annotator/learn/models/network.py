@@ -1,18 +1,18 @@
 """The deep-learning model kind: a fully connected network (paper, section 2.3.1).
 
-It may have a wide path beside its hidden layers, a linear map from the inputs straight
+It may have a wide path beside its hidden layers, a linear map from the inputs directly
 to the logits (Cheng et al. 2016, "Wide & deep learning for recommender systems"), which
 is fitted first, as the linear model kind, and then added.
 
-Keras trains the hidden layers; what is kept are its weights. Predicting is a plain forward
-pass in NumPy, so that only training imports TensorFlow.
+Keras trains the hidden layers, and only their weights are kept. Predicting is a plain
+forward pass in NumPy, so that only training imports TensorFlow.
 
 Training is deterministic: initial weights, dropout and the order of samples
-come from the seed. TensorFlow's sums depend on the number of its threads and
-on the instruction set of the processor, so that bit-identical weights need the
-same TensorFlow version, type of processor and number of threads. Across those,
-predictions agree to rounding error amplified by training. A process's thread
-number is fixed by its first use of TensorFlow; see :func:`limit_threads`.
+depend on the seed. TensorFlow's sums depend on the number of its threads and on
+the instruction set of the processor, so bit-identical weights need the same
+TensorFlow version, type of processor and number of threads. If these differ,
+predictions agree up to rounding errors amplified by training. The first use of
+TensorFlow in a process fixes its number of threads; see :func:`limit_threads`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class NetworkOptions:
     hidden_units, dropout
         One entry per hidden layer.
     epochs, batch_size, learning_rate
-        Of the training; the learning rate falls to 0 along a half cosine where
+        Options of the training; the learning rate falls to 0 along a half cosine if
         ``cosine_decay`` is set.
     input_dropout
         Share of inputs left out at each training step.
     weight_decay
-        Of AdamW; 0 is plain Adam.
+        Weight decay of AdamW; 0 means plain Adam.
     label_smoothing
         Share of each label that is spread over all classes.
     scale_power
@@ -65,18 +65,18 @@ class NetworkOptions:
         layer; the scale is folded into its weights.
     correlation_power
         Inputs are multiplied by their absolute correlation with the classes to this
-        power, folded into the same weights; 0 does not.
+        power, folded into the same weights; 0 for no such factor.
     within_class
         As in :class:`LinearOptions`, after scaling, and folded into the same weights.
     within_class_datasets
-        Smallest number of datasets for which ``within_class`` is used: with few,
-        directions that separate classes are shrunk too.
+        Smallest number of datasets for which ``within_class`` is used: with few
+        datasets, directions that separate classes are shrunk too.
     wide
-        Adds a wide path (Cheng et al. 2016, "Wide & deep learning for recommender
-        systems"): the logits of the preset's linear kind.
+        Whether to add a wide path (Cheng et al. 2016, "Wide & deep learning for
+        recommender systems"): the logits of the preset's linear kind.
     deep_share
-        What the logits of the hidden layers are multiplied by before they are added
-        to those of the wide path.
+        The factor of the logits of the hidden layers when they are added to those of
+        the wide path.
     """
 
     hidden_units: tuple[int, ...]
@@ -97,10 +97,10 @@ class NetworkOptions:
 
 
 def limit_threads(threads: int) -> None:
-    """Let TensorFlow use so many threads; 0 leaves the choice to it.
+    """Set the number of TensorFlow's threads; 0 leaves the choice to TensorFlow.
 
-    Only the first call in a process counts: TensorFlow cannot change the
-    number once it has run anything.
+    Only the first call in a process has an effect, because TensorFlow cannot change
+    the number after its first operation.
     """
     tensorflow = _tensorflow()
     if threads > 0:
@@ -108,7 +108,7 @@ def limit_threads(threads: int) -> None:
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
             tensorflow.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
-            return  # It has run already, and keeps the number it started with.
+            return  # It has run already and keeps its number of threads.
 
 
 def _tensorflow() -> Any:
@@ -117,12 +117,12 @@ def _tensorflow() -> Any:
 
 
 def build_network(features: int, classes: int, options: NetworkOptions, seed: int) -> Any:
-    """Return the untrained Keras model; all that is random in it is seeded.
+    """Return the untrained Keras model, with all random choices seeded.
 
     Raises
     ------
     ValueError
-        There is not one dropout share a hidden layer.
+        The number of dropout shares differs from the number of hidden layers.
     """
     _tensorflow()
     import keras
@@ -153,16 +153,16 @@ def _optimizer(options: NetworkOptions, steps: int) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class NetworkModel:
-    """A trained network: its weights.
+    """The weights of a trained network.
 
     Attributes
     ----------
     layers
         Kernel ``(inputs, outputs)`` and bias ``(outputs,)`` of each layer,
-        float32; ReLU between them, softmax after the last.
+        float32; ReLU between layers, softmax after the last.
     wide
-        What the inputs add to the logits straight away, ``(inputs, classes)``, float32;
-        ``None`` without a wide path.
+        The weights of the wide path, from the inputs directly to the logits,
+        ``(inputs, classes)``, float32; ``None`` without a wide path.
     """
 
     layers: Layers
@@ -205,7 +205,7 @@ class NetworkModel:
         Raises
         ------
         ArtefactError
-            The bytes are no safetensors, a layer is missing, unknown or of the
+            The bytes are not safetensors, a layer is missing, unknown or of the
             wrong shape or type, or a weight is not finite.
         """
         from annotator.learn.models.tensors import read_tensors
@@ -235,13 +235,13 @@ def fit_network(
     Parameters
     ----------
     part
-        What it is trained on, with the fitted linear kind where the options have a wide path.
+        The training samples, with the fitted linear model if the options have a wide path.
     options
-        Architecture and training.
+        The hyper-parameters of architecture and training.
     seed
-        Of everything random.
+        Seed of all random choices.
     threads
-        That TensorFlow may use, see :func:`limit_threads`.
+        Number of threads that TensorFlow may use; see :func:`limit_threads`.
 
     Returns
     -------
@@ -309,10 +309,10 @@ def _with_wide_path(
 
 @dataclass(frozen=True, eq=False)
 class _Preparation:
-    """What inputs go through before the first layer, a linear map: scale, shrink, gain.
+    """The linear map of inputs before the first layer: scale, shrink, gain.
 
-    The gain keeps the overall variance of the scaled inputs, to which the rates of
-    learning and of weight decay are set.
+    The gain keeps the overall variance of the scaled inputs, which the learning rate and
+    the weight decay are tuned to.
     """
 
     scale: NDArray[np.float64]
@@ -342,13 +342,16 @@ class _Preparation:
         return (self.directions.shrink(inputs * self.scale) * self.gain).astype(np.float32)
 
     def fold_into(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the kernel, ``(features, units)``, that does the same to inputs as they are."""
+        """Return the kernel for unprepared inputs, ``(features, units)``."""
         folded = self.directions.shrink(kernel.T.astype(np.float64)).T * self.gain
         return (folded * self.scale[:, None]).astype(np.float32)
 
 
 def _compiled_epoch(tensorflow: Any, model: Any, optimizer: Any, batch_size: int) -> Any:
-    """Return one epoch as one graph: a quarter of the time of a step a call."""
+    """Return a function that runs an epoch as one graph.
+
+    This takes a quarter of the time of one call per step.
+    """
 
     def epoch(inputs: Any, targets: Any, weights: Any, order: Any) -> None:
         samples = tensorflow.shape(order)[0]

@@ -1,4 +1,4 @@
-"""How a field model is made: a value, and its way to plain data and back."""
+"""Presets: all options of a field model as one value, and its conversion from and to plain data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSCALED: Final = "none"
 
 @dataclass(frozen=True, slots=True)
 class FeatureOptions:
-    """How counts become the models' inputs.
+    """The options by which counts become the models' inputs.
 
     Attributes
     ----------
@@ -31,15 +31,15 @@ class FeatureOptions:
         Per feature, fitted on the training samples: ``"minmax"`` to [0, 1],
         ``"standard"`` to mean 0 and standard deviation 1, ``"pareto"`` to mean 0
         and divided by the square root of the standard deviation, which leaves
-        strongly varying features more say (van den Berg et al. 2006, BMC Genomics
+        strongly varying features more weight (van den Berg et al. 2006, BMC Genomics
         7:142), ``"centred"`` to mean 0 only, or ``"none"``.
     maximum_zero_share
-        A feature with more zeros than this among the training samples is left out.
+        A feature is left out if its share of zeros among the training samples is larger.
     clip
-        Scaled values are held within ±clip; 0 does not.
+        Scaled values are clipped to ±clip; 0 for no clipping.
     pseudocount
-        Reads per million below which the logarithm flattens: differences between
-        a few reads and none are noise.
+        Reads per million below which the logarithm flattens, because differences
+        between a few reads and none are noise.
     """
 
     normalisation: Literal["rpm", "log_rpm"]
@@ -51,24 +51,23 @@ class FeatureOptions:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How a field model is made.
+    """All options by which a field model is made.
 
     Attributes
     ----------
     name
-        For people; a release keeps it.
+        The name of the preset, for readers; a release keeps it.
     features
         Normalisation, filter and scaling.
     kinds
-        Each model kind to its options, in the order of
+        The options of each model kind, in the order of
         :data:`~annotator.learn.models.registry.KINDS`.
     balance_classes, balance_datasets
-        Training samples are weighted so that every class, and every dataset
-        within a class, counts the same.
+        Whether training samples are weighted so that all classes, and all datasets
+        within a class, have equal weights.
     calibrate
-        Probabilities are calibrated on predictions for held-out datasets and
-        combined by their product; else they are used as they are and their mean is
-        the combined probability.
+        Whether probabilities are calibrated on predictions for held-out datasets and
+        combined as a product; else they are used as they are and combined as a mean.
     """
 
     name: str
@@ -84,7 +83,7 @@ class Preset:
         Raises
         ------
         ValueError
-            There is no such kind, or its options need another one.
+            A kind is unknown, or its options need another kind.
         """
         if unknown := self.kinds.keys() - KINDS.keys():
             raise ValueError(f"there is no model kind {min(unknown)!r}; known: {', '.join(KINDS)}")
@@ -99,8 +98,9 @@ class Preset:
         Parameters
         ----------
         changes
-            Attribute, ``features`` or model kind to its options, as a dataclass or as the
-            differences, plain data; a kind that is ``None`` or ``False`` is left out.
+            New values of attributes, and new options of ``features`` or model kinds, either
+            as a dataclass or as plain data with only the differences; a kind with the value
+            ``None`` or ``False`` is left out.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The attributes of a preset but for its model kinds."""
+    """The attributes of a preset except its model kinds."""
 
     name: str
     features: FeatureOptions
@@ -134,7 +134,7 @@ class _Frame:
 
 
 def configuration(preset: Preset) -> dict[str, Any]:
-    """Return every hyper-parameter of a preset as plain data; ``None`` for kinds it lacks."""
+    """Return all hyper-parameters of a preset as plain data; ``None`` for kinds it lacks."""
     described: dict[str, Any] = plain(preset)
     kinds = described.pop("kinds")
     return {**described, **{name: kinds.get(name) for name in KINDS}}
@@ -143,8 +143,8 @@ def configuration(preset: Preset) -> dict[str, Any]:
 def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
     """Rebuild a preset from :func:`configuration`.
 
-    Options that were added later keep their defaults, so that older releases can still be
-    read.
+    Missing options get their defaults, so that releases from before an option was added can
+    still be read.
 
     Raises
     ------

@@ -13,7 +13,7 @@ For example, small models for a first look at an atlas::
     [sex.linear]            # for one field
     random_units = 500
 
-A model kind that is set to ``false`` is left out.
+A model kind with the value ``false`` is left out.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ BASE = "base"
 
 
 def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS)) -> Preset:
-    """Read a preset as it is for a field; its name is that of the file.
+    """Read the preset for a field; its name is that of the file.
 
     Parameters
     ----------
     path
         A TOML file.
     field, fields
-        The field, and all of them: the file may have a table per field.
+        The field, and all fields: the file may have one table per field.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS))
     if not isinstance(of_field, dict):
         raise InputError(f"preset {path}: {field} must be a table")
     if "name" in given or "name" in of_field:
-        raise InputError(f"preset {path}: a preset has no 'name' but that of its file")
+        raise InputError(f"preset {path}: a preset has no 'name'; rename the file instead")
     try:
         preset = preset_for(base, field).changed(given).changed(of_field)
     except ValueError as error:

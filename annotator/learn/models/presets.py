@@ -1,7 +1,7 @@
-"""Every hyper-parameter of every model kind, in one place.
+"""The built-in presets, with all hyper-parameters of all model kinds.
 
-``PRESETS["paper"]`` is the yardstick and follows the paper's sections 2.2 and
-2.3; ``PRESETS["default"]`` is what is used.
+``PRESETS["paper"]`` follows the paper's sections 2.2 and 2.3, for comparison;
+``PRESETS["default"]`` is used unless another one is set.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from annotator.learn.models.preset import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The paper says nothing of gradient boosting: these options are ours. The
-# learning rate of Adam is Keras' default, which the paper does not change.
+# The paper does not use gradient boosting: these options are ours. The learning
+# rate of Adam is Keras' default, which the paper does not change.
 _PAPER = Preset(
     name="paper",
     features=FeatureOptions(RPM, MINMAX, maximum_zero_share=0.3),
@@ -53,7 +53,7 @@ _PAPER = Preset(
     calibrate=False,
 )
 
-# With 12 to 16 simulated datasets, shrinking directions did harm; 111 are enough.
+# Shrinking directions reduced accuracy with 12 to 16 simulated datasets; 111 are enough.
 _MANY_DATASETS = 50
 
 # Chosen on random divisions of the datasets (benchmarks/accuracy/divisions.py).
@@ -96,7 +96,7 @@ _DEFAULT = Preset(
     calibrate=True,
 )
 
-# Sex and age: a weak signal in many features. Learning feature weights helps sex, not age.
+# Sex and age are weak signals in many features. Learning feature weights helps sex, not age.
 _WEAK_SIGNAL = _DEFAULT.changed(
     {
         "features": FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.98, clip=5.0),
@@ -127,9 +127,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 OF_FIELD: Mapping[tuple[str, str], Preset] = MappingProxyType(
     {("default", "sex"): _WEAK_SIGNAL, ("default", "age"): _NUMBER}
 )
-"""Presets that differ for one field."""
+"""The presets of fields that deviate from the preset of their name."""
 
 
 def preset_for(name: str, field: str) -> Preset:
-    """Return the preset of a name as it is for a field; ``KeyError`` where there is none."""
+    """Return the preset of a name for a field; raise ``KeyError`` if there is none."""
     return OF_FIELD.get((name, field), PRESETS[name])

@@ -4,15 +4,15 @@ Sex and age are such signals. A hidden layer of random weights, which is never t
 turns the inputs into units in which a linear model is as flexible as a kernel method
 (Cho and Saul 2009, "Kernel methods for deep learning"), while the cost per sample does
 not grow with the cohort and the model remains a plain ReLU network that DeepLIFT
-explains. Inputs are weighted by their absolute correlation with the target first, and
-then, in as many steps as are wanted, by the root mean square slope of the fitted scores, as
+explains. Inputs are first weighted by their absolute correlation with the target, and
+then, in a set number of steps, by the root mean square slope of the fitted scores, as
 in a recursive feature machine (Radhakrishnan et al. 2024, Science 383:1461).
 
-The target is the number itself where the field has one (age in years), so that the order
-of its intervals is kept; else one indicator per class. Scores become logits by a logistic
-regression on the scores that each dataset gets from a fit without it. These come from the
-one fit in closed form: with hat matrix ``H``, the residuals of a left-out dataset D are
-``(I - H[D, D])⁻¹ r[D]``.
+The target is the number itself if the field has one (age in years), so that the order
+of its intervals is kept; else one indicator per class. A logistic regression turns scores
+into logits; it is fitted on each dataset's scores from a fit without that dataset. These
+follow in closed form from a single fit: with hat matrix ``H``, the residuals of a left-out
+dataset D are ``(I - H[D, D])⁻¹ r[D]``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 CORRELATION_POWER = 0.75
 BIAS_SPREAD = 0.3
-"""Standard deviation of the units' random biases, relative to that of what they add to."""
+"""Standard deviation of the units' random biases, relative to that of their inputs' sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitOptions:
-    """Number of random units, penalty of the regression, and steps of learning feature weights."""
+    """Number of random units, penalty of the regression, and number of feature-weight updates."""
 
     random_units: int
     ridge: float
@@ -44,17 +44,17 @@ class UnitOptions:
 
 @dataclass(frozen=True, eq=False)
 class RandomUnits:
-    """A fitted regression, folded so that it takes the inputs as they are.
+    """A fitted regression, with all weights of inputs folded into the kernel.
 
     Attributes
     ----------
     kernel, bias
-        Of the random units, ``(features, units)`` and ``(units,)``.
+        The weights of the random units, ``(features, units)`` and ``(units,)``.
     coefficients, intercepts
-        Of the class logits, ``(classes, units)`` and ``(classes,)``.
+        The weights of the class logits, ``(classes, units)`` and ``(classes,)``.
     number
-        Of the predicted number: a coefficient per unit and the intercept,
-        ``(units + 1,)``; empty where no number is predicted.
+        The coefficients of the predicted number: one per unit, and the intercept,
+        ``(units + 1,)``; empty if no number is predicted.
     """
 
     kernel: NDArray[np.float64]
@@ -67,16 +67,17 @@ class RandomUnits:
 def correlation_weights(
     inputs: NDArray[np.float32], targets: NDArray[np.float64], power: float
 ) -> NDArray[np.float64]:
-    """Return |correlation| ** power of each feature with the targets, the largest being 1.
+    """Return |correlation| ** power of each feature with the targets, scaled to a maximum of 1.
 
     Parameters
     ----------
     inputs
         Shape ``(samples, features)``.
     targets
-        Shape ``(samples, targets)``; of several, the root mean square correlation counts.
+        Shape ``(samples, targets)``; several correlations are combined as their root mean
+        square.
     power
-        0 gives every feature the weight 1.
+        The exponent; 0 gives every feature the weight 1.
     """
     values = inputs - inputs.mean(axis=0)
     centred = targets - targets.mean(axis=0)
@@ -92,20 +93,20 @@ def correlation_weights(
 def completed_numbers(
     numbers: NDArray[np.float64], class_index: NDArray[np.int64], limits: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """Return the numbers, and for samples of which only the interval is known its usual one.
+    """Return the numbers, filled in from the interval where only that is known.
 
     Parameters
     ----------
     numbers, class_index
-        Number, NaN where there is none, and interval of each sample, ``(samples,)``.
+        Number, NaN where it is unknown, and interval of each sample, ``(samples,)``.
     limits
-        Of the intervals, ascending.
+        The limits of the intervals, ascending.
 
     Returns
     -------
     NDArray[float64]
-        Finite: the mean of the known numbers of a sample's interval, or the middle of the
-        interval where none is known.
+        Finite numbers, ``(samples,)``. An unknown number becomes the mean of the known ones
+        in its interval, or the middle of the interval if none is known.
     """
     known = np.isfinite(numbers)
     usual = np.array(
@@ -125,18 +126,18 @@ def fit_random_units(
     seed: int,
     numbers: NDArray[np.float64] | None = None,
 ) -> RandomUnits:
-    """Fit the regression and what turns its scores into logits.
+    """Fit the ridge regression, and the logistic regression that turns its scores into logits.
 
     Parameters
     ----------
     part
-        What it is fitted on.
+        The training samples.
     options
-        Number of random units, penalty, and steps of learning feature weights.
+        Number of random units, penalty, and number of feature-weight updates.
     seed
-        Of the units.
+        Seed of the units.
     numbers
-        The number of each sample, finite, ``(samples,)``; ``None``: classes are learned.
+        The number of each sample, finite, ``(samples,)``; ``None`` to learn classes.
     """
     inputs, weights = part.inputs, part.weights
     targets = np.eye(part.classes)[part.class_index] if numbers is None else numbers[:, None]
@@ -174,7 +175,7 @@ def _scaled(
     directions: NDArray[np.float64],
     biases: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return kernel and bias of the units, for weighted inputs of length 1 on average."""
+    """Return kernel and bias of the units, scaled so that weighted inputs have mean length 1."""
     length = float(np.sqrt(((inputs * feature_weights) ** 2).sum(axis=1).mean()))
     gain = 1 / np.sqrt(directions.shape[1])
     scale = feature_weights * (gain / length if length > 0 else gain)
@@ -184,12 +185,14 @@ def _scaled(
 def _mean_slopes(
     active: NDArray[np.bool_], directions: NDArray[np.float64], coefficients: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the root mean square slope of the scores in each weighted feature, at most 1.
+    """Return the root mean square slope of the scores in each weighted feature.
+
+    Slopes are scaled to a maximum of 1.
 
     Parameters
     ----------
     active
-        Which units are above 0 for each sample, ``(samples, units)``.
+        Whether each unit is above 0 for each sample, ``(samples, units)``.
     directions
         Shape ``(features, units)``.
     coefficients
@@ -205,19 +208,19 @@ def _mean_slopes(
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """A ridge regression of centred units on centred targets, samples by their weights.
+    """A weighted ridge regression of centred targets on centred units.
 
     Attributes
     ----------
     coefficients
         Shape ``(units, targets)``.
     centre, means
-        What units and targets are centred by, ``(units,)`` and ``(targets,)``.
+        The weighted means of the units and targets, ``(units,)`` and ``(targets,)``.
     factor
         Cholesky factor of the penalised Gram matrix, and whether it is the lower one.
     values, residuals
-        Centred units and residuals, times the roots of the weights: ``(samples, units)``
-        and ``(samples, targets)``.
+        Centred units and residuals, multiplied by the square roots of the weights:
+        ``(samples, units)`` and ``(samples, targets)``.
     """
 
     coefficients: NDArray[np.float64]
@@ -248,7 +251,7 @@ def _ridge(
 def _held_out_residuals(
     solved: _Solved, weights: NDArray[np.float64], dataset_index: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return every sample's residual with its dataset left out, ``(samples, targets)``."""
+    """Return every sample's residual in a fit without its dataset, ``(samples, targets)``."""
     held_out = np.empty_like(solved.residuals)
     for dataset in np.unique(dataset_index):
         rows = np.flatnonzero(dataset_index == dataset)
@@ -264,10 +267,10 @@ def _to_logits(
     weights: NDArray[np.float64],
     classes: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return slopes ``(classes, targets)`` and intercepts that turn scores into logits."""
+    """Return slopes, ``(classes, targets)``, and intercepts that turn scores into logits."""
     from sklearn.linear_model import LogisticRegression
 
-    # With hardly any penalty: slopes of years are small numbers.
+    # The penalty is weak. Scores are standardised, because slopes per year are small numbers.
     spread = scores.std(axis=0)
     spread[spread == 0] = 1.0
     regression: Any = LogisticRegression(C=100.0, max_iter=500)

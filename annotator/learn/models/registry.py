@@ -13,4 +13,7 @@ if TYPE_CHECKING:
     from annotator.learn.models.kind import ModelKind
 
 KINDS: dict[str, ModelKind] = {kind.name: kind for kind in (NETWORK, FOREST, BOOSTING, LINEAR)}
-"""By name, in the order of tables. The seed of a kind depends on its place: add at the end."""
+"""Model kinds by name, in the order of tables.
+
+The seed of a kind depends on its place, so add new kinds at the end.
+"""

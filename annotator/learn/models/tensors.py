@@ -1,8 +1,8 @@
 """Reading and writing the files of a release, none of which can run code.
 
-Whatever is read here came out of a database that others can write to. Every
-reader checks names, shapes, types and values before anything is used, and
-raises :class:`~annotator.errors.ArtefactError` for what it does not know.
+The files come from a database that others can write to. Every reader checks
+names, shapes, types and values before anything is used, and raises
+:class:`~annotator.errors.ArtefactError` for unknown content.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def by_name(
     unknown = sorted(contents.keys() - required - optional)
     missing = sorted(required - contents.keys())
     if unknown:
-        raise ArtefactError(f"a release has no artefact {unknown[0]!r}; it was not parsed")
+        raise ArtefactError(
+            f"the release has an unknown artefact {unknown[0]!r}; retrain the field"
+        )
     if missing:
         raise ArtefactError(f"the release lacks its artefact {missing[0]!r}; retrain the field")
     if len(contents) != len(artefacts):
-        raise ArtefactError("the release has two artefacts of one name; retrain the field")
+        raise ArtefactError("the release has two artefacts of the same name; retrain the field")
     return contents
 
 
@@ -55,7 +57,7 @@ def _refuse_constant(text: str) -> Any:
 
 
 def write_json(data: Any) -> bytes:
-    """Write plain data; the same data give the same bytes."""
+    """Write plain data as JSON; the same data give the same bytes."""
     return json.dumps(data, sort_keys=True, allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -65,7 +67,7 @@ def read_json(content: bytes, what: str) -> dict[str, Any]:
     Raises
     ------
     ArtefactError
-        It is too large, no JSON, or no object.
+        The content is too large, not JSON, or not an object.
     """
     if len(content) > LARGEST_JSON:
         raise ArtefactError(f"{what}: {len(content)} bytes, more than {LARGEST_JSON} allowed")
@@ -97,18 +99,18 @@ def read_tensors(
     Parameters
     ----------
     content
-        From :func:`write_tensors`.
+        The bytes from :func:`write_tensors`.
     shapes
-        Name to shape; a length of -1 stands for any length.
+        The shape of each array by name; -1 stands for any length.
     what
-        The file, for messages.
+        The name of the file, for messages.
     integers
-        Name to type of the arrays that are not float32.
+        The type of each array that is not float32, by name.
 
     Raises
     ------
     ArtefactError
-        The bytes are no safetensors; an array is missing, unknown, of another
+        The bytes are not safetensors; an array is missing, unknown, or of the wrong
         shape or type; or a value is not finite.
     """
     from safetensors import SafetensorError

@@ -1,6 +1,6 @@
 """Decision trees as plain arrays, for random forests and boosted trees.
 
-scikit-learn and XGBoost grow trees; a release stores and uses only their numbers. So
+scikit-learn and XGBoost grow trees; a release stores and uses only their arrays. So
 annotating imports neither library, no stored byte reaches their native code, and both
 model kinds are checked, predicted and explained in one way.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 TREE_ARRAYS = ("sizes", "feature", "threshold", "weight", "values")
-ROWS_AT_ONCE = 64  # samples whose inputs stay in the processor's cache
-LEVELS_AT_ONCE = 3  # before samples that have reached a leaf are left out
+ROWS_AT_ONCE = 64  # few enough for their inputs to stay in the processor's cache
+LEVELS_AT_ONCE = 3  # levels to follow before samples at a leaf are dropped
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +35,15 @@ class GrownTree:
     Attributes
     ----------
     left, right
-        Children, -1 for those of a leaf.
+        The children of each node, -1 for a leaf.
     feature
-        Column that a node splits on; anything for a leaf.
+        The column that each node splits on; ignored for a leaf.
     threshold
-        float32. Values up to it go left, others right; anything for a leaf.
+        float32. Values up to it go left, others right; ignored for a leaf.
     weight
-        Training weight that came to the node.
+        The training weight that reached each node.
     values
-        ``(nodes, outputs)``; only those of leaves are used.
+        ``(nodes, outputs)``; only the values of leaves are used.
     """
 
     left: NDArray[np.integer]
@@ -58,22 +58,22 @@ class GrownTree:
 class Trees:
     """Binary decision trees, one after the other, the nodes of each level by level.
 
-    The two children of a node stand side by side, in the order of their parents. So the
-    shape of a tree follows from which of its nodes are leaves.
+    The two children of a node are adjacent, and pairs are in the order of their parents. So
+    the leaves determine the shape of a tree.
 
     Attributes
     ----------
     sizes
-        Nodes of each tree, int32, ``(trees,)``.
+        The number of nodes of each tree, int32, ``(trees,)``.
     feature
-        Column that a node splits on, -1 for a leaf, int32, ``(nodes,)``.
+        The column that each node splits on, -1 for a leaf, int32, ``(nodes,)``.
     threshold
         Values up to it go to the first child, others to the second; 0 for a leaf,
         float32, ``(nodes,)``.
     weight
-        Training weight that came to the node, float32, ``(nodes,)``.
+        The training weight that reached each node, float32, ``(nodes,)``.
     values
-        Values of the leaves, in their order, float32, ``(leaves, outputs)``.
+        The values of the leaves, in their order, float32, ``(leaves, outputs)``.
     """
 
     sizes: NDArray[np.int32]
@@ -93,7 +93,7 @@ class Trees:
         inner = np.flatnonzero(self.feature >= 0)
         tree = np.repeat(np.arange(len(self.sizes)), self.sizes)[inner]
         child = np.zeros(len(self.feature), dtype=np.int64)
-        # Each tree so far has one node, its root, that is nobody's child.
+        # The root of each tree so far is a node that is not a child.
         child[inner] = 2 * np.arange(len(inner)) + 1 + tree
         return child
 
@@ -111,7 +111,7 @@ class Trees:
         return np.cumsum(self.feature < 0) - 1
 
     def leaves(self, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the number of the leaf that each sample comes to, ``(samples, trees)``.
+        """Return the number of the leaf that each sample reaches, ``(samples, trees)``.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Trees:
         return self._leaf_numbers[found]
 
     def _follow(self, inputs: NDArray[np.float32], found: NDArray[np.int32]) -> None:
-        """Follow all trees, and write the leaf of each sample and tree into ``found``."""
+        """Follow all trees from their roots; write the leaf per sample and tree to ``found``."""
         column, threshold, child = self._steps
         samples, features = inputs.shape
         values = inputs.reshape(-1)
@@ -142,7 +142,7 @@ class Trees:
 
     @cached_property
     def _steps(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """Column, threshold and first child of each node; samples at a leaf stay there."""
+        """The column, threshold and first child of each node; a leaf is its own child."""
         is_leaf = self.feature < 0
         return (
             np.where(is_leaf, 0, self.feature),
@@ -152,7 +152,7 @@ class Trees:
 
 
 def level_by_level(grown: Sequence[GrownTree]) -> Trees:
-    """Put trees one after the other, the nodes of each level by level."""
+    """Concatenate trees, with the nodes of each in level order."""
     sizes = np.array([len(tree.left) for tree in grown], dtype=np.int32)
     offsets = np.repeat(np.cumsum(sizes) - sizes, sizes)
     left = np.concatenate([tree.left for tree in grown]).astype(np.int64)
@@ -198,13 +198,13 @@ def read_trees(
     Parameters
     ----------
     content
-        From :func:`write_trees`.
+        The bytes from :func:`write_trees`.
     what
         The model kind, for messages.
     trees, features, outputs
-        How many trees and values per leaf there must be, and features to split on.
+        The required number of trees, of features to split on, and of values per leaf.
     further
-        Name to shape of the further arrays, float32.
+        The shapes of the further arrays by name, float32.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def read_trees(
     Raises
     ------
     ArtefactError
-        The bytes are damaged, or no such trees.
+        The bytes are damaged, or the trees do not meet the requirements.
     """
     shapes = {
         "sizes": (trees,),
@@ -243,7 +243,7 @@ def _leads_to_leaves(trees: Trees) -> bool:
         len(trees.threshold) == len(trees.weight) == nodes
         and len(trees.values) == nodes - int(inner.sum())
         and (sizes == 2 * per_tree + 1).all()
-        # Children come after their parents, so there is no way round in circles.
+        # Children come after their parents, so there are no cycles.
         and (child[inner] > np.flatnonzero(inner)).all()
         and (trees.weight > 0).all()
     )

@@ -1,8 +1,8 @@
 """The models of a release of one field, and its answers.
 
-A :class:`FieldModel` holds the features, the model kinds, their calibration
-and what is needed to say how far a sample is from what was learned.
-:mod:`annotator.learn.release.files` stores it and reads it back.
+A :class:`FieldModel` has the features, the fitted model kinds, their calibration
+and the novelty reference. :mod:`annotator.learn.release.files` stores it and reads
+it back.
 """
 
 from __future__ import annotations
@@ -40,15 +40,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Probabilities of samples, and what other samples contribute to the combined ones.
+    """Probabilities for samples, and the contributions of other samples to the combination.
 
     Attributes
     ----------
     probabilities
-        Each model kind and ``"combined"`` to ``(samples, classes)``.
+        The probabilities of each model kind and ``"combined"``, ``(samples, classes)``.
     own_weights, others
-        As in :class:`annotator.learn.selective.pooling.Pooled`; ``None`` where every sample stands
-        alone.
+        As in :class:`annotator.learn.selective.pooling.Pooled`; ``None`` without pooling.
     """
 
     probabilities: Mapping[str, NDArray[np.float64]]
@@ -56,7 +55,7 @@ class Answers:
     others: NDArray[np.float64] | None = None
 
     def first(self, samples: int) -> Answers:
-        """Return those of the first samples."""
+        """Return the answers for the first samples."""
         return Answers(
             {kind: p[:samples] for kind, p in self.probabilities.items()},
             None if self.own_weights is None else self.own_weights[:samples],
@@ -71,30 +70,31 @@ class FieldModel:
     Attributes
     ----------
     field
-        Its name.
+        The name of the field.
     classes
         The class of each column of the probabilities.
     fitted_features
         The features and their scaling.
     preset
-        How the models were made.
+        The options by which the models were made.
     models
-        Model kind to its fitted model.
+        The fitted model of each model kind.
     lineages
-        Class to its lineage: the class and its ontology ancestors.
+        The lineage of each class: the class and its ontology ancestors.
     usual_features
         The median number of the model's features that a training sample expresses.
     novelty_reference
-        What is usual among the training samples.
+        The location of the training samples, which novelty is measured against.
     seed
-        That everything random came from.
+        Seed of all random choices.
     calibration
-        ``None``: probabilities are used as they are.
+        The calibration; with ``None`` probabilities are used as they are.
     trust
-        When to answer, with which prediction set; ``None``: always, without a set.
+        The parameters of selective prediction; with ``None`` every sample gets an answer,
+        without a prediction set.
     number_half_width
-        For a field of intervals: the predicted number is given with an interval of so
-        much on either side; ``None`` where numbers are not good enough to be given.
+        For a field of intervals, the half-width of the interval around a predicted
+        number; ``None`` if predicted numbers are not good enough to be shown.
     """
 
     field: str
@@ -117,24 +117,24 @@ class FieldModel:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The model kinds it has, in a fixed order."""
+        """The model kinds of this model, in a fixed order."""
         return tuple(kind for kind in KINDS if kind in self.models)
 
     @property
     def weights(self) -> dict[str, float]:
-        """The share of each model kind in the combined answer; they sum to one."""
+        """The weight of each model kind in the combination; weights sum to one."""
         if self.calibration is None:
             return {kind: 1 / len(self.kinds) for kind in self.kinds}
         return dict(self.calibration.weights)
 
     @property
     def network(self) -> NetworkModel | None:
-        """The network, where the preset has one."""
+        """The network, ``None`` if the preset has none."""
         model = self.models.get(NETWORK.name)
         return model if isinstance(model, NetworkModel) else None
 
     def explainer(self) -> AnswerExplainer:
-        """Return what explains the model kinds and the answer they make.
+        """Return the explainer of the model kinds and of their combination.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class FieldModel:
         )
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
-        """Return the matrix that all models see, ``(samples, features)``, float32."""
+        """Return the inputs of all models, ``(samples, features)``, float32."""
         return self.fitted_features.transform(profiles)
 
     def expression(self, profiles: Profiles) -> NDArray[np.float32]:
@@ -166,23 +166,23 @@ class FieldModel:
         Parameters
         ----------
         profiles
-            May have other features, in another order: they are aligned by
-            name, and absent ones count as 0 reads.
+            The samples. They may have other features, in another order: features are
+            aligned by name, and absent ones count as 0 reads.
         dataset_ids
-            The dataset of each sample: where the release pools, samples of one dataset
-            speak for one another. Without it every sample stands alone.
+            The dataset of each sample, for releases that pool the samples of a dataset;
+            without it nothing is pooled.
 
         Returns
         -------
         dict
-            Each model kind and ``"combined"`` to probabilities
-            ``(samples, classes)``, float64, calibrated where the model has a
+            The probabilities of each model kind and ``"combined"``,
+            ``(samples, classes)``, float64, calibrated if the model has a
             calibration; else "combined" is the mean of the kinds.
         """
         return self.calibrated(self.predict_raw(profiles), dataset_ids)
 
     def predict_inputs(self, inputs: NDArray[np.float32]) -> Mapping[str, NDArray[np.float64]]:
-        """Do as :meth:`predict`, from what :meth:`inputs` returned."""
+        """Predict as :meth:`predict` does, from the result of :meth:`inputs`."""
         return self.calibrated(self.predict_raw_inputs(inputs))
 
     def calibrated(
@@ -191,9 +191,9 @@ class FieldModel:
         dataset_ids: NDArray[np.object_] | None = None,
         contributing: NDArray[np.bool_] | None = None,
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Do as :meth:`predict`, from what :meth:`predict_raw` returned.
+        """Predict as :meth:`predict` does, from the result of :meth:`predict_raw`.
 
-        ``contributing`` are those of :meth:`annotator.learn.selective.pooling.Pooling.apply`.
+        ``contributing`` is as for :meth:`annotator.learn.selective.pooling.Pooling.apply`.
         """
         return self.answers(raw, dataset_ids, contributing).probabilities
 
@@ -203,7 +203,7 @@ class FieldModel:
         dataset_ids: NDArray[np.object_] | None = None,
         contributing: NDArray[np.bool_] | None = None,
     ) -> Answers:
-        """Do as :meth:`calibrated`, and return what the other samples contribute, too."""
+        """Predict as :meth:`calibrated` does, with the contributions of other samples."""
         if self.calibration is None:
             return Answers({**raw, COMBINED: np.mean(list(raw.values()), axis=0)})
         calibrated, alone = self.calibration.apply(raw)
@@ -216,7 +216,7 @@ class FieldModel:
 
     @property
     def pools(self) -> bool:
-        """Whether the other samples of a dataset count."""
+        """Whether the release pools the samples of a dataset."""
         return self.calibration is not None and self.calibration.pooling.strength > 0
 
     def predict_raw(self, profiles: Profiles) -> dict[str, NDArray[np.float64]]:
@@ -224,8 +224,8 @@ class FieldModel:
         return self.predict_raw_inputs(self.inputs(profiles))
 
     def predict_raw_inputs(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-        """Do as :meth:`predict_raw`, from what :meth:`inputs` returned."""
-        with ThreadPoolExecutor(len(self.kinds)) as pool:  # NumPy lets them run side by side
+        """Predict as :meth:`predict_raw` does, from the result of :meth:`inputs`."""
+        with ThreadPoolExecutor(len(self.kinds)) as pool:  # NumPy releases the GIL
             return dict(
                 zip(
                     self.kinds,
@@ -235,7 +235,7 @@ class FieldModel:
             )
 
     def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return the predicted number of each sample, ``None`` where no kind predicts one."""
+        """Return the predicted number of each sample, ``None`` if no kind predicts one."""
         for kind, model in self.models.items():
             predict = KINDS[kind].number
             found = None if predict is None else predict(model, inputs)
@@ -244,42 +244,43 @@ class FieldModel:
         return None
 
     def known_features(self, profiles: Profiles) -> NDArray[np.float64]:
-        """Return how many of the model's features each sample expresses.
+        """Return the relative number of the model's features that each sample expresses.
 
-        Relative to the median among the training samples: 1 is usual, near 0
-        is something else than was learned. Shape ``(samples,)``.
+        It is relative to the median among the training samples: 1 is usual, and near 0
+        the sample is unlike those that the model learned from. Shape ``(samples,)``.
         """
         return self.known_share(expressed_features(profiles, self.features))
 
     def known_share(self, expressed: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Do as :meth:`known_features`, from how many of the features each sample expresses."""
+        """Return the result of :meth:`known_features` from the number of expressed features."""
         return expressed / max(self.usual_features, 1.0)
 
     def aligned(self, profiles: Profiles) -> AlignedProfiles:
-        """Align profiles with the model's features once, for all that is made from them.
+        """Align profiles with the model's features once, for all further steps.
 
-        ``inputs``, ``expression``, ``known_features`` and ``novelty_scores`` each align by
-        themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_share` and
-        :meth:`aligned_novelty` return the same from what this returned.
+        ``inputs``, ``expression``, ``known_features`` and ``novelty_scores`` each align
+        profiles themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_share` and
+        :meth:`aligned_novelty` give the same from the result of this method.
         """
         return align_profiles(profiles, self.features)
 
     def aligned_inputs(self, aligned: AlignedProfiles) -> NDArray[np.float32]:
-        """Do as :meth:`inputs`, from what :meth:`aligned` returned."""
+        """Return the result of :meth:`inputs` from that of :meth:`aligned`."""
         return self.fitted_features.inputs_of_rpm(aligned.rpm)
 
     def aligned_novelty(
         self, aligned: AlignedProfiles, raw: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        """Do as :meth:`novelty_scores`, from what :meth:`aligned` returned."""
+        """Return the result of :meth:`novelty_scores` from that of :meth:`aligned`."""
         return self._novelty(_log_rpm(aligned.rpm), raw)
 
     def novelty_scores(
         self, profiles: Profiles, raw: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        """Return how unlike the training samples each sample is, larger is more, ``(samples,)``.
+        """Return the raw novelty of each sample, larger for less similar ones, ``(samples,)``.
 
-        See :mod:`annotator.learn.selective.novelty`; ``raw`` is what :meth:`predict_raw` returned.
+        See :mod:`annotator.learn.selective.novelty`; ``raw`` is the result of
+        :meth:`predict_raw`.
         """
         return self._novelty(log_rpm(profiles, self.features), raw)
 
@@ -299,5 +300,5 @@ def _log_rpm(rpm: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def expressed_features(profiles: Profiles, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return how many of the named features each sample has reads of, ``(samples,)``."""
+    """Return the number of named features with reads in each sample, ``(samples,)``."""
     return np.asarray(np.count_nonzero(aligned_counts(profiles, names), axis=1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A field model as the artefacts of a release, and back."""
+"""Conversion of a field model to the artefacts of a release, and back."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
 
 
 def _preset(described: Description, contents: Mapping[str, bytes]) -> Preset:
-    """Return the preset, whose kinds must be those that are stored."""
+    """Return the preset, whose model kinds must be the stored ones."""
     try:
         preset = preset_from_configuration(described.configuration)
     except ValueError as error:
@@ -125,7 +125,8 @@ def _preset(described: Description, contents: Mapping[str, bytes]) -> Preset:
     stored = {name for name, kind in KINDS.items() if kind.artefact in contents}
     if odd := sorted(stored ^ preset.kinds.keys()):
         raise ArtefactError(
-            f"the model kind {odd[0]!r} is stored or configured, not both; retrain the field"
+            f"the model kind {odd[0]!r} is either stored or configured, but not both;"
+            " retrain the field"
         )
     return preset
 
@@ -135,5 +136,7 @@ def _calibration(content: bytes | None, preset: Preset) -> Calibration | None:
         return None
     calibration = read_file(content, Calibration, CALIBRATION_FILE)
     if calibration.slopes.keys() != preset.kinds.keys():
-        raise ArtefactError(f"{CALIBRATION_FILE}: is for other model kinds; retrain the field")
+        raise ArtefactError(
+            f"{CALIBRATION_FILE}: the calibration is for other model kinds; retrain the field"
+        )
     return calibration

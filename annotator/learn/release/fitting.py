@@ -1,4 +1,4 @@
-"""How a field model is made from training samples."""
+"""Fitting of a field model to training samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def _checked_index(
     labels: NDArray[np.object_], classes: Sequence[str], field: str
 ) -> NDArray[np.int64]:
-    """Return the column of each label; every class must have a sample."""
+    """Return the column of each label, or raise if a class has no sample."""
     if len(classes) < 2:
         raise CohortError(
             f"{field}: {len(classes)} classes are left, at least 2 are needed;"
@@ -40,7 +40,7 @@ def _checked_index(
         )
     unknown = sorted(set(labels.tolist()) - set(classes))
     if unknown:
-        raise CohortError(f"{field}: label {unknown[0]!r} is none of the classes to learn")
+        raise CohortError(f"{field}: label {unknown[0]!r} is not one of the classes to learn")
     index = class_index(labels, classes)
     empty = np.flatnonzero(np.bincount(index, minlength=len(classes)) == 0)
     if len(empty):
@@ -50,7 +50,7 @@ def _checked_index(
 
 @dataclass(frozen=True, eq=False)
 class TrainingSamples:
-    """What a field model is fitted on.
+    """The samples that a field model is fitted on.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class TrainingSamples:
     classes
         All classes, in the order of the columns; each has a sample.
     numbers, limits
-        For a field of intervals: the number of each sample, NaN where only its interval is
+        For a field of intervals: the number of each sample, NaN if only its interval is
         known, ``(samples,)``, and the intervals' limits.
     """
 
@@ -82,7 +82,7 @@ def fit_field_model(
 ) -> FieldModel:
     """Fit features and every model kind of a preset on training samples.
 
-    Nothing but these samples is looked at.
+    Only these samples are used.
 
     Parameters
     ----------
@@ -91,22 +91,23 @@ def fit_field_model(
     definition
         The field: its name and the feature kinds that models may see.
     preset
-        Every hyper-parameter.
+        All hyper-parameters.
     seed
-        Of everything random: the same data, preset, seed and number of threads
-        give identical models (:mod:`annotator.learn.models.network` says where that ends).
+        Seed of all random choices: the same data, preset, seed and number of threads give
+        identical models (within the limits described in
+        :mod:`annotator.learn.models.network`).
     threads
-        That fitting may use, 0 for one per core.
+        Number of threads that fitting may use, 0 for one per core.
 
     Returns
     -------
     FieldModel
-        Without calibration; each class is its own lineage.
+        A model without calibration; each class is its own lineage.
 
     Raises
     ------
     CohortError
-        Fewer than two classes, a class without samples, or no usable feature.
+        There are fewer than two classes, a class without samples, or no usable feature.
     """
     index = _checked_index(samples.labels, samples.classes, definition.name)
     dataset_ids = samples.dataset_ids
@@ -145,7 +146,7 @@ def fit_field_model(
 
 
 def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> dict[str, KindModel]:
-    """Fit every kind of the preset, each after those that it builds on."""
+    """Fit every model kind of the preset, each after the kinds that it builds on."""
     # A kind's seed does not depend on which other kinds there are.
     seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
     needs = {name: set(KINDS[name].after) & preset.kinds.keys() for name in preset.kinds}

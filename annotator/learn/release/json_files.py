@@ -1,4 +1,4 @@
-"""The JSON files of a field model: what it is, its calibration, and when it answers."""
+"""The JSON files of a field model: description, calibration, and selective prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from annotator.plain_data import plain, typed
 
 FORMAT = 5
 FIRST_FORMAT = 4
-"""The oldest format that is read: only :data:`MODEL_FILE` had a number in it."""
+"""The oldest format that can be read; in it only :data:`MODEL_FILE` has a format number."""
 
 MODEL_FILE = "model.json"
 CALIBRATION_FILE = "calibration.json"
@@ -27,7 +27,7 @@ Text = Annotated[str, Meta(min_length=1)]
 
 @dataclass(frozen=True)
 class Description:
-    """A field model but for its arrays, as :class:`FieldModel` has them."""
+    """The attributes of a :class:`FieldModel` except its arrays."""
 
     field: Name
     classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
@@ -39,18 +39,18 @@ class Description:
     seed: int
 
     def __post_init__(self) -> None:
-        """Refuse names that stand twice, and lineages of other classes.
+        """Refuse duplicate names, and lineages of other classes.
 
         Raises
         ------
         ValueError
-            There are some.
+            A name occurs twice, or the lineages are for other classes.
         """
         for what in (self.classes, self.features, *self.lineages.values()):
             if len(set(what)) != len(what):
                 raise ValueError("names are not distinct")
         if self.lineages.keys() != set(self.classes):
-            raise ValueError("lineages are not those of the classes")
+            raise ValueError("lineages do not match the classes")
 
 
 def write_file(content: Any) -> bytes:
@@ -64,16 +64,16 @@ def read_file(content: bytes, kind: type[Content], what: str) -> Content:
     Parameters
     ----------
     content
-        Its bytes; attributes that were added later may be missing.
+        The bytes of the file; attributes that were added later may be missing.
     kind
-        The dataclass that it holds.
+        The dataclass that is stored in it.
     what
-        Its name, for messages.
+        The name of the file, for messages.
 
     Raises
     ------
     ArtefactError
-        It is damaged, or of a format that this version does not read.
+        The file is damaged, or has a format that this version does not read.
     """
     data = read_json(content, what)
     number = data.pop("format", None if what == MODEL_FILE else FIRST_FORMAT)

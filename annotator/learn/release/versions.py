@@ -1,4 +1,4 @@
-"""Which versions of the libraries made a release."""
+"""Versions of the libraries that a release is made with."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ LIBRARIES: tuple[str, ...] = (
     "safetensors",
     "joblib",
 )
-"""Names of distributions whose version can change a figure."""
+"""Names of distributions whose version can change a result."""
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the installed libraries.
 
-    They are read from the installed distributions: nothing is imported. What is
-    not installed is left out.
+    They are read from the metadata of the installed distributions, without importing
+    them. Distributions that are not installed are left out.
 
     Returns
     -------
     dict
-        ``"python"`` and distribution names to versions.
+        The versions of ``"python"`` and the distributions, by name.
     """
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:

@@ -1,17 +1,18 @@
-"""Probabilities that mean what they are.
+"""Calibration turns the scores of the model kinds into probabilities, and combines them.
 
-Networks and boosted trees are too confident on datasets they have not seen; forests are
-not confident enough. Each model kind gets one number, fitted on held-out predictions: a
+Networks and boosted trees are overconfident on held-out datasets; forests are
+underconfident. Each model kind gets one parameter, fitted on held-out predictions: a
 temperature for its log-probabilities (Guo et al. 2017, "On calibration of modern neural
 networks"), or, for a forest, a slope for its shares of votes (Platt 1999, "Probabilistic
 outputs for support vector machines"; Niculescu-Mizil and Caruana 2005 find this the right
-form for forests). The answer is the product of the calibrated probabilities, raised to one
-more fitted power: a product has no bias towards caution, as a mean has (Ranjan and Gneiting
-2010). Network, linear part and trees count the same in it, and the two kinds of trees share
-their part; no weight is fitted (``benchmarks/accuracy/divisions.py`` compares).
+form for forests). The combination is the product of the calibrated probabilities, raised to
+one more fitted power: unlike a mean, a product is not biased towards underconfidence (Ranjan
+and Gneiting 2010). The network, the linear model and the trees have equal weights, and the
+two kinds of trees share theirs; no weight is fitted (``benchmarks/accuracy/divisions.py``
+compares the alternatives).
 
-All of this is linear in what each kind's explanation adds up to (logits, votes, margins),
-so that the log-odds of the answer have additive contributions, too.
+The combination is linear in the totals that the explanations of the kinds add up to (logits,
+votes, margins), so its log-odds have additive contributions, too.
 """
 
 from __future__ import annotations
@@ -39,25 +40,25 @@ Positive = Annotated[float, Meta(gt=0)]
 SMALLEST = 1e-300
 USUAL_SLOPE_OF_VOTES = 10.0
 PRIOR_SAMPLES = 10.0
-"""Samples that the usual slope (1 for log-probabilities) is worth when a slope is fitted."""
+"""Strength of the prior for the usual slope (1 for log-probabilities), in samples."""
 LARGEST_LOG_SLOPE = 4.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How raw probabilities become calibrated and combined ones.
+    """The parameters that calibrate and combine raw probabilities.
 
     Attributes
     ----------
     slopes
-        Model kind to what its scores are multiplied by: calibrated ∝ exp(slope · score).
-        Scores are log-probabilities, or shares of votes for kinds that vote.
+        The factor of each model kind's scores: calibrated ∝ exp(slope · score). Scores are
+        log-probabilities, or shares of votes for kinds that vote.
     sharpness
-        What the weighted mean of the kinds' calibrated logits is multiplied by.
+        The factor of the weighted mean of the kinds' calibrated logits.
     samples
-        How many held-out predictions it was fitted on.
+        Number of held-out predictions that it was fitted on.
     pooling
-        How much the other samples of a dataset count; not at all by default.
+        The weight of the other samples in the dataset; none by default.
     """
 
     slopes: Annotated[Mapping[str, Positive], Meta(min_length=1)]
@@ -67,12 +68,12 @@ class Calibration:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The share of each model kind in the combined answer; they sum to one."""
+        """The weight of each model kind in the combination; weights sum to one."""
         return shares(self.slopes)
 
     @property
     def factors(self) -> dict[str, float]:
-        """What each kind's scores are multiplied by in the logits of the combined answer."""
+        """The factor of each kind's scores in the logits of the combination."""
         weights = self.weights
         return {kind: self.sharpness * weights[kind] * slope for kind, slope in self.slopes.items()}
 
@@ -82,31 +83,31 @@ class Calibration:
         dataset_ids: NDArray[np.object_] | None = None,
         contributing: NDArray[np.bool_] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-        """Calibrate, combine and pool.
+        """Calibrate, combine and pool probabilities.
 
         Parameters
         ----------
         probabilities
-            Model kind to raw probabilities, ``(samples, classes)``. A class
-            that every kind gives 0 keeps 0.
+            The raw probabilities of each model kind, ``(samples, classes)``. If all kinds
+            give a class the probability 0, it stays 0.
         dataset_ids, contributing
-            As for :meth:`Pooling.apply`; without datasets every sample stands alone.
+            As for :meth:`Pooling.apply`; without datasets nothing is pooled.
 
         Returns
         -------
         calibrated : dict
-            Model kind to probabilities of the same shape, float64.
+            The probabilities of each model kind, of the same shape, float64.
         combined : NDArray[float64]
             Shape ``(samples, classes)``; rows sum to one.
 
         Raises
         ------
         ValueError
-            The model kinds are not those it was fitted on.
+            The model kinds are not those that the calibration was fitted on.
         """
         if probabilities.keys() != self.slopes.keys():
             raise ValueError(
-                f"calibrated for {sorted(self.slopes)}, not for {sorted(probabilities)}"
+                f"the calibration is for {sorted(self.slopes)}, not for {sorted(probabilities)}"
             )
         impossible = _impossible(probabilities)
         scores = {kind: scores_of(kind, p) for kind, p in probabilities.items()}
@@ -114,7 +115,7 @@ class Calibration:
             kind: _softmax(self.slopes[kind] * each, impossible) for kind, each in scores.items()
         }
         factors = self.factors
-        # One order of the sum, whatever the order of the mapping.
+        # Summed in a fixed order, so that the order of the mapping makes no difference.
         logits = sum(factors[kind] * scores[kind] for kind in sorted(scores))
         combined = _softmax(np.asarray(logits), impossible)
         if dataset_ids is None:
@@ -123,7 +124,7 @@ class Calibration:
 
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:
-    """Return the share of each kind in an answer: every family counts the same."""
+    """Return the weight of each kind in the combination: all families have equal weights."""
     family_of = {kind: KINDS[kind].family or kind for kind in kinds}
     families = list(family_of.values())
     return {
@@ -132,14 +133,17 @@ def shares(kinds: Iterable[str]) -> dict[str, float]:
 
 
 def scores_of(kind: str, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a kind's calibrated logits are proportional to, ``(samples, classes)``."""
+    """Return the scores that a kind's calibrated logits are proportional to.
+
+    The shape is ``(samples, classes)``.
+    """
     if KINDS[kind].votes:
         return probabilities
     return np.asarray(np.log(np.maximum(probabilities, SMALLEST)))
 
 
 def _impossible(probabilities: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return which classes every kind gives 0, ``(samples, classes)``: they were not learned."""
+    """Return where all kinds give 0, ``(samples, classes)``: the class was not learned."""
     return np.asarray(np.all([p == 0 for p in probabilities.values()], axis=0), dtype=np.bool_)
 
 
@@ -158,8 +162,8 @@ def _fit_slope(
     impossible: NDArray[np.bool_],
     usual: float,
 ) -> float:
-    """Return the slope of the highest likelihood, drawn a little to the usual one."""
-    # No slope makes a class likely that no kind gives anything: such samples show nothing.
+    """Return the slope with the highest likelihood, shrunk slightly towards the usual one."""
+    # A class of probability 0 stays impossible at any slope, so such samples are left out.
     rows = np.flatnonzero(~impossible[np.arange(len(truth_index)), truth_index])
     scores, impossible, truth_index = scores[rows], impossible[rows], truth_index[rows]
 
@@ -178,13 +182,13 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the slopes and the sharpness on held-out predictions.
 
-    Every sample counts the same, since that is how probabilities are read.
+    All samples have equal weights, because probabilities are read per sample.
 
     Parameters
     ----------
     probabilities
-        Model kind to raw probabilities for samples of datasets that the models
-        had not seen, ``(samples, classes)``.
+        The raw probabilities of each model kind for samples of held-out datasets,
+        ``(samples, classes)``.
     truth_index
         The column of each sample's class, ``(samples,)``.
 
@@ -220,11 +224,11 @@ def fit_calibration(
 def expected_calibration_error(
     probabilities: NDArray[np.float64], truth_index: NDArray[np.int64], bins: int = 15
 ) -> float:
-    """Return how far confidence and accuracy lie apart, on average.
+    """Return the mean difference between confidence and accuracy.
 
-    Samples are put into equally wide bins of their highest probability; the
+    Samples are put into equally wide bins by their highest probability; the
     result is the mean over samples of |accuracy - confidence| of their bin
-    (Naeini et al. 2015). NaN without samples.
+    (Naeini et al. 2015). It is NaN without samples.
     """
     if len(truth_index) == 0:
         return math.nan

@@ -1,24 +1,26 @@
-"""How unlike everything in training a sample is.
+"""Novelty measures how much a sample differs from all training samples.
 
-Two things speak for a class that was not learned, or for no class at all: the
-profile points away from every class, and the models cannot make up their minds.
+Two observations suggest a class that was not learned, or no class at all: the
+profile points away from every class, and the models are uncertain.
 
-Profiles, as logarithms, are first normalised by the within-class covariance, so
-that what differs between the samples of one class counts little, and then
+Log-transformed profiles are first normalised by the within-class covariance, so
+that variation between the samples of one class counts little. They are then
 compared by angle rather than by length: the length of a profile's deviation from
-the centre says how strongly a sample was processed, its direction what it is.
-Euclidean and Mahalanobis distances, also relative to a common background (Ren et
-al. 2021, "A simple fix to Mahalanobis distance for improving near-OOD detection",
-arXiv:2106.09022), were clearly worse at telling samples of classes left out from
-samples of new datasets of known classes, and so were the models' logits.
+the centre reflects how strongly a sample was processed, its direction reflects
+the class. Euclidean and Mahalanobis distances, also relative to a common
+background (Ren et al. 2021, "A simple fix to Mahalanobis distance for improving
+near-OOD detection", arXiv:2106.09022), were clearly worse at telling samples of
+left-out classes from samples of new datasets of known classes, and so were the
+models' logits.
 
-The doubt of the models is added in proportion to what the angle leaves open: a
-sample that points away from all classes is novel, however sure models are of it,
-as they are of profiles that make no biological sense.
+The uncertainty of the models is added in proportion to the similarity that
+remains: a sample that points away from all classes is novel, however confident
+the models are, since they are also confident about profiles that make no
+biological sense.
 
-The score is raw. What is usual is learned from samples of held-out datasets
-(:mod:`annotator.learn.validation.selective_metrics`): training samples are always closer
-to their own.
+The score is raw. Its usual distribution comes from samples of held-out datasets
+(:mod:`annotator.learn.validation.selective_metrics`), because training samples are
+always closer to their own centroids.
 """
 
 from __future__ import annotations
@@ -40,38 +42,39 @@ PSEUDOCOUNT = 10.0
 """Reads per million below which the logarithm flattens."""
 
 CLIP = 5.0
-"""Scaled values are held within ± this."""
+"""Scaled values are clipped to ± this."""
 
 SHRINKAGE = 0.5
-"""How much of the within-class covariance is replaced by the same variance everywhere."""
+"""The share of the within-class covariance that is replaced by a uniform variance."""
 
 DIRECTIONS = 256
-"""Of the within-class covariance, those of greatest variance, that are kept."""
+"""The number of directions of greatest within-class variance that are kept."""
 
 DOUBT = 0.7
-"""How much complete doubt of the models takes off the similarity."""
+"""The share of the similarity that is lost when the models are completely uncertain."""
 
 FEW_CLASSES = 5
-"""With fewer classes, the datasets of each class are compared with one by one."""
+"""With fewer classes, samples are compared with each dataset of each class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """Where the training samples lie, and which differences between samples are usual.
+    """The location of the training samples, and the usual differences within a class.
 
     Attributes
     ----------
     offset, scale
-        ``(log(RPM + 10) - offset) * scale`` is the space that all else is in; the
-        centre of the training samples is 0 there; each ``(features,)``, float32.
+        They map profiles to the space of the other attributes, in which the centre of the
+        training samples is 0: ``(log(RPM + 10) - offset) * scale``; each ``(features,)``,
+        float32.
     directions
-        In which the samples of one class differ most: orthonormal,
+        The directions in which the samples of one class differ most: orthonormal,
         ``(directions, features)``, float32.
     factors
-        What is added to the part of a profile along each direction, relative to
-        that part, between -1 and 0, ``(directions,)``, float32.
+        The relative change of a profile's component along each direction, between -1
+        and 0, ``(directions,)``, float32.
     references
-        The classes' centroids, or those of their datasets, normalised and of length
+        The centroids of the classes, or of their datasets, normalised and of length
         one, ``(references, features)``, float32.
     """
 
@@ -99,21 +102,21 @@ class Novelty:
         log_rpm: NDArray[np.float32],
         probabilities: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the raw novelty of samples: larger is more unlike the training samples.
+        """Return the raw novelty of samples; larger means less like the training samples.
 
         Parameters
         ----------
         log_rpm
             log2(1 + RPM) of the model's features, ``(samples, features)``, float32.
         probabilities
-            Of the classes, by all models together, ``(samples, classes)``; without
-            them the distance alone decides.
+            The mean class probabilities of all models, ``(samples, classes)``; without
+            them the score is the distance alone.
 
         Returns
         -------
         NDArray[float64]
-            Shape ``(samples,)``, in [0, 2]: 0 is exactly like a class and beyond
-            doubt, 1 and more is like none.
+            Shape ``(samples,)``, in [0, 2]: at 0 the sample is exactly like a class and
+            the models are certain; from 1 on it is like no class.
         """
         distances = self.distances(log_rpm)
         if probabilities is None:
@@ -122,7 +125,7 @@ class Novelty:
         return np.asarray(distances + doubt * np.maximum(0, 1 - distances))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return what :meth:`from_arrays` makes the same novelty from."""
+        """Return the arrays from which :meth:`from_arrays` restores the novelty."""
         return {
             "novelty_offset": self.offset,
             "novelty_scale": self.scale,
@@ -133,12 +136,12 @@ class Novelty:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Novelty:
-        """Read :meth:`arrays`, whose shapes were checked against :func:`array_shapes`.
+        """Restore a novelty from :meth:`arrays`, already checked against :func:`array_shapes`.
 
         Raises
         ------
         ArtefactError
-            The arrays do not fit one another.
+            The arrays do not match one another.
         """
         novelty = cls(*(arrays[name] for name in array_shapes(0)))
         if len(novelty.factors) != len(novelty.directions):
@@ -152,7 +155,7 @@ class Novelty:
 
 
 def array_shapes(features: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each array of :meth:`Novelty.arrays`; -1 is any length."""
+    """Return the shape of each array of :meth:`Novelty.arrays`; -1 stands for any length."""
     return {
         "novelty_offset": (features,),
         "novelty_scale": (features,),
@@ -163,7 +166,10 @@ def array_shapes(features: int) -> dict[str, tuple[int, ...]]:
 
 
 def entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entropy of each row, 1 where all classes are as probable, ``(samples,)``."""
+    """Return the normalised entropy of each row, ``(samples,)``.
+
+    It is 1 where all classes are equally probable.
+    """
     classes = probabilities.shape[1]
     if classes < 2:
         return np.zeros(len(probabilities))
@@ -177,16 +183,16 @@ def fit_novelty(
     dataset_ids: NDArray[np.object_],
     classes: int,
 ) -> Novelty:
-    """Learn where the training samples lie.
+    """Fit the novelty on training samples.
 
-    Every class counts the same, and every dataset within a class.
+    All classes have equal weights, and so have all datasets within a class.
 
     Parameters
     ----------
     log_rpm
         log2(1 + RPM) of the training samples, ``(samples, features)``, float32.
     class_index, dataset_ids
-        Class and dataset of each sample, ``(samples,)``.
+        The class and dataset of each sample, ``(samples,)``.
     classes
         Number of classes; every class has a sample.
 
@@ -201,7 +207,7 @@ def fit_novelty(
     spread = np.sqrt(values.std(axis=0, dtype=np.float64)).astype(np.float32)
     scale = np.divide(1, spread, out=np.ones_like(spread), where=spread > 0)
     scaled = _scaled(values, offset, scale)
-    centre = (weights @ scaled).astype(np.float32)  # Not 0 only where values were clipped.
+    centre = (weights @ scaled).astype(np.float32)  # It is 0 unless values were clipped.
     scaled -= centre
     offset += centre / scale
     of_datasets, class_of_dataset = _dataset_means(scaled, class_index, dataset_ids)
@@ -215,7 +221,7 @@ def fit_novelty(
 
 
 def _logarithms(log_rpm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn log2(1 + RPM) into log(RPM + 10): a few reads more or less are noise."""
+    """Turn log2(1 + RPM) into log(RPM + 10), since differences of a few reads are noise."""
     values = np.exp2(log_rpm)
     values += np.float32(PSEUDOCOUNT - 1)
     return np.asarray(np.log(values, out=values))
@@ -245,15 +251,15 @@ def _dataset_means(
 def _normalisation(
     deviations: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the main directions of weighted deviations, and how much each is shrunk.
+    """Return the main directions of weighted deviations, and the factor of each.
 
-    With the covariance S shrunk to (1 - a) S + a v I, v its mean variance, a profile
-    is multiplied by its inverse square root, up to a common factor.
+    The covariance S is shrunk to (1 - a) S + a v I, where v is its mean variance. Profiles
+    are multiplied by the inverse square root of the result, up to a common factor.
     """
     from scipy.linalg import eigh
 
     samples, features = deviations.shape
-    # The smaller of the two products has the same eigenvalues.
+    # Both products have the same non-zero eigenvalues, and the smaller one is cheaper.
     wide = samples < features
     product = deviations @ deviations.T if wide else deviations.T @ deviations
     size = len(product)
@@ -274,7 +280,7 @@ def _directed(
     directions: NDArray[np.float32],
     factors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Normalise and bring to length one; what is at the very centre stays 0."""
+    """Normalise profiles and scale them to length one; a profile at the centre stays 0."""
     normalised = values + ((values @ directions.T) * factors) @ directions
     length = np.linalg.norm(normalised, axis=1, keepdims=True)
     return np.asarray(

@@ -1,8 +1,8 @@
-"""From the probabilities of a release to what is said of each sample.
+"""The policy of selective prediction: from the probabilities of a release to answers.
 
-A sample gets the deepest answer that is sure enough: its class, a broader term,
-or none, with the reason in words, where no term is sure enough or where the
-sample is like nothing in training.
+A sample gets the deepest answer whose confidence reaches the threshold: its class
+or a broader term. If no term reaches it, or if the sample is unlike all training
+samples, the release abstains and gives the reason in words.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ NAMED = 2  # How many classes a reason names.
 
 @dataclass(frozen=True, slots=True)
 class TrustOptions:
-    """What is asked of the answers.
+    """The requirements for answers.
 
     Attributes
     ----------
     target_precision
         The share of answers that should be right.
     fitted_precision
-        What the threshold is fitted for; ``None`` for ``target_precision``. It is higher
-        where that was missed beyond chance
+        The precision that the threshold is fitted for; ``None`` for ``target_precision``.
+        It is higher than the target if that was missed by more than chance
         (:func:`annotator.learn.validation.selective_metrics.reached_precision`).
     set_coverage
-        The share of a new dataset's samples whose prediction set should hold
+        The share of a new dataset's samples whose prediction set should contain
         the true class.
     maximum_novelty
-        A sample that is less like the training samples than this share of
-        held-out samples of known classes gets no answer; 1 lets all through.
+        A sample gets no answer if a larger share than this of the held-out samples of
+        known classes are more like the training samples; 1 excludes no sample.
     ordered_classes
-        Whether the classes stand in order, as intervals of age do: prediction
-        sets then have no gaps.
+        Whether the classes are ordered, as intervals of age are: prediction sets then
+        have no gaps.
     """
 
     target_precision: float = 0.95
@@ -59,25 +59,25 @@ class TrustOptions:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is said of one sample.
+    """The suggestion or abstention for one sample.
 
     Attributes
     ----------
     value
-        The answer, a class or a broader term; ``None`` for none.
+        The answer, a class or a broader term; ``None`` for an abstention.
     probability
-        Of the answer; without one that of the most probable class.
+        The probability of the answer; without one, that of the most probable class.
     prediction_set
-        Classes, the most probable first.
+        Classes, in descending order of probability.
     novelty
         The share of held-out samples of known classes that are more like the
-        training samples; ``None`` where it was not measured.
+        training samples; ``None`` if it was not measured.
     reason
-        Why there is no answer, ``None`` where there is one.
+        The reason for an abstention, ``None`` if there is an answer.
     best_class, best_probability
-        The most probable class, whether or not it is sure enough.
+        The most probable class, whether or not it reaches the threshold.
     lineage
-        Of the answer: the term and those above it; empty without an answer.
+        The answer and the terms above it; empty without an answer.
     """
 
     value: str | None
@@ -92,17 +92,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Trust:
-    """How the probabilities of a release become answers.
+    """The fitted parameters by which the probabilities of a release become answers.
 
     Attributes
     ----------
     operating_point
-        How sure an answer must be.
+        The threshold on the confidence of answers.
     prediction_sets
-        Which classes a sample's set holds.
+        The rule by which classes are included in prediction sets.
     novelty_quantiles
         The quantiles 0, 0.01, ... 1 of the raw novelty of held-out samples of
-        known classes; empty where novelty was not measured.
+        known classes; empty if novelty was not measured.
     maximum_novelty
         As in :class:`TrustOptions`.
     """
@@ -113,25 +113,26 @@ class Trust:
     maximum_novelty: Annotated[float, Meta(ge=0, le=1)]
 
     def __post_init__(self) -> None:
-        """Refuse quantiles that are none.
+        """Refuse invalid novelty quantiles.
 
         Raises
         ------
         ValueError
-            They are not as many as there must be, or do not ascend.
+            Their number is wrong, or they are not in ascending order.
         """
         marks = self.novelty_quantiles
         if len(marks) not in (0, QUANTILES) or list(marks) != sorted(marks):
-            raise ValueError("the novelty quantiles are not ascending, or too few")
+            raise ValueError(
+                f"novelty quantiles must be in ascending order, and 0 or {QUANTILES} in number"
+            )
 
     def novelty_quantile(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of held-out samples that are less novel.
+        """Return the share of held-out samples that are less novel than each sample.
 
         Parameters
         ----------
         raw
-            Raw novelty scores, ``(samples,)``. What is not a number is as novel
-            as can be.
+            Raw novelty scores, ``(samples,)``. NaN counts as the highest novelty.
 
         Returns
         -------
@@ -161,27 +162,27 @@ class Trust:
         lineages: Mapping[str, Sequence[str]],
         field: str = "",
     ) -> list[Decision]:
-        """Decide what is said of each sample.
+        """Answer or abstain for each sample.
 
         Parameters
         ----------
         p
             Combined probabilities, ``(samples, classes)``.
         raw_novelty
-            Raw novelty scores, ``(samples,)``. They are not looked at where
-            novelty was not measured when this was fitted.
+            Raw novelty scores, ``(samples,)``. They are ignored if novelty was not
+            measured when this was fitted.
         classes
             The class of each column.
         lineages
-            Class to its lineage, nearest first. An entry for a broader term is
-            used as that term's own lineage.
+            The lineage of each class, nearest term first. An entry for a broader term
+            is used as that term's own lineage.
         field
-            Its name, for the reasons.
+            The name of the field, for the reasons.
 
         Returns
         -------
         list of Decision
-            One a sample, in their order.
+            One per sample, in their order.
         """
         if len(p) == 0:
             return []
@@ -199,7 +200,7 @@ class Trust:
             elif found.too_novel[row]:
                 reason = _novelty_reason(novelty[row])
             else:
-                reason = self._unsure_reason(p[row], classes, field)
+                reason = self._low_confidence_reason(p[row], classes, field)
             decisions.append(
                 Decision(
                     value=tree.nodes[node] if answered else None,
@@ -214,7 +215,9 @@ class Trust:
             )
         return decisions
 
-    def _unsure_reason(self, p: NDArray[np.float64], classes: Sequence[str], field: str) -> str:
+    def _low_confidence_reason(
+        self, p: NDArray[np.float64], classes: Sequence[str], field: str
+    ) -> str:
         order = np.argsort(-p, kind="stable")[:NAMED].tolist()
         best = ", then ".join(f"{classes[column]} ({p[column]:.2f})" for column in order)
         precision = _percent(self.operating_point.target_precision)
@@ -235,15 +238,15 @@ class NodeDecisions:
     Attributes
     ----------
     answer
-        Number of the node, or no answer.
+        Number of the node, or :data:`NO_ANSWER`.
     probability
-        Of the node that is sure enough, NaN where there is none.
+        The probability of the node that reaches the threshold, NaN without one.
     best, best_probability
         The most probable class.
     novelty
-        As a share of held-out samples; ``None`` where it was not measured.
+        The share of held-out samples that are less novel; ``None`` if it was not measured.
     too_novel
-        Whether there is no answer because of novelty.
+        Whether the release abstains because of novelty.
     """
 
     answer: NDArray[np.int64]
@@ -260,7 +263,7 @@ def decide_nodes(
     raw_novelty: NDArray[np.float64] | None,
     tree: LabelTree,
 ) -> NodeDecisions:
-    """Decide as :meth:`Trust.decide` does, without the words."""
+    """Answer or abstain as :meth:`Trust.decide` does, but return arrays and no reasons."""
     answer, probability = tree.answers_and_probabilities(p, trust.operating_point.threshold)
     novelty = None
     too_novel = np.zeros(len(p), dtype=np.bool_)
@@ -278,7 +281,7 @@ def decide_nodes(
 
 
 def _node_lineages(tree: LabelTree, lineages: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return each node's lineage: as given, else what its classes' lineages say of it."""
+    """Return each node's lineage: the given one, or else one derived from its classes'."""
     result = []
     for number, name in enumerate(tree.nodes):
         if name in lineages:

@@ -1,16 +1,16 @@
-"""The other samples of a dataset speak for a sample.
+"""Pooling blends a sample's probabilities with those of the other samples in its dataset.
 
-Most datasets are of one tissue, and what hides it in one sample need not hide it in
-the next. So the logarithms of a sample's probabilities are blended with their mean
-over the dataset's other samples, leaving the sample itself out:
+Most datasets are of one tissue, and an artefact that obscures it in one sample may be
+absent from the next. So the logarithms of a sample's probabilities are blended with their
+mean over the other samples in the dataset:
 
     log q = (1 - w) · log p + w · mean of log p of the others,
     w = strength · (largest mean probability of the others)²
 
-The others weigh less the less they point to one class, so that a dataset of several
-tissues is left almost as it is. The strength is fitted on held-out predictions and is
-0 where pooling is no better there beyond chance, as for a field in which the samples
-of a dataset differ. No label is used, neither of the sample nor of the others.
+The others have less weight the less they agree on one class, so that a dataset of several
+tissues hardly changes. The strength is fitted on held-out predictions and is 0 unless
+pooling improves them by more than chance, which it does not for a field in which the
+samples of a dataset differ. No labels are used, neither of the sample nor of the others.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ FLOOR = 1e-4
 LOG_FLOOR = math.log(FLOOR)
 SMALLEST = 1e-300
 STRENGTHS = (0.1, 0.2, 0.3, 0.5)
-"""That are tried. A sample's own profile never counts less than all others together."""
+"""The strengths to try. A sample itself always has at least the weight of all others."""
 
 EXPONENTS = (0.1, 10.0)
-PRIOR_SAMPLES = 10.0  # What "no exponent" is worth.
+PRIOR_SAMPLES = 10.0  # Strength of the prior for an exponent of 1, in samples.
 LARGEST_CHANCE = 0.05
 MOST_CONTRIBUTING = 64
-"""Samples of a dataset that speak for the others: the first, by their name."""
+"""Number of samples per dataset that contribute to the others: the first ones by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Probabilities with what the other samples of each dataset contribute.
+    """Pooled probabilities, and the contribution of the other samples in the dataset.
 
-    The logarithms of the probabilities are, up to what all classes of a sample have in
-    common, ``own_weights`` times those of the sample by itself, plus ``others``.
+    The logarithms of the probabilities are ``own_weights`` times those of the sample alone,
+    plus ``others``, up to a constant per sample.
 
     Attributes
     ----------
@@ -62,14 +62,14 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """How much a dataset's other samples count.
+    """The weight of the other samples in the dataset.
 
     Attributes
     ----------
     strength
-        Between 0, not at all, and 0.5.
+        Between 0 (no pooling) and 0.5.
     exponent
-        Of the pooled probabilities, so that they mean what they say.
+        The exponent of the pooled probabilities, which calibrates them.
     """
 
     strength: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
@@ -90,14 +90,14 @@ class Pooling:
         dataset_ids
             The dataset of each sample, ``(samples,)``.
         contributing
-            Which samples speak for the others of their dataset, ``(samples,)``; by
-            default the first :data:`MOST_CONTRIBUTING` of each.
+            Whether each sample contributes to the others of its dataset, ``(samples,)``; by
+            default the first :data:`MOST_CONTRIBUTING` of each dataset do.
 
         Returns
         -------
         NDArray[float64]
-            Of the same shape; rows sum to one. A sample that nobody speaks for keeps
-            its probabilities.
+            An array of the same shape; rows sum to one. A sample to which no other
+            contributes keeps its probabilities.
         """
         return self.pool(probabilities, dataset_ids, contributing).probabilities
 
@@ -107,7 +107,7 @@ class Pooling:
         dataset_ids: NDArray[np.object_],
         contributing: NDArray[np.bool_] | None = None,
     ) -> Pooled:
-        """Do as :meth:`apply`, and return what the other samples contribute, too."""
+        """Pool as :meth:`apply` does, and also return the contributions of other samples."""
         samples = len(probabilities)
         if self.strength == 0 or samples == 0:
             return Pooled(probabilities, np.ones(samples), np.zeros_like(probabilities))
@@ -129,7 +129,7 @@ class Pooling:
 def first_of_datasets(
     dataset_ids: NDArray[np.object_], most: int = MOST_CONTRIBUTING
 ) -> NDArray[np.bool_]:
-    """Say which samples are among the first of their dataset, ``(samples,)``."""
+    """Return whether each sample is among the first of its dataset, ``(samples,)``."""
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
     order = np.argsort(dataset, kind="stable")
     starts = np.searchsorted(dataset[order], dataset[order])
@@ -143,40 +143,38 @@ def fit_pooling(
     truth_index: NDArray[np.int64],
     dataset_ids: NDArray[np.object_],
 ) -> Pooling:
-    """Find the strength of :data:`STRENGTHS` with the highest likelihood.
+    """Find the strength among :data:`STRENGTHS` with the highest likelihood.
 
-    Every dataset counts the same. It is 0 unless the gain over no pooling is greater
-    than chance makes it with probability :data:`LARGEST_CHANCE` (one-sided t test over
-    the datasets of several samples).
+    All datasets have equal weights. The strength is 0 unless the gain over no pooling is
+    significant at the level :data:`LARGEST_CHANCE` (one-sided t test over the datasets of
+    several samples).
 
     Parameters
     ----------
     probabilities
-        Combined, for samples of datasets that the models had not seen,
-        ``(samples, classes)``.
+        Combined probabilities for samples of held-out datasets, ``(samples, classes)``.
     truth_index
         The column of each sample's class, ``(samples,)``.
     dataset_ids
-        The dataset of each sample, ``(samples,)``, samples in the order of their names.
+        The dataset of each sample, ``(samples,)``; samples are in the order of their names.
     """
     contributing = first_of_datasets(dataset_ids)
-    spoken_for = _blended(probabilities, dataset_ids, contributing, 0.0).has_others
-    if not spoken_for.any():
+    has_others = _blended(probabilities, dataset_ids, contributing, 0.0).has_others
+    if not has_others.any():
         return Pooling()
-    probabilities, truth_index = probabilities[spoken_for], truth_index[spoken_for]
-    dataset_ids, contributing = dataset_ids[spoken_for], contributing[spoken_for]
+    probabilities, truth_index = probabilities[has_others], truth_index[has_others]
+    dataset_ids, contributing = dataset_ids[has_others], contributing[has_others]
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
 
     def fitted(strength: float) -> tuple[float, NDArray[np.float64]]:
-        """Return the exponent, and the mean logarithm of the truth in each dataset."""
+        """Return the exponent, and each dataset's mean log-probability of the true class."""
         pooled = _blended(probabilities, dataset_ids, contributing, strength).logs
         exponent = _fitted_exponent(pooled, truth_index)
-        sure = _powered(pooled, exponent, probabilities)[np.arange(len(pooled)), truth_index]
-        return exponent, np.bincount(dataset, np.log(np.maximum(sure, FLOOR))) / np.bincount(
-            dataset
-        )
+        of_truth = _powered(pooled, exponent, probabilities)[np.arange(len(pooled)), truth_index]
+        logs = np.log(np.maximum(of_truth, FLOOR))
+        return exponent, np.bincount(dataset, logs) / np.bincount(dataset)
 
-    # With an exponent of its own, too: what that alone gains is not pooling's.
+    # No pooling gets an exponent, too, so that the exponent's gain is not credited to pooling.
     _, alone = fitted(0.0)
     best, best_gains = Pooling(), np.zeros(0)
     for strength in STRENGTHS:
@@ -188,7 +186,7 @@ def fit_pooling(
 
 
 def _fitted_exponent(logs: NDArray[np.float64], truth_index: NDArray[np.int64]) -> float:
-    """Return the exponent of the highest likelihood, drawn a little to 1."""
+    """Return the exponent with the highest likelihood, shrunk slightly towards 1."""
     rows = np.arange(len(truth_index))
     of_truth = logs[rows, truth_index]
 
@@ -200,9 +198,9 @@ def _fitted_exponent(logs: NDArray[np.float64], truth_index: NDArray[np.int64]) 
 
 
 def beyond_chance(gains: NDArray[np.float64]) -> bool:
-    """Return whether the mean of the datasets' gains is above 0 by more than chance.
+    """Return whether the mean of the datasets' gains is significantly above 0.
 
-    Chance makes it so with probability :data:`LARGEST_CHANCE` (one-sided t test).
+    The test is a one-sided t test at the level :data:`LARGEST_CHANCE`.
     """
     datasets = len(gains)
     if datasets < 2:
@@ -213,18 +211,18 @@ def beyond_chance(gains: NDArray[np.float64]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Blend:
-    """Blended logarithms, not normalised.
+    """Blended logarithms before normalisation.
 
     Attributes
     ----------
     logs
         Shape ``(samples, classes)``.
     weights
-        Of the others' mean logarithms, ``(samples, 1)``.
+        The weight of ``mean_logs``, ``(samples, 1)``.
     mean_logs
-        Of the others, ``(samples, classes)``.
+        The mean logarithms of the other samples, ``(samples, classes)``.
     has_others
-        Shape ``(samples,)``.
+        Whether other samples contribute, ``(samples,)``.
     """
 
     logs: NDArray[np.float64]
@@ -241,7 +239,7 @@ def _blended(
 ) -> _Blend:
     _, dataset = np.unique(dataset_ids.astype(str), return_inverse=True)
     own_logs = np.log(np.maximum(probabilities, SMALLEST))
-    # No single other sample may rule a class out.
+    # No other sample may rule a class out on its own.
     others, mean_logs = _means_of_others(np.maximum(own_logs, LOG_FLOOR), dataset, contributing)
     _, mean = _means_of_others(probabilities, dataset, contributing)
     weights = strength * mean.max(axis=1, keepdims=True) ** 2
@@ -251,7 +249,7 @@ def _blended(
 def _means_of_others(
     values: NDArray[np.float64], dataset: NDArray[np.int64], contributing: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return how many others speak for each sample, and the mean of what they say."""
+    """Return how many other samples contribute to each sample, and the mean of their values."""
     datasets = int(dataset.max()) + 1
     total = np.zeros((datasets, values.shape[1]))
     np.add.at(total, dataset[contributing], values[contributing])

@@ -1,28 +1,29 @@
-"""Sets of classes that hold the true one as often as they say, on new datasets too.
+"""Prediction sets contain the true class with a set probability, on new datasets too.
 
-Split-conformal prediction promises its coverage for a sample that is
-exchangeable with those it was calibrated on. Samples of one dataset are alike
-and those of a new dataset are not like them, so it is the *datasets* that are
-exchangeable here. Hierarchical conformal prediction (Lee, Barber & Willett
+Split-conformal prediction guarantees its coverage for a sample that is
+exchangeable with the calibration samples. Samples of one dataset are alike and
+differ from those of a new dataset, so only the *datasets* are exchangeable
+here. Hierarchical conformal prediction (Lee, Barber & Willett
 2023, "Distribution-free inference with hierarchical data", arXiv:2306.06342;
 earlier Dunn, Wasserman & Ramdas 2023, J. Am. Stat. Assoc. 118:2491) gives each
-of K calibration datasets the weight 1/(K+1), shared by its samples, and the
-remaining 1/(K+1) to the dataset to come, at infinity: a random sample of a new
-dataset is covered with the probability asked for. Few datasets therefore mean
-wide sets: for 90 % less than nine datasets can promise nothing but all classes.
+of K calibration datasets the weight 1/(K+1), shared by its samples, and puts
+the remaining 1/(K+1), of the new dataset, at infinity: a random sample of a new
+dataset is then covered with the requested probability. Few datasets therefore
+mean large sets: with fewer than nine datasets only the set of all classes
+guarantees 90 %.
 
 The sets are the least ambiguous ones (Sadinle, Lei & Wasserman 2019, J. Am.
 Stat. Assoc. 114:223): all classes with at least a certain probability, and
 always the most probable one.
 
-MAPIE and crepes do not fit: both weigh calibration samples alike and promise
-coverage for a further sample that is exchangeable with them, or, by category
-(Mondrian), for categories that calibration has seen; a new dataset is none.
+MAPIE and crepes do not fit this case: both give calibration samples equal weights
+and guarantee coverage for a further sample that is exchangeable with them or, by
+category (Mondrian), for categories seen in calibration; a new dataset is not one.
 
-One thing here is an approximation: the scores of the calibration samples come
-from several models, each of which had not seen the sample's dataset, and new
-samples get their probabilities from one model trained on all of them (as with
-cross-conformal prediction, Vovk 2015).
+One step is an approximation: the scores of the calibration samples come from
+several models, each fitted without the sample's dataset, whereas new samples get
+their probabilities from one model trained on all datasets (as in cross-conformal
+prediction, Vovk 2015).
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class PredictionSets:
-    """How probable a class must be to be in the set.
+    """The rule by which classes are included in prediction sets.
 
     Attributes
     ----------
     coverage
-        The share of a new dataset's samples whose set should hold the true class.
+        The share of a new dataset's samples whose set should contain the true class.
     limit
-        A class is in the set when 1 - its probability is at most this; ``None`` where the
-        datasets are too few, so that every class is.
+        A class is in the set if 1 - its probability is at most this; ``None`` if there are
+        too few datasets, so that the set contains all classes.
     contiguous
-        For classes in order: a set that leaves a class out between two others
-        takes it in.
+        Whether gaps in a set of ordered classes are filled: a class between two others
+        is included.
     """
 
     coverage: Annotated[float, Meta(gt=0, lt=1)]
@@ -61,7 +62,7 @@ class PredictionSets:
     contiguous: bool = False
 
     def sets(self, p: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which classes are in the set of each sample.
+        """Return the classes in the prediction set of each sample.
 
         Parameters
         ----------
@@ -71,7 +72,7 @@ class PredictionSets:
         Returns
         -------
         NDArray[bool]
-            Of the same shape; every row has at least the most probable class.
+            An array of the same shape; every row has at least the most probable class.
         """
         limit = math.inf if self.limit is None else self.limit
         inside: NDArray[np.bool_] = 1 - p <= limit + ROUNDING
@@ -86,24 +87,23 @@ class PredictionSets:
 def dataset_quantile(
     scores: NDArray[np.float64], dataset_ids: NDArray[np.object_], coverage: float
 ) -> float:
-    """Return what the score of a sample of a new dataset stays below, as often as asked.
+    """Return the bound that the score of a new dataset's sample meets with a set probability.
 
     Parameters
     ----------
     scores
-        One for each held-out sample, e.g. how far a predicted number is off (the
-        result is then the half-width of an interval), ``(samples,)``.
+        One score per held-out sample, for example the absolute error of a predicted
+        number (the result is then the half-width of an interval), ``(samples,)``.
     dataset_ids
-        The dataset of each sample, ``(samples,)``. With K datasets each weighs
+        The dataset of each sample, ``(samples,)``. Each of K datasets has the weight
         1/(K+1), shared by its samples.
     coverage
-        Share of the samples of a new dataset, between 0 and 1.
+        The share of a new dataset's samples for which the bound holds, between 0 and 1.
 
     Returns
     -------
     float
-        The smallest of the scores that will do; infinite where K/(K+1) is less
-        than the coverage.
+        The smallest sufficient score; infinite if K/(K+1) is less than the coverage.
 
     Raises
     ------
@@ -135,20 +135,20 @@ def fit_prediction_sets(
     Parameters
     ----------
     probabilities
-        For samples of datasets that the models had not seen, ``(samples, classes)``.
+        Probabilities for samples of held-out datasets, ``(samples, classes)``.
     truth_index
         The column of each sample's class, ``(samples,)``.
     dataset_ids
-        Shape ``(samples,)``.
+        The dataset of each sample, ``(samples,)``.
     coverage
-        Share of the samples of a new dataset, between 0 and 1.
+        The share of a new dataset's samples to cover, between 0 and 1.
     contiguous
-        Whether the classes stand in order and sets shall have no gaps.
+        Whether the classes are ordered and sets must have no gaps.
 
     Returns
     -------
     PredictionSets
-        Of all classes where there are too few datasets.
+        They contain all classes if there are too few datasets.
 
     Raises
     ------

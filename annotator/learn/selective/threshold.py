@@ -1,12 +1,12 @@
-"""How sure an answer must be, so that as many answers are right as asked for.
+"""The confidence threshold from which on a release answers with the target precision.
 
 One threshold on the probability of a node (:mod:`annotator.learn.labels.answer_tree`)
-decides how deep each sample is answered and whether it is answered at all. It
-is chosen on held-out predictions from the precision asked for, as in selective
-classification (Geifman & El-Yaniv 2017, "Selective classification for deep
-neural networks"), with the correction of conformal risk control (Angelopoulos
-et al. 2022, arXiv:2208.02814): one further answer is counted, and counted as
-wrong, so that little data means caution.
+decides how specific the answer for each sample is, and whether there is one. It is
+chosen on held-out predictions for the target precision, as in selective
+classification (Geifman & El-Yaniv 2017, "Selective classification for deep neural
+networks"), with the correction of conformal risk control (Angelopoulos et al. 2022,
+arXiv:2208.02814): one further answer is counted, as a wrong one, so that thresholds
+fitted on few samples are cautious.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 RELIABILITY, RISK_COVERAGE = "reliability", "risk_coverage"
 MOST_POINTS = 200
-LOWEST_THRESHOLD = 0.5  # Below it two answers that exclude one another could both reach it.
+LOWEST_THRESHOLD = 0.5  # Two mutually exclusive answers could both reach a lower one.
 NEVER = 2.0  # A threshold that no probability reaches.
 STEPS = 1e6  # Thresholds are multiples of 1 / STEPS.
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """How sure an answer must be.
+    """The threshold on the confidence of answers, and its results on held-out samples.
 
     Attributes
     ----------
     target_precision
         The share of answers that should be right.
     threshold
-        What the probability of an answer must reach; :data:`NEVER` where no
-        threshold gives the precision asked for.
+        The lowest confidence of an answer; :data:`NEVER` if no threshold reaches the
+        target precision.
     precision
-        The share of right answers among held-out samples, ``None`` without answers.
+        The share of answers for held-out samples that are right, ``None`` without answers.
     answered
         The share of held-out samples that get an answer.
     samples
-        How many held-out samples it was fitted on.
+        Number of held-out samples that it was fitted on.
     mean_depth
-        Of the answers, ``None`` without answers.
+        The mean depth of the answers, ``None`` without answers.
     """
 
     target_precision: Share
@@ -68,18 +68,18 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdTable:
-    """What every possible threshold gives on held-out samples.
+    """The results of every possible threshold on held-out samples.
 
     Attributes
     ----------
     thresholds
         Descending, float64, ``(thresholds,)``; the last is 0.5.
     answered, errors
-        How many samples are answered at each, and how many of them wrongly, int64.
+        The number of answers and of wrong answers at each threshold, int64.
     depth
-        The sum of the depths of the answers, int64.
+        The sum of the depths of the answers at each threshold, int64.
     samples
-        How many samples there are.
+        The number of samples.
     """
 
     thresholds: NDArray[np.float64]
@@ -104,9 +104,9 @@ def threshold_table(
 ) -> ThresholdTable:
     """Count answers and errors at every threshold at once.
 
-    A raised threshold turns the answer of a sample into a broader one and at
-    last into none. Each level of depth thus gives the answer for one stretch of
-    thresholds: above what deeper levels reach, up to what it reaches itself.
+    As the threshold rises, the answer for a sample becomes broader, and in the end
+    there is none. Each level of depth thus gives the answer for one range of
+    thresholds: above the probabilities of deeper levels, up to its own.
 
     Parameters
     ----------
@@ -115,10 +115,10 @@ def threshold_table(
     truth_index
         The column of each sample's class, ``(samples,)``.
     tree
-        Of the same classes.
+        The tree of the same classes.
     """
     node, probability, depths = tree.levels(p)
-    # Rounded down: a threshold taken from a sample is then reached by that sample.
+    # Rounded down, so that a sample reaches a threshold taken from its own probability.
     reach = np.floor(probability * STEPS + 1e-3) / STEPS
     reach = np.maximum.accumulate(np.minimum(reach, 1.0), axis=0)
     low = np.vstack([np.zeros((1, len(p))), reach[:-1]])
@@ -148,10 +148,10 @@ def fit_operating_point(
 ) -> OperatingPoint:
     """Choose the lowest threshold at which enough answers are right.
 
-    Both must hold: (errors + 1) / (answers + 1) is at most 1 - ``target``; and the
-    precision stays at ``target`` for higher thresholds too, down to half as many
-    answers, so that no lucky threshold is taken. What the very surest answers
-    do is left out of it: there one wrong label would decide alone.
+    Two conditions must hold: (errors + 1) / (answers + 1) is at most 1 - ``target``; and
+    the precision is at least ``target`` for higher thresholds too, down to half as many
+    answers, so that no threshold is chosen by luck. Still higher thresholds are not
+    considered, because a single wrong label could decide there.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def fit_operating_point(
     truth_index
         The column of each sample's class, ``(samples,)``.
     tree
-        Of the same classes.
+        The tree of the same classes.
     target
         The share of answers that should be right: the true class is in the
         answer, or is the answer.
@@ -168,7 +168,7 @@ def fit_operating_point(
     Returns
     -------
     OperatingPoint
-        Its threshold is :data:`NEVER` where none will do.
+        Its threshold is :data:`NEVER` if no threshold meets the conditions.
     """
     table = threshold_table(p, truth_index, tree)
     allowed = 1 - target
@@ -195,22 +195,22 @@ def fit_operating_point(
 def risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], model_kind: str = "combined"
 ) -> Curve:
-    """Return the share of wrong answers against the share of samples answered.
+    """Return the share of wrong answers as a function of the share of answered samples.
 
-    The surest are answered first; samples of equal confidence are answered
-    together.
+    Samples are answered in descending order of confidence; samples of equal confidence
+    are answered together.
 
     Parameters
     ----------
     confidence, correct
         Shape ``(samples,)``.
     model_kind
-        Whose answers they are.
+        The model kind that gives the answers.
 
     Returns
     -------
     Curve
-        At most 200 points, the last with all samples; none without samples.
+        At most 200 points, the last with all samples; no points without samples.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
@@ -231,7 +231,7 @@ def reliability(
     bins: int = 15,
     model_kind: str = "combined",
 ) -> Curve:
-    """Return accuracy against confidence (Naeini et al. 2015).
+    """Return accuracy as a function of confidence (Naeini et al. 2015).
 
     Parameters
     ----------
@@ -240,18 +240,18 @@ def reliability(
     truth_index
         The column of each sample's class, ``(samples,)``.
     bins
-        Equally wide bins of the highest probability; empty ones give no point.
+        Number of equally wide bins of the highest probability; empty bins give no point.
     model_kind
-        Whose probabilities they are.
+        The model kind that gives the probabilities.
     """
     confidence = probabilities.max(axis=1)
     correct = (probabilities.argmax(axis=1) == truth_index).astype(np.float64)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     size = np.bincount(bin_of, minlength=bins)
-    sure = _divided(np.bincount(bin_of, weights=confidence, minlength=bins), size)
-    right = _divided(np.bincount(bin_of, weights=correct, minlength=bins), size)
+    mean_confidence = _divided(np.bincount(bin_of, weights=confidence, minlength=bins), size)
+    accuracy = _divided(np.bincount(bin_of, weights=correct, minlength=bins), size)
     points = tuple(
-        CurvePoint(float(sure[number]), float(right[number]), int(size[number]))
+        CurvePoint(float(mean_confidence[number]), float(accuracy[number]), int(size[number]))
         for number in np.flatnonzero(size)
     )
     return Curve(RELIABILITY, model_kind, points)
@@ -260,7 +260,7 @@ def reliability(
 def _at_least(
     values: NDArray[np.float64], weights: NDArray[np.int64], thresholds: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Return the summed weight of the values that reach each threshold."""
+    """Return the total weight of the values that reach each threshold."""
     order = np.argsort(values, kind="stable")
     total = np.concatenate([[0], np.cumsum(weights[order])])
     below = np.searchsorted(values[order], thresholds, side="left")
@@ -270,7 +270,7 @@ def _at_least(
 def _divided(
     above: NDArray[np.int64] | NDArray[np.float64], below: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Divide, NaN where there is nothing to divide by."""
+    """Divide arrays; the result is NaN where the divisor is 0."""
     result = np.full(len(below), np.nan)
     np.divide(above, below, out=result, where=below > 0)
     return result

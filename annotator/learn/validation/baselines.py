@@ -1,9 +1,8 @@
-"""What can be said of a sample without looking at its expression.
+"""Baselines: simple predictions that a release has to beat on the same held-out samples.
 
-A release has to beat two baselines on the same held-out samples: always naming
-the largest class, and naming what the fields that are already known suggest by
-themselves. A third one, a plain logistic regression on expression, says what all
-further complexity is worth.
+Two of them do not use expression: always the largest class, and the class that
+the known fields of a sample suggest. A third one, a plain logistic regression on
+expression, shows whether the complexity of the models is worthwhile.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MAJORITY = "majority"
 KNOWN_FIELDS = "known_fields"
 LOGISTIC_REGRESSION = "logistic_regression"
 
-SHRINKAGE = 4.0  # samples that the mean of all is worth beside those of one value
+SHRINKAGE = 4.0  # weight of the overall mean beside the samples with one value, in samples
 
 _REFERENCE_FEATURES = FeatureOptions(LOG_RPM, STANDARD, maximum_zero_share=0.9, clip=5.0)
 _REFERENCE_LINEAR = LinearOptions(penalties=(0.01,), within_class=0.0)
@@ -48,19 +47,19 @@ def baseline_predictions(
     classes: tuple[str, ...],
     ontology: Ontology | None = None,
 ) -> HeldOutPredictions:
-    """Predict held-out samples from the training part's labels alone.
+    """Predict held-out samples from labels and known fields of the training part alone.
 
     ``majority`` gives every sample the shares of the classes in training.
 
-    ``known_fields`` (only for a field that has some) gives the posterior of the
-    class after the known values, ``P(class | values)`` under equal priors, that
-    is proportional to the product over fields of ``P(value | class)``. Equal
-    priors make it the best such rule for balanced accuracy, which is what a
-    release is compared on, and leave the order that AUC looks at unchanged.
-    ``P(value | class)`` is a share of the training samples with a known value,
-    with one sample added on either side (Laplace's rule). A value that training
-    does not know is replaced by its nearest ontology ancestor that it does; where
-    nothing is known, the shares of the classes in training are given.
+    ``known_fields`` (only for a field with known fields) gives the posterior of the
+    class given the known values, ``P(class | values)`` under equal priors, which is
+    proportional to the product over fields of ``P(value | class)``. Equal priors
+    make it the best such rule for balanced accuracy, by which releases are compared,
+    and do not change the order that AUC depends on. ``P(value | class)`` is a share
+    of the training samples with a known value, with one sample added on either side
+    (Laplace's rule). A value that does not occur in training is replaced by its
+    nearest ontology ancestor that does; if no value is known, the shares of the
+    classes in training are given.
 
     Parameters
     ----------
@@ -72,12 +71,12 @@ def baseline_predictions(
     classes
         The classes in the order of the columns.
     ontology
-        Where ancestors of known values are looked up, if anywhere.
+        The ontology with the ancestors of known values, if there is one.
 
     Returns
     -------
     HeldOutPredictions
-        Of the samples that can be scored, in the cohort's order.
+        Predictions for the samples that can be scored, in the cohort's order.
     """
     part = np.flatnonzero(labels != "")
     labels, folds = labels[part], folds[part]
@@ -126,7 +125,7 @@ def reference_probabilities(
     classes
         The classes in the order of the columns; each has a training sample.
     kinds
-        Feature kinds that may be used.
+        The feature kinds that may be used.
 
     Returns
     -------
@@ -148,20 +147,20 @@ def known_means(
 ) -> NDArray[np.float64]:
     """Predict numbers by the mean of training samples with the same known field.
 
-    The mean of a value is drawn to the mean of all by what four samples are worth;
-    where the field is not known the mean of all is given.
+    The mean for a value is shrunk towards the overall mean, which has the weight of
+    four samples; if the field is not known, the overall mean is given.
 
     Parameters
     ----------
     cohort
         The labelled samples.
     numbers, folds
-        Number, NaN where only the interval is known, and fold of each, ``(samples,)``.
+        Number, NaN if only the interval is known, and fold of each sample, ``(samples,)``.
 
     Returns
     -------
     NDArray[float64]
-        Shape ``(samples,)``; NaN where no training sample has a number.
+        Shape ``(samples,)``; NaN if no training sample has a number.
     """
     names = [name for name in cohort.definition.known_fields if name in cohort.known]
     values = cohort.known[names[0]].astype(str) if names else np.full(len(numbers), "")
@@ -209,7 +208,7 @@ def _posterior(
 def _shares(
     values: NDArray[np.object_], index: NDArray[np.int64], n_classes: int, lineage: Lineage
 ) -> dict[str, NDArray[np.float64]]:
-    """Return for each known value and ancestor its share within each class."""
+    """Return the share of each known value and ancestor within each class."""
     counts: dict[str, NDArray[np.float64]] = {}
     of_class = np.zeros(n_classes)
     for value, column in zip(values, index, strict=True):

@@ -1,4 +1,4 @@
-"""Calibrations that are fitted on held-out predictions: a release's, and a validation's own."""
+"""Calibration on held-out predictions: of a release, and by cross-fitting in a validation."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ PARTS = 10
 def release_calibration(raw: HeldOutPredictions, preset: Preset) -> Calibration | None:
     """Fit the calibration that a release goes live with.
 
-    It is fitted on the raw predictions for all held-out samples: each by a model
-    that had not seen the sample.
+    It is fitted on the raw predictions for all held-out samples, each from a model
+    that was fitted without the sample.
 
     Parameters
     ----------
     raw
-        Not calibrated, of whole datasets held out: random cross-validation is far
-        too sure of itself on new datasets.
+        Uncalibrated predictions for held-out datasets. Those of random cross-validation
+        would make the release overconfident on new datasets.
     preset
-        Says whether there is a calibration at all.
+        The preset, which decides whether there is a calibration.
 
     Returns
     -------
     Calibration or None
-        ``None`` where the preset does not calibrate.
+        ``None`` if the preset does not calibrate.
     """
     if not preset.calibrate:
         return None
@@ -53,15 +53,16 @@ def _fit(raw: HeldOutPredictions) -> Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some folds, and what the others show with the calibration that is fitted on them.
+    """Some folds, and the predictions for all others with the calibration fitted on those.
 
     Attributes
     ----------
     own
-        The samples of these folds, ``(samples,)``.
+        Whether each sample is in these folds, ``(samples,)``.
     others
-        Those of all other folds, calibrated and combined as the samples of this part are:
-        what a release would be made from without this part.
+        Predictions for the samples of all other folds, with the same calibration and
+        combination as the samples of this part: those that a release would be made from
+        without this part.
     """
 
     own: NDArray[np.bool_]
@@ -76,9 +77,9 @@ def with_calibration(
     Parameters
     ----------
     raw
-        Of every model kind, not calibrated.
+        Uncalibrated predictions of every model kind.
     calibration
-        ``None``: the mean of the kinds is their combination.
+        The calibration; with ``None`` the mean of the kinds is their combination.
     """
     if calibration is None:
         combined = np.mean(list(raw.probabilities.values()), axis=0)
@@ -90,28 +91,28 @@ def with_calibration(
 def cross_calibrated(
     raw: HeldOutPredictions, preset: Preset
 ) -> tuple[HeldOutPredictions, tuple[Part, ...]]:
-    """Calibrate and combine held-out predictions, each fold by what the others show.
+    """Calibrate and combine held-out predictions, each fold with a calibration of the others.
 
     Parameters
     ----------
     raw
-        Of every model kind, not calibrated.
+        Uncalibrated predictions of every model kind.
     preset
-        Says whether there is a calibration; without one the mean of the kinds is
-        their combination.
+        The preset, which decides whether there is a calibration; without one the mean of
+        the kinds is their combination.
 
     Returns
     -------
     predictions : HeldOutPredictions
-        Of every kind and ``"combined"``.
+        Predictions of every kind and ``"combined"``.
     parts : tuple of Part
-        Folds that share a calibration; none where there is but one fold or the preset
+        Folds that share a calibration; empty if there is only one fold or the preset
         does not calibrate.
     """
     folds = np.unique(raw.folds)
     if not preset.calibrate or len(folds) < 2:
         return with_calibration(raw, None), ()
-    # Many small folds share a calibration: one is a matter of a second.
+    # Small folds share a calibration, because fitting one takes about a second.
     part_of = {int(fold): number % PARTS for number, fold in enumerate(folds)}
     part_numbers = np.array([part_of[int(fold)] for fold in raw.folds], dtype=np.int64)
     kinds = (*raw.probabilities, COMBINED)

@@ -1,7 +1,7 @@
 """One fold of a validation: the unit of work that can run anywhere.
 
-What a fold fits, it fits on its training part. Nothing here sees the label of
-a held-out sample, but to know whether its class can be predicted at all.
+Everything in a fold is fitted on its training part. The label of a held-out
+sample is only used to check whether its class can be predicted at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """What all folds of a validation share.
+    """The data that all folds of a validation share.
 
     Attributes
     ----------
@@ -43,13 +43,13 @@ class FoldData:
     fold_of
         The fold of each sample, ``(samples,)``.
     preset, seed
-        How models are made.
+        The options and the seed of the models.
     threads
         Threads of one fit; the same everywhere, since the last bits of a sum
         can depend on it.
     inspect
-        A function of a module, called where a fold is fitted with its model, its
-        training samples and their classes; what it returns comes back with the fold.
+        A function at module level, called in the process that fits a fold with the fold's
+        model, training samples and their classes; its result is returned with the fold.
     """
 
     samples: TrainingSamples
@@ -63,24 +63,24 @@ class FoldData:
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """What one fold's models said of its held-out samples.
+    """The predictions of one fold's models for its held-out samples.
 
     Attributes
     ----------
     fold
-        Its number.
+        The number of the fold.
     rows
         The held-out samples that can be scored, ascending.
     raw
-        Model kind to uncalibrated probabilities, ``(rows, classes)``, float64.
+        The uncalibrated probabilities of each model kind, ``(rows, classes)``, float64.
     reference
-        Of a plain logistic regression, ``(rows, classes)``, float64.
+        The probabilities of a plain logistic regression, ``(rows, classes)``, float64.
     novelty
         Raw novelty scores, ``(rows,)``, float64.
     numbers
-        Predicted numbers, ``(rows,)``, ``None`` where no model predicts one.
+        Predicted numbers, ``(rows,)``, ``None`` if no model predicts one.
     inspected
-        What ``inspect`` returned, ``None`` without it.
+        The result of ``inspect``, ``None`` without it.
     """
 
     fold: int
@@ -99,20 +99,20 @@ def fold_seed(seed: int, *place: int) -> int:
 
 
 def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
-    """Fit on everything outside a fold and predict what is inside.
+    """Fit on all samples outside a fold and predict those inside.
 
     Parameters
     ----------
     data
-        What all folds share.
+        The data that all folds share.
     fold
         The fold that is held out.
 
     Returns
     -------
     FoldResult
-        Without rows where no held-out sample has a class of the training part,
-        or where that has fewer than two classes; nothing is fitted then.
+        It has no rows, and nothing is fitted, if no held-out sample has a class of the
+        training part, or if that has fewer than two classes.
     """
     from threadpoolctl import threadpool_limits
 
@@ -147,16 +147,16 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
 
 
 def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
-    """Fit the models, uncalibrated, on some samples and the classes that these have.
+    """Fit uncalibrated models on some samples and their classes.
 
     Parameters
     ----------
     data
-        What all folds share.
+        The data that all folds share.
     rows
-        The training part.
+        The rows of the training part.
     seed
-        Of everything random in this fit.
+        Seed of all random choices in this fit.
     """
     samples = data.samples
     part = replace(
@@ -173,7 +173,7 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
 def _completed_numbers(
     samples: TrainingSamples, rows: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Return the numbers of a training part, which may lack an interval that others have."""
+    """Return the completed numbers of a training part, which may lack some intervals."""
     if samples.numbers is None or not np.isfinite(samples.numbers[rows]).any():
         return None
     index = class_index(samples.labels[rows], samples.classes)
@@ -190,7 +190,7 @@ def _in_columns(
     classes: tuple[str, ...],
     all_classes: tuple[str, ...],
 ) -> NDArray[np.float64]:
-    """Put the columns of some classes into those of all; the rest is 0."""
+    """Put the columns of some classes in those of all classes; the rest is 0."""
     result = np.zeros((len(probabilities), len(all_classes)))
     result[:, [all_classes.index(name) for name in classes]] = probabilities
     return result

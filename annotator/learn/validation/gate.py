@@ -1,7 +1,7 @@
-"""Whether a candidate release may go live.
+"""The gate decides whether a candidate goes live.
 
-It has to be no worse than the live release on the very samples that both were
-tested on while held out, and better than what needs no expression at all.
+A candidate must be no worse than the live release on the held-out samples that
+both predicted, and better than the baselines that do not use expression.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 ROUNDING = 1e-9
-"""Differences below this are not differences."""
+"""Smaller differences are ignored."""
 
 REFUSED = "Refused: "
-"""What each sentence against a candidate starts with."""
+"""The start of each sentence against a candidate."""
 
 FEWEST_DIGITS, MOST_DIGITS = 3, 9
 DRAWS = 200
@@ -43,7 +43,7 @@ WORDS = {
     KNOWN_FIELDS: "already known fields alone",
     LOGISTIC_REGRESSION: "plain logistic regression",
 }
-"""As the tables of reports name them."""
+"""The releases and baselines to compare with, as reports name them."""
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -62,9 +62,10 @@ class GateOptions:
     Attributes
     ----------
     gate_margin
-        How far accuracy and balanced accuracy may fall behind the live release.
+        The largest difference by which accuracy and balanced accuracy may fall behind the
+        live release.
     baseline_margin
-        How far the candidate must be above its baselines.
+        The margin by which the candidate must be above its baselines.
     """
 
     gate_margin: float
@@ -73,7 +74,7 @@ class GateOptions:
 
 @dataclass
 class _Findings:
-    """Sentences and comparisons, gathered on the way to a verdict."""
+    """Sentences and comparisons that are collected for a verdict."""
 
     reasons: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
@@ -87,10 +88,10 @@ class _Findings:
         self.reasons.append(f"{REFUSED}{reason}")
 
     def compare(self, comparison: Comparison, part: HeldOutPredictions) -> None:
-        """Add a comparison on some held-out samples, and the sentence about it."""
+        """Add a comparison on some held-out samples, and its sentence."""
         samples, datasets = len(part.sample_ids), len(set(part.dataset_ids))
         where = f"{_counted(samples, 'sample')} of {_counted(datasets, 'held-out dataset')}"
-        sentence = f"{METRIC_WORDS[comparison.name]} on {where}: {_worded_figures(comparison)}."
+        sentence = f"{METRIC_WORDS[comparison.name]} on {where}: {_worded_values(comparison)}."
         if comparison.passed:
             self.add(sentence[0].upper() + sentence[1:])
         else:
@@ -106,39 +107,39 @@ def judge(
     live: HeldOutPredictions | None,
     options: GateOptions,
 ) -> GateVerdict:
-    """Decide whether a candidate goes live, and say why.
+    """Decide whether a candidate goes live, with the reasons.
 
-    Against the live release, accuracy and balanced accuracy are compared on the
+    With the live release, accuracy and balanced accuracy are compared on the
     samples that both releases held out, each judged by its own classes (a class
     may have been merged or split in between); balanced accuracy is the mean over
-    the candidate's classes for both. Where no sample is in common, the candidate
-    is judged by its baselines alone: figures from different samples would compare
-    the samples, not the models, and a live release of which no sample is left
-    could otherwise never be replaced.
+    the candidate's classes for both. If the releases have no sample in common, the
+    candidate is judged by its baselines alone: metrics from different samples would
+    compare the samples, not the models, and a live release whose samples are all
+    gone could otherwise never be replaced.
 
-    Against each baseline, balanced accuracy must be higher on the samples that
-    both predicted, and for two classes the area under the receiver operating
-    characteristic (AUC) too. If classes did not count the same in training, it is
-    balanced accuracy at equal priors, for baselines too. A baseline counts as no worse
-    than chance, which is one over the number of classes, and 0.5 for AUC: pooled over
-    folds, always naming the largest class comes out below it, since that class is the
-    rarer where it was held out.
+    Balanced accuracy must be higher than that of each baseline on the samples that
+    both predicted, and for two classes so must the area under the receiver operating
+    characteristic (AUC). If classes did not have equal weights in training, balanced
+    accuracy at equal priors is used instead, for baselines too. A baseline counts as
+    no worse than chance, which is one over the number of classes, and 0.5 for AUC.
+    Pooled over folds, always the largest class would be worse than chance, since that
+    class is rarer in training in the folds that hold it out.
 
     Parameters
     ----------
     candidate
-        Its ``predictions`` must have the kind ``combined``.
+        The candidate's validation; its ``predictions`` must have the kind ``combined``.
     baselines
-        Held out in the same folds.
+        Baseline predictions, held out in the same folds.
     live
-        The live release's held-out predictions, ``None`` where nothing is live.
+        The live release's held-out predictions, ``None`` if there is no live release.
     options
         The margins.
 
     Returns
     -------
     GateVerdict
-        Every comparison gives one sentence in ``reasons``, whichever way it went.
+        Every comparison gives one sentence in ``reasons``, whether it passed or not.
     """
     predictions, findings = candidate.predictions, _Findings()
     problem = _unusable(predictions)
@@ -168,9 +169,9 @@ def judge(
 def _compared_metrics(
     predictions: HeldOutPredictions, balanced_training: bool
 ) -> dict[str, MetricFunction]:
-    """Return the metrics that are compared with baselines', by name."""
+    """Return the metrics that are compared with those of baselines, by name."""
     right: Callable[[HeldOutPredictions, str], NDArray[np.bool_]]
-    # Baselines are rules under equal priors.
+    # Baselines assume equal priors.
     if balanced_training:
         name, right = "balanced_accuracy", HeldOutPredictions.correct
     else:
@@ -201,7 +202,7 @@ def _unusable(predictions: HeldOutPredictions) -> str | None:
 def _common_rows(
     first: HeldOutPredictions, second: HeldOutPredictions
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the samples that both hold, in the same order."""
+    """Return the rows of the samples that are in both, in the same order."""
     place = {sample: row for row, sample in enumerate(second.sample_ids)}
     rows = [row for row, sample in enumerate(first.sample_ids) if sample in place]
     other = [place[first.sample_ids[row]] for row in rows]
@@ -213,8 +214,8 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _worded_figures(comparison: Comparison) -> str:
-    """Return both values in words, and what was required where that is not plain from them."""
+def _worded_values(comparison: Comparison) -> str:
+    """Return both values in words, and the requirement if it is not obvious from them."""
     ours, theirs, chance = comparison.ours, comparison.theirs, comparison.chance
     compared_with, margin = comparison.compared_with, comparison.margin
     bar = theirs if chance is None or chance <= theirs else chance
@@ -241,7 +242,7 @@ def _requirement(compared_with: str, margin: float) -> str:
 
 
 def _digits(ours: float, theirs: float, required: float) -> int:
-    """Return the fewest digits that show on which side of the other two our value is."""
+    """Return the fewest digits that show whether our value is above or below the other two."""
     for digits in range(FEWEST_DIGITS, MOST_DIGITS):
         shown = round(theirs, digits), round(theirs, digits) + required - theirs
         if all(
@@ -249,7 +250,7 @@ def _digits(ours: float, theirs: float, required: float) -> int:
             for as_shown, value in zip(shown, (theirs, required), strict=True)
         ):
             return digits
-    return FEWEST_DIGITS  # level, but for rounding errors
+    return FEWEST_DIGITS  # equal up to rounding errors
 
 
 def _side(ours: float, theirs: float) -> int:
@@ -290,9 +291,9 @@ def _compare_with_live(
             mean_over_groups(their_correct, ours.truth),
         ),
     }
-    for name, (our_figure, their_figure) in compared.items():
-        passed = our_figure >= their_figure - margin - ROUNDING
-        findings.compare(Comparison(name, LIVE, our_figure, their_figure, margin, passed), ours)
+    for name, (our_value, their_value) in compared.items():
+        passed = our_value >= their_value - margin - ROUNDING
+        findings.compare(Comparison(name, LIVE, our_value, their_value, margin, passed), ours)
 
 
 def _compare_with_baseline(
@@ -309,10 +310,10 @@ def _compare_with_baseline(
         return
     ours, theirs = predictions.take(rows), baselines.take(baseline_rows)
     for name, metric in metrics.items():
-        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
+        our_value, their_value = metric(ours, COMBINED), metric(theirs, kind)
         chance = 0.5 if name == "auc" else 1 / len(set(ours.truth))
-        passed = our_figure > max(their_figure, chance) + margin + ROUNDING
-        comparison = Comparison(name, kind, our_figure, their_figure, margin, passed, chance=chance)
+        passed = our_value > max(their_value, chance) + margin + ROUNDING
+        comparison = Comparison(name, kind, our_value, their_value, margin, passed, chance=chance)
         findings.compare(comparison, ours)
 
 
@@ -326,10 +327,10 @@ def _compare_with_plain_model(
 ) -> None:
     """Refuse a candidate that is behind a plain model of expression by more than chance.
 
-    Such a model needs expression, too: to be level with it is no fault, and which of
-    two level ones is ahead on a few datasets is chance. Datasets are drawn with
-    replacement (bootstrap); the difference must not be below ``margin`` in 97.5 % of
-    the draws.
+    Such a model uses expression, too, so a candidate may be equally good, and chance
+    decides which of two equally good models is ahead on a few datasets. Datasets are
+    drawn with replacement (bootstrap); the candidate is refused if its gain is below
+    ``margin``, or 0 if that is lower, in 97.5 % of the draws.
     """
     rows, other_rows = _common_rows(predictions, baselines)
     if len(rows) == 0:
@@ -338,8 +339,8 @@ def _compare_with_plain_model(
     allowed = min(margin, 0.0)
     for name, metric in metrics.items():
         passed = _likely_highest_gain(ours, theirs, kind, metric) >= allowed
-        our_figure, their_figure = metric(ours, COMBINED), metric(theirs, kind)
-        findings.compare(Comparison(name, kind, our_figure, their_figure, allowed, passed), ours)
+        our_value, their_value = metric(ours, COMBINED), metric(theirs, kind)
+        findings.compare(Comparison(name, kind, our_value, their_value, allowed, passed), ours)
 
 
 def _likely_highest_gain(

@@ -1,8 +1,8 @@
-"""How right held-out predictions are.
+"""Metrics of held-out predictions.
 
-Only samples whose class was in the training part of their fold belong into
-:class:`~annotator.domain.held_out.HeldOutPredictions`; every figure here is taken over
-exactly the samples it holds.
+:class:`~annotator.domain.held_out.HeldOutPredictions` must only contain samples whose
+class was in the training part of their fold; every metric here covers exactly these
+samples.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 SMALLEST_PROBABILITY = 1e-15
 AT_EQUAL_PRIORS = frozenset({"majority", "known_fields"})
-"""Baselines that are the best rule under equal priors as they are."""
+"""Baselines that are already the best rule under equal priors."""
 
 
 def is_correct_at_equal_priors(predictions: HeldOutPredictions, kind: str) -> NDArray[np.bool_]:
-    """Say whether the class is the true one that a sample speaks for most, rare or not.
+    """Return whether the most probable class at equal priors is the true one, ``(samples,)``.
 
     Probabilities are divided by the shares of the classes among the held-out samples of
     the other folds. Calibrated probabilities favour frequent classes, which is right on
-    average and wrong for balanced accuracy; this is the fair way to compare it with rules
-    under equal priors, which stay as they are (:data:`AT_EQUAL_PRIORS`).
+    average but wrong for balanced accuracy; dividing them allows a fair comparison with
+    rules under equal priors, which are not changed (:data:`AT_EQUAL_PRIORS`).
     """
     if kind in AT_EQUAL_PRIORS:
         return predictions.correct(kind)
     truth = predictions.truth_index
-    said = np.empty(len(truth), dtype=np.int64)
+    predicted = np.empty(len(truth), dtype=np.int64)
     for fold in np.unique(predictions.folds):
         own = predictions.folds == fold
         counts = np.bincount(truth[~own], minlength=len(predictions.classes))
         scaled = predictions.probabilities[kind][own] / np.maximum(counts, 1)
-        said[own] = np.where(counts > 0, scaled, -1.0).argmax(axis=1)
-    return np.asarray(said == truth)
+        predicted[own] = np.where(counts > 0, scaled, -1.0).argmax(axis=1)
+    return np.asarray(predicted == truth)
 
 
 def mean_over_groups(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> float:
@@ -55,7 +55,7 @@ def mean_over_groups(correct: NDArray[np.bool_], groups: NDArray[np.object_]) ->
     Returns
     -------
     float
-        NaN where there is no sample.
+        NaN if there are no samples.
     """
     if len(correct) == 0:
         return float("nan")
@@ -65,8 +65,8 @@ def mean_over_groups(correct: NDArray[np.bool_], groups: NDArray[np.object_]) ->
 def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """Return the area under the receiver operating characteristic.
 
-    It is the chance that a random positive sample scores above a random negative
-    one, ties counting half (Hanley and McNeil 1982, Radiology 143:29-36).
+    It is the probability that a random positive sample has a higher score than a random
+    negative one, where ties count half (Hanley and McNeil 1982, Radiology 143:29-36).
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> 
     Returns
     -------
     float
-        NaN where all samples are positive or none is.
+        NaN if all samples are positive or none is.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -86,7 +86,7 @@ def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> 
 
 
 def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """Return the mean of minus the natural logarithm of the true class's probability.
+    """Return the mean negative natural logarithm of the true class's probability.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> fl
 
 
 def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
-    """Compute every figure of every model kind.
+    """Compute every metric of every model kind.
 
     ``accuracy``
         Share of samples whose most probable class is the true one.
@@ -111,17 +111,17 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     ``mean_over_datasets``
         The same within each dataset, then the mean over datasets.
     ``class_accuracy``
-        For one class: the share of its samples that are recognised.
+        For one class: the share of its samples for which it is predicted.
     ``class_precision``
-        For one class: of the samples predicted as it, the share that is it; missing where
-        there is none.
+        For one class: the share of the samples for which it is predicted that belong to
+        it; missing if it is never predicted.
     ``class_accuracy_over_datasets``
-        For one class: the share of its samples that are recognised in each dataset
-        that holds it, then the mean over these datasets.
+        For one class: its ``class_accuracy`` in each dataset that has samples of it, then
+        the mean over these datasets.
     ``mean_over_classes``
         Mean over classes of ``class_accuracy_over_datasets``.
     ``log_loss``, ``expected_calibration_error``
-        Of the probabilities; the latter over 15 bins.
+        Log loss and calibration error of the probabilities; the latter over 15 bins.
     ``auc``
         Area under the receiver operating characteristic, for two classes that
         both occur.
@@ -129,12 +129,12 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     Parameters
     ----------
     predictions
-        At least one sample.
+        Predictions for at least one sample.
 
     Returns
     -------
     tuple of Metric
-        Kinds in their order in ``predictions``; figures of one class last.
+        Kinds in their order in ``predictions``; the metrics of single classes last.
     """
     return tuple(
         metric for kind in predictions.probabilities for metric in _kind_metrics(predictions, kind)
@@ -142,11 +142,11 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
 
 
 def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
-    """Return how far predicted numbers are off, in their own unit.
+    """Return the mean absolute error of predicted numbers, in their own unit.
 
-    ``mean_absolute_error`` of the kind ``linear``, which predicts them, and of
+    ``mean_absolute_error`` is given for the kind ``linear``, which predicts them, and for
     ``known_fields``, the mean of the training samples with the same known field, over the
-    samples whose number is known. Nothing where no numbers are predicted.
+    samples whose number is known. The result is empty if no numbers are predicted.
     """
     if predictions.numbers is None:
         return ()
@@ -169,7 +169,7 @@ def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
 
 
 def _share_by(correct: NDArray[np.bool_], groups: NDArray[np.object_]) -> dict[str, float]:
-    """Return the share that is correct in each group, groups sorted."""
+    """Return the share that is correct in each group; groups are sorted."""
     return {group: float(correct[groups == group].mean()) for group in sorted(set(groups))}
 
 
@@ -182,7 +182,7 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
         for name in sorted(set(truth))
         for held in (truth == name,)
     }
-    figures = {
+    values = {
         "accuracy": float(correct.mean()),
         "balanced_accuracy": mean_over_groups(correct, truth),
         "balanced_accuracy_at_equal_priors": mean_over_groups(
@@ -194,10 +194,10 @@ def _kind_metrics(predictions: HeldOutPredictions, kind: str) -> list[Metric]:
         "expected_calibration_error": expected_calibration_error(probabilities, truth_index),
     }
     if len(predictions.classes) == 2 and len(of_class) == 2:
-        figures["auc"] = area_under_roc(probabilities[:, 1], truth_index == 1)
+        values["auc"] = area_under_roc(probabilities[:, 1], truth_index == 1)
     n_datasets = len(set(datasets))
     result = [
-        Metric(kind, name, None, value, len(truth), n_datasets) for name, value in figures.items()
+        Metric(kind, name, None, value, len(truth), n_datasets) for name, value in values.items()
     ]
     predicted = predictions.predicted(kind)
     for metric, part_of in (("class_accuracy", truth), ("class_precision", predicted)):

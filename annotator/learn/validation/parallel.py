@@ -1,4 +1,4 @@
-"""Running folds at the same time, on any joblib backend, with the same results."""
+"""Running folds in parallel on any joblib backend, with the same results."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ UNUSABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """What folds run on.
+    """The backend, workers and threads that folds run on.
 
     Attributes
     ----------
     backend
         A joblib backend: ``loky`` for processes of this machine, ``dask`` or
-        ``ray`` where there is a cluster, ``sequential`` for this process.
+        ``ray`` for a cluster, ``sequential`` for this process.
     workers
-        How many folds run at the same time; 0 for one a core. With 1, folds run
+        Number of folds that run at the same time; 0 for one per core. With 1, folds run
         in this process.
     threads
-        Threads of one fit. It does not follow from ``workers``, because the last
-        bits of a result may depend on it and results must not depend on where
-        they were computed. In this process (``workers=1``) TensorFlow keeps the
-        number of threads that it first ran with.
+        Threads of one fit. This is independent of ``workers``, because the last bits
+        of a result may depend on it and results must not depend on where they were
+        computed. In this process (``workers=1``) TensorFlow keeps the number of
+        threads that it first ran with.
     """
 
     backend: str = LOKY
@@ -60,26 +60,25 @@ def run_all(
     """Call ``work(data, number)`` for every number.
 
     Arrays of more than a megabyte within ``data`` are shared with the workers
-    through memory-mapped files. An exception on the way, Ctrl-C among them, ends
-    the workers.
+    through memory-mapped files. An exception, including Ctrl-C, ends the workers.
 
     Parameters
     ----------
     work
-        A function of a module, so that it can be sent.
+        A function at module level, so that it can be sent to workers.
     data
-        The same for all calls.
+        The data for all calls.
     numbers
-        One call each.
+        The numbers, with one call for each.
     parallel
         Backend and number of workers.
     progress
-        Called with how many are done, and how many there are, as they end.
+        Called after each call with the number of finished calls and of all calls.
 
     Returns
     -------
     list
-        The results in the order in which they came.
+        The results in the order in which they arrived.
 
     Raises
     ------
@@ -103,7 +102,7 @@ def run_all(
         return found
     calls = (joblib.delayed(work)(data, number) for number in numbers)
     with warnings.catch_warnings():
-        # loky replaces a worker that has grown a lot, which TensorFlow's do; it says so.
+        # loky replaces workers whose memory grows a lot, as with TensorFlow, and warns about it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         with closing(_runner(parallel, workers)(calls)) as results:
             for result in results:
@@ -130,5 +129,5 @@ def _runner(parallel: Parallelism, workers: int) -> Any:
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers: no traceback of each of them."""
+    """Ignore Ctrl-C, which the parent handles, so that workers print no tracebacks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How the models of a field are made and validated."""
+"""The plan by which the models of a field are made and validated."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """How the models of a field are made and validated; its plain form can be stored.
+    """The options by which the models of a field are made and validated.
+
+    Its plain form can be stored.
 
     Attributes
     ----------
     preset
-        Every hyper-parameter.
+        All hyper-parameters.
     labels
-        What a class needs.
+        The requirements for a class.
     seed
-        Of everything random: the same seed gives the same predictions, on any backend
-        and any number of workers.
+        Seed of all random choices: the same seed gives the same predictions, on any backend
+        and with any number of workers.
     selective
-        What is asked of the answers; ``None``: it is not measured when samples would be
-        answered and how right the answers are.
+        The requirements for answers; with ``None``, selective prediction is not measured.
     """
 
     preset: Preset

@@ -1,10 +1,10 @@
-"""What a release's answers can be trusted with, fitted and measured on held-out predictions.
+"""Selective prediction, fitted and measured on held-out predictions.
 
-Each held-out prediction is by models that had not seen the sample's dataset,
-calibrated as the release calibrates its own. They give the operating point (the
-threshold on the confidence of an answer), the prediction sets, and what raw novelty is
-usual for samples of known classes. How a sample is then
-decided on is in :mod:`annotator.learn.selective.policy`.
+Each held-out prediction comes from models fitted without the sample's dataset, with
+the calibration of the release. From these predictions come the threshold on the
+confidence of an answer, the prediction sets, and the distribution of raw novelty for
+samples of known classes. :mod:`annotator.learn.selective.policy` then answers or
+abstains.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from annotator.learn.validation.cross_calibration import Part
 
 RAISES = 20
-"""Steps from the target precision up to 1 that the threshold can be raised by."""
+"""Number of steps from the target precision to 1 by which the fitted precision is raised."""
 
 
 def fit_trust(
     held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: TrustOptions
 ) -> Trust:
-    """Fit on held-out predictions how probabilities become answers.
+    """Fit the parameters of selective prediction on held-out predictions.
 
     Parameters
     ----------
     held_out
-        Of whole datasets held out, with the calibration of the release; ``"combined"`` is
-        used, and ``novelty`` where there is some.
+        Predictions for held-out datasets, with the calibration of the release;
+        ``"combined"`` is used, and ``novelty`` if it was measured.
     lineages
-        Class to its lineage, nearest first.
+        The lineage of each class, nearest term first.
     options
-        What is asked of the answers.
+        The requirements for answers.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def fit_trust(
         There are no held-out predictions.
     """
     if len(held_out.truth) == 0:
-        raise ValueError("trust needs held-out predictions")
+        raise ValueError("selective prediction needs held-out predictions to be fitted on")
     p = held_out.probabilities[COMBINED]
     truth = held_out.truth_index
     tree = label_tree(held_out.classes, lineages)
@@ -79,7 +79,7 @@ def fit_trust(
 
 @dataclass(frozen=True, eq=False)
 class _CrossFitted:
-    """What samples are answered by trust that was fitted without their part."""
+    """The answers for samples, from parameters fitted without the samples' own part."""
 
     tree: LabelTree
     p: NDArray[np.float64]
@@ -120,11 +120,12 @@ def reached_precision(
     lineages: Mapping[str, Sequence[str]],
     options: TrustOptions,
 ) -> TrustOptions:
-    """Return options whose threshold does not miss the target precision beyond chance.
+    """Return options whose threshold does not miss the target precision by more than chance.
 
-    What is fitted for is raised until the cross-fitted precision is no longer below the
-    target by more than chance makes it with probability :data:`LARGEST_CHANCE` (one-sided
-    t test of the wrong answers in excess over the datasets that are answered).
+    The fitted precision is raised until the cross-fitted precision is no longer
+    significantly below the target (one-sided t test of the excess of wrong answers, over
+    the datasets with answers, at the level
+    :data:`~annotator.learn.selective.pooling.LARGEST_CHANCE`).
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def reached_precision(
 
 
 def _missed(held_out: HeldOutPredictions, found: _CrossFitted, asked: float) -> bool:
-    """Return whether precision is below the target beyond chance over datasets."""
+    """Return whether precision is below the target by more than chance over datasets."""
     given = found.answer != NO_ANSWER
     if not given.any():
         return False
@@ -161,9 +162,9 @@ def cross_fitted(
     options: TrustOptions,
     new_terms: NDArray[np.bool_] | None = None,
 ) -> tuple[Metric, ...]:
-    """Measure the answers on folds that trust was not fitted on.
+    """Measure the answers on folds that selective prediction was not fitted on.
 
-    For each part trust is fitted on the others and decides for this one.
+    For each part, selective prediction is fitted on the other parts.
 
     ``answered``, ``answered_class``
         Share of samples that get an answer, and share that get their most
@@ -171,61 +172,61 @@ def cross_fitted(
     ``precision``
         Share of answers that are right: the true class is in the answer.
     ``mean_depth``
-        Of the answers, 0 for the top of the ontology.
+        Mean depth of the answers, 0 for the top of the ontology.
     ``always_class_precision``, ``always_class_depth``
-        The same if every sample were answered by its most probable class.
+        The same if every sample were answered with its most probable class.
     ``always_top_precision``, ``always_top_depth``
-        The same if every sample were answered by its most probable top term.
+        The same if every sample were answered with its most probable top term.
     ``prediction_set_coverage``, ``prediction_set_coverage_over_datasets``
-        Share of prediction sets that hold the true class: mean over samples,
+        Share of prediction sets that contain the true class: mean over samples,
         and within datasets, then mean over datasets.
     ``prediction_set_size``
         Mean number of classes in a set.
     ``novelty_abstained``
-        Share of samples, all of known classes, without an answer for being too
-        novel; only where novelty was measured.
-    ``accuracy_of_new_terms``, ``accuracy_of_learned_terms`` and the like
-        Each of :data:`~annotator.domain.held_out.TERM_FIGURES` of the samples for which only other
-        terms of their class were learned, and of the others. Only where both are told
-        apart and there are such samples.
+        Share of samples, all of known classes, without an answer because they are
+        too novel; only if novelty was measured.
+    ``accuracy_of_new_terms``, ``accuracy_of_learned_terms`` and so on
+        Each of :data:`~annotator.domain.held_out.TERM_FIGURES` for samples whose class was
+        learned only from other terms, and for all others; only with ``new_terms`` and if
+        there are samples of both.
 
     Parameters
     ----------
     held_out
-        Each sample calibrated by what the other parts show.
+        Predictions, each calibrated on the other parts.
     parts
-        From :func:`annotator.learn.validation.cross_calibration.cross_calibrated`.
+        The parts from :func:`annotator.learn.validation.cross_calibration.cross_calibrated`.
     lineages, options
         As for :func:`fit_trust`.
     new_terms
-        Whether training samples lacked the sample's curated value, which may have been
+        Whether no training sample had the sample's curated value, which may have been
         merged into a broader class, ``(samples,)``.
 
     Returns
     -------
     tuple of Metric
-        Of the kind ``"combined"``; metrics of answers are left out where there
-        are none. Empty where there are no parts.
+        Metrics of the kind ``"combined"``; those of answers are left out if there are no
+        answers. Empty if there are no parts.
     """
     if not parts:
         return ()
     found = _cross_fit(held_out, parts, lineages, options)
     tree, p, truth, answer = found.tree, found.p, found.truth, found.answer
     too_novel, inside = found.too_novel, found.inside
-    figures = _answer_figures(answer, p, truth, tree) | _fixed_depth_figures(p, truth, tree)
+    values = _answer_metrics(answer, p, truth, tree) | _fixed_depth_metrics(p, truth, tree)
     covered = inside[np.arange(len(p)), truth]
-    figures["prediction_set_coverage"] = float(covered.mean())
-    figures["prediction_set_coverage_over_datasets"] = mean_over_groups(
+    values["prediction_set_coverage"] = float(covered.mean())
+    values["prediction_set_coverage_over_datasets"] = mean_over_groups(
         covered, held_out.dataset_ids
     )
-    figures["prediction_set_size"] = float(inside.sum(axis=1).mean())
+    values["prediction_set_size"] = float(inside.sum(axis=1).mean())
     if held_out.novelty is not None:
-        figures["novelty_abstained"] = float(too_novel.mean())
+        values["novelty_abstained"] = float(too_novel.mean())
     datasets, given = held_out.dataset_ids, answer != NO_ANSWER
     everything = np.ones(len(p), dtype=np.bool_)
     metrics = [
         _metric(name, value, datasets[given if name in ("precision", "mean_depth") else everything])
-        for name, value in figures.items()
+        for name, value in values.items()
     ]
     if new_terms is not None and new_terms.any():
         for title, part in (("new", new_terms), ("learned", ~new_terms)):
@@ -243,22 +244,22 @@ def _term_metrics(
     dataset_ids: NDArray[np.object_],
     tree: LabelTree,
 ) -> list[Metric]:
-    """Return the figures of samples whose own term was learned, or was not."""
+    """Return the metrics of samples whose own terms are learned ones, or new ones."""
     if len(answer) == 0:
         return []
-    figures = _answer_figures(answer, p, truth, tree)
-    figures["accuracy"] = float((p.argmax(axis=1) == truth).mean())
-    figures["prediction_set_coverage"] = float(covered.mean())
+    values = _answer_metrics(answer, p, truth, tree)
+    values["accuracy"] = float((p.argmax(axis=1) == truth).mean())
+    values["prediction_set_coverage"] = float(covered.mean())
     behind = {"precision": dataset_ids[answer != NO_ANSWER]}
     return [
-        _metric(f"{name}_of_{title}_terms", figures[name], behind.get(name, dataset_ids))
+        _metric(f"{name}_of_{title}_terms", values[name], behind.get(name, dataset_ids))
         for name in TERM_FIGURES
-        if name in figures
+        if name in values
     ]
 
 
 def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
-    """Draw the reliability and the risk-coverage curve of each model kind and combined."""
+    """Return the reliability and risk-coverage curves of each model kind and the combination."""
     truth = held_out.truth_index
     return tuple(
         curve
@@ -271,34 +272,34 @@ def curves(held_out: HeldOutPredictions) -> tuple[Curve, ...]:
 
 
 def _metric(name: str, value: float, dataset_ids: NDArray[np.object_]) -> Metric:
-    """Return a figure of all kinds combined over the samples of these datasets."""
+    """Return a metric of the combination over samples, given the dataset of each."""
     return Metric(COMBINED, name, None, value, len(dataset_ids), len(set(dataset_ids)))
 
 
-def _answer_figures(
+def _answer_metrics(
     answer: NDArray[np.int64], p: NDArray[np.float64], truth: NDArray[np.int64], tree: LabelTree
 ) -> dict[str, float]:
     given = answer != NO_ANSWER
-    figures = {
+    values = {
         "answered": float(given.mean()),
         "answered_class": float((answer == p.argmax(axis=1)).mean()),
     }
     if given.any():
-        figures["precision"] = float(tree.claims[answer[given], truth[given]].mean())
-        figures["mean_depth"] = float(tree.depth[answer[given]].mean())
-    return figures
+        values["precision"] = float(tree.claims[answer[given], truth[given]].mean())
+        values["mean_depth"] = float(tree.depth[answer[given]].mean())
+    return values
 
 
-def _fixed_depth_figures(
+def _fixed_depth_metrics(
     p: NDArray[np.float64], truth: NDArray[np.int64], tree: LabelTree
 ) -> dict[str, float]:
     top = tree.top
     of_top = tree.claims[top].astype(np.float64) @ p.T
     answers = {"class": p.argmax(axis=1), "top": top[of_top.argmax(axis=0)]}
     return {
-        f"always_{name}_{figure}": float(values.mean())
+        f"always_{name}_{metric}": float(values.mean())
         for name, answer in answers.items()
-        for figure, values in (
+        for metric, values in (
             ("precision", tree.claims[answer, truth]),
             ("depth", tree.depth[answer]),
         )
@@ -312,5 +313,5 @@ def _quantiles(novelty: NDArray[np.float64] | None) -> tuple[float, ...]:
     if len(known) == 0:
         return ()
     marks = np.quantile(known, np.linspace(0, 1, QUANTILES))
-    # Interpolation may leave the order by a rounding error.
+    # Interpolation may violate the order by a rounding error.
     return tuple(np.maximum.accumulate(marks).tolist())

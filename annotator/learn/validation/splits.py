@@ -1,8 +1,8 @@
-"""Which samples are held out together.
+"""Splits of samples into folds that are held out together.
 
-Two schemes, as in the paper (section 2.3.3): cross-validation holds samples out
-at random, so that a dataset usually has samples on both sides; one dataset out
-holds whole datasets out, which is what a new dataset will look like.
+There are two schemes, as in the paper (section 2.3.3): cross-validation holds out
+samples at random, so that a dataset usually has samples on both sides; one dataset
+out holds out whole datasets, which corresponds to predicting a new dataset.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUPED_FOLDS = 10
-"""Folds that many datasets are grouped into where nothing else is said."""
+"""Default number of folds into which many datasets are grouped."""
 
 
 def choose_folds(n_datasets: int, quick_datasets: int) -> int | None:
@@ -26,20 +26,20 @@ def choose_folds(n_datasets: int, quick_datasets: int) -> int | None:
     Parameters
     ----------
     n_datasets
-        Datasets in the cohort.
+        Number of datasets in the cohort.
     quick_datasets
-        Up to so many, each is left out by itself.
+        Largest number of datasets for which each is held out by itself.
 
     Returns
     -------
     int or None
-        ``None`` for each dataset by itself, else the number of grouped folds.
+        ``None`` to hold out each dataset by itself, else the number of grouped folds.
     """
     return None if n_datasets <= quick_datasets else GROUPED_FOLDS
 
 
 def describe_dataset_folds(folds: NDArray[np.int64], dataset_ids: NDArray[np.object_]) -> str:
-    """Say in words how whole datasets were held out.
+    """Describe in words how whole datasets were held out.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def describe_dataset_folds(folds: NDArray[np.int64], dataset_ids: NDArray[np.obj
 
 
 def describe_cross_validation(folds: int, n_samples: int) -> str:
-    """Say in words how samples were held out at random."""
+    """Describe in words how samples were held out at random."""
     return (
         f"{folds}-fold cross-validation: {n_samples} samples held out at random, so that a"
         " dataset usually has samples in training too"
@@ -64,22 +64,22 @@ def describe_cross_validation(folds: int, n_samples: int) -> str:
 
 
 def cross_validation_folds(labels: NDArray[np.object_], folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal samples into folds at random, each class evenly.
+    """Assign samples to folds at random, each class evenly.
 
     Parameters
     ----------
     labels
         Class of each sample, shape ``(samples,)``.
     folds
-        How many folds, at least 2.
+        Number of folds, at least 2.
     seed
-        The same seed deals the same folds.
+        The same seed gives the same folds.
 
     Returns
     -------
     ndarray
         Fold of each sample, shape ``(samples,)``; sizes differ by at most one,
-        in all and within every class.
+        overall and within every class.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def cross_validation_folds(labels: NDArray[np.object_], folds: int, seed: int) -
     _require_folds(folds)
     if len(labels) < folds:
         raise CohortError(
-            f"{len(labels)} labelled samples cannot be dealt into {folds} folds;"
+            f"{len(labels)} labelled samples cannot be divided into {folds} folds;"
             " label more samples or use fewer folds"
         )
     generator = np.random.default_rng(np.random.SeedSequence(seed))
@@ -109,24 +109,24 @@ def dataset_folds(
     folds: int | None,
     seed: int,
 ) -> NDArray[np.int64]:
-    """Put whole datasets into folds.
+    """Assign whole datasets to folds.
 
     Grouped folds are filled greedily, largest dataset first, so that folds are
-    alike in size and in classes, and so that a class of several datasets does
-    not end up in one fold alone, where it could not be learned while it is held
-    out. That is certain as long as every dataset holds fewer classes than there
-    are folds, and where it is not possible it is avoided as far as the greedy
-    choice sees. The result does not depend on the order of the samples.
+    similar in size and in classes, and so that no class of several datasets ends
+    up in a single fold, because it could not be learned while that fold is held
+    out. This is guaranteed if every dataset has fewer classes than there are folds;
+    otherwise the greedy choice avoids it as far as it can. The result does not
+    depend on the order of the samples.
 
     Parameters
     ----------
     dataset_ids, labels
         Dataset and class of each sample, shape ``(samples,)``.
     folds
-        ``None`` for each dataset by itself, else how many folds, at least 2;
-        with fewer datasets than that, each dataset is by itself.
+        ``None`` to hold out each dataset by itself, else the number of folds, at least
+        2; with fewer datasets than folds, each dataset is held out by itself.
     seed
-        Decides between datasets of the same size.
+        Seed of the order of datasets of the same size.
 
     Returns
     -------
@@ -155,10 +155,10 @@ def dataset_folds(
 
 
 def scored_mask(labels: NDArray[np.object_], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say which held-out samples can be scored.
+    """Return whether each held-out sample can be scored.
 
-    A sample can be scored when its class is among the classes that its fold's
-    models were trained on, and when those are at least two (paper, section
+    A sample can be scored if its class is among the classes that its fold's
+    models were trained on, and if there are at least two of those (paper, section
     2.3.3: "after ensuring that the respective tissues still remained").
 
     Parameters
@@ -203,10 +203,10 @@ def _group_datasets(counts: NDArray[np.float64], folds: int, seed: int) -> NDArr
     fold_size = np.zeros(folds)
     result = np.empty(len(sizes), dtype=np.int64)
     for dataset in order:
-        # A class seen so far in one fold only: this dataset is its chance to be in two.
+        # A class may be in only one fold so far; this dataset can put it in a second one.
         alone = (fold_share > 0) & ((fold_share > 0).sum(axis=0) == 1)
         stuck = (alone & (counts[dataset] > 0)).sum(axis=1)
-        # Growth of the sums of squares, smallest where class and size are rare so far.
+        # Growth of the sums of squares, which is smallest in small folds with few of its classes.
         uneven = 2 * fold_share @ share[dataset] / counts.shape[1]
         uneven += 2 * fold_size * share_of_all[dataset]
         fold = int(np.lexsort((uneven, stuck))[0])

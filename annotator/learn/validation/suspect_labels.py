@@ -1,27 +1,25 @@
-"""Which existing labels are probably wrong.
+"""Suspect labels: existing labels that are probably wrong.
 
-Models that had not seen a dataset contradict many honest labels too, but those
-errors come in groups: all samples of one dataset with one label are taken for
-the same other class. A label that was mixed up stands alone. So a label is
-weighed against every other class by Bayes' rule, with three pieces of evidence:
+Models fitted without a dataset contradict many correct labels too, but those errors
+come in groups: for all samples of the dataset with one label, the models predict the
+same other class. A mixed-up label is an isolated case. So a label is compared with
+every other class by Bayes' rule, using three pieces of evidence:
 
-1. how common each class is among the dataset's *other* samples, drawn towards
-   all datasets;
-2. how well the sample's probabilities fit what models say of samples of each
-   class: of this dataset's *other* samples, drawn towards what they say of that
-   class in *other* datasets. This is the soft confusion matrix of confident
-   learning (Northcutt et al. 2021, "Confident learning: estimating uncertainty
-   in dataset labels"), with datasets as a level of its own;
-3. that few labels are wrong at all.
+1. the frequency of each class among the *other* samples in the dataset, shrunk
+   towards its frequency in all datasets;
+2. the fit of the sample's probabilities to those of the samples of each class: the
+   *other* samples in the dataset, shrunk towards samples of that class in *other*
+   datasets. This is the soft confusion matrix of confident learning (Northcutt et
+   al. 2021, "Confident learning: estimating uncertainty in dataset labels"), with
+   datasets as a level of its own;
+3. the prior knowledge that few labels are wrong.
 
-The sample itself never speaks for its own label. What this cannot see: a
-dataset whose labels are all wrong in the same way looks like an honest error of
-the models. It finds fewer of the labels that were exchanged within a dataset of
-several classes, where the other labels say little
-(``benchmarks/accuracy/wrong_labels.py`` measures both). No expression profile is looked
-at: the evidence is what models said
-that had seen neither the dataset nor its labels, and how its labels are
-distributed.
+A sample is never evidence for its own label. The method has two limits: a dataset
+whose labels are all wrong in the same way looks like an error of the models; and
+fewer labels are found that were exchanged within a dataset of several classes, where
+the other labels provide little evidence (``benchmarks/accuracy/wrong_labels.py``
+measures both). Expression profiles are not used: the evidence consists of predictions
+by models fitted without the dataset, and of the distribution of its labels.
 """
 
 from __future__ import annotations
@@ -44,32 +42,31 @@ if TYPE_CHECKING:
 
 
 WRONG_SHARE = 0.03
-"""Share of labels that is taken to be wrong before anything is looked at; the
-ranks do not depend on it."""
+"""Prior share of wrong labels; the ranks do not depend on it."""
 
 LARGEST_SHARE = 0.10
-"""At most so much of the held-out samples is listed."""
+"""Largest share of the held-out samples that is listed."""
 
 LEAST_SUSPICION = 0.01
-"""Less suspicion than this is not listed."""
+"""Smallest suspicion that is listed."""
 
-# Worth of what other datasets show, in samples of the dataset itself.
+# Weight of the evidence from other datasets, in samples of the dataset itself.
 _COMPOSITION_SAMPLES = 3.0
 _CONFUSION_SAMPLES = 3.0
-# Worth of "a class is mostly taken for itself" where no dataset shows anything.
+# Weight of the prior that the models mostly predict a class correctly.
 _CLASS_WEIGHT = 2.0
-_TAKEN_FOR_ITSELF = 0.6
+_CORRECT_SHARE = 0.6
 _FLOOR = 1e-3  # No single probability is proof.
 
 
 @dataclass(frozen=True, eq=False)
 class _Evidence:
-    """The held-out samples in numbers: probabilities, columns of labels, datasets."""
+    """The held-out samples as arrays: probabilities, columns of the labels, datasets."""
 
     probabilities: NDArray[np.float64]
     label: NDArray[np.int64]
     datasets: tuple[NDArray[np.int64], ...]
-    """Rows of each dataset."""
+    """The rows of each dataset."""
 
 
 def suspect_labels(held_out: HeldOutPredictions) -> tuple[LabelSuspicion, ...]:
@@ -84,12 +81,11 @@ def suspect_labels(held_out: HeldOutPredictions) -> tuple[LabelSuspicion, ...]:
     Returns
     -------
     tuple of LabelSuspicion
-        Ranks 1, 2, ... of the samples for which the combined answer differs
-        from the label: at most :data:`LARGEST_SHARE` of all held-out samples,
-        none with less suspicion than :data:`LEAST_SUSPICION`. ``suspicion`` is
-        the probability that the label is wrong if :data:`WRONG_SHARE` of all
-        labels were; a cautious figure, meant to rank by.
-        ``evidence`` is plain data for JSON, see :func:`_evidence_of`.
+        The samples whose best guess differs from the label, ranked from 1 on: at
+        most :data:`LARGEST_SHARE` of all held-out samples, none with less suspicion
+        than :data:`LEAST_SUSPICION`. ``suspicion`` is the probability that the label
+        is wrong if :data:`WRONG_SHARE` of all labels are; a cautious value, intended
+        for ranking. ``evidence`` is plain data for JSON, see :func:`_evidence_of`.
 
     Raises
     ------
@@ -124,7 +120,7 @@ def suspect_labels(held_out: HeldOutPredictions) -> tuple[LabelSuspicion, ...]:
 
 
 def label_log_odds(held_out: HeldOutPredictions) -> NDArray[np.float64]:
-    """Weigh every label against all other classes.
+    """Compare every label with all other classes.
 
     Parameters
     ----------
@@ -153,7 +149,7 @@ def label_log_odds(held_out: HeldOutPredictions) -> NDArray[np.float64]:
 def _class_logarithms(evidence: _Evidence) -> NDArray[np.float64]:
     """Return log(P(class in the dataset) · P(probabilities | class, dataset)), up to a constant.
 
-    The sample's own label counts for nothing in it.
+    A sample's own label is not used.
     """
     samples, classes = evidence.probabilities.shape
     usual = evidence.probabilities.mean(axis=0)
@@ -161,15 +157,15 @@ def _class_logarithms(evidence: _Evidence) -> NDArray[np.float64]:
     elsewhere = _Elsewhere.of(evidence, usual)
     result = np.empty((samples, classes))
     for rows in evidence.datasets:
-        own, said = evidence.label[rows], evidence.probabilities[rows]
+        own, predicted = evidence.label[rows], evidence.probabilities[rows]
         here = np.arange(len(rows))
-        counts, sums = _label_sums(own, said)
+        counts, sums = _label_sums(own, predicted)
         confusion = elsewhere.without(counts, sums)
-        # P(said | class), and for the own label again without the sample itself.
-        ratio = said / usual
+        # P(probabilities | class), and again for the own label without the sample itself.
+        ratio = predicted / usual
         fitted = (sums + _CONFUSION_SAMPLES * confusion) / (counts + _CONFUSION_SAMPLES)[:, None]
         likelihood = ratio @ fitted.T
-        others = sums[own] - said + _CONFUSION_SAMPLES * confusion[own]
+        others = sums[own] - predicted + _CONFUSION_SAMPLES * confusion[own]
         others /= (counts[own] - 1 + _CONFUSION_SAMPLES)[:, None]
         likelihood[here, own] = (ratio * others).sum(axis=1)
         weight = _COMPOSITION_SAMPLES / overall.sum()
@@ -181,9 +177,9 @@ def _class_logarithms(evidence: _Evidence) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class _Elsewhere:
-    """What models say of each class in all datasets: soft confusion, not normalised.
+    """The soft confusion matrix of all datasets, before normalisation.
 
-    A dataset counts by the square root of its samples of the class.
+    The weight of a dataset is the square root of its number of samples of the class.
     """
 
     sums: NDArray[np.float64]
@@ -195,19 +191,19 @@ class _Elsewhere:
         classes = len(usual)
         sums, weights = np.zeros((classes, classes)), np.zeros(classes)
         for rows in evidence.datasets:
-            counts, said = _label_sums(evidence.label[rows], evidence.probabilities[rows])
+            counts, of_dataset = _label_sums(evidence.label[rows], evidence.probabilities[rows])
             scale = _dataset_scale(counts)
-            sums += said * scale[:, None]
+            sums += of_dataset * scale[:, None]
             weights += counts * scale
-        prior = _TAKEN_FOR_ITSELF * np.eye(classes) + (1 - _TAKEN_FOR_ITSELF) * usual
+        prior = _CORRECT_SHARE * np.eye(classes) + (1 - _CORRECT_SHARE) * usual
         return cls(sums, weights, prior)
 
     def without(
         self, counts: NDArray[np.float64], sums: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return P(taken for a class | class) in all datasets but this, rows sum to one."""
+        """Return P(predicted class | class) in all datasets but this one; rows sum to one."""
         scale = _dataset_scale(counts)
-        # Differences of equal sums may come out a rounding error below nothing.
+        # Differences of equal sums may be below 0 by a rounding error.
         others = np.maximum(self.sums - sums * scale[:, None], 0.0)
         weights = np.maximum(self.weights - counts * scale, 0.0)
         total: NDArray[np.float64] = others + _CLASS_WEIGHT * self.prior
@@ -228,14 +224,14 @@ def _label_sums(
 
 
 def _rows_by(names: NDArray[np.object_]) -> Iterator[NDArray[np.int64]]:
-    """Return the rows of each distinct name."""
+    """Yield the rows of each distinct name."""
     _, index = np.unique(names.astype(str), return_inverse=True)
     order = np.argsort(index, kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(index))[:-1])
 
 
 class _Standing:
-    """How the samples of each dataset and label are predicted."""
+    """Counts of the predictions for the samples of each dataset and label."""
 
     def __init__(self, held_out: HeldOutPredictions, label: NDArray[np.int64]) -> None:
         combined = held_out.probabilities[COMBINED]
@@ -255,15 +251,15 @@ class _Standing:
 
 
 def _evidence_of(held_out: HeldOutPredictions, standing: _Standing, row: int) -> dict[str, Any]:
-    """Return what speaks for and against one label, as plain data.
+    """Return the evidence for and against one label, as plain data.
 
-    ``label_probability`` and ``predicted_probability`` are combined ones;
-    ``model_kinds`` and ``model_kinds_against`` count all kinds and those that name
-    another class than the label. The other samples of the dataset:
-    ``labelled_same`` and ``labelled_as_predicted`` of them have this sample's
-    label or the predicted class as theirs, and of those the models take
-    ``labelled_same_confirmed`` and ``labelled_as_predicted_confirmed`` for what
-    they are labelled as. ``summary`` says it in words.
+    ``label_probability`` and ``predicted_probability`` are combined probabilities;
+    ``model_kinds`` counts all kinds, ``model_kinds_against`` those that predict
+    another class than the label. ``labelled_same`` and ``labelled_as_predicted``
+    count the other samples in the dataset whose label is this sample's label, or the
+    predicted class. ``labelled_same_confirmed`` and ``labelled_as_predicted_confirmed``
+    count those of them whose own prediction is their label. ``summary`` is the same
+    in words.
     """
     combined = held_out.probabilities[COMBINED][row]
     label, best, dataset = standing.label[row], standing.best[row], standing.dataset[row]

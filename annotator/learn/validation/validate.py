@@ -1,11 +1,10 @@
-"""How well models of a field do on samples that they have not seen.
+"""Validation of the models of a field on held-out samples.
 
-Everything that models are fitted with (normalisation, filters, scaling, feature
-selection, weights) is fitted inside the training part of each fold. The few
-numbers on top of them (a slope per model kind, the threshold, the size of prediction
-sets) are cross-fitted: for the samples of a fold
-they come from the held-out predictions for the other folds. The one thing that
-is decided on the whole cohort is which classes there are, and that from the
+Everything in the models (normalisation, filters, scaling, feature selection,
+weights) is fitted inside the training part of each fold. The few parameters on top
+of the models (a slope per model kind, the threshold, the size of prediction sets)
+are cross-fitted: for the samples of a fold they come from the held-out predictions
+for the other folds. Only the classes are determined on the whole cohort, from the
 labels alone, as in the paper (section 2.1).
 """
 
@@ -61,39 +60,39 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What a validation found.
+    """The result of a validation.
 
     Attributes
     ----------
     scheme
         :data:`CROSS_VALIDATION` or :data:`ONE_DATASET_OUT`.
     label_set
-        The classes, and what became of each curated value.
+        The classes, and the class of each curated value, or the reason why it has none.
     predictions
-        Every model kind, calibrated where the preset calibrates, and
-        ``"combined"``, for the samples that could be scored.
+        Predictions for the samples that could be scored, of every model kind, calibrated
+        if the preset calibrates, and ``"combined"``.
     raw
-        The same samples: every model kind as it came out, not calibrated.
+        Uncalibrated predictions of every model kind for the same samples.
     baselines
-        The same samples: what needs no expression (``majority`` and, where the
-        field has some, ``known_fields``), and a plain ``logistic_regression``.
+        Predictions of the baselines for the same samples: ``majority``, ``known_fields`` if
+        the field has some, and a plain ``logistic_regression``.
     metrics
-        Of ``predictions``, and of what is answered where that was asked for;
-        ``metrics_of(baselines)`` gives those of the others.
+        The metrics of ``predictions``, and of selective prediction if it was requested;
+        ``metrics_of(baselines)`` gives those of the baselines.
     description
-        How samples were held out, in words.
+        A description in words of how samples were held out.
     balanced_training
-        Whether classes counted the same in training; else probabilities favour
+        Whether classes had equal weights in training; else probabilities favour
         frequent classes as the cohort does.
     inspected
-        What ``inspect`` returned for each fold in which something could be scored, in
+        The result of ``inspect`` for each fold in which a sample could be scored, in
         the order of the folds; empty without it.
     parts
         The parts of the folds that share a calibration.
     trust
-        What was asked of the answers, and what their threshold was fitted for.
+        The requirements for answers, with the precision that the threshold is fitted for.
     notes
-        Sentences about the cohort that the reader of the metrics has to know.
+        Sentences about the cohort that readers of the metrics have to know.
     """
 
     scheme: str
@@ -111,7 +110,7 @@ class Validation:
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Say nothing."""
+    """Report no progress."""
 
 
 def cross_validate(
@@ -125,19 +124,19 @@ def cross_validate(
 ) -> Validation:
     """Validate with samples held out at random (paper, section 2.3.3).
 
-    Most datasets are on both sides of the split, so the metrics show how well
-    *known* datasets are told apart, not what to expect of a new one.
+    Most datasets are on both sides of the split, so the metrics show how good
+    predictions are for *known* datasets, not for new ones.
 
     Parameters
     ----------
     cohort, ontology, plan
-        What models are made from and how.
+        The labelled samples, the ontology, and the options of the models.
     folds
-        How many parts samples are dealt into.
+        Number of folds.
     parallel
-        What folds run on; in this process by default.
+        The backend that folds run on; this process by default.
     progress
-        Called with the number of folds done and of all folds as folds end.
+        Called after each fold with the number of finished folds and of all folds.
 
     Returns
     -------
@@ -171,18 +170,18 @@ def one_dataset_out(
 ) -> Validation:
     """Validate with whole datasets held out (paper, section 2.3.3).
 
-    A held-out sample is scored when its class still occurs in the training part.
+    A held-out sample is scored if its class still occurs in the training part.
 
     Parameters
     ----------
     cohort, ontology, plan, parallel, progress
         As for :func:`cross_validate`.
     folds
-        ``None`` for each dataset by itself, else how many folds datasets are
-        grouped into.
+        ``None`` to hold out each dataset by itself, else the number of folds into which
+        datasets are grouped.
     inspect
-        A function of a module, called in the worker with each fold's model, its
-        training samples and their classes, ``(samples,)``; what it returns is in
+        A function at module level, called in the worker with each fold's model, its
+        training samples and their classes, ``(samples,)``; its results are in
         ``Validation.inspected``.
 
     Returns
@@ -214,7 +213,7 @@ class Labelled:
     labels
         The class of each, ``(samples,)``, dtype object (str).
     label_set
-        The classes, and what became of each curated value.
+        The classes, and the class of each curated value, or the reason why it has none.
     """
 
     cohort: Cohort
@@ -222,7 +221,7 @@ class Labelled:
     label_set: LabelSet
 
     def training_samples(self) -> TrainingSamples:
-        """Return them as what models are fitted on."""
+        """Return the samples in the form that models are fitted on."""
         numbers, limits = training_numbers(self.cohort, self.label_set)
         return TrainingSamples(
             self.cohort.profiles,
@@ -236,7 +235,7 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """How samples are held out: the scheme, in words, and the fold of each, ``(samples,)``."""
+    """The scheme, its description in words, and the fold of each sample, ``(samples,)``."""
 
     scheme: str
     description: str
@@ -326,9 +325,9 @@ def _validate(
 def _new_terms(
     cohort: Cohort, data: FoldData, results: list[FoldResult]
 ) -> NDArray[np.bool_] | None:
-    """Say of each scored sample whether no training sample had its curated value.
+    """Return for each scored sample whether no training sample had its curated value.
 
-    ``None`` for a field whose values are no terms.
+    The result is ``None`` for a field whose values are not ontology terms.
     """
     if cohort.definition.scheme is not LabelScheme.ONTOLOGY:
         return None
@@ -337,7 +336,7 @@ def _new_terms(
 
 
 def _inspected(data: FoldData, results: list[FoldResult]) -> tuple[Any, ...]:
-    # Folds end in any order.
+    # Folds finish in any order.
     in_order = sorted(results, key=lambda result: result.fold)
     return tuple(result.inspected for result in in_order) if data.inspect else ()
 
@@ -349,14 +348,14 @@ def _order(results: list[FoldResult]) -> NDArray[np.int64]:
 def raw_predictions(
     cohort: Cohort, data: FoldData, results: list[FoldResult]
 ) -> HeldOutPredictions:
-    """Put the folds' raw predictions together, in the cohort's order.
+    """Concatenate the folds' raw predictions, in the cohort's order.
 
     Parameters
     ----------
     cohort
         The labelled samples that ``data`` was made from.
     data, results
-        The folds, and what came of each in which something could be scored.
+        The data of the folds, and the results of those in which a sample could be scored.
     """
     order = _order(results)
     rows = np.concatenate([result.rows for result in results])[order]
