@@ -160,9 +160,9 @@ def explanation_figure(found: SampleExplanation) -> Figure | None:
     if not found.kinds:
         return None
     name, kind = _drawn_kind(found)
-    count = max(DRAWN, len(kind.speak_for))
-    speak_for, against = leading_columns(kind.scores[0], found.features, count)
-    columns = [*speak_for, *against]
+    count = max(DRAWN, len(kind.supporting))
+    supporting, opposing = leading_columns(kind.scores[0], found.features, count)
+    columns = [*supporting, *opposing]
     if not columns:
         return None
     return heatmap_of_sample(

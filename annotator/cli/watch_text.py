@@ -85,6 +85,6 @@ def findings_lines(findings: Iterable[Finding]) -> str:
     lines = []
     for finding in findings:
         lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
-        if finding.mend is not None:
-            lines.append(f"{'':<9}{'to mend':<12}{finding.mend}")
+        if finding.fix is not None:
+            lines.append(f"{'':<9}{'to fix':<12}{finding.fix}")
     return "\n".join(lines)

@@ -59,10 +59,10 @@ def load(
 def unexplained() -> Iterator[None]:
     """Let predictions be made without a word on why."""
 
-    def no_reasons(_live: Any, inputs: Any, *_rest: Any) -> list[list[dict[str, Any]]]:
+    def no_contributions(_live: Any, inputs: Any, *_rest: Any) -> list[list[dict[str, Any]]]:
         return [[{} for _ in inputs]]
 
-    with mock.patch.object(predict, "reasons_for", no_reasons):
+    with mock.patch.object(predict, "contributions_to", no_contributions):
         yield
 
 

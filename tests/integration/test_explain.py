@@ -334,9 +334,9 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
     ids = ATLAS.profiles.sample_ids.tolist()
     expression = live.model.expression(ATLAS.profiles)
     for kind in found.kinds.values():
-        assert 0 < len(kind.speak_for) <= 6
-        assert (kind.scores[0, list(kind.speak_for)] > 0).all()
-        assert (kind.scores[0, list(kind.speak_against)] < 0).all()
+        assert 0 < len(kind.supporting) <= 6
+        assert (kind.scores[0, list(kind.supporting)] > 0).all()
+        assert (kind.scores[0, list(kind.opposing)] < 0).all()
         for column in kind.leading:
             own = expression[ids.index(sample), column]
             for place, name in enumerate(found.classes):
@@ -375,7 +375,9 @@ def test_what_cannot_be_explained_is_said_in_one_sentence(trained):
     labelled = next(one.sample_id for one in ATLAS.samples if "tissue" in one.values)
     with pytest.raises(NeedsPersonError, match="has no prediction of tissue"):
         explain(labelled)
-    with pytest.raises(InputError, match=r"nor is it annotated: .* mapped reads; at least"):
+    with pytest.raises(
+        InputError, match=r"cannot be explained or annotated: .* mapped reads; at least"
+    ):
         explain(settings=replace(settings, minimum_reads=10**9))
     changed = "update atlas.expression set counts[1] = counts[1] + 1 where sample_id = %s"
     execute(loaded, changed, sample)
