@@ -1,15 +1,16 @@
-"""Does anything grow while the program runs? A daemon under load, measured for an hour.
+"""Measure a daemon under load for an hour and test whether anything grows.
 
 The daemon is a process of the command with an embedded PostgreSQL. Every few seconds
-samples arrive in the mirror, change, are broken, get labels and go; curators decide; the
-daemon retrains every other minute; its figures and its status are read. Models are small.
+samples are added to the mirror, changed, broken, labelled and deleted; curators decide;
+the daemon retrains every other minute; its metrics and its status are read. Models are
+small.
 
     python -m benchmarks.soak.daemon --minutes 60 --write docs/measurements/reliability.md \\
         --plot docs/measurements/soak.svg
     python -m benchmarks.soak.daemon --from soak.jsonl --plot soak.png
 
---record keeps the measurements, from which --from makes table and plot again. The exit
-code is 1 where something grew, or was not done. Linux only: it reads /proc.
+--record keeps the measurements, from which --from makes the table and plot again. The
+exit code is 1 if something grew or was not done. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ FIGURES = (
     Figure("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
     Figure("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
     Figure("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
-    # One for each connection, those of the experiment and the server's own nine included.
+    # One per connection, including those of the experiment, and the server's own nine.
     Figure("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
     Figure("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
     Figure("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
@@ -67,7 +68,7 @@ FIGURES = (
 
 
 def series(measurements: list[dict[str, float]]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Return what was measured over time by its key; NaN where it was not."""
+    """Return the values over time per key; NaN where a value was not measured."""
     keys = sorted({key for one in measurements for key in one})
     nan = float("nan")
     found = {key: np.array([one.get(key, nan) for one in measurements]) for key in keys}
@@ -77,7 +78,7 @@ def series(measurements: list[dict[str, float]]) -> dict[str, np.ndarray[Any, np
 
 
 def flatness(measurements: list[dict[str, float]]) -> list[Outcome]:
-    """Judge every figure, and say what the rows that are kept take."""
+    """Judge every metric, and the size of rows in tables that keep them."""
     values = series(measurements)
     outcomes = [
         outcome_of(figure, values["seconds"], values[figure.key])
@@ -88,7 +89,7 @@ def flatness(measurements: list[dict[str, float]]) -> list[Outcome]:
 
 
 def _kept(values: dict[str, Any], name: str) -> Outcome:
-    """Judge the bytes of a row of a table that grows on purpose."""
+    """Judge the bytes per row of a table that grows on purpose."""
     rows, size = (values[f"annotator.{name}/{what}"] for what in ("rows", "bytes"))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(rows > 0, size / rows, np.nan)
@@ -102,7 +103,7 @@ def _kept(values: dict[str, Any], name: str) -> Outcome:
 
 
 def plot(path: Path, measurements: list[dict[str, float]]) -> None:
-    """Draw every figure."""
+    """Plot every metric."""
     values = series(measurements)
     panels: dict[str, list[Figure]] = {}
     for figure in FIGURES:
@@ -112,7 +113,7 @@ def plot(path: Path, measurements: list[dict[str, float]]) -> None:
 
 
 def main() -> int:
-    """Run it, or read what was measured, and print the table."""
+    """Run the measurement or read an earlier one, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--from", type=Path, dest="source", help="measurements of an earlier run")
@@ -144,7 +145,7 @@ def main() -> int:
 
 
 def read(path: Path) -> Soaked:
-    """Read what --record kept."""
+    """Read the measurements that --record kept."""
     soaked = Soaked()
     for line in path.read_text(encoding="utf-8").splitlines():
         one = json.loads(line)

@@ -1,4 +1,4 @@
-"""The figures of a soak over time, as one drawing."""
+"""Plot the metrics of a soak test over time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLUMNS = 2
 def _thinned(
     minutes: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keep so few points that the drawing stays small: of each stretch its middle and extremes."""
+    """Reduce the points so that the plot stays small: median and extremes of each stretch."""
     known = ~np.isnan(values)
     minutes, values = minutes[known], values[known]
     if len(values) <= MOST_POINTS:
@@ -42,7 +42,7 @@ def _thinned(
 
 
 def _short(name: str) -> str:
-    """Leave out what the title of the panel says."""
+    """Remove words that are already in the panel's title."""
     for owner in OWNERS:
         name = name.removeprefix(owner)
     return name
@@ -54,16 +54,16 @@ def draw(
     values: Mapping[str, NDArray[np.float64]],
     panels: Mapping[str, Sequence[Figure]],
 ) -> None:
-    """Draw figures over time, a panel for those that belong together.
+    """Plot metrics over time, with one panel per group.
 
     Parameters
     ----------
     path
-        Where to, with the ending of the format.
+        File to write, with the suffix of its format.
     seconds, values
-        When, and what was measured of each key, each shape ``(measurements,)``.
+        Times, and the measured values per key, each of shape ``(measurements,)``.
     panels
-        Title to the figures in it.
+        Title of the panel to the metrics in it.
     """
     rows = -(-len(panels) // COLUMNS)
     settings = {"svg.fonttype": "none", "svg.hashsalt": "soak", "font.size": 9}
