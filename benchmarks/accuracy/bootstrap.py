@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from annotator.domain.held_out import HeldOutPredictions
 from annotator.learn.validation.metrics import is_correct_at_equal_priors
 
-BASELINE = "baseline "  # before the names of baselines among the models
+BASELINE = "baseline "  # prefix of baselines among the models
 REPLICATES = 1000
 LEVEL = 0.95
 BINS = 15
-FIGURES = (
+METRICS = (
     "accuracy",
     "mean_over_datasets",
     "mean_over_classes",
@@ -38,7 +38,7 @@ FIGURES = (
     "expected_calibration_error",
 )
 LESS_IS_BETTER = frozenset({"expected_calibration_error"})
-CHUNK = 4_000_000  # weights of samples in memory at a time
+CHUNK = 4_000_000  # number of sample weights in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +174,12 @@ def shares(
 
 
 def gain(
-    ours: NDArray[np.float64], theirs: list[NDArray[np.float64]], figure: str
+    ours: NDArray[np.float64], theirs: list[NDArray[np.float64]], metric: str
 ) -> NDArray[np.float64]:
     """Return the gain of ours over the best of theirs in each replicate."""
-    best = np.min(theirs, axis=0) if figure in LESS_IS_BETTER else np.max(theirs, axis=0)
+    best = np.min(theirs, axis=0) if metric in LESS_IS_BETTER else np.max(theirs, axis=0)
     difference: NDArray[np.float64] = ours - best
-    return -difference if figure in LESS_IS_BETTER else difference
+    return -difference if metric in LESS_IS_BETTER else difference
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

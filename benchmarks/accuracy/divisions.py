@@ -137,8 +137,8 @@ def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target:
         SEED,
         threads=1,
     )
-    said = papers.predict(test.profiles)
-    others = {f"{PAPER}{kind}": said[kind] for kind in ("network", "forest")}
+    predicted = papers.predict(test.profiles)
+    others = {f"{PAPER}{kind}": predicted[kind] for kind in ("network", "forest")}
     others[LOGISTIC] = _plain_logistic(training, labels, test.profiles, label_set.classes)
     others[XGBOOST] = _plain_xgboost(training, labels, test.profiles, label_set.classes)
     _store(

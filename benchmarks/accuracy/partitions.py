@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.accuracy.bootstrap import LEVEL, REPLICATES
 from benchmarks.accuracy.real_data import PRESETS, ROOT, TASKS, chosen, evaluate_apart, import_atlas
 from benchmarks.accuracy.report import COMBINED, OURS, PAPER, PAPERS_MODELS, TITLES, as_text, shown
-from benchmarks.accuracy.runs import SEED, differences, figures_of, load_run
+from benchmarks.accuracy.runs import SEED, differences, load_run, metric_estimates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.accuracy.report import Json, Table
     from benchmarks.accuracy.runs import Run
 
-FIGURES = ("accuracy", "mean_over_classes", "expected_calibration_error")
+METRICS = ("accuracy", "mean_over_classes", "expected_calibration_error")
 SEEDS = (SEED, 1, 2)
 
 
@@ -69,8 +69,8 @@ def result_of(partition: Partition, runs: dict[str, Run]) -> Json:
         "held_out": next(iter(runs.values())).description,
         "figures": {
             preset: {
-                model: {name: found[name] for name in FIGURES}
-                for model, found in figures_of(run.held_out).items()
+                model: {name: found[name] for name in METRICS}
+                for model, found in metric_estimates(run.held_out).items()
                 if model in (*PAPERS_MODELS, COMBINED)
             }
             for preset, run in runs.items()
@@ -93,10 +93,10 @@ def table(results: Sequence[Json]) -> Table:
             of(result, OURS, COMBINED, name),
             shown(result["gain"].get(name), signed=True),
         ]
-        for name in FIGURES
+        for name in METRICS
         for result in results
     ]
-    heads = ["held out", "figure", "paper's network", "paper's forest", "`default`"]
+    heads = ["held out", "metric", "paper's network", "paper's forest", "`default`"]
     return [*heads, "gain over the better of the paper's"], rows
 
 

@@ -36,7 +36,7 @@ from benchmarks.accuracy.report import (
     PAPER,
     as_text,
     cost_table,
-    every_figure,
+    every_metric,
     fill_document,
     plot,
     side_by_side,
@@ -49,10 +49,10 @@ from benchmarks.accuracy.runs import (
     answers_of,
     as_run,
     differences,
-    figures_of,
     load_run,
+    metric_estimates,
     save_run,
-    trust_figures,
+    selective_estimates,
 )
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
     presets = dict(known.get("presets", {}))
     baselines = known.get("baselines", {})
     for preset, run in runs.items():
-        figures = figures_of(run.held_out)
+        figures = metric_estimates(run.held_out)
         baselines = {
             model.removeprefix(BASELINE): found
             for model, found in figures.items()
@@ -168,7 +168,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
             "held_out": run.description,
             "samples": len(run.held_out.truth),
             "figures": {m: f for m, f in figures.items() if not m.startswith(BASELINE)},
-            "trust": trust_figures(run),
+            "trust": selective_estimates(run),
             "cost": presets.get(preset, {}).get("cost", {}),
             "commit": presets.get(preset, {}).get("commit"),
         }
@@ -190,7 +190,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
 def commit() -> str | None:
     """Return the current commit, with a ``+`` if files differ from it."""
     try:
-        said = [
+        lines = [
             subprocess.run(
                 ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -198,7 +198,7 @@ def commit() -> str | None:
         ]
     except (OSError, subprocess.CalledProcessError):
         return None
-    return said[0] + ("+" if said[1] else "")
+    return lines[0] + ("+" if lines[1] else "")
 
 
 class Results:
@@ -223,8 +223,8 @@ class Results:
     def update(self, key: str, preset: str, cost: Mapping[str, float]) -> None:
         """Add a run whose predictions were stored, and write everything."""
         known = self.content["tasks"].get(key, {})
-        said = known.setdefault("presets", {}).setdefault(preset, {})
-        said["cost"], said["commit"] = dict(cost), commit()
+        entry = known.setdefault("presets", {}).setdefault(preset, {})
+        entry["cost"], entry["commit"] = dict(cost), commit()
         runs = {
             name: load_run(self.predictions(key, name))
             for name in PRESETS
@@ -368,7 +368,7 @@ def main() -> None:
         if not (options.data / TASKS[key].atlas).is_dir():
             raise SystemExit(f"{options.data / TASKS[key].atlas} is not here: nothing to run on")
     run_all(options, results)
-    for table in (every_figure, side_by_side, trust_table, cost_table):
+    for table in (every_metric, side_by_side, trust_table, cost_table):
         print(as_text(table(results.content)), end="\n\n")
 
 

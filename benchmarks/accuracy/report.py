@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.accuracy.bootstrap import FIGURES
+from benchmarks.accuracy.bootstrap import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,15 +74,15 @@ def shown(estimate: Json | None, signed: bool = False) -> str:
     return f"{value} [{estimate['low']:{sign}.2f}; {estimate['high']:{sign}.2f}]"
 
 
-def every_figure(results: Json) -> Table:
+def every_metric(results: Json) -> Table:
     """Return one row per task, preset and model."""
     rows = []
     for task in results["tasks"].values():
         for preset, models in _presets(task).items():
             for model, figures in models.items():
-                values = [shown(figures.get(name)) for name in FIGURES]
+                values = [shown(figures.get(name)) for name in METRICS]
                 rows.append([task["title"], preset, model, *values])
-    return ["data", "preset", "model", *(TITLES[name] for name in FIGURES)], rows
+    return ["data", "preset", "model", *(TITLES[name] for name in METRICS)], rows
 
 
 def side_by_side(results: Json) -> Table:
@@ -91,14 +91,14 @@ def side_by_side(results: Json) -> Table:
     for task in results["tasks"].values():
         presets = _presets(task)
         for name in headline(task):
-            papers = [shown(_figure(presets, PAPER, model, name)) for model in PAPERS_MODELS]
+            papers = [shown(_estimate(presets, PAPER, model, name)) for model in PAPERS_MODELS]
             rows.append(
                 [
                     task["title"],
                     TITLES[name],
                     _best(presets.get("baselines", {}), name),
                     *papers,
-                    shown(_figure(presets, OURS, COMBINED, name)),
+                    shown(_estimate(presets, OURS, COMBINED, name)),
                     shown(task.get("differences", {}).get("paper", {}).get(name), signed=True),
                     str(task["samples"]),
                     str(task["datasets"]),
@@ -109,7 +109,7 @@ def side_by_side(results: Json) -> Table:
     return heads, rows
 
 
-def _figure(presets: Mapping[str, Any], preset: str, model: str, name: str) -> Json | None:
+def _estimate(presets: Mapping[str, Any], preset: str, model: str, name: str) -> Json | None:
     found: Json | None = presets.get(preset, {}).get(model, {}).get(name)
     return found
 

@@ -73,7 +73,7 @@ class Row:
 def swap(
     cohort: Cohort, labels: NDArray[np.object_], scheme: str, share: float, seed: int
 ) -> tuple[Cohort, NDArray[np.bool_]]:
-    """Return the cohort with labels swapped, and which; a sample without a class keeps its own."""
+    """Return the cohort with swapped labels, and which; samples without a class keep theirs."""
     random = np.random.default_rng(seed)
     rows = random.permutation(np.flatnonzero(labels != ""))
     wanted = round(share * len(rows))
@@ -82,7 +82,7 @@ def swap(
         classes = sorted(set(labels[rows]))
         for row in rows[:wanted]:
             other = random.choice([name for name in classes if name != labels[row]])
-            # The curated value below that class, as common as it is there.
+            # A curated value below that class, with the frequency it has there.
             values[row] = cohort.values[random.choice(np.flatnonzero(labels == other))]
             wrong[row] = True
         return replace(cohort, values=values), wrong

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.faults.reliability import table, written
 from benchmarks.soak.plot import draw
 from tests.support.faults.atlas import Outcome, own_database
-from tests.support.soak.judge import Figure, judge, outcome_of
+from tests.support.soak.judge import Metric, judge, outcome_of
 from tests.support.soak.load import Pace, Soaked, soak
 
 MEMORY = "Memory of the daemon, MB"
@@ -42,28 +42,28 @@ FILES = "Reports and PostgreSQL's catalogues, MB"
 LOG = "Log of transactions, MB"
 GROWS = "Rows that are kept for good, thousands (not judged)"
 SECONDS = "Seconds for an answer (not judged)"
-FIGURES = (
-    Figure("memory of the daemon", "MB", "daemon_mb", 0.05, 0, MEMORY),
-    Figure("PostgreSQL, private memory", "MB", "server_private_mb", 0.1, 4, SERVER, resting=True),
-    Figure("PostgreSQL, shared memory", "MB", "server_shared_mb", 0, 0, SERVER, ceiling=150),
-    Figure("the daemon's open file handles", "", "daemon_handles", 0, 0.9, PROCESS),
-    Figure("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
-    Figure("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
-    Figure("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
+METRICS = (
+    Metric("memory of the daemon", "MB", "daemon_mb", 0.05, 0, MEMORY),
+    Metric("PostgreSQL, private memory", "MB", "server_private_mb", 0.1, 4, SERVER, resting=True),
+    Metric("PostgreSQL, shared memory", "MB", "server_shared_mb", 0, 0, SERVER, ceiling=150),
+    Metric("the daemon's open file handles", "", "daemon_handles", 0, 0.9, PROCESS),
+    Metric("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
+    Metric("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
+    Metric("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
     # One per connection, including those of the experiment, and the server's own nine.
-    Figure("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
-    Figure("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
-    Figure("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
-    Figure("stored models among them", "MB", "models_mb", 0.1, 0, PASSING),
-    Figure("dead rows in these tables", "", "passing_dead", 0.2, 0, DEAD, resting=True),
-    Figure("size of a kept row", "bytes", "kept_row_bytes", 0.05, 0, ROWS),
-    Figure("dead rows among kept ones", "%", "kept_dead_percent", 0, 2, SHARE),
-    Figure("reports on disk", "MB", "reports_mb", 0.1, 0, FILES),
-    Figure("PostgreSQL, catalogues", "MB", "catalogue_mb", 0.05, 0, FILES),
-    Figure("PostgreSQL, log of transactions", "MB", "wal_mb", 0, 0, LOG, ceiling=2048),
-    Figure("kept rows", "thousand", "kept_thousands", 0, 0, GROWS, judged=False),
-    Figure("a scrape", "s", "scrape_seconds", 0, 0, SECONDS, judged=False),
-    Figure("the review queue", "s", "queue_seconds", 0, 0, SECONDS, judged=False),
+    Metric("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
+    Metric("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
+    Metric("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
+    Metric("stored models among them", "MB", "models_mb", 0.1, 0, PASSING),
+    Metric("dead rows in these tables", "", "passing_dead", 0.2, 0, DEAD, resting=True),
+    Metric("size of a kept row", "bytes", "kept_row_bytes", 0.05, 0, ROWS),
+    Metric("dead rows among kept ones", "%", "kept_dead_percent", 0, 2, SHARE),
+    Metric("reports on disk", "MB", "reports_mb", 0.1, 0, FILES),
+    Metric("PostgreSQL, catalogues", "MB", "catalogue_mb", 0.05, 0, FILES),
+    Metric("PostgreSQL, log of transactions", "MB", "wal_mb", 0, 0, LOG, ceiling=2048),
+    Metric("kept rows", "thousand", "kept_thousands", 0, 0, GROWS, judged=False),
+    Metric("a scrape", "s", "scrape_seconds", 0, 0, SECONDS, judged=False),
+    Metric("the review queue", "s", "queue_seconds", 0, 0, SECONDS, judged=False),
 )
 
 
@@ -81,9 +81,9 @@ def flatness(measurements: list[dict[str, float]]) -> list[Outcome]:
     """Judge every metric, and the size of rows in tables that keep them."""
     values = series(measurements)
     outcomes = [
-        outcome_of(figure, values["seconds"], values[figure.key])
-        for figure in FIGURES
-        if figure.judged
+        outcome_of(metric, values["seconds"], values[metric.key])
+        for metric in METRICS
+        if metric.judged
     ]
     return outcomes + [_kept(values, name) for name in ("prediction", "contribution", "event")]
 
@@ -105,10 +105,10 @@ def _kept(values: dict[str, Any], name: str) -> Outcome:
 def plot(path: Path, measurements: list[dict[str, float]]) -> None:
     """Plot every metric."""
     values = series(measurements)
-    panels: dict[str, list[Figure]] = {}
-    for figure in FIGURES:
-        if figure.panel:
-            panels.setdefault(figure.panel, []).append(figure)
+    panels: dict[str, list[Metric]] = {}
+    for metric in METRICS:
+        if metric.panel:
+            panels.setdefault(metric.panel, []).append(metric)
     draw(path, values["seconds"], values, panels)
 
 

@@ -78,9 +78,9 @@ def timed(run: Callable[[], Any], repeats: int) -> Timed:
 def simulated_counts(
     samples: int, features: int, classes: int, seed: int
 ) -> tuple[Profiles, NDArray[np.object_], NDArray[np.object_]]:
-    """Draw counts of which a class and a dataset change some; return labels and datasets."""
+    """Draw counts with effects of classes and datasets; return labels and datasets, too."""
     random = np.random.default_rng(seed)
-    shared = np.random.default_rng(0)  # what classes are does not depend on the samples
+    shared = np.random.default_rng(0)  # the effects of classes do not depend on the samples
     usual = shared.normal(2.0, 2.0, features)
     of_class = shared.normal(0, 1.5, (classes, features))
     of_class[shared.random(of_class.shape) > 0.05] = 0.0

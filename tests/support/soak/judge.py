@@ -1,4 +1,4 @@
-"""Telling whether a figure stays what it is, however long the program runs."""
+"""Telling whether a metric stays what it is, however long the program runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STRETCHES = 15
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure that should not grow with time.
+class Metric:
+    """A metric that should not grow with time.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a figure behaved after the warm-up.
+    """How a metric behaved after the warm-up.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Judgement:
 def judge(
     seconds: NDArray[np.float64], values: NDArray[np.float64], share: float, least: float
 ) -> Judgement:
-    """Judge a figure.
+    """Judge a metric.
 
     The slope is that of Theil and Sen, the median over all pairs, which neither peaks nor
     a few odd values move. It would not see what starts late; the medians of the first
@@ -100,7 +100,7 @@ def judge(
         When, ascending, and what was measured, each shape ``(measurements,)``; NaN where it
         was not.
     share, least
-        As in :class:`Figure`.
+        As in :class:`Metric`.
     """
     begins = seconds[0] + WARM_UP * (seconds[-1] - seconds[0]) if len(seconds) else 0.0
     counted = (seconds >= begins) & ~np.isnan(values)
@@ -129,20 +129,20 @@ def at_rest(
 
 
 def outcome_of(
-    figure: Figure, seconds: NDArray[np.float64], values: NDArray[np.float64]
+    metric: Metric, seconds: NDArray[np.float64], values: NDArray[np.float64]
 ) -> Outcome:
-    """Judge a figure, and say it in a row of the table."""
-    if figure.resting and len(seconds):
+    """Judge a metric, and say it in a row of the table."""
+    if metric.resting and len(seconds):
         seconds, values = at_rest(seconds, values)
-    judged = judge(seconds, values, figure.share, figure.least)
-    unit = f" {figure.unit}" if figure.unit else ""
-    if figure.ceiling is None:
+    judged = judge(seconds, values, metric.share, metric.least)
+    unit = f" {metric.unit}" if metric.unit else ""
+    if metric.ceiling is None:
         flat = judged.flat
         growth = f"growth {judged.growth:+.2g} ({judged.allowed:.2g} allowed)"
         remark = f"{judged.middle:,.4g}{unit}, {growth}"
     else:
         most = float(np.nanmax(values, initial=0))
-        flat = judged.measurements > 0 and most <= figure.ceiling
-        remark = f"{most:,.4g}{unit} at most ({figure.ceiling:,.4g} allowed)"
+        flat = judged.measurements > 0 and most <= metric.ceiling
+        remark = f"{most:,.4g}{unit} at most ({metric.ceiling:,.4g} allowed)"
     withstood = judged.measurements if flat else 0
-    return Outcome(figure.name, max(1, judged.measurements), withstood, remark)
+    return Outcome(metric.name, max(1, judged.measurements), withstood, remark)
