@@ -255,7 +255,7 @@ HEADERS = (
     "datasets",
     "accuracy",
     "mean over datasets",
-    "surest half",
+    "most confident half",
     "beats baselines",
 )
 
@@ -263,7 +263,7 @@ HEADERS = (
 KINDS = ("network", "forest", "boosting", "combined")
 SIDE_BY_SIDE = (
     *("atlas", "field", "preset", *KINDS),
-    *("mean over datasets", "surest half", "samples", "datasets", "beats baselines"),
+    *("mean over datasets", "most confident half", "samples", "datasets", "beats baselines"),
 )
 
 
