@@ -147,7 +147,7 @@ def _drawn_kind(found: SampleExplanation) -> tuple[str, KindExplanation]:
     return name, found.kinds[name]
 
 
-def explanation_figure(found: SampleExplanation) -> Figure | None:
+def explanation_plot(found: SampleExplanation) -> Figure | None:
     """Draw the scores of the leading features for every class (paper, figure 8).
 
     Returns
@@ -174,6 +174,6 @@ def explanation_figure(found: SampleExplanation) -> Figure | None:
     )
 
 
-def figure_file_name(found: SampleExplanation) -> str:
+def plot_file_name(found: SampleExplanation) -> str:
     """Return the file name of a sample's plot, without characters that file systems refuse."""
     return re.sub(r"[^\w.+-]", "_", f"{found.sample_id}-{found.release.field}.svg").lstrip(".-")

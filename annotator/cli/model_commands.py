@@ -107,7 +107,7 @@ def report(settings: Settings, release_id: int | None, folder: Path) -> None:
     type=click.Choice([level.value for level in Level]),
     help="Ontology terms, or groups of terms.",
 )
-@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.option("--json", "json_file", type=FILE, help="Also write the metrics to this file.")
 @click.pass_obj
 def evaluate(
     settings: Settings,
@@ -152,7 +152,7 @@ def evaluate(
 )
 @preset_option
 @folds_option
-@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.option("--json", "json_file", type=FILE, help="Also write the metrics to this file.")
 @click.pass_obj
 def ablation(
     settings: Settings,
@@ -194,15 +194,15 @@ def explain(
     settings: Settings, sample: str, field: str, top: int, store: bool, svg: Path | None
 ) -> None:
     """Show the sRNAs with the largest contributions to each class of SAMPLE, labelled or not."""
-    from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+    from annotator.cli.explain_text import explanation_plot, explanation_text, plot_file_name
     from annotator.jobs.explain import explain_sample
 
     check_output_file(svg)
     with database_of(settings) as database:
         found = explain_sample(database, settings, sample, field, top, store=store)
     click.echo(explanation_text(found))
-    figure = explanation_figure(found)
-    if figure is not None:
-        path = svg or Path(figure_file_name(found))
-        write_file(path, figure.svg)
+    plot = explanation_plot(found)
+    if plot is not None:
+        path = svg or Path(plot_file_name(found))
+        write_file(path, plot.svg)
         click.echo(f"\ndrawn in {path}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from annotator.jobs.retrain.ablation import Ablation
     from annotator.jobs.retrain.retrain import RetrainOutcome
 
-FIGURES = (
+METRICS = (
     "accuracy",
     "balanced_accuracy",
     "balanced_accuracy_at_equal_priors",
@@ -29,7 +29,7 @@ FIGURES = (
     "auc",
     "expected_calibration_error",
 )
-ABLATION_FIGURES = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
+ABLATION_METRICS = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
 OF_HELD_OUT_DATASETS = ("mean_over_datasets", "mean_over_classes")
 """Metrics over held-out datasets; there are none if samples are divided at random."""
 CLASS_TITLES = {
@@ -150,7 +150,7 @@ def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> 
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     names = [
         name
-        for name in FIGURES
+        for name in METRICS
         if any((kind, name) in found for kind in kinds)
         and (datasets_held_out or name not in OF_HELD_OUT_DATASETS)
     ]
@@ -201,10 +201,10 @@ def term_table(metrics: Iterable[Metric]) -> str:
     found = {metric.name: metric for metric in metrics}
     rows = []
     for part in ("learned", "new"):
-        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
-        if figures[0] is not None:
-            behind = [figures[0].samples, figures[0].datasets]
-            rows.append([part, *(each.value if each else None for each in figures), *behind])
+        shown = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        if shown[0] is not None:
+            behind = [shown[0].samples, shown[0].datasets]
+            rows.append([part, *(each.value if each else None for each in shown), *behind])
     if not rows:
         return ""
     headers = ["own term", *(name.replace("_", " ") for name in TERM_FIGURES)]
@@ -227,19 +227,21 @@ def ablation_table(ablation: Ablation) -> str:
         for metric in metrics
         if metric.class_name is None
     }
-    figures = [
+    columns = [
         name
-        for name in ABLATION_FIGURES
+        for name in ABLATION_METRICS
         if any(key[2] == name for key in found)
         and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
     ]
     rows = []
     for name, kind in dict.fromkeys(key[:2] for key in found):
         values = [
-            found[name, kind, figure].value if (name, kind, figure) in found else None
-            for figure in figures
+            found[name, kind, metric_name].value if (name, kind, metric_name) in found else None
+            for metric_name in columns
         ]
         accuracy = found[name, kind, "accuracy"]
         rows.append([name, kind, *values, accuracy.samples, accuracy.datasets])
-    shown = [figure.replace("_", " ") if figure != "auc" else "AUC" for figure in figures]
+    shown = [
+        metric_name.replace("_", " ") if metric_name != "auc" else "AUC" for metric_name in columns
+    ]
     return as_table(["features", "model", *shown, "samples", "datasets"], rows)

@@ -248,7 +248,7 @@ def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]
         hits = np.asarray(classes[probabilities.argmax(axis=1)] == split.truth)
         if what == "none":
             threshold = lowest_threshold(confidence, hits, TARGET_PRECISION)
-        sure = confidence >= threshold
+        answered = confidence >= threshold
         known = split.model.known_features(profiles)
         coverage = feature_coverage(profiles, split.model.features)
         pooled.setdefault(what, []).append((known, hits))
@@ -259,8 +259,8 @@ def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]
                 len(hits),
                 float(hits.mean()),
                 mean_over(hits, split.dataset_ids),
-                float(sure.mean()),
-                float(hits[sure].mean()) if sure.any() else float("nan"),
+                float(answered.mean()),
+                float(hits[answered].mean()) if answered.any() else float("nan"),
                 float(np.median(known)),
                 float(np.median(coverage.found)),
                 float(np.median(coverage.approximate)),

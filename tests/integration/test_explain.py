@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+from annotator.cli.explain_text import explanation_plot, explanation_text, plot_file_name
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain import deep_lift_library
 from annotator.jobs.annotate.annotate import annotate
@@ -354,10 +354,10 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
     for name in (*found.classes, "combined", "deeplift", "tree_shap", "coefficient"):
         assert name in text
     assert re.search(r" [+-]9\b", text.split("scores for each class")[1])
-    figure = explanation_figure(found)
+    figure = explanation_plot(found)
     assert figure.svg.startswith("<svg")
     assert found.classes[-1] in figure.svg
-    assert figure_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
+    assert plot_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(trained):

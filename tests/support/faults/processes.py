@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support import ROOT
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ LIBRARIES = (
     *("safetensors.numpy", "sklearn.ensemble", "sklearn.linear_model", "xgboost"),
 )
 SETTINGS = {
-    "ANNOTATOR_PRESET": str(Path(__file__).with_name("light_without_network.toml")),
+    "ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK),
     "ANNOTATOR_WORKERS": "1",
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_CROSS_VALIDATION_FOLDS": "0",

@@ -132,27 +132,27 @@ def run_retraining(database: Database, _settings: Settings, kills: int = 50) -> 
         connection, seed = at_work.connection, 1
         longest = 1.2 * _seconds_to_promote(at_work, seed)
         at_random = kills - kills // 2
-        sound = promoted = 0
+        intact = promoted = 0
         for _ in range(at_random):
             seed += 1
             good, changed = _killed_at_random(at_work, seed, random.uniform(0, longest))
-            sound, promoted = sound + good, promoted + changed
+            intact, promoted = intact + good, promoted + changed
         outcomes = [
             Outcome(
                 "SIGKILL at a random moment",
                 at_random,
-                sound,
+                intact,
                 f"one live release, whole and loaded; {promoted} had gone live before the kill",
             )
         ]
         for place, (what, statement) in enumerate(_HELD_UP.items()):
             times = len(range(place, kills // 2, len(_HELD_UP)))
-            sound = 0
+            intact = 0
             for _ in range(times):
                 seed += 1
-                sound += _killed_while_waiting(database, at_work, statement, seed)
+                intact += _killed_while_waiting(database, at_work, statement, seed)
             remark = "what was live stays live, no candidate is left"
-            outcomes.append(Outcome(f"SIGKILL while it writes {what}", times, sound, remark))
+            outcomes.append(Outcome(f"SIGKILL while it writes {what}", times, intact, remark))
         connection.execute(_PLANT, {"orphans": ORPHANS, "size": ORPHAN_BYTES})
         before = live_releases(connection)
         last = at_work.start.run("retrain", "--field", FIELD, ANNOTATOR_SEED=str(seed + 1))

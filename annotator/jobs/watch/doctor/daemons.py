@@ -1,4 +1,4 @@
-"""Whether daemons run, and whether they are of this version."""
+"""Check that daemons are running, and that their version is this one."""
 
 from __future__ import annotations
 
