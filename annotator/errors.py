@@ -1,27 +1,27 @@
-"""The errors of this project, one small tree.
+"""The exceptions of this project, in one small tree.
 
 ::
 
     AnnotatorError
-    ├── InputError           what a person gave is wrong: says which file, line, column   (exit 2)
+    ├── InputError           a file or argument is wrong; with its file, line and column  (exit 2)
     ├── SettingsError        a setting is wrong or missing                                (exit 2)
-    ├── NeedsPersonError     the system is in a state that only a person can resolve      (exit 3)
-    │   ├── SchemaError          the database is not at the schema this version needs
-    │   ├── ArtefactError        a stored model is damaged or not trusted
-    │   └── CohortError          there is not enough labelled data to learn from
-    ├── RetryableError       may work when tried again                                    (exit 4)
+    ├── NeedsPersonError     a person has to resolve the state of the system              (exit 3)
+    │   ├── SchemaError          the database does not have the schema this version needs
+    │   ├── ArtefactError        a stored model is damaged or cannot be trusted
+    │   └── CohortError          there are not enough labelled data to learn from
+    ├── RetryableError       the same call may succeed later                              (exit 4)
     │   ├── DatabaseUnavailableError
-    │   └── LeaseLostError       somebody else holds the work now
-    └── SampleError          one sample cannot be used; the rest go on
+    │   └── LeaseLostError       another process holds the work now
+    └── SampleError          one sample cannot be used; the others are processed
 
-The message is for a person: what happened, to what, and what to do.
+Messages are written for people: they state what happened, to what, and what to do.
 """
 
 from __future__ import annotations
 
 
 class AnnotatorError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base class of all errors that this project raises deliberately."""
 
     exit_code = 1
 
@@ -32,11 +32,11 @@ class InputError(AnnotatorError):
     Parameters
     ----------
     message
-        What is wrong.
+        Description of the error.
     source
-        The file it is in, where there is one.
+        The file with the error, if any.
     line, column
-        Where in the file, counted from 1; a column may also be named.
+        Position in the file, counted from 1; a column can also be given by name.
     """
 
     exit_code = 2
@@ -65,17 +65,17 @@ class SettingsError(AnnotatorError):
 
 
 class NeedsPersonError(AnnotatorError):
-    """Nothing the program can do by itself will help."""
+    """The system is in a state that only a person can resolve."""
 
     exit_code = 3
 
 
 class SchemaError(NeedsPersonError):
-    """The database is not at the schema that this version works with."""
+    """The database does not have the schema that this version needs."""
 
 
 class ArtefactError(NeedsPersonError):
-    """A stored model is damaged, unknown or not trusted, and was not parsed."""
+    """A stored model is damaged, unknown or cannot be trusted, and was not parsed."""
 
 
 class CohortError(NeedsPersonError):
@@ -93,16 +93,16 @@ class DatabaseUnavailableError(RetryableError):
 
 
 class LeaseLostError(RetryableError):
-    """The lease on a batch ran out and the batch belongs to somebody else."""
+    """The lease on a batch expired, and another worker holds the batch."""
 
 
 class SampleError(AnnotatorError):
-    """One sample cannot be used; it goes to quarantine with this reason.
+    """One sample cannot be used; it is quarantined with this reason.
 
     Parameters
     ----------
     code
-        Short and fixed, for queries: ``no_counts``, ``too_few_reads``, ...
+        Short, fixed code for queries: ``no_counts``, ``too_few_reads``, ...
     reason
         One sentence for a curator.
     """

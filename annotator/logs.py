@@ -1,4 +1,4 @@
-"""Log lines for a service manager, and progress for a person who watches."""
+"""Log lines for a service manager, and progress for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 @contextmanager
 def log_context(**keys: object) -> Iterator[None]:
-    """Have every log line of the block carry these keys, besides those of blocks around it.
+    """Add keys to every log line in the block, besides those of enclosing blocks.
 
     Parameters
     ----------
     keys
-        ``run`` (of training), ``annotation_run``, ``release``, ``batch`` and ``field`` are
-        those by which lines are found again in the database. Keys of a line itself win.
+        ``run`` (of training), ``annotation_run``, ``release``, ``batch`` and ``field``
+        identify the matching rows in the database. Keys of the line itself take precedence.
     """
     token = _context.set({**_context.get(), **keys})
     try:
@@ -48,7 +48,7 @@ def _add_context(record: logging.LogRecord) -> bool:
 
 
 def _reword_scheduler(record: logging.LogRecord) -> bool:
-    """Have errors of the scheduler in our words; the traceback, if any, stays."""
+    """Replace the messages of the scheduler's errors by our own, but keep the traceback."""
     if record.name.startswith(SCHEDULER):
         record.msg, record.args = "a scheduled job of the daemon failed", None
     return True
@@ -85,7 +85,7 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
     ----------
     log_format
         ``text`` for ``time level message key=value`` lines, ``json`` for one
-        object a line. Extra fields of a record become keys.
+        object per line. Extra fields of a record become keys.
     level
         Lowest level that is shown.
     """
@@ -98,8 +98,8 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
         handler.setFormatter(
             _TextFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
-    # The daemon itself reports jobs that take longer than their interval. SQLAlchemy shows
-    # a traceback of its own where a migration that is told to stop ends.
+    # The daemon itself reports jobs that take longer than their interval. SQLAlchemy logs
+    # a traceback of its own if a migration is interrupted.
     others = ((SCHEDULER, logging.ERROR), ("sqlalchemy", logging.CRITICAL))
     for name, lowest in (("annotator", level), *others):
         logger = logging.getLogger(name)
@@ -109,24 +109,24 @@ def configure_logging(log_format: str, level: int = logging.INFO) -> None:
 
 
 def silent(done: int, total: int) -> None:
-    """Show nothing of how far work has come."""
+    """Show no progress."""
 
 
 @contextmanager
 def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work has come.
+    """Show the progress of long work.
 
-    On a terminal a progress bar; elsewhere a log line at each tenth.
+    This is a progress bar on a terminal, and otherwise a log line after each tenth.
 
     Parameters
     ----------
     description, unit
-        What is being done, and what is counted.
+        Description of the work, and the name of the units that are counted.
 
     Yields
     ------
     Callable[[int, int], None]
-        To be called with how many are done and how many there are.
+        To be called with the numbers of finished units and of all units.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm

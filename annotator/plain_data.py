@@ -1,7 +1,7 @@
-"""Typed data from plain data, and back: settings, presets and the JSON files of releases.
+"""Conversion between plain and typed data: settings, presets and the JSON files of releases.
 
-msgspec converts and validates; here is what it leaves open for dataclasses: unknown keys
-and numbers that are not finite are refused, never dropped.
+msgspec converts and validates. This module adds checks that it lacks for dataclasses: unknown
+keys and numbers that are not finite are refused instead of ignored.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ def typed(data: Any, kind: type[Kind], *, from_text: bool = False) -> Kind:
     Parameters
     ----------
     data
-        Mappings, lists, text, numbers, truth values and ``None``.
+        Mappings, lists, text, numbers, booleans and ``None``.
     kind
-        The type; its annotations may hold limits (:class:`msgspec.Meta`).
+        The type; its annotations may contain limits (:class:`msgspec.Meta`).
     from_text
-        Whether numbers and truth values may be given as text.
+        Whether numbers and booleans may be given as text.
 
     Raises
     ------
     ValueError
-        Something is unknown, missing, of another type or out of its range; the message
-        says where.
+        A key is unknown or missing, or a value is of another type or out of range; the
+        message names the place.
     """
     try:
         value = msgspec.convert(data, kind, strict=not from_text, dec_hook=_path_of_text)
@@ -43,7 +43,7 @@ def typed(data: Any, kind: type[Kind], *, from_text: bool = False) -> Kind:
 
 
 def plain(value: Any) -> Any:
-    """Return a dataclass as plain data; the same value gives the same data."""
+    """Return a dataclass as plain data; equal values give equal data."""
     return msgspec.to_builtins(value, enc_hook=str)
 
 
@@ -57,7 +57,7 @@ def _path_of_text(kind: type, value: Any) -> Any:
 
 
 def _check(data: Any, converted: Any, place: str) -> None:
-    """Compare what was given with what was understood of it."""
+    """Check that the conversion dropped no key and gave only finite numbers."""
     if isinstance(converted, float) and not math.isfinite(converted):
         raise ValueError(f"{converted} is not a finite number{place and f' at `{place}`'}")
     if isinstance(converted, dict) and isinstance(data, dict):

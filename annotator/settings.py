@@ -3,7 +3,7 @@
 Every setting is a field of :class:`Settings`; the key in the file and the
 variable are made from its name (``batch_size``, ``ANNOTATOR_BATCH_SIZE``). A
 setting can also be read from a file that ``ANNOTATOR_<NAME>_FILE`` names,
-which is how secrets reach a container.
+as is usual for secrets in containers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 AboveHalf = Annotated[float, Meta(ge=0.5, lt=1)]
 
 ONE_FOLD = ("folds", "cross_validation_folds")
-"""Settings for which 1 makes no sense, unlike 0 and larger numbers."""
+"""Settings that accept 0 and larger numbers, but not 1."""
 
 
 def _default_home() -> Path:
@@ -48,7 +48,7 @@ def means(description: str) -> Meta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set, with its default."""
+    """All settings, with their defaults."""
 
     home: Annotated[Path | None, means("folder of the embedded database and its logs")] = None
     database_url: Annotated[
@@ -66,132 +66,145 @@ class Settings:
             extra={"expected": "default, paper or a path that ends in .toml"},
         ),
         means(
-            "how models are trained: `default`, `paper` or a TOML file of differences from one of"
+            "how models are trained: `default`, `paper` or a TOML file with differences from one of"
             " them"
         ),
     ] = "default"
     fields: Annotated[
         Mapping[str, FieldDefinition],
         means(
-            "fields that differ from the built-in tissue, sex and age, and further ones: a table"
+            "changes to the built-in fields tissue, sex and age, and additional fields: one table"
             " per field; in a variable as TOML"
         ),
     ] = field(default_factory=lambda: FIELDS)
-    seed: Annotated[Natural, means("seed of everything random")] = 20200330
+    seed: Annotated[Natural, means("seed of all random numbers")] = 20200330
     folds: Annotated[
         Natural,
         means(
-            "folds that whole datasets are grouped into; with 0 `evaluate` leaves out every dataset"
-            " by itself, and `retrain` does where there are few of them, else it makes 10 folds"
+            "number of folds that whole datasets are grouped into; with 0 `evaluate` holds out each"
+            " dataset by itself, and `retrain` does so if there are few datasets, else it uses 10"
+            " folds"
         ),
     ] = 0
     quick_datasets: Annotated[
         Positive,
-        means("with folds = 0: up to so many datasets `retrain` leaves out each by itself"),
+        means("with `folds = 0`: maximum number of datasets that `retrain` holds out one by one"),
     ] = 12
-    minimum_samples: Annotated[Positive, means("samples a class needs (paper: 9 or 15)")] = 9
-    minimum_datasets: Annotated[Positive, means("datasets a class needs")] = 2
+    minimum_samples: Annotated[
+        Positive, means("minimum number of samples per class (paper: 9 or 15)")
+    ] = 9
+    minimum_datasets: Annotated[Positive, means("minimum number of datasets per class")] = 2
     learn_from_reviews: Annotated[
-        bool, means("accepted and corrected labels join the next cohort")
+        bool, means("whether accepted and corrected values are labels in the next cohort")
     ] = True
-    gate_margin: Annotated[Share, means("how far a candidate may fall behind the live release")] = (
-        0.01
-    )
+    gate_margin: Annotated[
+        Share, means("how far a candidate's metrics may be below those of the live release")
+    ] = 0.01
     baseline_margin: Annotated[
         float,
         Meta(ge=-1, le=1),
-        means("how far a candidate must be above its baselines; -1 lets every candidate through"),
+        means("how far a candidate must be above its baselines; -1 passes every candidate"),
     ] = 0.0
 
     target_precision: Annotated[
         AboveHalf,
         means(
             "share of the suggestions that should be right: less confident predictions become a"
-            " broader term, or no answer"
+            " broader term or an abstention"
         ),
     ] = 0.95
     set_coverage: Annotated[
         AboveHalf,
         means(
-            "share of the samples of new datasets whose prediction set should hold the true class"
+            "share of samples in new datasets whose prediction set should contain the true class"
         ),
     ] = 0.9
     maximum_novelty: Annotated[
         Share,
-        means(
-            "samples that are less like the training samples than this share of held-out samples"
-            " get no suggestion; 1 lets all through"
-        ),
+        means("novelty above which a sample gets no suggestion; 1 for no limit"),
     ] = 0.99
 
     cross_validation_folds: Annotated[
         Natural,
         means(
-            "folds of the random cross-validation whose metrics stand beside those of held-out"
-            " datasets; 0 for none"
+            "folds of the random cross-validation, whose metrics are reported beside those of"
+            " held-out datasets; 0 for none"
         ),
     ] = 5
-    marker_count: Annotated[Positive, means("markers stored per class (paper: 300)")] = 300
+    marker_count: Annotated[Positive, means("number of markers stored per class (paper: 300)")] = (
+        300
+    )
     similarity_samples: Annotated[
         Positive, means("maximum number of samples per class used to compute class similarity")
     ] = 20
     feature_sets: Annotated[
         tuple[Path, ...],
-        means("GMT files whose sets are looked for among the markers, separated by commas"),
+        means("GMT files of sets that are tested for enrichment, separated by commas"),
     ] = ()
 
     keep_releases: Annotated[
-        Natural, means("retired and rejected releases per field whose models are kept")
+        Natural, means("number of retired and rejected releases per field whose models are kept")
     ] = 5
     report_folder: Annotated[
         Path | None,
-        means("folder of the reports that a retraining writes; `reports` under `home` by default"),
+        means("folder for the reports that retraining writes; `reports` under `home` by default"),
     ] = None
     keep_reports: Annotated[
         Natural,
-        means("newest releases per field whose reports are kept; the live one's always is"),
+        means(
+            "number of newest releases per field whose reports are kept; that of the live release"
+            " always is"
+        ),
     ] = 5
 
-    parallel_backend: Annotated[str, means("joblib backend that folds run on")] = "loky"
-    workers: Annotated[Natural, means("processes that folds run in; 0 for one per core")] = 0
+    parallel_backend: Annotated[str, means("joblib backend that runs the folds")] = "loky"
+    workers: Annotated[
+        Natural, means("number of processes that run the folds; 0 for one per core")
+    ] = 0
 
     batch_size: Annotated[Positive, means("maximum number of samples claimed at a time")] = 256
-    lease_seconds: Annotated[Positive, means("how long a claim holds")] = 600
+    lease_seconds: Annotated[Positive, means("seconds until the lease of a claim expires")] = 600
     top_contributions: Annotated[
-        Positive, means("contributing sRNAs stored per prediction and model")
+        Positive, means("number of contributing features stored per prediction and model kind")
     ] = 20
     minimum_reads: Annotated[
-        Natural, means("mapped reads that a sample must have to be annotated or learned from")
+        Natural,
+        means("minimum number of mapped reads for a sample to be annotated or learned from"),
     ] = 1000
     minimum_known_features: Annotated[
         Share,
         means(
-            "features that a sample must express to be annotated or learned from, as a share of"
-            " what is usual: of the release's features, or of those that the labelled samples"
-            " express"
+            "minimum number of features that a sample expresses to be annotated or learned from,"
+            " as a share of the usual number: of the release's features when annotating, of those"
+            " that labelled samples express when learning"
         ),
     ] = 0.2
 
-    poll_seconds: Annotated[Positive, means("how often the daemon looks for samples")] = 60
-    heartbeat_seconds: Annotated[Positive, means("how often the daemon records a heartbeat")] = 10
-    retrain_cron: Annotated[str, means("when the daemon retrains, cron in UTC")] = "0 2 * * *"
+    poll_seconds: Annotated[
+        Positive, means("seconds after which the daemon looks for pending samples again")
+    ] = 60
+    heartbeat_seconds: Annotated[Positive, means("seconds between heartbeats of the daemon")] = 10
+    retrain_cron: Annotated[str, means("cron expression in UTC for retraining by the daemon")] = (
+        "0 2 * * *"
+    )
     metrics_port: Annotated[
         int,
         Meta(ge=0, le=65535),
         means("port on which the daemon serves metrics to Prometheus; 0 for none"),
     ] = 0
-    metrics_host: Annotated[str, means("address that the metrics are served on")] = "127.0.0.1"
+    metrics_host: Annotated[str, means("address on which the metrics are served")] = "127.0.0.1"
     drift_days: Annotated[
-        Positive, means("days within which samples came or changed that drift is measured on")
+        Positive,
+        means("drift is measured on samples that were added or changed in this number of days"),
     ] = 30
-    log_format: Annotated[Literal["text", "json"], means("log lines as text or json")] = "text"
+    log_format: Annotated[Literal["text", "json"], means("format of log lines")] = "text"
 
     def home_folder(self) -> Path:
         """Return the folder of the embedded database."""
         return self.home if self.home is not None else _default_home()
 
     def reports_folder(self) -> Path:
-        """Return the folder of the reports that a retraining writes."""
+        """Return the folder for the reports that retraining writes."""
         folder = self.report_folder
         return folder if folder is not None else self.home_folder() / "reports"
 
@@ -202,12 +215,12 @@ def _types() -> Mapping[str, Any]:
 
 
 def description_of(name: str) -> str:
-    """Return what a setting means, in words."""
+    """Return the description of a setting."""
     return str(next(meta.description for meta in _types()[name].__metadata__ if meta.description))
 
 
 def _problem(name: str, error: ValueError) -> str:
-    """Return why a value was refused, in words."""
+    """Return the reason why a value was refused."""
     for meta in _types()[name].__metadata__:
         if meta.extra is not None:
             return f"expected {meta.extra['expected']}"
@@ -221,7 +234,7 @@ def _value(name: str, given: Any, *, is_text: bool) -> Any:
     Raises
     ------
     ValueError
-        It is of the wrong type or out of its range.
+        The value is of the wrong type or out of range.
     """
     if name == "fields":
         return declared_fields(tomllib.loads(given) if is_text else given)
@@ -258,10 +271,10 @@ def _from_environment(
             try:
                 found[name] = (Path(path).read_text(encoding="utf-8").strip(), f"{variable}_FILE")
             except (OSError, UnicodeDecodeError) as error:
-                if "://" in path or "=" in path:  # the secret itself, given for its file
+                if "://" in path or "=" in path:  # the secret itself instead of its file
                     raise SettingsError(
-                        f"{variable}_FILE: must name a file that holds the setting; what it"
-                        " names is none"
+                        f"{variable}_FILE: must name a file that contains the setting, but its"
+                        " value is not the name of a file"
                     ) from None
                 raise SettingsError(f"{variable}_FILE: {path} cannot be read: {error}") from error
     return found
@@ -275,10 +288,10 @@ def load_settings(
     Parameters
     ----------
     environment
-        Variables; the process's own by default.
+        Environment variables; those of the process by default.
     file
-        Settings file. By default ``ANNOTATOR_CONFIG`` names it, else
-        ``annotator.toml`` in the working folder is read where it exists.
+        Settings file. By default the one that ``ANNOTATOR_CONFIG`` names, else
+        ``annotator.toml`` in the working folder if it exists.
 
     Returns
     -------
@@ -287,7 +300,7 @@ def load_settings(
     Raises
     ------
     SettingsError
-        A setting is unknown, of the wrong type or out of its range, or the
+        A setting is unknown, of the wrong type or out of range, or the
         file cannot be read.
     """
     environment = os.environ if environment is None else environment
@@ -304,7 +317,7 @@ def load_settings(
         try:
             values[name] = _value(name, given, is_text=name in of_variables)
         except ValueError as error:
-            what = repr(given) if shown[name] else "what is given"
+            what = repr(given) if shown[name] else "the given value"
             raise SettingsError(
                 f"{source}: {what} is not accepted: {_problem(name, error)}"
                 f" ({name}: {description_of(name)})"

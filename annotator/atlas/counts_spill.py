@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from annotator.errors import NeedsPersonError
 
 if TYPE_CHECKING:
     from io import FileIO
+
+    from numpy.typing import NDArray
 
 
 _PIECE_ENTRIES = 1 << 22

@@ -7,15 +7,16 @@ Tables 2 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
 TERMS: Mapping[str, tuple[str, ...]] = {
     "blood": (),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from annotator.jobs.explain import KindExplanation, SampleExplanation
-    from annotator.report.figures.svg import Figure
+    from annotator.report.figures import Figure
 
 DRAWN = 15
 """Minimum number of features for the class that are drawn, and as many against it."""

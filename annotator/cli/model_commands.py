@@ -153,6 +153,7 @@ def evaluate(
 @preset_option
 @folds_option
 @click.option("--json", "json_file", type=FILE, help="Also write the metrics to this file.")
+@click.option("--figure", type=FILE, help="Also draw the accuracies, as SVG, beside the paper's.")
 @click.pass_obj
 def ablation(
     settings: Settings,
@@ -161,6 +162,7 @@ def ablation(
     preset: str | None,
     folds: int | None,
     json_file: Path | None,
+    figure: Path | None,
 ) -> None:
     """Compare models on sRNAs, on contaminants and on both; nothing is stored."""
     from annotator.cli.tables import ablation_table
@@ -168,6 +170,7 @@ def ablation(
 
     settings = changed(settings, preset=preset, folds=folds)
     check_output_file(json_file)
+    check_output_file(figure)
     with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
         compared = ablate(database, settings, field, scheme, progress=shown)
     click.echo(f"{field}, preset {settings.preset}: {compared.description}")
@@ -175,6 +178,12 @@ def ablation(
         click.echo(note)
     click.echo(ablation_table(compared))
     write_json_file(json_file, as_json(compared))
+    if figure is not None:
+        from annotator.report.figures.ablation import ablation_figure
+
+        drawn = ablation_figure(compared.field, compared.scheme, compared.metrics)
+        write_file(figure, drawn.svg)
+        click.echo(f"drawn in {figure}")
 
 
 @command_line.command()

@@ -1,35 +1,38 @@
-"""Claimed samples, and the predictions, contributions and quarantined samples that come of them."""
+"""Claimed samples, and the predictions, contributions and quarantined samples they lead to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from annotator.domain.statuses import PredictionStatus
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from annotator.domain.statuses import PredictionStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ClassContributions:
-    """How much features spoke for a class of one sample, by one model kind.
+    """Contributions of features to a class for one sample, by one model kind.
 
     Attributes
     ----------
     model_kind, method
-        Such as ``network`` and ``deeplift``; ``combined`` for the answer itself.
+        Such as ``network`` and ``deeplift``; ``combined`` for the combination.
     class_name, class_rank
-        The class, and how probable it was: 1 the most probable, 2 the runner-up.
+        The class, and its rank by probability: 1 is the most probable, 2 the runner-up.
     features
-        Those that spoke loudest, for or against, the loudest first.
+        Features with the largest absolute contribution, in descending order.
     scores
-        Of each: signed and in the model's own unit (logit for the answer, the network and
-        the linear part, probability for the forest, margin for boosting).
+        The contribution of each feature: signed and in the model's own unit (logit for the
+        combination, the network and the linear model, probability for the forest, margin
+        for boosting).
     expression
-        Of each: the sample's count in reads per million.
+        The sample's count of each feature, in reads per million.
     other_samples
-        Of the answer only: what the other samples of the dataset contribute to its
-        logit; ``None`` where they do not count.
+        For the combination only: the contribution of the other samples in the dataset to
+        its logit; ``None`` if the release does not pool them.
     """
 
     model_kind: str
@@ -44,15 +47,15 @@ class ClassContributions:
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
-    """One answer for one sample, as it is stored.
+    """One prediction for one sample, as it is stored.
 
-    ``value`` is ``None`` where the sample was abstained from. ``prediction_set``
-    holds the true class with the probability ``set_coverage``, most probable
-    first. ``known_features`` is how many of the release's features the sample
-    expresses, relative to a usual training sample. ``number`` with ``number_low``
-    and ``number_high`` is a predicted number and its interval of the same coverage.
+    ``value`` is ``None`` for an abstention. ``prediction_set`` contains the true
+    class with probability ``set_coverage``; its classes are in order of descending
+    probability. ``known_features`` is the number of the release's features that the
+    sample expresses, relative to a typical training sample. ``number`` is a predicted
+    number, and ``number_low`` to ``number_high`` its interval with the same coverage.
     ``class_probabilities`` are the combined probabilities, in the order of the
-    release's classes; empty where they are not known.
+    release's classes; empty if they are not known.
     """
 
     sample_id: str
@@ -80,10 +83,10 @@ class SamplePrediction:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedSample:
-    """One sample that cannot be used, and why.
+    """One sample that cannot be used, with the reason.
 
-    ``only_this_release`` is true where another release could use it (too few
-    of *its* features are known), false where the sample itself is unusable.
+    ``only_this_release`` is true if another release might be able to use the sample (too
+    few of the features of *this* release are expressed), and false if no release can.
     """
 
     sample_id: str
@@ -98,7 +101,7 @@ class QuarantinedSample:
 class ClaimedSample:
     """One sample that this worker holds a lease on.
 
-    ``attempts`` counts its claims without a result, this one included.
+    ``attempts`` counts the claims without a result, including this one.
     """
 
     sample_id: str
@@ -110,15 +113,15 @@ class ClaimedSample:
 
 @dataclass(frozen=True, slots=True)
 class LiveAccuracy:
-    """What became of the suggestions of one release.
+    """The accuracy of the suggestions of one release, by labels that came later.
 
     Attributes
     ----------
     judged, confirmed
-        Suggestions whose sample got a label later, in the mirror or by a review, and
-        those of them that were right: the label itself or a broader term of it.
+        Number of suggestions whose sample got a label later, in the mirror or by a review,
+        and how many of them were right: the label itself or a broader term.
     lowest, highest
-        95 % interval of the share that is right (Wilson 1927), samples taken as
+        95 % interval of the share that is right (Wilson 1927), with samples taken to be
         independent.
     """
 

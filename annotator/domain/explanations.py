@@ -1,33 +1,37 @@
-"""Explanations of a release: markers, class similarities, enrichments, the map of samples."""
+"""Explanations of a release: markers, class similarities, enrichments and the sample map."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from annotator.domain.answers import ClassContributions
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMarker:
-    """One feature that sets a class apart for a release (paper, section 2.3.4).
+    """One feature that contributes more to a class than to the others (paper, section 2.3.4).
 
     Attributes
     ----------
     class_name, rank, feature
-        The feature, and its place among the class's markers, from 1 on.
+        The class, the rank of the feature among its markers, from 1, and the feature.
     score
-        D1: mean over the class's samples of the contribution to the answer's logit of
-        the class less its mean for the other classes.
+        D1: mean contribution over the class's samples to the logit of the class in the
+        combination, minus the mean contribution to the other classes.
     network_rank
-        Place of the feature for the class by DeepLIFT of the network alone, worked out
-        the same way, as in the paper; ``None`` where there is no network.
+        Rank of the feature for the class by DeepLIFT of the network alone, computed the
+        same way, as in the paper; ``None`` if there is no network.
     tree_rank
-        Place of the feature for the class by tree SHAP of the forest, worked out the
-        same way; ``None`` where there is no forest or it never used the feature.
+        Rank of the feature for the class by tree SHAP of the forest, computed the same
+        way; ``None`` if there is no forest or it never used the feature.
     stability
-        Share of the models made without a part of the datasets that have the feature
-        among as many markers of the class; ``None`` where none of them knew the class.
+        Share of the models fitted without a part of the datasets that have the feature
+        among the same number of markers of the class; ``None`` if none had the class.
     expression
         Mean reads per million in each class, in the order of the release's classes.
     """
@@ -44,21 +48,21 @@ class ClassMarker:
 
 @dataclass(frozen=True, slots=True)
 class ClassSimilarity:
-    """How easily samples of a class are turned into another (paper, section 2.3.4).
+    """Number of features to remove until the predicted class changes (paper, section 2.3.4).
 
     Attributes
     ----------
     class_name
         The class of the samples.
     rival
-        What they are turned into; ``None`` for any other class (stability).
+        The class that is predicted in the end; ``None`` for any other class (stability).
     samples, changed
         How many samples of the class were tried, and for how many the prediction
         changed at all.
     mean_steps
-        Mean number of features set to zero until it did; ``None`` where none changed.
+        Mean number of features set to zero until it changed; ``None`` if it never did.
     model_kind
-        Whose prediction changed: the answer's (``combined``) or the network's.
+        Model kind of the prediction: the combination (``combined``) or the network.
     """
 
     class_name: str
@@ -76,19 +80,20 @@ class ClassEnrichment:
     Attributes
     ----------
     source
-        Where the set comes from: a file's name, or ``table4`` for the paper's.
+        The source of the set: the name of a file, or ``table4`` for the paper's.
     set_name, class_name
         The set and the class.
     background
-        Features of the models that the class expresses above the median of the classes.
+        Number of model features that the class expresses above the median of the classes.
     set_size, markers
-        How many of these the set has, and how many of them are markers of the class.
+        How many of these are in the set, and how many are markers of the class.
     overlap
-        How many features are in both.
+        How many features are both.
     p_value, q_value
-        Of the upper tail of the hypergeometric distribution; by Benjamini and Hochberg.
+        From the upper tail of the hypergeometric distribution, and adjusted by Benjamini
+        and Hochberg.
     features
-        Those in both, best marker first.
+        Features that are both, best marker first.
     """
 
     source: str
@@ -105,7 +110,7 @@ class ClassEnrichment:
 
 @dataclass(frozen=True, eq=False)
 class SampleMap:
-    """Labelled samples on a plane; neighbours have similar profiles.
+    """Positions of labelled samples on a plane, where neighbours have similar profiles.
 
     Attributes
     ----------
@@ -123,7 +128,7 @@ class SampleMap:
 
 @dataclass(frozen=True, eq=False)
 class ReleaseExplanations:
-    """What the models of a release base their answers on, as it is stored with it."""
+    """The explanations that are stored with a release."""
 
     markers: tuple[ClassMarker, ...] = ()
     similarities: tuple[ClassSimilarity, ...] = ()
@@ -132,6 +137,39 @@ class ReleaseExplanations:
 
     @property
     def answer_similarities(self) -> tuple[ClassSimilarity, ...]:
-        """Similarities by the answer; by the network where there are only those."""
+        """Similarities by the combination, or by the network if there are no others."""
         combined = tuple(each for each in self.similarities if each.model_kind == "combined")
         return combined or self.similarities
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedSample:
+    """One annotated sample with the contributions that are stored for it.
+
+    Attributes
+    ----------
+    sample_id, dataset_id
+        The sample.
+    class_name, confidence
+        The most probable class, and how confident the answer was; ``None`` where that is
+        not known.
+    is_answered
+        Whether the answer was confident enough for a suggestion.
+    label
+        What the mirror or a curator said of the sample later, ``None`` where nobody did or
+        the suggestion was only rejected.
+    is_right
+        Whether the suggestion agrees with that; ``None`` where it was not judged.
+    contributions
+        Of one model kind, the answer's where they are stored: one entry per class, the
+        most probable first.
+    """
+
+    sample_id: str
+    dataset_id: str
+    class_name: str
+    confidence: float | None
+    is_answered: bool
+    label: str | None
+    is_right: bool | None
+    contributions: tuple[ClassContributions, ...]

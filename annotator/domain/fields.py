@@ -24,14 +24,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class FeatureKind(StrEnum):
-    """What a feature of the expression matrix counts."""
+    """The kinds of features in the expression matrix."""
 
     SRNA = "srna"
     CONTAMINANT = "contaminant"
 
 
 class LabelScheme(StrEnum):
-    """How the values of a field become classes."""
+    """The scheme by which the values of a field become classes."""
 
     ONTOLOGY = "ontology"
     CATEGORIES = "categories"
@@ -39,14 +39,14 @@ class LabelScheme(StrEnum):
 
 
 class Level(StrEnum):
-    """How specific the classes of an ontology field are."""
+    """The level of detail of the classes of an ontology field."""
 
     TERM = "term"
     GROUP = "group"
 
 
 class Groups(StrEnum):
-    """Where the groups of ontology terms come from."""
+    """The source of the groups of ontology terms."""
 
     ONTOLOGY = "ontology"
     TABLE_2 = "table2"
@@ -59,31 +59,32 @@ class FieldDefinition:
     Attributes
     ----------
     name
-        As it stands in ``atlas.annotation.field``; also the column of SAMPLES files.
+        Its name in ``atlas.annotation.field`` and as a column of SAMPLES files.
     scheme
-        How values become classes.
+        The scheme by which values become classes.
     feature_kinds
-        Which features its models may see (paper, section 2.1).
+        Kinds of the features that its models use (paper, section 2.1).
     known_fields
         Fields that may already be known for a sample and that predict this one
         by themselves; a release has to beat them.
     left_out_where
-        Known field to values: samples with one of them, or with a term below one,
-        are neither learned from nor scored.
+        Values per known field: samples with one of these values, or with a term below
+        one, are neither learned from nor scored.
     vocabulary
-        Of categories: the allowed values, in the order of the classes.
+        For categories: the allowed values, in the order of the classes.
     synonyms
-        Of categories: other spellings to the value they stand for; case does not matter.
+        For categories: other spellings, each with its value; case does not matter.
     limits
-        Of intervals, ascending; the first interval includes its start, every interval its end.
+        For intervals: their limits, ascending. Every interval includes its end, and the first
+        one also its start.
     largest
-        Of intervals: the largest number that is believed in a file; ``None`` for no limit.
+        For intervals: the largest number that is accepted in a file; ``None`` for no limit.
     unit
-        Of intervals: what the number counts, for messages.
+        For intervals: the unit of the number, for messages.
     level
-        Of an ontology: the most specific terms with enough samples, or groups of terms.
+        For an ontology: the most specific terms with enough samples, or groups of terms.
     groups
-        Of an ontology: the imported one (or the paper's Table 2 without one), or the
+        For an ontology: the imported one (or the paper's Table 2 without one), or the
         paper's Table 2 on top of the imported one.
     """
 
@@ -101,12 +102,12 @@ class FieldDefinition:
     groups: Groups = Groups.ONTOLOGY
 
     def __post_init__(self) -> None:
-        """Refuse a scheme without its classes.
+        """Check that the scheme has its classes.
 
         Raises
         ------
         ValueError
-            Categories without a vocabulary, or intervals without ascending limits.
+            Categories have no valid vocabulary, or intervals no ascending limits.
         """
         categories = self.scheme is LabelScheme.CATEGORIES
         if categories and len(self.vocabulary) < 2:
@@ -133,20 +134,20 @@ class FieldDefinition:
         Returns
         -------
         value : str
-            As it is stored.
+            The value as it is stored.
         number : float or None
-            Behind a value of a field of intervals.
+            The number, if the field has intervals.
 
         Raises
         ------
         ValueError
-            The field has no such value; the message says which it has.
+            The field has no such value; the message lists the allowed ones.
         """
         if self.scheme is LabelScheme.CATEGORIES:
             return self._category(text), None
         if self.scheme is LabelScheme.INTERVALS:
             number = self._number(text)
-            # 58 and 58.0 are one value, so that importing either again changes nothing.
+            # 58 and 58.0 are stored alike, so that importing either again changes nothing.
             return repr(number).removesuffix(".0"), number
         return text, None
 
@@ -202,7 +203,7 @@ SEX_SPECIFIC_TISSUES = (
     "vagina",
     "vulva",
 )
-"""Organs that give sex away by themselves (breast nearly so)."""
+"""Organs from which the sex follows (nearly always for breast)."""
 
 
 _BUILT_IN = (
@@ -228,17 +229,17 @@ _BUILT_IN = (
 )
 
 FIELDS: Mapping[str, FieldDefinition] = MappingProxyType({each.name: each for each in _BUILT_IN})
-"""The built-in fields; :attr:`annotator.settings.Settings.fields` may change and add some."""
+"""The built-in fields; :attr:`annotator.settings.Settings.fields` can change and add fields."""
 
 
 def declared_fields(given: Any) -> dict[str, FieldDefinition]:
-    """Return the built-in fields with changes, and further ones.
+    """Return the built-in fields with changes, and additional fields.
 
     Parameters
     ----------
     given
-        Name to the attributes that differ from the built-in field of that name, or to those
-        of a further field, as plain data.
+        Attributes by name of the field, as plain data: those that differ from the built-in
+        field of that name, or those of an additional field.
 
     Raises
     ------

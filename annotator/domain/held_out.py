@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 COMBINED = "combined"
-"""The model kind of the answer itself, which the kinds of a release make together."""
+"""The model kind of the combination of all model kinds of a release."""
 
 CROSS_VALIDATION: Final = "cv"
-"""Validation scheme: samples dealt into folds at random."""
+"""Validation scheme: samples are assigned to folds at random."""
 ONE_DATASET_OUT: Final = "one-dataset-out"
-"""Validation scheme: whole datasets held out."""
+"""Validation scheme: whole datasets are held out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One validation figure and what stands behind it.
+    """One validation metric, with the numbers of samples and datasets behind it.
 
     Attributes
     ----------
@@ -31,11 +33,11 @@ class Metric:
         ``accuracy``, ``balanced_accuracy``, ``mean_over_datasets``,
         ``mean_over_classes``, ``class_accuracy``, ``class_precision``, ...
     class_name
-        The class for a figure of one class, else ``None``.
+        The class for a metric of one class, else ``None``.
     value
-        The figure itself.
+        The value of the metric.
     samples, datasets
-        How many held-out samples and datasets it is taken over.
+        How many held-out samples and datasets it is computed from.
     """
 
     model_kind: str
@@ -47,13 +49,13 @@ class Metric:
 
 
 TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
-"""Metrics ``..._of_learned_terms`` and ``..._of_new_terms``: of samples whose own term was
-learned, and of those for which only others of their class were."""
+"""Metrics that also exist as ``..._of_learned_terms`` and ``..._of_new_terms``: for samples
+whose own term was in training, and for those of whose class only other terms were."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutPredictions:
-    """What models said of samples that they had not seen.
+    """Predictions for held-out samples.
 
     Attributes
     ----------
@@ -64,12 +66,12 @@ class HeldOutPredictions:
     classes
         The class of each column.
     probabilities
-        Model kind (and ``"combined"``) to an array ``(samples, classes)``,
+        Per model kind (and ``"combined"``) an array ``(samples, classes)``,
         float64; the rows sum to one. A class that was not in training has 0.
     novelty
-        How unlike the training part each sample is, raw score, ``(samples,)``.
+        Raw score of how unlike the training samples each sample is, ``(samples,)``.
     numbers
-        For a field of intervals the true number, the predicted one, and the mean of
+        For a field of intervals: the true number, the predicted one, and the mean of the
         training samples with the same known fields, ``(samples, 3)``.
     """
 
@@ -84,7 +86,7 @@ class HeldOutPredictions:
 
     @cached_property
     def truth_index(self) -> NDArray[np.int64]:
-        """The column of each sample's class, ``(samples,)``."""
+        """Column of the true class of each sample, ``(samples,)``."""
         import numpy as np
 
         column = {name: position for position, name in enumerate(self.classes)}
@@ -104,14 +106,14 @@ class HeldOutPredictions:
         )
 
     def predicted(self, kind: str) -> NDArray[np.object_]:
-        """Return the most probable class of each sample; of equals the first, ``(samples,)``."""
+        """Return the most probable class of each sample, the first of equals, ``(samples,)``."""
         import numpy as np
 
         names = np.array(self.classes, dtype=object)
         return np.asarray(names[self.probabilities[kind].argmax(axis=1)])
 
     def correct(self, kind: str) -> NDArray[np.bool_]:
-        """Return whether the most probable class of each sample is its own, ``(samples,)``."""
+        """Return whether the most probable class of each sample is true, ``(samples,)``."""
         import numpy as np
 
         return np.asarray(self.predicted(kind) == self.truth, dtype=np.bool_)
@@ -119,7 +121,7 @@ class HeldOutPredictions:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One point of a curve and how many samples stand behind it."""
+    """One point of a curve, with the number of samples it is computed from."""
 
     x: float
     y: float
@@ -137,9 +139,9 @@ class Curve:
         ``risk_coverage`` (x: share of samples answered, y: share of the answers
         that are wrong).
     model_kind
-        Whose probabilities it is drawn from.
+        The model kind whose probabilities it is computed from.
     points
-        In ascending x.
+        The points, in ascending x.
     """
 
     name: str
@@ -149,7 +151,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class LabelSuspicion:
-    """One existing label that models which had not seen its dataset speak against."""
+    """One existing label that is contradicted by models fitted without its dataset."""
 
     sample_id: str
     label: str

@@ -1,30 +1,33 @@
-"""Samples as files describe them, and what an import changed."""
+"""Samples as described in files, and the summary of an import."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """One sample as a SAMPLES file or a simulation describes it.
+    """One sample as described in a SAMPLES file or by a simulation.
 
     Attributes
     ----------
     sample_id, dataset_id
         Not empty.
     values
-        Field to curated value as text, only where there is one.
+        Curated value per field, as text; fields without a value are left out.
     numbers
-        Field to curated number (age in years), only where there is one.
+        Curated number per field (age in years); fields without one are left out.
     organism, is_cell_line
-        ``None`` where nothing is said.
+        ``None`` if not given.
     attributes
-        Every further column, as text, empty ones left out.
+        All other columns that are not empty, as text.
     given_fields
-        Fields that something is said about: no value there means missing, while
-        a field that is not named here keeps what the mirror has.
+        Fields that are given: without a value, the value is missing. A field that is not
+        listed here keeps its value in the mirror.
     """
 
     sample_id: str
@@ -39,7 +42,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror."""
 
     datasets_added: int
     samples_added: int

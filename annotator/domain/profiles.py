@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-from annotator.domain.fields import FieldDefinition
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from annotator.domain.fields import FieldDefinition
 
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """Raw expression counts of some samples.
+    """Raw expression counts of samples.
 
     Attributes
     ----------
@@ -48,18 +51,18 @@ class Cohort:
     definition
         The field.
     profiles
-        Their expression, one row a sample.
+        Their expression, one row per sample.
     dataset_ids
         Shape ``(samples,)``, dtype object (str).
     values
-        The labels as curated, dtype object (str). For a field of intervals the
-        number as text, or the interval that a reviewer decided on; ``numbers`` has
+        The labels as curated, dtype object (str). For a field of intervals, the
+        number as text or the interval that a curator decided on; ``numbers`` has
         the number.
     numbers
-        ``numeric_value`` of the annotation, or the number that a reviewer gave,
-        float64, NaN where there is none.
+        ``numeric_value`` of the annotation, or the number that a curator gave,
+        float64, NaN if there is none.
     known
-        For each known field the curated value of every sample, ``""`` where it
+        For each known field the curated value of every sample, ``""`` if it
         is missing, dtype object (str).
     """
 

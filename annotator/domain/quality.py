@@ -1,4 +1,4 @@
-"""What a sample needs to be used at all."""
+"""The minimum quality of samples."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What a sample needs to be annotated or learned from.
+    """The minimum quality of a sample to be annotated or learned from.
 
     Attributes
     ----------
     minimum_reads
-        Mapped reads.
+        Number of mapped reads.
     minimum_known_features
-        Features that it must express, as a share of what is usual.
+        Number of features that it must express, as a share of the usual number.
     """
 
     minimum_reads: int

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from annotator.domain.explanations import ReleaseExplanations
-from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from annotator.domain.explanations import ReleaseExplanations
+    from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One file of a release, as bytes in a format that cannot run code."""
+    """One file of a release, as bytes in a format that cannot execute code."""
 
     name: str
     media_type: str
@@ -20,7 +23,7 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One metric of a candidate release beside that of what it is compared with.
+    """One metric of a candidate, compared with that of the live release or a baseline.
 
     Attributes
     ----------
@@ -29,20 +32,20 @@ class Comparison:
     compared_with
         ``live`` for the live release, else the baseline.
     ours, theirs
-        Both values, on the same held-out samples.
+        The values of the candidate and of the other, on the same held-out samples.
     margin
-        For the live release, how far ours may fall behind; for a baseline, how far ours
-        must be ahead; for a baseline that sees expression, how far behind may still be
-        within chance, at most 0.
+        For the live release, how far the candidate may fall behind; for a baseline, how
+        far it must be ahead; for a baseline that uses expression, at most 0: how far it
+        may fall behind by chance.
     passed
-        Whether the candidate may go live as far as this metric goes.
+        Whether the candidate may go live by this metric.
     samples, datasets
-        The held-out samples that both predicted, and their datasets.
+        Numbers of held-out samples that both predicted, and of their datasets.
     sentence
-        The same in words, one of the verdict's reasons.
+        The comparison as a sentence, one of the verdict's reasons.
     chance
-        The value that guessing has; a baseline below it counts as this. ``None`` where
-        guessing is not considered.
+        The value expected from guessing; used instead of a baseline that is lower.
+        ``None`` if guessing is not considered.
     """
 
     name: str
@@ -59,16 +62,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """Whether a candidate may go live, and every reason for or against.
+    """Whether a candidate may go live, and every reason for or against it.
 
     Attributes
     ----------
     promoted
-        Whether it may.
+        Whether it may go live.
     reasons
-        In words. Those against it start with ``Refused:``.
+        The reasons as sentences. Those against it start with ``Refused:``.
     comparisons
-        The figures behind them.
+        The metrics behind the reasons.
     """
 
     promoted: bool
@@ -78,30 +81,30 @@ class GateVerdict:
 
 @dataclass(frozen=True, eq=False)
 class CandidateRelease:
-    """All that is stored with a candidate release.
+    """Everything that is stored for a candidate.
 
     Attributes
     ----------
     field
-        Its name.
+        Name of the field.
     classes
-        In the order of every array of probabilities.
+        The classes, in the order of every array of probabilities.
     features
-        Number of features that the models see.
+        Number of features that the models use.
     artefacts
         Its files; names are unique.
     held_out
         Predictions for held-out samples.
     metrics
-        Validation scheme to metrics.
+        Metrics per validation scheme.
     curves
-        Drawn from ``held_out``; they belong to the first scheme of ``metrics``.
+        Computed from ``held_out``; they belong to the first scheme of ``metrics``.
     suspicions
         Labels of held-out samples that are probably wrong.
     explanations
-        Markers, similarities, enrichments and the map of samples.
+        Markers, similarities, enrichments and the sample map.
     weights
-        Model kind to its share of the answer; the shares sum to one. ``None`` where
+        Share of each model kind in the combination; the shares sum to one. ``None`` if
         they are not known.
     """
 

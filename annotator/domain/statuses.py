@@ -1,4 +1,4 @@
-"""The states of what is stored: each enum has the values of the enum of its name in PostgreSQL."""
+"""States of stored objects; each enum has the values of the PostgreSQL enum of the same name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """How far a training run is, and how it ended."""
+    """Whether a training run is running, and otherwise how it ended."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -14,11 +14,11 @@ class RunStatus(StrEnum):
     SKIPPED = "skipped"
     """Nothing had changed since the last one."""
     INTERRUPTED = "interrupted"
-    """It was told to stop; nothing is wrong."""
+    """It was stopped on request; nothing is wrong."""
 
 
 class ReleaseStatus(StrEnum):
-    """Where a release stands: candidate, then live and retired, or rejected."""
+    """The status of a release: candidate, then live and retired, or rejected."""
 
     CANDIDATE = "candidate"
     LIVE = "live"
@@ -27,14 +27,14 @@ class ReleaseStatus(StrEnum):
 
 
 class PredictionStatus(StrEnum):
-    """Whether a prediction answers."""
+    """Whether a prediction is a suggestion or an abstention."""
 
     SUGGESTED = "suggested"
     ABSTAINED = "abstained"
 
 
 class ReviewDecision(StrEnum):
-    """What a curator decided about a suggestion."""
+    """The decision of a curator about a suggestion."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"

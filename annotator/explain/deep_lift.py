@@ -27,13 +27,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
 from annotator.explain.checks import checked_inputs, checked_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
     FloatLayers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]

@@ -42,10 +42,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.explain.forest_nodes import ForestNodes
 
 MOST_POINTS = 5

@@ -14,18 +14,18 @@ changes, not always the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.explanations import ClassSimilarity
 from annotator.explain.class_scores import some_of_each_class
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 
 VALUES_AT_ONCE = 2**24  # of inputs with features removed: 64 MB

@@ -12,19 +12,21 @@ for tree ensembles.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.explain.checks import checked_inputs, checked_targets
 from annotator.explain.forest_nodes import forest_nodes
 from annotator.explain.forest_shap import TreeSum
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from annotator.explain.forest_nodes import TreeArrays
 
 TREE_SHAP = "tree_shap"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED
 from annotator.errors import InputError, NeedsPersonError
@@ -21,8 +19,6 @@ from annotator.jobs.annotate.live_models import LiveModel, LiveModels
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.jobs.annotate.predict import contributions_to, decide, other_samples
 from annotator.jobs.annotate.quality import unusable_samples
-from annotator.learn.release.field_model import Answers
-from annotator.learn.selective.policy import Decision
 from annotator.store.answers.dataset_samples import dataset_of_sample
 from annotator.store.answers.predictions import add_contributions, current_prediction
 from annotator.store.mirror.expression import read_profiles
@@ -31,10 +27,14 @@ from annotator.store.releases.registry import LiveRelease, live_release
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
     from annotator.domain.quality import Quality
+    from annotator.learn.release.field_model import Answers
+    from annotator.learn.selective.policy import Decision
     from annotator.settings import Settings
     from annotator.store.mirror.expression import ReadExpression
     from annotator.store.server.connection import Database

@@ -17,6 +17,7 @@ from annotator.errors import AnnotatorError, InputError, RetryableError
 from annotator.plain_data import typed
 from annotator.store.releases import registry, reports
 from annotator.store.releases.comparisons import read_comparisons
+from annotator.store.releases.explained_samples import read_explained_samples
 from annotator.store.releases.explanations import read_explanations
 from annotator.store.releases.held_out import held_out_of
 from annotator.store.releases.live_accuracy import live_accuracy_of
@@ -147,7 +148,7 @@ def _written_and_recorded(
             logger.warning("%s", reason)
         else:
             reason = f"{what}: {error!r}"
-            logger.exception("%s", what)  # ours to mend; the release itself is as it was
+            logger.exception("%s", what)  # ours to fix; the release itself is unchanged
         record_event(
             connection, "failure", row.field, {"release_id": row.release_id, "reason": reason}
         )
@@ -194,11 +195,12 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
         suspects=tuple(Suspect(*row) for row in reports.read_suspects(connection, run_id)),
         live_accuracy=live_accuracy_of(connection, release_id),
         comparisons=read_comparisons(connection, release_id),
+        explained_samples=read_explained_samples(connection, release_id, release.field),
     )
 
 
 def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict[str, str]:
-    """Return the broadest term that each class is a part of and that says something."""
+    """Return the broadest term above each class that is not too general."""
     from annotator.jobs.retrain.plan import read_ontology
     from annotator.learn.labels.answer_tree import label_tree
     from annotator.learn.labels.classes import lineages_of

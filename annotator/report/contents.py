@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from annotator.domain.answers import LiveAccuracy
-from annotator.domain.explanations import ReleaseExplanations
-from annotator.domain.held_out import Curve, HeldOutPredictions, Metric
-from annotator.domain.releases import Comparison
+from annotator.domain.explanations import ExplainedSample, ReleaseExplanations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from annotator.domain.answers import LiveAccuracy
+    from annotator.domain.held_out import Curve, HeldOutPredictions, Metric
+    from annotator.domain.releases import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class ReportContents:
         What became of its suggestions; ``None`` while none of them was judged.
     comparisons
         What the gate compared; empty for releases made before that was kept.
+    explained_samples
+        Up to two annotated samples per predicted class, with their contributions.
     """
 
     release: ReleaseSummary
@@ -104,3 +109,4 @@ class ReportContents:
     suspects: tuple[Suspect, ...] = ()
     live_accuracy: LiveAccuracy | None = None
     comparisons: tuple[Comparison, ...] = ()
+    explained_samples: tuple[ExplainedSample, ...] = ()

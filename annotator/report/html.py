@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,7 @@ from annotator.report.tables.cells import Table, per_cent, table, text, words
 from annotator.report.tables.summary import tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from annotator.report.contents import ReportContents
     from annotator.report.figures import Figure
@@ -46,9 +44,10 @@ SECTIONS = (
     _Section("summary", "Summary"),
     _Section("data", "What it was trained on", ("map-",)),
     _Section("accuracy", "How accurate it is", ("accuracy-",)),
-    _Section("mistakes", "What goes wrong", ("confusion-",)),
-    _Section("trust", "How far its answers can be trusted", ("reliability", "risk-coverage")),
+    _Section("mistakes", "What it gets wrong", ("confusion-",)),
+    _Section("trust", "Confidence and selective prediction", ("reliability", "risk-coverage")),
     _Section("markers", "Class markers", ("markers", "marker-")),
+    _Section("samples", "Contributions in single samples", ("sample-",)),
     _Section("similarity", "Similarity and stability of classes", ("similarity", "stability")),
     _Section("enrichment", "Enrichment of known sets", ("enrichment",)),
     _Section("suspects", "Suspect labels"),
@@ -131,6 +130,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "accuracy": {
             "kinds": accuracy.kind_figures(contents),
             "by_class": accuracy.class_figures(contents),
+            "precision": accuracy.precision_figures(contents),
             "paper": accuracy.paper_figures(contents),
         },
         "mistakes": {
@@ -147,6 +147,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
             "markers": explanations.markers(contents),
             "marker_count": len(explained.markers),
         },
+        "samples": {"samples": explanations.explained_samples(contents)},
         "similarity": {
             "pairs": explanations.similar_pairs(contents),
             "stability": explanations.stabilities(contents),
@@ -154,6 +155,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "enrichment": {
             "tested": len(explained.enrichments),
             "sources": ", ".join(sorted({each.source for each in explained.enrichments})),
+            "backgrounds": _range(each.background for each in explained.enrichments),
             "enrichments": explanations.enrichments(contents),
         },
         "suspects": {"suspects": mistakes.suspects(contents)},
@@ -163,6 +165,12 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
             "configuration": provenance.configuration_text(release),
         },
     }
+
+
+def _range(numbers: Iterable[int]) -> str:
+    """Return ``300`` or ``300 to 1,200``."""
+    found = sorted(set(numbers))
+    return " to ".join(f"{number:,}" for number in dict.fromkeys([*found[:1], *found[-1:]]))
 
 
 def _versions(versions: Mapping[str, str]) -> Table | None:
@@ -190,8 +198,7 @@ def _environment() -> Environment:
 
 def _is_wide(figure: Figure) -> bool:
     """Tell whether a figure needs a row of its own."""
-    found = re.search(r'<svg[^>]* width="(\d+)', figure.svg)
-    return found is None or int(found.group(1)) > WIDEST_BESIDE_ANOTHER
+    return figure.width > WIDEST_BESIDE_ANOTHER
 
 
 def _source(name: str) -> str:

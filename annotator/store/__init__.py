@@ -1,1 +1,1 @@
-"""Everything that touches the database."""
+"""All access to the database."""

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def add_event(
     conn: psycopg.Connection, kind: str, subject: str | None, detail: Mapping[str, Any]
 ) -> None:
-    """Add a line to the event log, within whatever transaction is going on.
+    """Add an event to the event log, within the current transaction.
 
     Parameters
     ----------
     conn
         Connection.
     kind
-        What happened, in one word; ``failure`` shows up in the status.
+        Kind of the event; events of kind ``failure`` are shown in the status.
     subject
-        What it happened to: a field or a sample.
+        The field or sample that it is about.
     detail
         Everything else, as JSON.
     """

@@ -1,4 +1,4 @@
-"""JSON of what models say, whose numbers may be NumPy's."""
+"""JSON text from data that may contain NumPy numbers, such as predictions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def _plain(value: object) -> object:
-    """Turn a NumPy scalar into what JSON knows."""
+    """Convert a NumPy scalar to a Python object."""
     item = getattr(value, "item", None)
     if item is None:
         raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
@@ -14,5 +14,5 @@ def _plain(value: object) -> object:
 
 
 def dumps(value: object) -> str:
-    """Return a value as JSON text; numbers that are not finite raise ValueError."""
+    """Return a value as JSON text; raise ValueError for numbers that are not finite."""
     return json.dumps(value, default=_plain, allow_nan=False)

@@ -1,8 +1,8 @@
-"""The tables of schema ``annotator``, as the newest revision leaves them.
+"""The tables of schema ``annotator`` at the newest revision.
 
-Migrations bring a database here (a test compares the two). Views and functions are not
-listed: each has its definition in ``migrations/schema``. Importing this module imports SQLAlchemy,
-which costs every short command half its start: only migrations do.
+Migrations create the same tables (a test compares the two). Views and functions are not
+listed: their definitions are in ``migrations/schema``. This module imports SQLAlchemy, which
+takes half the start time of a short command, so only migrations import it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from annotator.domain.statuses import PredictionStatus, ReleaseStatus, ReviewDec
 if TYPE_CHECKING:
     from enum import StrEnum
 
-# As PostgreSQL names what is not given a name.
+# The names that PostgreSQL gives to unnamed constraints.
 _NAMES = {
     "pk": "%(table_name)s_pkey",
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
@@ -182,7 +182,8 @@ validation_prediction = Table(
         "novelty",
         Double,
         comment=(
-            "How unlike its fold's training part the sample is; the same for every model kind."
+            "How unlike the training samples of its fold the sample is; the same for "
+            "every model kind."
         ),
     ),
     PrimaryKeyConstraint("run_id", "model_kind", "sample_id"),
@@ -237,8 +238,8 @@ label_suspicion = Table(
     Column("evidence", JSONB, nullable=False, server_default="{}"),
     CheckConstraint("rank > 0", name="label_suspicion_rank_check"),
     comment=(
-        "Labels of the cohort that models which had not seen the dataset "
-        "contradict, rank 1 the most suspicious."
+        "Labels of the cohort that are contradicted by models fitted without the "
+        "dataset; rank 1 is the most suspicious."
     ),
 )
 
@@ -258,16 +259,16 @@ release = Table(
         "retired_at",
         DateTime(timezone=True),
         comment=(
-            "When a release that was live stopped serving: replaced by a newer one "
-            "(retired), or damaged and replaced by the one before it (rejected)."
+            "When the release stopped being live: replaced by a newer one (retired), "
+            "or damaged and replaced by the fallback release (rejected)."
         ),
     ),
     Column(
         "weights",
         JSONB,
         comment=(
-            "Model kind to its share of the answer; the shares sum to one. Null for "
-            "releases of earlier versions."
+            "Share of each model kind in the combination; the shares sum to one. Null "
+            "for releases of earlier versions."
         ),
     ),
     UniqueConstraint("run_id"),
@@ -302,7 +303,7 @@ release_comparison = Table(
         "compared_with",
         Text,
         nullable=False,
-        comment="live for the release that was live, else the name of the baseline.",
+        comment=("live for the release that was live then, else the name of the baseline."),
     ),
     Column(
         "ours",
@@ -316,7 +317,10 @@ release_comparison = Table(
     Column(
         "chance",
         Double,
-        comment=("The metric of guessing, where a baseline below it counts as this; else null."),
+        comment=(
+            "The metric expected from guessing, used instead of a baseline that is "
+            "lower; null if guessing is not considered."
+        ),
     ),
     Column(
         "margin",
@@ -329,13 +333,18 @@ release_comparison = Table(
     Column("passed", Boolean, nullable=False),
     Column("samples", Integer, nullable=False),
     Column("datasets", Integer, nullable=False),
-    Column("sentence", Text, nullable=False, comment="The same in words, as in release.reasons."),
+    Column(
+        "sentence",
+        Text,
+        nullable=False,
+        comment=("The comparison as a sentence, as in release.reasons."),
+    ),
     CheckConstraint("datasets >= 0", name="release_comparison_datasets_check"),
     CheckConstraint("position > 0", name="release_comparison_position_check"),
     CheckConstraint("samples >= 0", name="release_comparison_samples_check"),
     comment=(
-        "What the gate compared before a release was promoted or rejected: one "
-        "row per metric and opponent."
+        "The comparisons of the gate before a release was promoted or rejected: "
+        "one row per metric and opponent."
     ),
 )
 
@@ -380,9 +389,8 @@ release_report = Table(
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="release_report_sha256_check"),
     CheckConstraint("size > 0", name="release_report_size_check"),
     comment=(
-        "Where the report of a release lies, on the host that wrote it; status, "
-        "judged and confirmed are what the report states of the release and its "
-        "suggestions."
+        "Path of the report of a release, on the host that wrote it; status, "
+        "judged and confirmed are those in the report."
     ),
 )
 
@@ -403,8 +411,8 @@ class_marker = Table(
         Double,
         nullable=False,
         comment=(
-            "Mean over the class's samples of the contribution to the answer's "
-            "logit of the class less its mean for the other classes."
+            "Mean contribution over the class's samples to the logit of the class in "
+            "the combination, minus the mean contribution to the other classes."
         ),
     ),
     Column(
@@ -425,15 +433,15 @@ class_marker = Table(
         "stability",
         Double,
         comment=(
-            "Share of the models fitted without a part of the datasets in which the "
-            "feature is among the class's markers too."
+            "Share of the models fitted without a part of the datasets that have the "
+            "feature among the class's markers, too."
         ),
     ),
     Column(
         "mean_expression",
         Double,
         nullable=False,
-        comment="Of the class's samples, reads per million.",
+        comment=("Mean reads per million in the class's samples."),
     ),
     Column(
         "expression",
@@ -447,7 +455,10 @@ class_marker = Table(
     CheckConstraint("rank > 0", name="class_marker_rank_check"),
     CheckConstraint("stability between 0 and 1", name="class_marker_stability_check"),
     CheckConstraint("tree_rank > 0", name="class_marker_tree_rank_check"),
-    comment=("The features that set a class apart for the answer of a release, rank 1 the first."),
+    comment=(
+        "Features that contribute more to a class than to the others in the "
+        "combination of a release; rank 1 is the first."
+    ),
 )
 
 class_similarity = Table(
@@ -464,7 +475,8 @@ class_similarity = Table(
         Text,
         nullable=False,
         comment=(
-            "Whose prediction changed: the answer's (combined) or the network's, as in the paper."
+            "Model kind of the prediction: the combination (combined), or the network "
+            "as in the paper."
         ),
     ),
     Column("class", Text, nullable=False),
@@ -483,9 +495,9 @@ class_similarity = Table(
     ),
     CheckConstraint("samples >= 0", name="class_similarity_samples_check"),
     comment=(
-        "How many features must be set to zero, on average over the samples "
-        "that change, before a sample of the class is taken for the rival; "
-        "rival null: for any other class."
+        "How many features must be set to zero, on average over the samples that "
+        "change, before the rival is predicted for a sample of the class; rival "
+        "is null for any other class."
     ),
 )
 
@@ -605,8 +617,8 @@ prediction = Table(
         nullable=False,
         server_default="{}",
         comment=(
-            "Classes, most probable first: one of them is right with the "
-            "probability set_coverage, also in datasets that nobody has seen."
+            "Classes, most probable first, that contain the true class with "
+            "probability set_coverage, also in new datasets."
         ),
     ),
     Column("set_coverage", Double),
@@ -614,16 +626,16 @@ prediction = Table(
         "known_features",
         Double,
         comment=(
-            "How many of the release's features the sample expresses, relative to a "
-            "usual training sample."
+            "Number of the release's features that the sample expresses, relative to "
+            "a typical training sample."
         ),
     ),
     Column(
         "number",
         Double,
         comment=(
-            "The predicted number (age in years); the true one is from number_low "
-            "to number_high with the probability set_coverage."
+            "The predicted number (age in years); the true one lies between "
+            "number_low and number_high with probability set_coverage."
         ),
     ),
     Column("number_low", Double),
@@ -648,7 +660,7 @@ prediction = Table(
         Double,
         Computed("annotator.informativeness(confidence, models, novelty)", persisted=True),
         comment=(
-            "How much a review would teach, 0 to 1: mean of 1 - confidence, "
+            "How much could be learned from a review, 0 to 1: mean of 1 - confidence, "
             "disagreement and novelty."
         ),
     ),
@@ -709,8 +721,8 @@ class_contribution = Table(
         "other_samples",
         Double,
         comment=(
-            "Of the answer (combined): what the other samples of the dataset "
-            "contribute to its logit; null where they do not count."
+            "For the combination: contribution of the other samples in the dataset to "
+            "its logit; null if they are not pooled."
         ),
     ),
     CheckConstraint(
@@ -731,9 +743,9 @@ class_contribution = Table(
     ),
     CheckConstraint("array_position(scores, null) is null", name="class_contribution_scores_check"),
     comment=(
-        "Contributions of features to a class of a sample, one row per model "
-        "kind and class; 'combined' are those of the answer itself. "
-        "contribution has one row per feature."
+        "Contributions of features to a class for a sample, one row per model "
+        "kind and class; 'combined' is the combination. The view contribution has "
+        "one row per feature."
     ),
 )
 
@@ -780,15 +792,15 @@ review = Table(
         "sample_id",
         Text,
         nullable=False,
-        comment="Of its prediction, as is field: written by the database.",
+        comment=("Sample of the prediction; like field, the database fills it in."),
     ),
     Column("field", Text, nullable=False),
     Column(
         "number",
         Double,
         comment=(
-            "The number that the reviewer gave (age in years); value is the "
-            "interval that includes it. Null where a value was given."
+            "The number that the curator gave (age in years); value is the interval "
+            "that includes it. Null if a value was given."
         ),
     ),
     UniqueConstraint("prediction_id"),
@@ -819,7 +831,7 @@ undone_review = Table(
     Column("undone_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("undo_note", Text),
     Index("undone_review_prediction", "prediction_id"),
-    comment=("Decisions that were taken back. annotator.review holds those that stand."),
+    comment=("Decisions that were undone. annotator.review contains those that stand."),
 )
 
 queue_group = Table(
@@ -831,7 +843,9 @@ queue_group = Table(
         "section",
         SmallInteger,
         nullable=False,
-        comment="0: one click settles the whole dataset; 1: informative ones.",
+        comment=(
+            "0: datasets that can be decided with one click; 1: the others, by informativeness."
+        ),
     ),
     Column(
         "worth",
@@ -852,8 +866,7 @@ queue_group = Table(
         Boolean,
         nullable=False,
         comment=(
-            "Whether anything was ever decided about its samples: where not, nobody "
-            "need look for it."
+            "Whether there are decisions about its samples; if not, they need not be looked up."
         ),
     ),
     Column("counted_at", DateTime(timezone=True), nullable=False),
@@ -862,8 +875,8 @@ queue_group = Table(
     Index("queue_group_field", "field", "section", text("worth desc"), "dataset_id"),
     Index("queue_group_order", "section", text("worth desc"), "dataset_id", "field"),
     comment=(
-        "Where each dataset and field stands in review_queue. There is a row, "
-        "or one in queue_change, for everything that is not decided."
+        "Place of each dataset and field in review_queue. Everything undecided "
+        "has a row here or in queue_change."
     ),
 )
 
@@ -875,8 +888,7 @@ queue_change = Table(
     Column("field", Text, nullable=False),
     Index("queue_change_group", "dataset_id", "field"),
     comment=(
-        "Datasets and fields whose place has to be worked out anew; until then "
-        "review_queue does that itself."
+        "Datasets and fields whose place has to be recomputed; until then review_queue computes it."
     ),
 )
 
@@ -896,9 +908,9 @@ mirror_change = Table(
     CheckConstraint("what in ('label', 'dataset')", name="mirror_change_what_check"),
     Index("mirror_change_sample", "sample_id", "field", text("change_id desc")),
     comment=(
-        "Changes that were seen in the mirror of samples with a prediction: a "
-        "label came, changed or went (value null), the sample moved to another "
-        "dataset. seen_at is when a daemon looked."
+        "Changes in the mirror of samples with a prediction: a label was added, "
+        "changed or removed (value is null), or the sample moved to another "
+        "dataset. seen_at is when a daemon found the change."
     ),
 )
 

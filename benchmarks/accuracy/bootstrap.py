@@ -15,14 +15,18 @@ is biased upwards and may lie above the metric itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.held_out import HeldOutPredictions
 from annotator.learn.validation.metrics import is_correct_at_equal_priors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 BASELINE = "baseline "  # prefix of baselines among the models
 REPLICATES = 1000

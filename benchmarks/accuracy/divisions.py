@@ -36,18 +36,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import t as student
 from tabulate import tabulate
 
-from annotator.domain.profiles import Cohort
-from annotator.learn.labels.ontology import Ontology
 from benchmarks.accuracy.real_data import ROOT, TASKS, chosen, import_atlas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from annotator.domain.profiles import Profiles
+    from numpy.typing import NDArray
+
+    from annotator.domain.profiles import Cohort, Profiles
+    from annotator.learn.labels.ontology import Ontology
 
 SEED = 20200330
 THIRDS = 3

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.accuracy.bootstrap import (
     BASELINE,
@@ -25,8 +23,10 @@ from benchmarks.accuracy.bootstrap import (
 from benchmarks.accuracy.report import COMBINED, OURS, PAPER, PAPERS_MODELS, TRUST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.learn.selective.policy import TrustOptions

@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.domain.profiles import Cohort
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.models.presets import preset_for
 from annotator.learn.release.fitting import TrainingSamples
@@ -45,7 +43,10 @@ from benchmarks.accuracy.runs import SEED, plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from annotator.domain.held_out import HeldOutPredictions
+    from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.models.preset import Preset
 

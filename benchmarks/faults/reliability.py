@@ -19,14 +19,12 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from annotator.settings import Settings
-from annotator.store.server.connection import Database
 from tests.support.faults.atlas import Outcome, own_database
 from tests.support.faults.clocks import run_clocks
 from tests.support.faults.crowd import run_crowd
@@ -37,6 +35,12 @@ from tests.support.faults.poison import run_poison
 from tests.support.faults.retraining import run_retraining
 from tests.support.faults.server import run_server
 from tests.support.faults.tampering import run_tampering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from annotator.settings import Settings
+    from annotator.store.server.connection import Database
 
 
 @dataclass(frozen=True)

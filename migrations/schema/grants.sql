@@ -1,5 +1,5 @@
--- Who may do what in schema annotator. Applied again after every migration: it takes
--- everything away and gives what is listed here, so this file is the whole truth.
+-- The rights in schema annotator. Applied again after every migration: all rights are
+-- revoked and those listed here are granted, so this file is complete.
 
 revoke all on all tables in schema annotator
     from public, annotator_daemon, annotator_curator, annotator_reader;
@@ -9,14 +9,14 @@ revoke all on schema annotator
     from public, annotator_daemon, annotator_curator, annotator_reader;
 
 grant usage on schema annotator to annotator_daemon, annotator_curator, annotator_reader;
--- What the views compute with.
+-- Functions that views call.
 grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
     annotator.in_interval(text, double precision), annotator.annotation_history(text),
     annotator.likely_share(bigint, bigint, double precision)
 to annotator_daemon, annotator_curator, annotator_reader;
 
--- The daemon: reads everything, writes provenance, decides nothing, changes no structure.
+-- The daemon reads everything and writes provenance, but decides nothing and changes no schema.
 grant select on all tables in schema annotator to annotator_daemon;
 grant insert on
     annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
@@ -34,17 +34,17 @@ to annotator_daemon;
 grant update on annotator.training_run, annotator.release, annotator.annotation_run
 to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
--- Keeping the order of the queue, and an eye on the mirror.
+-- Functions that keep the order of the queue and watch the mirror.
 grant execute on function
     annotator.refresh_queue(integer), annotator.recheck_queue(integer),
     annotator.recount_samples(text[], text), annotator.watch_mirror(),
     annotator.disagreement(jsonb),
     annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;
--- Models of releases that are long out of use.
+-- For deleting the models of old releases.
 grant delete on annotator.artefact to annotator_daemon;
 
--- Readers and curators: everything but the models themselves.
+-- Readers and curators read everything except the models.
 grant select on
     annotator.suggestion, annotator.review_queue, annotator.effective_annotation,
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
@@ -63,7 +63,7 @@ grant select on
     annotator.alembic_version
 to annotator_reader, annotator_curator;
 
--- Curators also decide.
+-- Curators also make decisions.
 grant execute on function
     annotator.accept_suggestion(bigint, text),
     annotator.reject_suggestion(bigint, text),

@@ -1,4 +1,4 @@
--- Who may read the mirror: all three roles, and none of them writes.
+-- All three roles may read the mirror, and none may write to it.
 grant usage on schema atlas to annotator_daemon, annotator_curator, annotator_reader;
 grant select on
     atlas.dataset, atlas.sample, atlas.feature, atlas.expression, atlas.annotation, atlas.term,

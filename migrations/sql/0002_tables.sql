@@ -1,7 +1,7 @@
 -- From the tables of 0001 to those that annotator/store/tables.py describes.
 -- Functions that triggers and generated columns call have been created by the revision.
 
--- Runs that were stopped on purpose have a status of their own. A value that is added to an
+-- Runs that were stopped on request have a status of their own. A value that is added to an
 -- enum cannot be used in the same transaction, so the type is replaced.
 alter type annotator.run_status rename to run_status_0001;
 create type annotator.run_status as enum
@@ -19,7 +19,7 @@ alter table annotator.training_run
 drop type annotator.run_status_0001;
 update annotator.training_run set reason = null where status = 'interrupted';
 
--- Releases: shares of the model kinds, when one stopped serving, and what the gate compared.
+-- Releases: shares of the model kinds, when one stopped being live, and comparisons of the gate.
 alter table annotator.release
     add column weights jsonb
         constraint weights_are_an_object check (jsonb_typeof(weights) = 'object'),
@@ -29,10 +29,10 @@ alter table annotator.release
         retired_at is null or status = 'retired' or status = 'rejected' and promoted_at is not null
     );
 comment on column annotator.release.weights is
-    'Model kind to its share of the answer; the shares sum to one. Null for releases of earlier versions.';
+    'Share of each model kind in the combination; the shares sum to one. Null for releases of earlier versions.';
 comment on column annotator.release.retired_at is
-    'When a release that was live stopped serving: replaced by a newer one (retired), or damaged and replaced by the one before it (rejected).';
--- The event log knows which releases were found damaged so far.
+    'When the release stopped being live: replaced by a newer one (retired), or damaged and replaced by the fallback release (rejected).';
+-- The event log lists the releases that were found damaged so far.
 update annotator.release r set retired_at = damaged.at
 from (
     select (e.detail ->> 'release_id')::bigint as release_id, max(e.at) as at
@@ -58,25 +58,25 @@ create table annotator.release_comparison (
     primary key (release_id, position)
 );
 comment on table annotator.release_comparison is
-    'What the gate compared before a release was promoted or rejected: one row per metric and opponent.';
+    'The comparisons of the gate before a release was promoted or rejected: one row per metric and opponent.';
 comment on column annotator.release_comparison.name is 'The metric, as in annotator.metric.';
 comment on column annotator.release_comparison.compared_with is
-    'live for the release that was live, else the name of the baseline.';
+    'live for the release that was live then, else the name of the baseline.';
 comment on column annotator.release_comparison.ours is
     'The metric of the release, on held-out samples that both predicted.';
 comment on column annotator.release_comparison.theirs is
     'The metric of the opponent, on the same samples.';
 comment on column annotator.release_comparison.chance is
-    'The metric of guessing, where a baseline below it counts as this; else null.';
+    'The metric expected from guessing, used instead of a baseline that is lower; null if guessing is not considered.';
 comment on column annotator.release_comparison.margin is
     'How far the release may fall behind the live one, or has to be ahead of a baseline.';
 comment on column annotator.release_comparison.sentence is
-    'The same in words, as in release.reasons.';
+    'The comparison as a sentence, as in release.reasons.';
 
 -- Validation: novelty, curves and suspect labels.
 alter table annotator.validation_prediction add column novelty double precision;
 comment on column annotator.validation_prediction.novelty is
-    'How unlike its fold''s training part the sample is; the same for every model kind.';
+    'How unlike the training samples of its fold the sample is; the same for every model kind.';
 
 create table annotator.validation_curve (
     run_id     bigint not null references annotator.training_run on delete cascade,
@@ -104,8 +104,8 @@ create table annotator.label_suspicion (
     primary key (run_id, sample_id)
 );
 comment on table annotator.label_suspicion is
-    'Labels of the cohort that models which had not seen the dataset contradict, rank 1 the most suspicious.';
--- Releases that are live keep the suspects they had.
+    'Labels of the cohort that are contradicted by models fitted without the dataset; rank 1 is the most suspicious.';
+-- Live releases keep their suspect labels.
 insert into annotator.label_suspicion
     (run_id, sample_id, dataset_id, label, predicted, suspicion, rank)
 select
@@ -116,7 +116,7 @@ join annotator.validation_prediction v using (run_id)
 where r.status = 'live' and v.model_kind = 'combined'
   and v.truth <> v.value and v.probability >= 0.5;
 
--- Predictions: sets, numbers, probabilities of all classes, and what follows from them.
+-- Predictions: sets, numbers, probabilities of all classes, and values derived from them.
 alter table annotator.prediction
     add column prediction_set text[] not null default '{}',
     add column set_coverage double precision check (set_coverage between 0 and 1),
@@ -129,7 +129,7 @@ alter table annotator.prediction
             0 <= all (class_probabilities) and 1 >= all (class_probabilities)
             and array_position(class_probabilities, null) is null
         ),
-    -- Nobody searches by whole arrays, and ANALYZE would unpack every one it looks at.
+    -- No query searches by whole arrays, and ANALYZE would unpack every one that it samples.
     alter column class_probabilities set statistics 0,
     add column best_value text generated always as
         (coalesce(value, models -> 'combined' ->> 'value')) stored,
@@ -138,22 +138,22 @@ alter table annotator.prediction
     add column informativeness double precision generated always as
         (annotator.informativeness(confidence, models, novelty)) stored;
 comment on column annotator.prediction.prediction_set is
-    'Classes, most probable first: one of them is right with the probability set_coverage, also in datasets that nobody has seen.';
+    'Classes, most probable first, that contain the true class with probability set_coverage, also in new datasets.';
 comment on column annotator.prediction.known_features is
-    'How many of the release''s features the sample expresses, relative to a usual training sample.';
+    'Number of the release''s features that the sample expresses, relative to a typical training sample.';
 comment on column annotator.prediction.number is
-    'The predicted number (age in years); the true one is from number_low to number_high with the probability set_coverage.';
+    'The predicted number (age in years); the true one lies between number_low and number_high with probability set_coverage.';
 comment on column annotator.prediction.class_probabilities is
     'Combined probabilities, in the order of the release''s classes; null for predictions by earlier versions.';
 comment on column annotator.prediction.best_value is
     'The value, or the best guess of an abstention.';
 comment on column annotator.prediction.informativeness is
-    'How much a review would teach, 0 to 1: mean of 1 - confidence, disagreement and novelty.';
--- What is pending or answered is counted from the index alone.
+    'How much could be learned from a review, 0 to 1: mean of 1 - confidence, disagreement and novelty.';
+-- Pending and predicted samples are counted from the index alone.
 drop index annotator.one_current_prediction;
 create unique index one_current_prediction on annotator.prediction (sample_id, field)
     include (release_id, sample_updated_at, status) where is_current;
--- The newest answers of a release, by when their samples came or changed.
+-- The newest predictions of a release, by when their samples were added or changed.
 create index prediction_recent
     on annotator.prediction (release_id, (coalesce(sample_updated_at, created_at))) where is_current;
 
@@ -174,11 +174,11 @@ create table annotator.class_contribution (
     check (cardinality(expression) = cardinality(features))
 );
 comment on table annotator.class_contribution is
-    'Contributions of features to a class of a sample, one row per model kind and class; ''combined'' are those of the answer itself. contribution has one row per feature.';
+    'Contributions of features to a class for a sample, one row per model kind and class; ''combined'' is the combination. The view contribution has one row per feature.';
 comment on column annotator.class_contribution.features is
     'Features with the largest absolute contribution, in descending order.';
 comment on column annotator.class_contribution.other_samples is
-    'Of the answer (combined): what the other samples of the dataset contribute to its logit; null where they do not count.';
+    'For the combination: contribution of the other samples in the dataset to its logit; null if they are not pooled.';
 insert into annotator.class_contribution
 select
     c.prediction_id, c.model_kind, min(c.method),
@@ -206,17 +206,17 @@ create table annotator.class_marker (
     unique (release_id, class, feature)
 );
 comment on table annotator.class_marker is
-    'The features that set a class apart for the answer of a release, rank 1 the first.';
+    'Features that contribute more to a class than to the others in the combination of a release; rank 1 is the first.';
 comment on column annotator.class_marker.score is
-    'Mean over the class''s samples of the contribution to the answer''s logit of the class less its mean for the other classes.';
+    'Mean contribution over the class''s samples to the logit of the class in the combination, minus the mean contribution to the other classes.';
 comment on column annotator.class_marker.tree_rank is
     'Rank of the feature for the class by tree SHAP of the forest, computed the same way.';
 comment on column annotator.class_marker.network_rank is
     'Rank of the feature for the class by DeepLIFT of the network alone, as in the paper.';
 comment on column annotator.class_marker.stability is
-    'Share of the models fitted without a part of the datasets in which the feature is among the class''s markers too.';
+    'Share of the models fitted without a part of the datasets that have the feature among the class''s markers, too.';
 comment on column annotator.class_marker.mean_expression is
-    'Of the class''s samples, reads per million.';
+    'Mean reads per million in the class''s samples.';
 comment on column annotator.class_marker.expression is
     'Mean reads per million in each class, in the order of the release''s classes.';
 
@@ -232,9 +232,9 @@ create table annotator.class_similarity (
     check ((changed = 0) = (mean_steps is null))
 );
 comment on table annotator.class_similarity is
-    'How many features must be set to zero, on average over the samples that change, before a sample of the class is taken for the rival; rival null: for any other class.';
+    'How many features must be set to zero, on average over the samples that change, before the rival is predicted for a sample of the class; rival is null for any other class.';
 comment on column annotator.class_similarity.model_kind is
-    'Whose prediction changed: the answer''s (combined) or the network''s, as in the paper.';
+    'Model kind of the prediction: the combination (combined), or the network as in the paper.';
 
 create table annotator.class_enrichment (
     release_id bigint not null references annotator.release on delete cascade,
@@ -277,9 +277,9 @@ create table annotator.release_report (
     written_at timestamptz not null default now()
 );
 comment on table annotator.release_report is
-    'Where the report of a release lies, on the host that wrote it; status, judged and confirmed are what the report states of the release and its suggestions.';
+    'Path of the report of a release, on the host that wrote it; status, judged and confirmed are those in the report.';
 
--- Reviews: the sample they are of, the number of a correction, and those that were undone.
+-- Reviews: their sample, the number of a correction, and undone reviews.
 alter table annotator.review
     add column sample_id text,
     add column field text,
@@ -290,12 +290,12 @@ from annotator.prediction p where p.prediction_id = r.prediction_id;
 alter table annotator.review
     alter column sample_id set not null,
     alter column field set not null;
--- Whether anything was decided about a sample is asked of every row of the queue.
+-- Decisions about a sample are looked up for every row of the queue.
 create index review_sample on annotator.review (sample_id, field);
 comment on column annotator.review.sample_id is
-    'Of its prediction, as is field: written by the database.';
+    'Sample of the prediction; like field, the database fills it in.';
 comment on column annotator.review.number is
-    'The number that the reviewer gave (age in years); value is the interval that includes it. Null where a value was given.';
+    'The number that the curator gave (age in years); value is the interval that includes it. Null if a value was given.';
 
 create table annotator.undone_review (
     review_id     bigint primary key,
@@ -312,10 +312,10 @@ create table annotator.undone_review (
 );
 create index undone_review_prediction on annotator.undone_review (prediction_id);
 comment on table annotator.undone_review is
-    'Decisions that were taken back. annotator.review holds those that stand.';
+    'Decisions that were undone. annotator.review contains those that stand.';
 
--- The queue: where each dataset and field stands is kept, so that the first rows are found
--- without reading all others. Which samples are open is looked up when the queue is read.
+-- The queue: the place of each dataset and field is stored, so that the first rows are found
+-- without reading all others. Open samples are looked up when the queue is read.
 create table annotator.queue_group (
     dataset_id        text not null,
     field             text not null,
@@ -334,16 +334,16 @@ create index queue_group_order on annotator.queue_group (section, worth desc, da
 create index queue_group_field on annotator.queue_group (field, section, worth desc, dataset_id);
 create index queue_group_age on annotator.queue_group (counted_at);
 comment on table annotator.queue_group is
-    'Where each dataset and field stands in review_queue. There is a row, or one in queue_change, for everything that is not decided.';
+    'Place of each dataset and field in review_queue. Everything undecided has a row here or in queue_change.';
 comment on column annotator.queue_group.section is
-    '0: one click settles the whole dataset; 1: informative ones.';
+    '0: datasets that can be decided with one click; 1: the others, by informativeness.';
 comment on column annotator.queue_group.worth is
     'Section 0: open samples times the lowest confidence; section 1: mean informativeness of the open samples. Higher comes first.';
 comment on column annotator.queue_group.has_reviews is
-    'Whether anything was ever decided about its samples: where not, nobody need look for it.';
+    'Whether there are decisions about its samples; if not, they need not be looked up.';
 
--- Whoever changes something only adds to this, so that nobody waits for anybody: a counter in
--- queue_group would make daemons and curators queue up behind its row lock.
+-- Changes only add rows here, so that no transaction waits for another: a counter in
+-- queue_group would make daemons and curators wait for its row lock.
 create table annotator.queue_change (
     change_id  bigint generated always as identity primary key,
     dataset_id text not null,
@@ -351,8 +351,8 @@ create table annotator.queue_change (
 );
 create index queue_change_group on annotator.queue_change (dataset_id, field);
 comment on table annotator.queue_change is
-    'Datasets and fields whose place has to be worked out anew; until then review_queue does that itself.';
--- As has everything that was predicted so far: the next pass of a daemon works the places out.
+    'Datasets and fields whose place has to be recomputed; until then review_queue computes it.';
+-- This applies to all predictions so far: the next pass of a daemon computes the places.
 insert into annotator.queue_change (dataset_id, field)
 select p.dataset_id, p.field from annotator.prediction p where p.is_current
 group by p.dataset_id, p.field order by p.dataset_id, p.field;
@@ -369,9 +369,9 @@ create table annotator.mirror_change (
 );
 create index mirror_change_sample on annotator.mirror_change (sample_id, field, change_id desc);
 comment on table annotator.mirror_change is
-    'Changes that were seen in the mirror of samples with a prediction: a label came, changed or went (value null), the sample moved to another dataset. seen_at is when a daemon looked.';
+    'Changes in the mirror of samples with a prediction: a label was added, changed or removed (value is null), or the sample moved to another dataset. seen_at is when a daemon found the change.';
 
--- Last, so that none of the changes above sets them off.
+-- Last, so that none of the changes above fires them.
 create trigger name_sample before insert or update on annotator.review
     for each row execute function annotator.name_reviewed_sample();
 create trigger queue_insert after insert on annotator.review

@@ -151,11 +151,15 @@ def test_the_command(database, job_settings, tmp_path, monkeypatch):
         return CliRunner().invoke(command_line, ["ablation", *arguments])
 
     target = tmp_path / "figures.json"
-    ended = run("--field", "sex", "--folds", "2", "--json", str(target))
+    figure = tmp_path / "figure.svg"
+    files = ("--json", str(target), "--figure", str(figure))
+    ended = run("--field", "sex", "--folds", "2", *files)
     assert ended.exit_code == 0, ended.output
     assert "the cohort has no contaminants" in ended.output
     assert "one dataset out" in ended.output
     assert json.loads(target.read_text())["preset"] == job_settings.preset
+    assert f"drawn in {figure}" in ended.output
+    assert ">sRNAs<" in figure.read_text(encoding="utf-8")
     nowhere = run("--field", "sex", "--json", str(tmp_path / "no" / "figures.json"))
     assert isinstance(nowhere.exception, InputError)
     assert run("--field", "colour").exit_code == 2

@@ -79,7 +79,7 @@ def test_nothing_is_wrong_with_a_good_set_up(stocked: Any, settings: Settings) -
 BREAKAGES: dict[str, tuple[str, str, str, str]] = {
     "a newer schema": (
         "update annotator.alembic_version set version_num = '9999'",
-        "schema", "wrong", "newer than this version",
+        "schema", "wrong", "newer than that of this version",
     ),
     "an older schema": (
         "update annotator.alembic_version set version_num = '0001'",

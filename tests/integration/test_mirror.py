@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from scipy.sparse import csr_matrix
 
+from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportSummary, SampleRecord
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
@@ -19,10 +20,15 @@ from annotator.store.mirror.importing import apply_import
 from annotator.store.server.connection import Database
 
 SRNAS = ["miR-9", "let-7a", "miR-21"]
-RECORDS = (
-    SampleRecord("s1", "D1", {"tissue": "lung", "sex": "female"}, {"age": 61.5}),
-    SampleRecord("s2", "D1", {"tissue": "left lung"}, {}, "Mus musculus", True, {"kit": "A\\b\t"}),
-    SampleRecord("s3", "D2", {}, {"age": 30.0}),
+RECORDS = tuple(
+    replace(record, given_fields=frozenset(FIELDS))
+    for record in (
+        SampleRecord("s1", "D1", {"tissue": "lung", "sex": "female"}, {"age": 61.5}),
+        SampleRecord(
+            "s2", "D1", {"tissue": "left lung"}, {}, "Mus musculus", True, {"kit": "A\\b\t"}
+        ),
+        SampleRecord("s3", "D2", {}, {"age": 30.0}),
+    )
 )
 COUNTS = {"s1": [1, 2, 3], "s2": [0, 0, 9], "s3": [4, 0, 0]}
 TERMS = {"lung": ("organ",), "left lung": ("lung",), "organ": ()}
@@ -301,7 +307,7 @@ def test_views_over_another_atlas_are_left_alone(connection: psycopg.Connection)
     connection.execute("alter table atlas.annotation rename to own")
     connection.execute("create view atlas.annotation as select * from atlas.own")
     connection.commit()
-    with pytest.raises(NeedsPersonError, match=r"atlas\.annotation is no table of ours"):
+    with pytest.raises(NeedsPersonError, match=r"atlas\.annotation is not a table of this program"):
         load(connection)
 
 

@@ -13,6 +13,7 @@ from annotator.domain.explanations import ReleaseExplanations
 from annotator.domain.releases import CandidateRelease
 from annotator.errors import InputError
 from annotator.jobs import report as job
+from annotator.report.figures.trust import trust
 from annotator.store.releases import registry, runs
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.reports import kept_reports
@@ -26,7 +27,9 @@ EXPLANATIONS = made_report.explanations(CLASSES, 60, 1)
 
 
 @pytest.fixture
-def job_settings(settings, tmp_path):
+def job_settings(settings, tmp_path, monkeypatch):
+    """Settings of reports with few figures: what they show is tested elsewhere."""
+    monkeypatch.setattr("annotator.report.figures.figures", lambda shown: tuple(trust(shown)))
     return replace(settings, report_folder=tmp_path / "reports", keep_reports=2)
 
 

@@ -91,7 +91,7 @@ def test_annotating_goes_on_with_the_release_before_and_the_next_retraining_is_n
     assert periods == (True, True, True, True)
     report = read_status(database, quick)
     assert any("damaged" in problem for problem in report.problems)
-    assert f"release {before} serves again" in status_lines(report)
+    assert f"release {before} is live again" in status_lines(report)
 
     again = make_releases(database, quick, "sex", [2])  # not "nothing changed"
     assert again[0] > live

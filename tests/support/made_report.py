@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from annotator.domain.answers import ClassContributions
 from annotator.domain.explanations import (
     ClassEnrichment,
     ClassMarker,
     ClassSimilarity,
+    ExplainedSample,
     ReleaseExplanations,
     SampleMap,
 )
@@ -59,7 +61,11 @@ def release_summary(classes: tuple[str, ...], status: str = "live") -> ReleaseSu
         folds="whole datasets held out, grouped into 10 folds",
         host="atlas.example.org",
         versions={"numpy": "2.4.0", "scikit-learn": "1.7.2"},
-        configuration={"trust": {"target_precision": 0.95}, "preset": {"name": "default"}},
+        configuration={
+            "trust": {"target_precision": 0.95},
+            "preset": {"name": "default"},
+            "field": {"name": "tissue", "scheme": "ontology", "level": "group"},
+        },
         configuration_hash="c" * 64,
         cohort_hash="a" * 64,
         trained_for=421.0,
@@ -186,6 +192,32 @@ def explanations(classes: tuple[str, ...], samples: int, seed: int) -> ReleaseEx
     )
 
 
+def explained_samples(classes: tuple[str, ...]) -> tuple[ExplainedSample, ...]:
+    """A right and a wrong sample of each of the first three classes."""
+    found = []
+    for place, name in enumerate(classes[:3]):
+        other = classes[place - 1]
+        contributions = tuple(
+            ClassContributions(
+                "combined",
+                "weighted_sum",
+                each,
+                rank,
+                tuple(f"hsa-miR-{number + rank}-5p" for number in range(100, 120)),
+                tuple(float(x) for x in np.linspace(2.0, -1.5, 20) / rank),
+                tuple(float(x) for x in np.geomspace(1, 9000, 20)),
+            )
+            for rank, each in enumerate((name, other), start=1)
+        )
+        for is_right in (True, False):
+            label = name if is_right else other
+            sample = ExplainedSample(
+                f"SRR9{place}{is_right:d}", "SRP9", name, 0.9, True, label, is_right, contributions
+            )
+            found.append(sample)
+    return tuple(found)
+
+
 def made_contents(
     classes: int = 12, samples: int = 600, seed: int = 1, status: str = "live"
 ) -> ReportContents:
@@ -222,6 +254,7 @@ def made_contents(
             )
             for rank in range(1, 40)
         ),
+        explained_samples=explained_samples(named),
     )
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import softmax
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Cohort, Profiles
-from annotator.explain.answer import KindExplainer
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
-from annotator.learn.models.kind import ModelKind, TrainingPart
 from annotator.learn.models.preset import Preset
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.registry import KINDS
-from annotator.learn.models.tensors import read_tensors, write_tensors
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
@@ -29,72 +24,10 @@ from annotator.learn.validation.cross_calibration import release_calibration
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import one_dataset_out
 from tests.support.explained import centred_log_odds
+from tests.support.made_up_kind import MEANS
 
 CLASSES = ("blood", "brain", "skin")
 SAMPLES, FEATURES = 60, 25
-
-
-@dataclass(frozen=True, slots=True)
-class MeansOptions:
-    """How much a squared distance counts."""
-
-    sharpness: float = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class MeansModel:
-    """Samples are like the classes whose means they are near to."""
-
-    means: NDArray[np.float32]
-    sharpness: float
-
-    def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of each feature for each class, ``(samples, classes, features)``."""
-        away = inputs[:, None, :].astype(np.float64) - self.means
-        return -self.sharpness * away**2
-
-    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(softmax(self.scores(inputs).sum(axis=2), axis=1))
-
-    def to_bytes(self) -> bytes:
-        return write_tensors({"means": self.means})
-
-
-@dataclass(frozen=True)
-class MeansExplainer:
-    model: MeansModel
-
-    def contributions(self, inputs, target_class) -> NDArray[np.float32]:
-        scores = self.model.scores(inputs)[np.arange(len(inputs)), target_class]
-        return scores.astype(np.float32)
-
-    def references(self, classes) -> NDArray[np.float64]:
-        return np.zeros(len(classes))
-
-
-def fit_means(part: TrainingPart, options: MeansOptions, seed: int, threads: int) -> MeansModel:
-    del seed, threads
-    means = [
-        np.average(part.inputs[held], axis=0, weights=part.weights[held])
-        for held in (part.class_index == each for each in range(part.classes))
-    ]
-    return MeansModel(np.array(means, dtype=np.float32), options.sharpness)
-
-
-def read_means(content: bytes, features: int, classes: int, options: MeansOptions) -> MeansModel:
-    arrays = read_tensors(content, {"means": (classes, features)}, "means.safetensors")
-    return MeansModel(arrays["means"], options.sharpness)
-
-
-MEANS = ModelKind(
-    name="means",
-    title="nearest class mean",
-    unit="squared distance",
-    options=MeansOptions,
-    fit=fit_means,
-    read=read_means,
-    explain=lambda model, _features, _classes: KindExplainer("distance", MeansExplainer(model)),
-)
 
 
 @pytest.fixture(autouse=True)

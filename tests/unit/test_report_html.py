@@ -40,6 +40,7 @@ class Drawn:
     title: str = "What it shows"
     description: str = "A < B & C"
     svg: str = DRAWN
+    width: float = 300
 
 
 class Outline(HTMLParser):
@@ -124,8 +125,7 @@ def test_samples_of_new_terms_stand_beside_the_others():
 
 
 def test_a_large_figure_gets_a_row_of_its_own():
-    wide = DRAWN.replace('"300"', '"900"')
-    text = page(CONTENTS, [Drawn("map-a"), Drawn("map-b", svg=wide)])
+    text = page(CONTENTS, [Drawn("map-a"), Drawn("map-b", width=900)])
     assert '<figure id="figure-map-a">' in text
     assert '<figure id="figure-map-b" class="wide">' in text
 
@@ -252,7 +252,7 @@ def test_kinds_stand_combined_first_baselines_last():
 
 def test_the_papers_figures_stand_beside_ours():
     found = rows(accuracy.paper_figures(CONTENTS))
-    assert any("neural network, unseen datasets" in row[0] for row in found)
+    assert any("neural network, held-out datasets" in row[0] for row in found)
     assert all(row[2] != "–" for row in found)
     other = replace(CONTENTS, release=replace(CONTENTS.release, field="mood"))
     assert accuracy.paper_figures(other) is None
@@ -304,6 +304,26 @@ def test_a_release_from_before_precision_by_class():
     now = accuracy.class_figures(CONTENTS)
     assert not any("random" in column.title for column in before.columns)
     assert [row[:4] for row in before.rows] == [row[:4] for row in now.rows]
+
+
+def test_precision_by_class_of_network_and_forest_stands_behind_the_plots():
+    table = accuracy.precision_figures(CONTENTS)
+    assert [column.title for column in table.columns][2:] == [
+        *("Precision, neural network", "Accuracy, neural network"),
+        *("Precision, random forest", "Accuracy, random forest"),
+    ]
+    assert "split at random" in table.caption
+    sizes = [row[1].order for row in table.rows]
+    assert sizes == sorted(sizes, reverse=True)
+    first = table.rows[0]
+    expected = accuracy.figure_of(
+        CONTENTS.metrics["cv"], "class_precision", "forest", first[0].text
+    )
+    assert first[4].order == expected.value
+    alone = {"one-dataset-out": CONTENTS.metrics["one-dataset-out"]}
+    held_out = accuracy.precision_figures(replace(CONTENTS, metrics=alone))
+    assert "held-out datasets" in held_out.caption
+    assert accuracy.precision_figures(replace(CONTENTS, metrics={})) is None
 
 
 def test_figures_of_baselines_by_class_only():
@@ -386,7 +406,7 @@ def test_similar_classes_come_nearest_first():
 
 def test_only_what_is_more_than_chance_counts_as_enriched():
     table = explanations.enrichments(CONTENTS)
-    assert {row[7].order <= 0.05 for row in table.rows} == {True}
+    assert {row[8].order <= 0.05 for row in table.rows} == {True}
     assert 0 < len(table.rows) < len(CONTENTS.explanations.enrichments)
     none = replace(CONTENTS.explanations, enrichments=())
     assert explanations.enrichments(replace(CONTENTS, explanations=none)) is None
@@ -394,7 +414,7 @@ def test_only_what_is_more_than_chance_counts_as_enriched():
 
 def test_tiles_say_what_is_recorded():
     titles = [tile.title for tile in summary.tiles(CONTENTS)]
-    assert titles[0] == "Right on unseen datasets"
+    assert titles[0] == "Right on held-out datasets"
     assert "Right on samples split at random" in titles
     assert summary.tiles(made_report.bare_contents()) == ()
 

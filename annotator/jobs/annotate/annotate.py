@@ -7,19 +7,15 @@ import itertools
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from annotator.errors import LeaseLostError, RetryableError, SchemaError
 from annotator.jobs.annotate.batch_writer import BatchWriter
 from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
-from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.logs import log_context, silent
 from annotator.store.answers.predictions import (
@@ -42,10 +38,13 @@ from annotator.store.server.connection import lost
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import psycopg
 
     from annotator.domain.answers import ClaimedSample, QuarantinedSample, SamplePrediction
     from annotator.jobs.annotate.dataset_context import Remembered
+    from annotator.jobs.annotate.live_models import LiveModels
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.jobs.annotate.quality import unusable_samples
 from annotator.learn.selective.pooling import MOST_CONTRIBUTING
@@ -17,9 +15,10 @@ from annotator.store.answers.work import SUSPECT_ATTEMPTS
 from annotator.store.mirror.expression import read_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import psycopg
+    from numpy.typing import NDArray
 
     from annotator.domain.answers import ClaimedSample
     from annotator.domain.quality import Quality

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import ArtefactError
-from annotator.explain.answer import AnswerExplainer
-from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model
 from annotator.store.releases.registry import LiveRelease, load_artefacts
 
@@ -15,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import psycopg
+
+    from annotator.explain.answer import AnswerExplainer
+    from annotator.learn.release.field_model import FieldModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
-from annotator.domain.held_out import Metric
 from annotator.errors import CohortError
 from annotator.jobs.retrain.evaluate import validate
 from annotator.jobs.retrain.plan import notes_of, parallelism, plan_of, read_labelled
@@ -24,6 +23,7 @@ from annotator.logs import silent
 from annotator.store.mirror.expression import read_profiles
 
 if TYPE_CHECKING:
+    from annotator.domain.held_out import Metric
     from annotator.domain.profiles import Cohort, Profiles
     from annotator.learn.validation.validate import Validation
     from annotator.settings import Settings

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.domain.explanations import ReleaseExplanations
-from annotator.domain.held_out import Metric
-from annotator.domain.releases import GateVerdict
 from annotator.jobs.retrain.explanations import explain_release, held_out_scores
 from annotator.learn.labels.classes import lineages_of, make_labels
-from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.prediction_sets import dataset_quantile
 from annotator.learn.validation.cross_calibration import release_calibration, with_calibration
@@ -33,11 +27,18 @@ from annotator.store.releases.held_out import held_out_of
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from annotator.domain.answers import LiveAccuracy
-    from annotator.domain.held_out import HeldOutPredictions
+    from annotator.domain.explanations import ReleaseExplanations
+    from annotator.domain.held_out import HeldOutPredictions, Metric
     from annotator.domain.profiles import Cohort
+    from annotator.domain.releases import GateVerdict
     from annotator.jobs.retrain.plan import Plan, Progress
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.release.field_model import FieldModel
     from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan
     from annotator.store.server.connection import Database

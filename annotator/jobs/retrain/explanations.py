@@ -6,7 +6,6 @@ Explanations do not affect whether the release goes live.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from annotator.explain.class_scores import (
     some_of_each_class,
 )
 from annotator.explain.deep_lift import DeepLift
-from annotator.explain.feature_sets import FeatureSet
 from annotator.explain.markers import HeldOutScores, class_markers
 from annotator.explain.sample_map import sample_map
 from annotator.explain.similarity import Explainable, class_similarities
@@ -32,13 +30,14 @@ from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import log_rpm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from annotator.domain.explanations import ClassSimilarity
     from annotator.domain.profiles import Profiles
     from annotator.explain.answer import AnswerExplainer
+    from annotator.explain.feature_sets import FeatureSet
     from annotator.learn.release.field_model import FieldModel
     from annotator.learn.validation.validate import Labelled
     from annotator.settings import Settings

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
-from annotator.domain.quality import Quality
 from annotator.errors import CohortError, InputError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from annotator.domain.quality import Quality
     from annotator.learn.models.preset import Preset
     from annotator.settings import Settings
     from annotator.store.server.connection import Database

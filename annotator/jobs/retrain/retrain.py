@@ -10,17 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.held_out import Metric
 from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
-from annotator.jobs.retrain.plan import Plan, notes_of, parallelism, plan_of, read_labelled
+from annotator.jobs.retrain.plan import (
+    Plan,
+    definition_of,
+    notes_of,
+    parallelism,
+    plan_of,
+    preset_named,
+    read_labelled,
+)
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
-from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
@@ -36,8 +42,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from annotator.domain.held_out import Metric
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
+    from annotator.learn.validation.parallel import Parallelism
     from annotator.settings import Settings
     from annotator.store.mirror.cohorts import ReadCohort
 
@@ -111,6 +119,8 @@ def retrain(
 def _retrain_alone(
     database: Database, settings: Settings, field: str, progress: Progress
 ) -> RetrainOutcome:
+    # A wrong preset is the person's who asked; nothing is written about it.
+    preset_named(settings.preset, definition_of(settings, field), settings)
     try:
         plan = plan_of(settings, field)
         read, ontology = read_labelled(database, plan, quarantine=True)

@@ -25,13 +25,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FeatureKind
 from annotator.learn.features.matching import APPROXIMATE, match_features
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.domain.profiles import Profiles
 
 ENOUGH_FOUND = 0.5

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import CohortError
 from annotator.learn.features.alignment import aligned_counts, feature_coverage, total_reads
@@ -31,6 +30,8 @@ from annotator.learn.models.preset import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
 

@@ -15,10 +15,13 @@ of the accessions, and refrains where that says nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MATURE = "mature"
 STEM_LOOP = "stem-loop"

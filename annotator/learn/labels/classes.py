@@ -8,7 +8,6 @@ nearest ancestor that has enough, as the paper merges tissues by BTO (section
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from annotator.learn.labels.intervals import interval_names, interval_of
 from annotator.learn.labels.roll_up import LabelOptions, tally_of, term_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from annotator.explain.answer import KindExplainer
@@ -26,6 +25,7 @@ from annotator.learn.models.trees import GrownTree, Trees, level_by_level, read_
 
 if TYPE_CHECKING:
     import xgboost
+    from numpy.typing import NDArray
 
     from annotator.learn.models.kind import TrainingPart
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-from annotator.explain.answer import KindExplainer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from annotator.explain.answer import KindExplainer
 
 
 class KindModel(Protocol):

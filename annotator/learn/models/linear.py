@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
@@ -29,6 +28,8 @@ from annotator.learn.models.random_units import UnitOptions, completed_numbers, 
 from annotator.learn.models.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.learn.models.kind import TrainingPart
 
 FILE = "linear.safetensors"

@@ -23,7 +23,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import ArtefactError
 from annotator.explain.answer import KindExplainer
@@ -36,6 +35,8 @@ from annotator.quiet_tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from annotator.learn.models.kind import KindModel, TrainingPart
 

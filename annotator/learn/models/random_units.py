@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.learn.models.kind import TrainingPart
 
 CORRELATION_POWER = 0.75

@@ -7,13 +7,11 @@ and what is needed to say how far a sample is from what was learned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED
 from annotator.explain.answer import AnswerExplainer
@@ -24,16 +22,20 @@ from annotator.learn.features.matrix import (
     aligned_counts,
     reads_per_million,
 )
-from annotator.learn.models.kind import KindModel
 from annotator.learn.models.network import NETWORK, NetworkModel
-from annotator.learn.models.preset import Preset
 from annotator.learn.models.registry import KINDS
-from annotator.learn.selective.calibration import Calibration
-from annotator.learn.selective.novelty import Novelty
-from annotator.learn.selective.policy import Trust
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from annotator.domain.profiles import Profiles
+    from annotator.learn.models.kind import KindModel
+    from annotator.learn.models.preset import Preset
+    from annotator.learn.selective.calibration import Calibration
+    from annotator.learn.selective.novelty import Novelty
+    from annotator.learn.selective.policy import Trust
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.domain.profiles import Profiles
 from annotator.errors import CohortError
 from annotator.learn.features.matrix import fit_features
 from annotator.learn.labels.classes import class_index
@@ -23,7 +21,10 @@ from annotator.learn.selective.novelty import fit_novelty
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from annotator.domain.fields import FieldDefinition
+    from annotator.domain.profiles import Profiles
     from annotator.learn.models.kind import KindModel
     from annotator.learn.models.preset import Preset
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED, HeldOutPredictions
 from annotator.learn.selective.calibration import fit_calibration
 from annotator.learn.selective.pooling import fit_pooling
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.learn.models.preset import Preset
     from annotator.learn.selective.calibration import Calibration
 

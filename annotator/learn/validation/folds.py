@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.domain.fields import FieldDefinition
 from annotator.learn.labels.classes import class_index
-from annotator.learn.models.preset import Preset
 from annotator.learn.models.random_units import completed_numbers
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.validation.baselines import reference_probabilities
@@ -23,7 +20,11 @@ from annotator.learn.validation.splits import scored_mask
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from annotator.domain.fields import FieldDefinition
     from annotator.domain.profiles import Profiles
+    from annotator.learn.models.preset import Preset
     from annotator.learn.release.field_model import FieldModel
 
     Inspect = Callable[[FieldModel, Profiles, NDArray[np.object_]], Any]

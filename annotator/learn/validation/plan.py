@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from annotator.learn.labels.roll_up import LabelOptions
-from annotator.learn.models.preset import Preset
-from annotator.learn.selective.policy import TrustOptions
+
+if TYPE_CHECKING:
+    from annotator.learn.models.preset import Preset
+    from annotator.learn.selective.policy import TrustOptions
 
 
 @dataclass(frozen=True, slots=True)

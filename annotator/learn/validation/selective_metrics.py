@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.held_out import COMBINED, TERM_FIGURES, Curve, HeldOutPredictions, Metric
 from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
@@ -27,6 +26,8 @@ from annotator.learn.validation.metrics import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from annotator.learn.validation.cross_calibration import Part
 

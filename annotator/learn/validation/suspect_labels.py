@@ -31,13 +31,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from annotator.domain.held_out import COMBINED, LabelSuspicion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
 

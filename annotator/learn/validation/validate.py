@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.fields import LabelScheme
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT, HeldOutPredictions, Metric
-from annotator.domain.profiles import Cohort
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import (
     LabelSet,
@@ -29,7 +27,6 @@ from annotator.learn.labels.classes import (
     training_numbers,
 )
 from annotator.learn.release.fitting import TrainingSamples
-from annotator.learn.selective.policy import TrustOptions
 from annotator.learn.validation.baselines import (
     LOGISTIC_REGRESSION,
     baseline_predictions,
@@ -49,8 +46,12 @@ from annotator.learn.validation.splits import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.labels.roll_up import LabelOptions
+    from annotator.learn.selective.policy import TrustOptions
     from annotator.learn.validation.folds import Inspect
     from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan

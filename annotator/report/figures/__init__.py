@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from annotator.report.figures.accuracy import accuracy
 from annotator.report.figures.confusion import confusions
+from annotator.report.figures.drawing import Figure
 from annotator.report.figures.enrichment import enrichment
 from annotator.report.figures.maps import maps
 from annotator.report.figures.markers import markers
-from annotator.report.figures.sample import heatmap_of_sample
-from annotator.report.figures.sheet import drawing
+from annotator.report.figures.sample import heatmap_of_sample, samples
 from annotator.report.figures.similarity import similarity
-from annotator.report.figures.svg import Figure
 from annotator.report.figures.trust import trust
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ def figures(contents: ReportContents) -> tuple[Figure, ...]:
     tuple of Figure
         In the order of the report. The same contents give the same bytes.
     """
-    with drawing():
-        return tuple(
-            figure
-            for draw in (maps, accuracy, confusions, trust, markers, similarity, enrichment)
-            for figure in draw(contents)
+    return tuple(
+        figure
+        for made in (
+            *(maps, accuracy, confusions, trust, markers, samples, similarity, enrichment),
         )
+        for figure in made(contents)
+    )

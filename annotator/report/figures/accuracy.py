@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.report.figures.class_order import has_order
+from annotator.report.figures.drawing import canvas_of, draw
 from annotator.report.figures.intervals import Interval, intervals
-from annotator.report.figures.parts import (
-    KIND_COLOURS,
-    LINE_HEIGHT,
-    Key,
-    Scale,
-    label_lines,
-    label_width,
-    legend,
-    legend_height,
+from annotator.report.figures.rows import (
+    WIDTH,
+    head_beside,
+    height_of_rows,
+    key,
+    label_room,
+    legend_above,
+    low_end,
     mark,
-    percent_labels,
-    row_label,
-    ticks,
-    upright_grid,
+    place_rows,
+    scale_shares,
+    write_beside,
 )
-from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet
-from annotator.report.paper_figures import (
-    PaperAccuracy,
-    paper_accuracies,
-)
+from annotator.report.paper_figures import PaperAccuracy, paper_accuracies_of
 from annotator.report.tables.accuracy import (
+    CLASS_METRICS,
+    ClassPrecision,
     accuracy_over_datasets,
+    class_precision,
     has_class_precision,
     held_out_metrics,
     random_metrics,
@@ -44,32 +41,27 @@ from annotator.report.words import count, listed, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.figure import Figure as Canvas
+
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
-    from annotator.report.figures.svg import Figure
+    from annotator.report.figures.drawing import Figure
+    from annotator.report.figures.theme import Theme
 
 PANELS: Final = (
-    ("accuracy", "Accuracy: every sample counts the same"),
-    ("mean_over_classes", "Mean over classes: every class counts the same"),
+    ("accuracy", "Accuracy, mean over samples"),
+    ("mean_over_classes", "Accuracy, mean over classes"),
 )
-HELD_OUT_KEY: Final = Key("whole datasets held out", "category-0")
-RANDOM_KEY: Final = Key("random cross-validation", "category-1", "square")
-PAPER_KEY: Final = Key("paper", "text", "diamond", hollow=True)
-CLASS_KEYS: Final = (
-    ("network", Key(kind_words("network"), KIND_COLOURS["network"], "triangle", hollow=True)),
-    ("forest", Key(kind_words("forest"), KIND_COLOURS["forest"], "square", hollow=True)),
-    (COMBINED, Key(kind_words(COMBINED), KIND_COLOURS[COMBINED])),
-)
-RANDOM_CLASS_KEY: Final = Key("combined, random cross-validation", "category-1", "diamond")
-ROW: Final = 20.0
-HEAD, FOOT = 40.0, 32.0  # room above and below the rows of a panel
-VALUE: Final = 50.0  # width of a column of per cent
-LETTERS: Final = 18
+DRAWN_KINDS: Final = ("network", "forest", COMBINED)
+CLASS_SIZES: Final = (9, 15)
+"""The minimum class sizes of the paper's figures 2 and 3."""
+VALUE: Final = 52.0  # width of a column of per cent
+SIZE: Final = 54.0  # width of a column of numbers of samples
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One model kind: its figure held out and in cross-validation, and the paper's of both."""
+    """One model kind: its metric held out and in cross-validation, and the paper's of both."""
 
     kind: str
     held_out: float | None
@@ -82,24 +74,29 @@ class _Row:
         return [value for value in found if value is not None]
 
 
+Panels = list[tuple[str, list[_Row]]]
+
+
 def accuracy(contents: ReportContents) -> Iterable[Figure]:
-    """Yield accuracy by model kind and by class, where there are validation figures."""
+    """Yield accuracy by model kind and by class, where there are validation metrics."""
     panels = [(title, _rows(contents, metric)) for metric, title in PANELS]
     panels = [(title, rows) for title, rows in panels if rows]
     if panels:
-        yield _by_kind(panels)
+        yield draw(
+            "accuracy-by-kind",
+            "Accuracy of each kind of model",
+            _kind_description(panels),
+            partial(_draw_kinds, panels),
+        )
     yield from _by_class(contents)
+    yield from _by_class_size(contents)
 
 
 def _rows(contents: ReportContents, metric: str) -> list[_Row]:
-    """Return the kinds with such a figure: combined first, baselines last."""
-    held_out = _figures(contents, metric, random=False)
-    random = _figures(contents, metric, random=True)
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        if part.class_name:
-            sizes[part.class_name] += part.samples
-    paper = paper_accuracies(contents.release.field, list(sizes.values()))
+    """Return the kinds with such a metric: combined first, baselines last."""
+    held_out = _values(held_out_metrics(contents), metric)
+    random = _values(random_metrics(contents), metric)
+    paper = paper_accuracies_of(contents)
     found = intervals(contents.held_out, metric)
     kinds = sorted(
         held_out.keys() | random.keys(),
@@ -120,8 +117,7 @@ def _rows(contents: ReportContents, metric: str) -> list[_Row]:
     ]
 
 
-def _figures(contents: ReportContents, name: str, *, random: bool) -> Mapping[str, float]:
-    metrics = random_metrics(contents) if random else held_out_metrics(contents)
+def _values(metrics: Iterable[Metric], name: str) -> Mapping[str, float]:
     return {
         each.model_kind: each.value
         for each in metrics
@@ -129,102 +125,74 @@ def _figures(contents: ReportContents, name: str, *, random: bool) -> Mapping[st
     }
 
 
-def _by_kind(panels: Sequence[tuple[str, Sequence[_Row]]]) -> Figure:
+def _draw_kinds(panels: Panels, theme: Theme) -> Canvas:
     everything = [row for _, rows in panels for row in rows]
-    keys = [
-        key
-        for key, there in (
-            (HELD_OUT_KEY, any(row.held_out is not None for row in everything)),
-            (RANDOM_KEY, any(row.random is not None for row in everything)),
-            (PAPER_KEY, any(fact for row in everything for fact in row.paper)),
-        )
-        if there
-    ]
-    left = label_width([kind_words(row.kind) for row in everything], LETTERS) + 12
-    heights = [[_height(kind_words(row.kind)) for row in rows] for _, rows in panels]
-    top = legend_height(keys, NARROW) + 6
-    sheet = Sheet(NARROW, top + sum(HEAD + sum(each) + FOOT for each in heights))
-    legend(sheet, 2, 0, keys, NARROW)
-    low = _low_end(
-        [value for row in everything if row.kind != "majority" for value in row.values()]
-    )
-    columns = (HELD_OUT_KEY in keys) + (RANDOM_KEY in keys)
-    scale = Scale(low, 1.0, left, NARROW - 10 - columns * VALUE)
-    for (title, rows), row_heights in zip(panels, heights, strict=True):
-        sheet.text(2, top + 12, title, bold=True)
-        bottom = top + HEAD + sum(row_heights)
-        upright_grid(sheet, scale, top + HEAD - 2, bottom, percent_labels(ticks(low, 1.0, 4)))
-        for number, key in enumerate(keys[:columns]):
-            mark(sheet, scale.end + (number + 1) * VALUE - 16, top + HEAD - 8, key)
-        middle = top + HEAD
-        for row, height in zip(rows, row_heights, strict=True):
-            _draw_row(sheet, scale, middle + height / 2, row)
-            middle += height
-        top = bottom + FOOT
-    return sheet.figure(
-        "accuracy-by-kind",
-        "Accuracy of each kind of model",
-        _kind_description(panels, with_paper=PAPER_KEY in keys),
-    )
+    held_out = key("whole datasets held out", theme.categories[0], "o")
+    random = key("random cross-validation", theme.categories[1], "s")
+    with_random = any(row.random is not None for row in everything)
+    keys = [held_out, *([random] if with_random else [])]
+    if _has_paper(panels):
+        keys.append(key("paper, in the colour it compares with", theme.text, "D", hollow=True))
+    low = low_end(value for row in everything if row.kind != "majority" for value in row.values())
+    names = [[kind_words(row.kind) for row in rows] for _, rows in panels]
+    heights = [height_of_rows(each) + 66 for each in names]
+    canvas = canvas_of(WIDTH, sum(heights))
+    for number, (title, rows) in enumerate(panels):
+        axes, middles = place_rows(canvas, sum(heights[:number]), names[number])
+        if number == 0:
+            legend_above(axes, keys, left=label_room(names[0]), lift=30)
+        axes.set_title(title)
+        scale_shares(axes, low)
+        head_beside(axes, "held out", VALUE, theme.muted)
+        if with_random:
+            head_beside(axes, "random", 2 * VALUE, theme.muted)
+        at = list(zip(middles, rows, strict=True))
+        for y, row in at:
+            if row.interval is not None:
+                axes.plot(row.interval, (y, y), color=held_out.get_color(), linewidth=2.5)
+        for style, column, values in (
+            (random, 1, [(row.random, row.paper[1], y) for y, row in at]),
+            (held_out, 0, [(row.held_out, row.paper[0], y) for y, row in at]),
+        ):
+            mark(axes, [(x, y) for x, _, y in values if x is not None and x >= low], style)
+            below = key("", str(style.get_color()), "<")
+            mark(axes, [(low, y) for x, _, y in values if x is not None and x < low], below)
+            paper = key("", str(style.get_color()), "D", hollow=True)
+            mark(axes, [(fact.value, y) for _, fact, y in values if fact is not None], paper, 9)
+            for x, _, y in values:
+                if x is not None:
+                    write_beside(axes, y, _narrow(x), VALUE * (column + 1), theme.text)
+    return canvas
+
+
+def _has_paper(panels: Panels) -> bool:
+    return any(fact for _, rows in panels for row in rows for fact in row.paper)
 
 
 def _narrow(share: float) -> str:
     return percent(share).replace("over ", ">").replace("under ", "<")
 
 
-def _height(label: str) -> float:
-    return ROW + LINE_HEIGHT * (label_lines(label, LETTERS) - 1)
-
-
-def _low_end(values: Sequence[float]) -> float:
-    """Return where the scale starts: a multiple of ten per cent below all values."""
-    return min(max(math.floor((min(values, default=0.0) - 0.02) * 10) / 10, 0.0), 0.9)
-
-
-def _draw_row(sheet: Sheet, scale: Scale, y: float, row: _Row) -> None:
-    row_label(
-        sheet, scale.start - 8, y, kind_words(row.kind), letters=LETTERS, bold=row.kind == COMBINED
-    )
-    sheet.lines([[(scale.start, y), (scale.end, y)]], "grid")
-    if row.interval is not None:
-        low, high = row.interval
-        sheet.lines([[(scale(low), y), (scale(high), y)]], HELD_OUT_KEY.colour, 2.5)
-    right = scale.end
-    for value, key, fact in (
-        (row.random, RANDOM_KEY, row.paper[1]),
-        (row.held_out, HELD_OUT_KEY, row.paper[0]),
-    ):
-        if value is not None and value >= scale.low:
-            mark(sheet, scale(value), y, key, 8.0)
-        if fact is not None and fact.value >= scale.low:
-            paper_key = Key("", key.colour, PAPER_KEY.mark, hollow=True)
-            mark(sheet, scale(fact.value), y, paper_key, 11.0)
-    for value, key in ((row.held_out, HELD_OUT_KEY), (row.random, RANDOM_KEY)):
-        right += VALUE
-        if value is not None:
-            sheet.text(right + 4, y, _narrow(value), size=SMALL_TEXT, align="right")
-            if value < scale.low and key is HELD_OUT_KEY:
-                sheet.text(scale.start + 3, y, "◂", colour=key.colour)
-
-
-def _kind_description(panels: Sequence[tuple[str, Sequence[_Row]]], *, with_paper: bool) -> str:
+def _kind_description(panels: Panels) -> str:
     sentences = []
     for title, rows in panels:
         of_rows = [
             f"{kind_words(row.kind)} {percent(row.held_out)}"
             for row in rows
-            if row.held_out is not None and row.kind in dict(CLASS_KEYS)
+            if row.held_out is not None and row.kind in DRAWN_KINDS
         ]
         if of_rows:
             sentences.append(
-                f"{title.split(':')[0]} on whole datasets held out: {listed(of_rows)}."
+                f"{title} on held-out datasets (left column of numbers): {listed(of_rows)}."
             )
         random = next((row.random for row in rows if row.kind == COMBINED), None)
         if random is not None:
-            sentences.append(f"In random cross-validation, combined: {percent(random)}.")
+            sentences.append(
+                f"In random cross-validation (right column), combined: {percent(random)}."
+            )
     if any(row.interval for _, rows in panels for row in rows):
         sentences.append("Lines are 95 % intervals over resampled datasets.")
-    if with_paper:
+    if _has_paper(panels):
         facts = [
             f"{kind_words(row.kind)} {percent(fact.value)} ({scheme})"
             for _, rows in panels
@@ -234,31 +202,22 @@ def _kind_description(panels: Sequence[tuple[str, Sequence[_Row]]], *, with_pape
             )
             if fact is not None
         ]
-        sentences.append(
-            "Diamonds are what the paper reports for its own samples, in the colour of what they"
-            f" compare with: {listed(facts)}."
-        )
+        sentences.append(f"The paper reports for its own samples: {listed(facts)}.")
     return " ".join(sentences)
 
 
-def _of_classes(metrics: Iterable[Metric]) -> list[Metric]:
+def _finite(metrics: Iterable[Metric]) -> list[Metric]:
     return [each for each in metrics if np.isfinite(each.value)]
 
 
-def _share_of_samples(metrics: Sequence[Metric]) -> list[Metric]:
-    """Return the accuracy of each class over its samples, where it is recorded."""
-    if not has_class_precision(metrics):
-        return []
-    return [each for each in metrics if each.name == "class_accuracy"]
-
-
 def _by_class(contents: ReportContents) -> Iterable[Figure]:
-    held_out = _of_classes(accuracy_over_datasets(held_out_metrics(contents)))
-    values = {(each.model_kind, each.class_name): each for each in held_out}
+    held_out = _finite(accuracy_over_datasets(held_out_metrics(contents)))
+    values = {(each.model_kind, each.class_name): each.value for each in held_out}
+    at_random = random_metrics(contents)
     random = {
         each.class_name: each.value
-        for each in _of_classes(_share_of_samples(random_metrics(contents)))
-        if each.model_kind == COMBINED
+        for each in _finite(at_random if has_class_precision(at_random) else ())
+        if each.model_kind == COMBINED and each.name == "class_accuracy"
     }
     classes = [each for each in held_out if each.model_kind == COMBINED and each.class_name]
     if not classes:
@@ -268,53 +227,110 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
         classes.sort(key=lambda each: place.get(each.class_name or "", len(place)))
     else:
         classes.sort(key=lambda each: (-each.value, each.class_name))
-    keys = [key for kind, key in reversed(CLASS_KEYS) if any(k == kind for k, _ in values)]
-    keys += [RANDOM_CLASS_KEY] if random else []
-    names = [each.class_name or "" for each in classes]
-    letters = 22
-    heights = [18.0 + LINE_HEIGHT * (label_lines(name, letters) - 1) for name in names]
-    left = label_width(names, letters) + 12
-    top = legend_height(keys, NARROW) + 20
-    bottom = top + sum(heights)
-    sheet = Sheet(NARROW, bottom + 22)
-    legend(sheet, 2, 0, keys, NARROW)
-    shown = [each.value for (kind, _), each in values.items() if kind in dict(CLASS_KEYS)]
-    low = _low_end([*shown, *random.values()])
-    scale = Scale(low, 1.0, left, NARROW - 108)
-    sheet.text(
-        NARROW - 4, top - 9, "samples, datasets", size=SMALL_TEXT, colour="muted", align="right"
-    )
-    upright_grid(sheet, scale, top, bottom, percent_labels(ticks(low, 1.0, 4)))
-    y = top
-    for each, height in zip(classes, heights, strict=True):
-        middle, name = y + height / 2, each.class_name or ""
-        y += height
-        row_label(sheet, left - 8, middle, name, letters=letters)
-        sheet.lines([[(scale.start, middle), (scale.end, middle)]], "grid")
-        if name in random:
-            mark(sheet, scale(random[name]), middle, RANDOM_CLASS_KEY, 7.0)
-        for kind, key in CLASS_KEYS:
-            if (kind, name) in values:
-                mark(sheet, scale(values[kind, name].value), middle, key, 7.5)
-        sheet.text(NARROW - 54, middle, _narrow(each.value), size=SMALL_TEXT, align="right")
-        size = f"{each.samples:,}, {each.datasets:,}"
-        sheet.text(NARROW - 4, middle, size, size=SMALL_TEXT, colour="muted", align="right")
+
+    def make(theme: Theme) -> Canvas:
+        marks = dict(zip(DRAWN_KINDS, "^so", strict=True))
+        styles = {
+            kind: key(kind_words(kind), theme.kind(kind), marks[kind], hollow=kind != COMBINED)
+            for kind in DRAWN_KINDS
+            if any(kind == each for each, _ in values)
+        }
+        chance = key("combined, random cross-validation", theme.categories[1], "D")
+        keys = [*reversed(styles.values()), *([chance] if random else [])]
+        names = [each.class_name or "" for each in classes]
+        canvas = canvas_of(WIDTH, height_of_rows(names))
+        axes, middles = place_rows(canvas, 0, names, width=0.8 * WIDTH)
+        legend_above(axes, keys, left=label_room(names), lift=24)
+        shown = [value for (kind, _), value in values.items() if kind in styles]
+        scale_shares(axes, low_end([*shown, *random.values()]), 4)
+        head_beside(axes, "samples, datasets", 2.4 * VALUE, theme.muted)
+        at = dict(zip(names, middles, strict=True))
+        mark(axes, [(random[name], y) for name, y in at.items() if name in random], chance, 5)
+        for kind, style in styles.items():
+            own = [(values[kind, name], y) for name, y in at.items() if (kind, name) in values]
+            mark(axes, own, style)
+        for y, each in zip(at.values(), classes, strict=True):
+            write_beside(axes, y, _narrow(each.value), VALUE, theme.text)
+            size = f"{each.samples:,}, {each.datasets:,}"
+            write_beside(axes, y, size, 2.4 * VALUE, theme.muted)
+        return canvas
+
     of_random = (
         " (in random cross-validation: of all its samples, since no dataset is held out)"
         if random
         else ""
     )
-    yield sheet.figure(
+    named = [f"{each.class_name} {percent(each.value)}" for each in classes]
+    shown = [*named[:5], "…", named[-1]] if len(named) > 5 else named
+    yield draw(
         "accuracy-by-class",
         "Accuracy of each class",
         "Share of a class's samples that are recognised when their whole dataset is held out,"
-        f" mean over datasets{of_random}; per cent are of all models combined. "
-        + "; ".join(f"{each.class_name} {percent(each.value)}" for each in classes[:5])
-        + (
-            f"; … ; {classes[-1].class_name} {percent(classes[-1].value)}."
-            if len(classes) > 5
-            else "."
-        )
-        + f" {count(sum(each.value >= 0.9 for each in classes), 'class')} of {len(classes)}"
+        f" mean over datasets{of_random}; per cent are of all models combined. {'; '.join(shown)}."
+        f" {count(sum(each.value >= 0.9 for each in classes), 'class')} of {len(classes)}"
         " reach 90 %.",
+        make,
+    )
+
+
+def _by_class_size(contents: ReportContents) -> Iterable[Figure]:
+    """Yield precision and accuracy by class of network and forest (paper, Fig. 2 and 3)."""
+    found = class_precision(contents)
+    drawn: list[str] = []
+    for least in CLASS_SIZES:
+        classes = [name for name, size in found.sizes.items() if size >= least]
+        if classes and classes != drawn:
+            yield draw(
+                f"accuracy-of-classes-of-{least}",
+                f"Precision and accuracy of classes of at least {least} samples",
+                _size_description(found, classes, least),
+                partial(_draw_sizes, found, classes),
+            )
+        drawn = classes
+
+
+def _draw_sizes(found: ClassPrecision, classes: Sequence[str], theme: Theme) -> Canvas:
+    styles = {
+        kind: key(kind_words(kind), theme.kind(kind), marker, hollow=True)
+        for kind, marker in zip(found.kinds, "^s", strict=False)
+    }
+    canvas = canvas_of(1.7 * WIDTH, height_of_rows(classes))
+    low = low_end(found.values.values())
+    for number, (metric, title) in enumerate(CLASS_METRICS.items()):
+        left, width = number * (0.7 * WIDTH + 48), 0.7 * WIDTH
+        axes, middles = place_rows(canvas, 0, classes, left=left, width=width)
+        axes.set_title(title)
+        scale_shares(axes, low, 3)
+        for kind, style in styles.items():
+            values = [found.values.get((metric, kind, name)) for name in classes]
+            places = zip(values, middles, strict=True)
+            mark(axes, [(x, y) for x, y in places if x is not None], style)
+        if number == 0:
+            legend_above(axes, list(styles.values()), left=label_room(classes), lift=28)
+    axes.tick_params(labelleft=False)
+    for name, y in zip(classes, middles, strict=True):
+        write_beside(axes, y, f"{found.sizes[name]:,}", SIZE, theme.muted)
+    head_beside(axes, "samples", SIZE, theme.muted)
+    return canvas
+
+
+def _size_description(found: ClassPrecision, classes: Sequence[str], least: int) -> str:
+    """Word the means over the classes."""
+    how = (
+        "in random cross-validation" if found.scheme == CROSS_VALIDATION else "on held-out datasets"
+    )
+    means = [
+        f"{kind_words(kind)} {percent(mean)} {title.lower()}"
+        for kind in found.kinds
+        for metric, title in CLASS_METRICS.items()
+        for mean in (found.mean(metric, kind, classes),)
+        if mean is not None
+    ]
+    figure = 2 + CLASS_SIZES.index(least)
+    return (
+        f"Precision (share of the samples predicted as a class that are of it) and accuracy (share"
+        f" of a class's samples that are recognised) {how}, as in figure {figure} of the paper:"
+        f" {count(len(classes), 'class')} of the release with at least {least} labelled samples"
+        f" (the smallest has {min(found.sizes[name] for name in classes):,})."
+        f" Mean over these classes: {listed(means)}."
     )

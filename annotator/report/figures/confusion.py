@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from annotator.domain.held_out import COMBINED
 from annotator.report.figures.class_order import class_order, group_breaks
-from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.figures.drawing import draw
+from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import count, listed, percent
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
-    from annotator.report.figures.svg import Figure
+    from annotator.report.figures.drawing import Figure
 
 KINDS: Final = (COMBINED, "network", "forest")
 BAR: Final = tuple((share**0.5, f"{100 * share:.0f}") for share in (0, 0.1, 0.4, 1))
@@ -39,11 +41,10 @@ def confusion_counts(
 ) -> NDArray[np.int64]:
     """Count samples by their class and the most probable class, ``(classes, classes)``."""
     place = {name: number for number, name in enumerate(classes)}
-    said = held_out.probabilities[kind].argmax(axis=1)
+    column = np.array([place[name] for name in held_out.classes])
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    rows = [place[name] for name in held_out.truth]
-    columns = np.array([place[name] for name in held_out.classes], dtype=np.int64)[said]
-    np.add.at(counts, (rows, columns), 1)
+    predicted = column[held_out.probabilities[kind].argmax(axis=1)]
+    np.add.at(counts, ([place[name] for name in held_out.truth], predicted), 1)
     return counts
 
 
@@ -69,11 +70,11 @@ def _confusion(contents: ReportContents, held_out: HeldOutPredictions, kind: str
         notes_title="samples",
         breaks=group_breaks(contents, classes),
     )
-    return matrix_figure(
-        matrix,
+    return draw(
         f"confusion-{kind}",
         f"Curated and predicted classes, {kind_words(kind)}",
         _description(counts, classes),
+        partial(draw_matrix, matrix),
     )
 
 

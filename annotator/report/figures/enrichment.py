@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from annotator.report.figures.class_order import class_order
-from annotator.report.figures.matrix import Matrix, matrix_figure
+from annotator.report.figures.drawing import draw
+from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.cells import small_number
 from annotator.report.words import count, listed
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.explanations import ClassEnrichment
     from annotator.report.contents import ReportContents
-    from annotator.report.figures.svg import Figure
+    from annotator.report.figures.drawing import Figure
 
 SIGNIFICANT: Final = 0.05
 MOST_SETS: Final = 24
@@ -33,7 +35,7 @@ def enrichment(contents: ReportContents) -> Iterable[Figure]:
     sets = _shown_sets(found)
     classes = class_order(contents, {each.class_name for each in found})
     shares = np.full((len(classes), len(sets)), np.nan)
-    sizes = np.zeros(shape=shares.shape)
+    areas = np.zeros(shape=shares.shape)
     for each in found:
         if (each.source, each.set_name) not in sets:
             continue
@@ -43,7 +45,7 @@ def enrichment(contents: ReportContents) -> Iterable[Figure]:
             shares[place] = min(0.25 + 0.75 * digits / MOST_DIGITS, 1.0)
         else:
             shares[place] = 0.1
-        sizes[place] = np.sqrt(each.overlap / max(each.set_size, 1))
+        areas[place] = each.overlap / max(each.set_size, 1)
     several = len({source for source, _ in sets}) > 1
     bar = [(0.1, "≥ 0.05"), *((0.25 + 0.075 * n, f"10{up}") for n, up in ((4, "⁻⁴"), (10, "⁻¹⁰")))]
     matrix = Matrix(
@@ -57,9 +59,14 @@ def enrichment(contents: ReportContents) -> Iterable[Figure]:
         bar=bar,
         bar_title="q-value; area: share of the set that are markers",
         square=False,
-        sizes=sizes,
+        areas=areas,
     )
-    yield matrix_figure(matrix, "enrichment", "Enrichment of known sets", _text(found, len(sets)))
+    yield draw(
+        "enrichment",
+        "Enrichment of known sets",
+        _text(found, len(sets)),
+        partial(draw_matrix, matrix),
+    )
 
 
 def _shown_sets(found: Iterable[ClassEnrichment]) -> list[Set]:
@@ -80,7 +87,8 @@ def _text(found: tuple[ClassEnrichment, ...], shown: int) -> str:
     )
     text = (
         f"Over-representation of {count(tested, 'set')} of sRNAs among the markers of each class"
-        " (hypergeometric test, q-values by Benjamini and Hochberg)."
+        " (hypergeometric test, q-values by Benjamini and Hochberg). The background of a class is"
+        " the features that it expresses above the median of the classes."
     )
     if shown < tested:
         text += f" Shown are the {shown} sets with the smallest p-values."

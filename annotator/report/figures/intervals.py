@@ -1,4 +1,4 @@
-"""How sure accuracies are: 95 % intervals over resampled datasets."""
+"""Uncertainty of accuracies: 95 % intervals over resampled datasets."""
 
 from __future__ import annotations
 

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from matplotlib.cm import ScalarMappable
 
-from annotator.report.figures.parts import LINE_HEIGHT, label_lines, label_width, row_label
-from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet, text_width, wrapped
-from annotator.report.figures.theme import LEVELS, level_of, on
+from annotator.report.figures.drawing import (
+    LETTER,
+    LINE,
+    NARROW,
+    below,
+    canvas_of,
+    most_lines,
+    note,
+    place,
+    widest,
+    wrapped,
+)
+from annotator.report.figures.theme import readable_on
 
 if TYPE_CHECKING:
-    from annotator.report.figures.svg import Figure
+    from collections.abc import Sequence
 
-LETTERS: Final = 24
-MANY: Final = 15  # from here on columns are narrow, and names are broken late
-LETTERS_OF_MANY: Final = 40
-SMALLEST_CELL: Final = 17.0
-LARGEST_CELL: Final = 56.0
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure as Canvas
+    from numpy.typing import NDArray
+
+    from annotator.report.figures.theme import Theme
+
+LETTERS: Final = 34
+MANY: Final = 25  # columns from which on cells are small, without texts, and drawn as a bitmap
+LETTERS_OF_MANY: Final = 60
+SMALLEST_CELL, LARGEST_CELL = 17.0, 56.0
 DOT_CELL: Final = 22.0
-HEADING_LINE: Final = 18.0
-HEADING_LETTERS: Final = 42
-CELL_TEXT: Final = 10.0
-FEWEST_FOR_TEXT: Final = 22.0
-BAR: Final = (130.0, 10.0)
+SMALLEST_TEXT: Final = 7.0
+BAR_WIDTH, BAR_HEIGHT = 150.0, 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +68,8 @@ class Matrix:
         Numbers of rows (and columns, where ``square``) that a new group starts at.
     square
         Whether rows and columns are the same things.
-    sizes
-        Share of a cell's width that a dot takes, where dots are drawn for cells.
+    areas
+        Share of a cell that a dot takes, where dots are drawn for cells.
     """
 
     rows: Sequence[str]
@@ -74,174 +85,95 @@ class Matrix:
     notes_title: str = ""
     breaks: Sequence[int] = ()
     square: bool = True
-    sizes: NDArray[np.float64] | None = None
+    areas: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    left: float
-    top: float
-    cell_width: float
-    heights: tuple[float, ...]
-    right: float
-    letters: int  # labels are broken after so many
-    upright: bool  # column labels are read from below
-
-    def width(self, columns: int) -> float:
-        return self.left + columns * self.cell_width + self.right
-
-    def row_tops(self) -> NDArray[np.float64]:
-        return self.top + np.concatenate([[0.0], np.cumsum(self.heights)])
-
-
-def matrix_figure(
-    matrix: Matrix, name: str, title: str, description: str, *, heading: str = ""
-) -> Figure:
-    """Draw a matrix on a sheet of its own; ``heading`` is written above it."""
-    lines = wrapped(heading, HEADING_LETTERS) if heading else []
-    above = HEADING_LINE * len(lines) + (4.0 if lines else 0.0)
-    layout = _layout(matrix, above)
-    width = max(NARROW, layout.width(len(matrix.columns)))
-    sheet = Sheet(width, float(layout.row_tops()[-1]) + 10)
-    for number, line in enumerate(lines):
-        sheet.text(2, 10 + number * HEADING_LINE, line, size=13, bold=True)
-    draw_matrix(sheet, matrix, layout, above)
-    return sheet.figure(name, title, description)
-
-
-def _layout(matrix: Matrix, above: float) -> _Layout:
-    letters = LETTERS if len(matrix.columns) < MANY else LETTERS_OF_MANY
-    left = 10 + max(
-        label_width(matrix.rows, letters), text_width(f"↓ {matrix.row_title}", SMALL_TEXT)
-    )
-    notes = (*matrix.notes, matrix.notes_title) if matrix.notes else ()
-    right = 4 + max((8 + text_width(note, SMALL_TEXT) for note in notes), default=0.0)
-    columns = max(len(matrix.columns), 1)
-    cell = min(max((NARROW - left - right) / columns, SMALLEST_CELL), LARGEST_CELL)
-    widest = label_width(matrix.columns, letters)
-    lines = max((label_lines(label, letters) for label in matrix.columns), default=1)
-    upright = widest > cell - 4
+def draw_matrix(matrix: Matrix, theme: Theme) -> Canvas:
+    """Draw a matrix on a canvas of its own; labels and the scale of colours stick out of it."""
+    letters = letters_for(len(matrix.columns))
+    rows = [wrapped(name, letters) for name in matrix.rows]
+    columns = [wrapped(name, letters) for name in matrix.columns]
+    cell = (NARROW - LETTER * widest(rows)) / max(len(columns), 1)
+    cell = min(max(cell, SMALLEST_CELL), LARGEST_CELL)
+    upright = LETTER * widest(columns) > cell
     if upright:
-        cell = max(cell, LINE_HEIGHT * lines + 2)
-    row = cell if matrix.square else SMALLEST_CELL if matrix.sizes is None else DOT_CELL
-    heights = tuple(
-        max(row, LINE_HEIGHT * label_lines(label, letters) + 2) for label in matrix.rows
-    )
-    labels = widest if upright else LINE_HEIGHT * lines
-    return _Layout(left, above + 86 + labels, cell, heights, right, letters, upright)
-
-
-def draw_matrix(sheet: Sheet, matrix: Matrix, layout: _Layout, above: float) -> None:
-    """Draw scale, labels and cells."""
-    colour_bar(sheet, 2, above, matrix.ramp, matrix.bar, matrix.bar_title)
-    tops = layout.row_tops()
-    end = layout.left + len(matrix.columns) * layout.cell_width
-    sheet.text(layout.left, above + 66, f"{matrix.column_title} →", size=SMALL_TEXT, colour="muted")
-    title = f"↓ {matrix.row_title}"
-    sheet.text(
-        layout.left - 8, layout.top - 12, title, size=SMALL_TEXT, colour="muted", align="right"
-    )
-    if matrix.notes_title:
-        sheet.text(
-            end + layout.right,
-            layout.top - 12,
-            matrix.notes_title,
-            size=SMALL_TEXT,
-            colour="muted",
-            align="right",
-        )
-    for number, label in enumerate(matrix.columns):
-        _column_label(sheet, layout, layout.left + (number + 0.5) * layout.cell_width, label)
-    for number, label in enumerate(matrix.rows):
-        middle = float(tops[number] + tops[number + 1]) / 2
-        row_label(sheet, layout.left - 8, middle, label, letters=layout.letters)
-        if matrix.notes:
-            sheet.text(
-                end + layout.right,
-                middle,
-                matrix.notes[number],
-                size=SMALL_TEXT,
-                colour="muted",
-                align="right",
-            )
-    _cells(sheet, matrix, layout, tops)
+        cell = max(cell, LINE * most_lines(columns) + 2)
+    row = cell if matrix.square else SMALLEST_CELL if matrix.areas is None else DOT_CELL
+    row = max(row, LINE * most_lines(rows) + 2)
+    canvas = canvas_of(cell * len(columns), row * len(rows))
+    axes = place(canvas, 0, 0, cell * len(columns), row * len(rows))
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, color=theme.text)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlabel(f"{matrix.column_title} →", loc="left")
+    note(axes, f"↓ {matrix.row_title}", (0, 1), (-6, 5), theme.muted, up="bottom")
+    note(axes, matrix.notes_title, (1, 1), (6, 5), theme.muted, across="left", up="bottom")
+    for number, text in enumerate(matrix.notes):
+        height = 1 - (number + 0.5) / len(rows)
+        note(axes, text, (1, height), (6, 0), theme.muted, across="left")
+    colours = theme.sequential if matrix.ramp == "sequential" else theme.diverging
+    if matrix.areas is None:
+        _cells(axes, matrix, colours, theme, cell)
+    else:
+        y, x = np.nonzero(~np.isnan(matrix.shares) & (matrix.areas > 0))
+        areas = np.maximum(matrix.areas[y, x] * (min(cell, row) - 2) ** 2, 4.0)
+        shares = matrix.shares[y, x]
+        axes.scatter(x, y, areas, c=shares, cmap=colours, vmin=0, vmax=1, linewidths=0)
     for number in matrix.breaks:
-        y, x = float(tops[number]), layout.left + number * layout.cell_width
-        sheet.lines([[(layout.left, y), (end, y)]], "rest", 1.2)
+        axes.axhline(number - 0.5, color=theme.rest, linewidth=1.2)
         if matrix.square:
-            sheet.lines([[(x, layout.top), (x, float(tops[-1]))]], "rest", 1.2)
+            axes.axvline(number - 0.5, color=theme.rest, linewidth=1.2)
+    colour_bar(canvas, colours, matrix.bar, matrix.bar_title)
+    return canvas
 
 
-def _column_label(sheet: Sheet, layout: _Layout, middle: float, label: str) -> None:
-    lines = wrapped(label, layout.letters)
-    for number, line in enumerate(lines):
-        shift = LINE_HEIGHT * (number - (len(lines) - 1) / 2)
-        if layout.upright:
-            sheet.text(middle + shift, layout.top - 5, line, size=SMALL_TEXT, upwards=True)
-        else:
-            y = layout.top - 10 - LINE_HEIGHT * (len(lines) - 1 - number)
-            sheet.text(middle, y, line, size=SMALL_TEXT, align="center")
+def letters_for(columns: int) -> int:
+    """Return after how many letters names are broken beside so many columns."""
+    return LETTERS if columns < MANY else LETTERS_OF_MANY
 
 
-def _cells(sheet: Sheet, matrix: Matrix, layout: _Layout, tops: NDArray[np.float64]) -> None:
-    """Fill the cells, one path a colour, and write in them."""
-    if matrix.sizes is not None:
-        _dots(sheet, matrix, matrix.sizes, layout, tops)
+def _cells(axes: Axes, matrix: Matrix, colours: Colormap, theme: Theme, cell: float) -> None:
+    """Fill the cells and write in those that are large enough."""
+    height, width = matrix.shares.shape
+    axes.grid(visible=False)
+    axes.pcolormesh(
+        np.arange(width + 1) - 0.5,
+        np.arange(height + 1) - 0.5,
+        np.ma.masked_invalid(matrix.shares),
+        cmap=colours,
+        vmin=0,
+        vmax=1,
+        edgecolors=theme.surface,
+        linewidth=1,
+        rasterized=width >= MANY,
+    )
+    if width >= MANY:
         return
-    boxes: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    written = []
     for row, column in np.argwhere(~np.isnan(matrix.shares)):
-        left = layout.left + column * layout.cell_width
-        colour = level_of(matrix.ramp, float(matrix.shares[row, column]))
-        height = layout.heights[row]
-        boxes[colour].append((left + 0.5, tops[row] + 0.5, layout.cell_width - 1, height - 1))
         text = str(matrix.texts[row, column])
-        if text and layout.cell_width >= FEWEST_FOR_TEXT:
-            written.append((left + layout.cell_width / 2, tops[row] + height / 2, text, colour))
-    for colour in sorted(boxes):
-        sheet.rectangles(boxes[colour], colour)
-    for x, y, text, colour in written:
-        size = min(SMALL_TEXT, CELL_TEXT * (layout.cell_width - 3) / text_width(text, CELL_TEXT))
-        if size >= 7:
-            sheet.text(x, y, text, size=size, colour=on(colour), align="center")
-
-
-def _dots(
-    sheet: Sheet,
-    matrix: Matrix,
-    sizes: NDArray[np.float64],
-    layout: _Layout,
-    tops: NDArray[np.float64],
-) -> None:
-    """Draw a dot for each cell on a grid of lines."""
-    across = layout.left + (np.arange(len(matrix.columns)) + 0.5) * layout.cell_width
-    down = (tops[1:] + tops[:-1]) / 2
-    end = layout.left + len(matrix.columns) * layout.cell_width
-    sheet.lines([[(layout.left, y), (end, y)] for y in down], "grid")
-    sheet.lines([[(x, layout.top), (x, tops[-1])] for x in across], "grid")
-    most = min(layout.cell_width, min(layout.heights, default=0.0)) - 2
-    for row, column in np.argwhere(~np.isnan(matrix.shares) & (sizes > 0)):
-        colour = level_of(matrix.ramp, float(matrix.shares[row, column]))
-        place = [(across[column], down[row])]
-        sheet.points(place, colour, max(float(sizes[row, column]) * most, 2.0))
+        size = min(10.0, (cell - 3) / (0.65 * max(len(text), 2)))
+        if text and size >= SMALLEST_TEXT:
+            axes.text(
+                column,
+                row,
+                text,
+                fontsize=size,
+                color=readable_on(colours(matrix.shares[row, column])),
+                horizontalalignment="center",
+                verticalalignment="center_baseline",
+                in_layout=False,
+            )
 
 
 def colour_bar(
-    sheet: Sheet,
-    left: float,
-    top: float,
-    ramp: str,
-    labels: Sequence[tuple[float, str]],
-    title: str,
+    canvas: Canvas, colours: Colormap, labels: Sequence[tuple[float, str]], title: str
 ) -> None:
-    """Draw a scale of colours with its title above and labels below."""
-    width, height = BAR
-    sheet.text(left, top + 8, title, size=SMALL_TEXT)
-    step = width / LEVELS
-    start = left + 14
-    for level in range(LEVELS):
-        sheet.rectangles([(start + level * step, top + 20, step + 0.3, height)], f"{ramp}-{level}")
-    for place, text in labels:
-        x = start + place * width
-        sheet.lines([[(x, top + 20 + height), (x, top + 33)]], "muted")
-        sheet.text(x, top + 42, text, size=SMALL_TEXT, colour="muted", align="center")
+    """Draw a scale of colours below all that is drawn, its title above and labels below it."""
+    axes = place(canvas, 14, below(canvas) + 26, BAR_WIDTH, BAR_HEIGHT)
+    bar = canvas.colorbar(ScalarMappable(cmap=colours), cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_ticks([place for place, _ in labels], labels=[text for _, text in labels])
+    axes.grid(visible=False)
+    axes.set_title(title, fontsize=11, fontweight="normal")

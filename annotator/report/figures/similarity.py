@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from annotator.report.figures.class_order import class_order, group_breaks, has_order
-from annotator.report.figures.matrix import Matrix, matrix_figure
-from annotator.report.figures.parts import (
-    LINE_HEIGHT,
-    Key,
-    Scale,
-    label_lines,
-    label_width,
-    legend,
-    legend_height,
+from annotator.report.figures.drawing import canvas_of, draw
+from annotator.report.figures.matrix import Matrix, draw_matrix
+from annotator.report.figures.rows import (
+    WIDTH,
+    head_beside,
+    height_of_rows,
+    key,
+    label_room,
+    legend_above,
     mark,
-    row_label,
-    ticks,
-    upright_grid,
+    place_rows,
+    write_beside,
 )
-from annotator.report.figures.sheet import NARROW, SMALL_TEXT, Sheet
 from annotator.report.paper_figures import PAPER_STEPS
 from annotator.report.words import listed, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from matplotlib.figure import Figure as Canvas
+
     from annotator.domain.explanations import ClassSimilarity
     from annotator.report.contents import ReportContents
-    from annotator.report.figures.svg import Figure
-
-RELEASE_KEY: Final = Key("this release", "category-0")
-PAPER_KEY: Final = Key("paper, Table 5", "category-0", "diamond", hollow=True)
-ROW: Final = 19.0
-LETTERS: Final = 24
+    from annotator.report.figures.drawing import Figure
+    from annotator.report.figures.theme import Theme
 
 
 def similarity(contents: ReportContents) -> Iterable[Figure]:
@@ -88,9 +86,9 @@ def _matrix(contents: ReportContents, pairs: Sequence[ClassSimilarity]) -> Figur
         key=lambda each: (each.mean_steps, each.class_name, each.rival),
     )
     text = (
-        "Mean number of sRNAs that have to be set to zero, those that speak most for the class and"
-        " against the rival first, until the network takes a sample of the class (row) for the"
-        " rival (column). Empty: that never happened. Most alike: "
+        "Mean number of sRNAs that have to be set to zero, those first that support the class most"
+        " compared with the rival, until a sample of the class (row) is predicted as the rival"
+        " (column). Empty: that never happened. Most alike: "
         + listed(
             [
                 f"{each.class_name} to {each.rival} ({significant(each.mean_steps or 0)})"
@@ -99,7 +97,7 @@ def _matrix(contents: ReportContents, pairs: Sequence[ClassSimilarity]) -> Figur
         )
         + "."
     )
-    return matrix_figure(matrix, "similarity", "Similarity of classes", text)
+    return draw("similarity", "Similarity of classes", text, partial(draw_matrix, matrix))
 
 
 def _stability(contents: ReportContents, found: Sequence[ClassSimilarity]) -> Figure:
@@ -117,40 +115,35 @@ def _stability(contents: ReportContents, found: Sequence[ClassSimilarity]) -> Fi
         for rival in names
         if len(names) == 2 and (field, name, rival) in PAPER_STEPS
     }
-    heights = [ROW + LINE_HEIGHT * (label_lines(name, LETTERS) - 1) for name in names]
-    keys = [RELEASE_KEY, PAPER_KEY] if paper else []
-    top = legend_height(keys, NARROW) + 22
-    sheet = Sheet(NARROW, top + sum(heights) + 40)
-    legend(sheet, 2, 0, keys, NARROW)
-    left = label_width(names, LETTERS) + 12
-    values = [*steps.values(), *paper.values()]
-    across = Scale(0.0, max(values) * 1.05, left, NARROW - 120)
-    bottom = top + sum(heights)
-    grid = [(value, f"{value:,.4g}") for value in ticks(0.0, across.high, 4)]
-    upright_grid(sheet, across, top, bottom, grid, "sRNAs set to zero")
-    sheet.text(
-        NARROW - 4, top - 10, "samples changed", size=SMALL_TEXT, colour="muted", align="right"
-    )
-    y = top
-    for name, height in zip(names, heights, strict=True):
-        middle, each = y + height / 2, by_name[name]
-        y += height
-        row_label(sheet, left - 8, middle, name, letters=LETTERS)
-        sheet.lines([[(left, middle), (across(steps[name]), middle)]], RELEASE_KEY.colour, 2.5)
-        mark(sheet, across(steps[name]), middle, RELEASE_KEY, 8.0)
-        if name in paper:
-            mark(sheet, across(paper[name]), middle, PAPER_KEY, 11.0)
-        mean = significant(steps[name])
-        sheet.text(NARROW - 80, middle, mean, size=SMALL_TEXT, align="right")
-        changed = f"{each.changed:,} of {each.samples:,}"
-        sheet.text(NARROW - 4, middle, changed, size=SMALL_TEXT, colour="muted", align="right")
+
+    def make(theme: Theme) -> Canvas:
+        here = key("this release", theme.categories[0], "o")
+        there = key("paper, Table 5", theme.categories[0], "D", hollow=True)
+        canvas = canvas_of(WIDTH, height_of_rows(names))
+        axes, heights = place_rows(canvas, 0, names, width=0.8 * WIDTH)
+        axes.set_xlim(0, max([*steps.values(), *paper.values()]) * 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.set_xlabel("sRNAs set to zero")
+        head_beside(axes, "samples changed", 124, theme.muted)
+        mark(axes, [(steps[name], y) for name, y in zip(names, heights, strict=True)], here)
+        facts = [(paper[name], y) for name, y in zip(names, heights, strict=True) if name in paper]
+        mark(axes, facts, there, 9)
+        for y, name in zip(heights, names, strict=True):
+            axes.plot((0, steps[name]), (y, y), color=theme.categories[0], linewidth=2.5)
+            write_beside(axes, y, significant(steps[name]), 44, theme.text)
+            changed = f"{by_name[name].changed:,} of {by_name[name].samples:,}"
+            write_beside(axes, y, changed, 124, theme.muted)
+        if paper:
+            legend_above(axes, [here, there], left=label_room(names), lift=24)
+        return canvas
+
     ends = sorted(steps, key=lambda name: (steps[name], name))
     text = (
-        "Mean number of sRNAs that have to be set to zero until the network takes a sample of the"
-        f" class for any other. Least stable: {ends[0]} ({significant(steps[ends[0]])}); most"
+        "Mean number of sRNAs that have to be set to zero until a sample of the class is predicted"
+        f" as any other. Least stable: {ends[0]} ({significant(steps[ends[0]])}); most"
         f" stable: {ends[-1]} ({significant(steps[ends[-1]])})."
     )
     if paper:
         facts = listed([f"{name} {paper[name]:.1f}" for name in names if name in paper])
         text += f" The paper's, for its own samples: {facts}."
-    return sheet.figure("stability", "Stability of classes", text)
+    return draw("stability", "Stability of classes", text, make)

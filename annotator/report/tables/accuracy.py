@@ -1,12 +1,14 @@
-"""Tables of validation figures."""
+"""Tables of validation metrics."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_FIGURES
-from annotator.report.paper_figures import paper_accuracies
+from annotator.report.paper_figures import paper_accuracies_of
 from annotator.report.tables.cells import (
     BASELINES,
     Cell,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
 
-SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "unseen datasets"}
+SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "held-out datasets"}
 FIGURES = (
     ("accuracy", "Accuracy"),
     ("mean_over_datasets", "Mean over datasets"),
@@ -37,24 +39,24 @@ FIGURES = (
     ("expected_calibration_error", "Calibration error"),
 )
 TRUST_FIGURES = (
-    ("answered", "Samples that get an answer"),
+    ("answered", "Samples that are answered"),
     ("answered_class", "Samples answered with a class, not a broader term"),
     ("precision", "Answers that are right"),
     ("always_class_precision", "Right if every sample were answered with its class"),
     ("always_top_precision", "Right if every sample were answered with its broadest term"),
     ("prediction_set_coverage", "Prediction sets that hold the true class"),
     ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
-    ("novelty_abstained", "Samples of known classes left open for being too unlike any"),
+    ("novelty_abstained", "Samples of known classes left unanswered because they are unlike any"),
 )
 TERM_TITLES = {
     "accuracy": "Most probable class is right",
-    "answered": "Get an answer",
+    "answered": "Are answered",
     "precision": "Answers that are right",
     "prediction_set_coverage": "Sets that hold the class",
 }
 TERM_PARTS = (
-    ("learned", "Their own term was among the training samples"),
-    ("new", "Only other terms of their class were"),
+    ("learned", "Their own term occurs among the training samples"),
+    ("new", "Only other terms of their class do"),
 )
 PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
 
@@ -62,6 +64,9 @@ CROSS_VALIDATION_CLASS_TITLES = (
     "Share of its samples, all combined, samples split at random",
     "Precision, all combined, samples split at random",
 )
+
+PAPER_KINDS = ("network", "forest")
+CLASS_METRICS = {"class_precision": "Precision", "class_accuracy": "Accuracy"}
 
 Found = dict[tuple[str, str, str | None], "Metric"]
 
@@ -86,7 +91,7 @@ def figure_of(
 
 
 def kind_figures(contents: ReportContents) -> Table | None:
-    """Return a row for each model kind and baseline, on unseen datasets and at random."""
+    """Return a row for each model kind and baseline, on held-out datasets and at random."""
     held_out, at_random = _by_name(held_out_metrics(contents)), _by_name(random_metrics(contents))
     kinds = list(dict.fromkeys(kind for kind, _, name in (*held_out, *at_random) if name is None))
     kinds = [kind for kind in kinds if _any_figure(held_out, at_random, kind)]
@@ -105,7 +110,7 @@ def kind_figures(contents: ReportContents) -> Table | None:
         rows.append(row)
     return table(
         "model-kinds",
-        "Every kind of model on datasets that it had not seen, and what it has to beat",
+        "Every kind of model on held-out datasets, and what it has to beat",
         [words("Model"), *(title for _, title in shown), *random_title],
         rows,
     )
@@ -113,17 +118,12 @@ def kind_figures(contents: ReportContents) -> Table | None:
 
 def paper_figures(contents: ReportContents) -> Table | None:
     """Return the paper's accuracies for a field like this beside the release's."""
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        sizes[part.class_name] += part.samples
-    del sizes[""]
     schemes = {
         CROSS_VALIDATION: random_metrics(contents),
         ONE_DATASET_OUT: held_out_metrics(contents),
     }
     rows = []
-    facts = paper_accuracies(contents.release.field, list(sizes.values()))
-    for (scheme, name, kind), fact in facts.items():
+    for (scheme, name, kind), fact in paper_accuracies_of(contents).items():
         own = figure_of(schemes[scheme], name, kind)
         combined = figure_of(schemes[scheme], name)
         if own is None and combined is None:
@@ -143,7 +143,7 @@ def paper_figures(contents: ReportContents) -> Table | None:
         "What the paper reports for its own atlas, beside this release",
         [
             words("Model and validation"),
-            words("Figure"),
+            words("Metric"),
             "The paper",
             "The same kind here",
             "All combined here",
@@ -169,7 +169,7 @@ def has_class_precision(metrics: Iterable[Metric]) -> bool:
 
 
 def class_figures(contents: ReportContents) -> Table | None:
-    """Return one row per class: accuracy by model kind, and precision, on unseen datasets.
+    """Return one row per class: accuracy by model kind, and precision, on held-out datasets.
 
     Beside them stand accuracy and precision where samples were divided at random.
     """
@@ -198,7 +198,7 @@ def class_figures(contents: ReportContents) -> Table | None:
     rows.sort(key=lambda row: (row[3].order is None, row[3].order))
     return table(
         "class-accuracy",
-        "Share of each class's samples that is recognised in unseen datasets: within each"
+        "Share of each class's samples that is recognised in held-out datasets: within each"
         " dataset, then the mean over datasets. Precision is the share of the samples predicted"
         " as the class that are of it.",
         [
@@ -214,8 +214,86 @@ def class_figures(contents: ReportContents) -> Table | None:
     )
 
 
+@dataclass(frozen=True)
+class ClassPrecision:
+    """Precision and accuracy by class of network and forest (paper, Fig. 2 and 3).
+
+    Attributes
+    ----------
+    values
+        Name of the metric, model kind and class to a finite value.
+    sizes
+        How many labelled samples each class has, the largest first.
+    scheme
+        ``cv`` where precision by class is recorded for it, else ``one-dataset-out``.
+    """
+
+    values: Mapping[tuple[str, str, str], float]
+    sizes: Mapping[str, int]
+    scheme: str
+
+    @property
+    def kinds(self) -> list[str]:
+        """Those of network and forest that there are values of."""
+        return [kind for kind in PAPER_KINDS if any(place[1] == kind for place in self.values)]
+
+    def mean(self, metric: str, kind: str, classes: Iterable[str]) -> float | None:
+        """Return the mean of a metric over some classes, ``None`` where it has no value."""
+        values = [
+            self.values[place] for name in classes if (place := (metric, kind, name)) in self.values
+        ]
+        return sum(values) / len(values) if values else None
+
+
+def class_precision(contents: ReportContents) -> ClassPrecision:
+    """Read precision and accuracy by class; empty where precision is not recorded."""
+    at_random = random_metrics(contents)
+    by_chance = has_class_precision(at_random)
+    metrics = at_random if by_chance else held_out_metrics(contents)
+    values = {
+        (each.name, each.model_kind, each.class_name): each.value
+        for each in (metrics if has_class_precision(metrics) else ())
+        if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_KINDS
+        if math.isfinite(each.value)
+    }
+    samples: Counter[str] = Counter()
+    for part in contents.cohort:
+        samples[part.class_name] += part.samples
+    names = sorted({name for _, _, name in values}, key=lambda name: (-samples[name], name))
+    return ClassPrecision(
+        values,
+        {name: samples[name] for name in names},
+        CROSS_VALIDATION if by_chance else ONE_DATASET_OUT,
+    )
+
+
+def precision_figures(contents: ReportContents) -> Table | None:
+    """Return one row per class: precision and accuracy of network and forest."""
+    found = class_precision(contents)
+    columns = [(metric, kind) for kind in found.kinds for metric in CLASS_METRICS]
+    return table(
+        "class-precision",
+        f"Precision and accuracy of each class, {SCHEME_WORDS[found.scheme]}, as in figures 2 and"
+        " 3 of the paper",
+        [
+            words("Class"),
+            "Labelled samples",
+            *(f"{CLASS_METRICS[metric]}, {kind_words(kind)}" for metric, kind in columns),
+        ],
+        [
+            [
+                text(name),
+                count(size),
+                *(share(found.values.get((metric, kind, name))) for metric, kind in columns),
+            ]
+            for name, size in found.sizes.items()
+        ],
+        (1, "descending"),
+    )
+
+
 def trust_figures(contents: ReportContents) -> Table | None:
-    """Return a row for each figure on how answers turn out on unseen datasets."""
+    """Return a row for each metric of selective prediction on held-out datasets."""
     found = _by_name(held_out_metrics(contents))
     rows = [
         [text(title), made, count(metric.samples), count(metric.datasets)]
@@ -227,8 +305,8 @@ def trust_figures(contents: ReportContents) -> Table | None:
     ]
     return table(
         "trust",
-        "What would have been answered on unseen datasets, and how much of it is right",
-        [words("Figure"), "Value", "Samples", "Datasets"],
+        "Which share of held-out datasets would have been answered, and how much of it correctly",
+        [words("Metric"), "Value", "Samples", "Datasets"],
         rows,
     )
 
@@ -245,7 +323,7 @@ def term_figures(contents: ReportContents) -> Table | None:
             rows.append([text(title), *behind, *(_cell(each) for each in figures)])
     return table(
         "terms",
-        "Unseen datasets by whether a sample's own term was learned, not just its class",
+        "Held-out datasets by whether a sample's own term was learned, not just its class",
         [words("Samples"), "Number", "Datasets", *(TERM_TITLES[name] for name in TERM_FIGURES)],
         rows,
     )

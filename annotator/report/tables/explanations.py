@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from annotator.report.tables.cells import (
@@ -21,12 +21,13 @@ from annotator.report.tables.cells import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from annotator.domain.explanations import ClassMarker
+    from annotator.domain.explanations import ClassMarker, ExplainedSample
     from annotator.report.contents import ReportContents
 
 LEADING = 8
 MARKERS_SHOWN = 20
 MOST_PAIRS = 30
+MOST_EXPLAINED = 20  # classes
 MOST_ENRICHMENTS = 100
 SIGNIFICANT = 0.05
 
@@ -95,6 +96,62 @@ def markers(contents: ReportContents) -> Table | None:
     )
 
 
+def shown_samples(contents: ReportContents) -> tuple[ExplainedSample, ...]:
+    """Return the samples whose heatmaps are drawn: those of the classes with most samples."""
+    sizes: Counter[str] = Counter()
+    for part in contents.cohort:
+        sizes[part.class_name] += part.samples
+    names = {sample.class_name for sample in contents.explained_samples}
+    largest = sorted(names, key=lambda name: (-sizes[name], name))[:MOST_EXPLAINED]
+    return tuple(
+        sample
+        for name in largest
+        for sample in contents.explained_samples
+        if sample.class_name == name
+    )
+
+
+def verdict(sample: ExplainedSample) -> str:
+    """Return in words what became of the prediction of a sample."""
+    if sample.is_right is not None:
+        word = "right" if sample.is_right else "wrong"
+        return f"{word} (labelled {sample.label})" if sample.label else f"{word} (rejected)"
+    return "not judged yet" if sample.is_answered else "left unanswered"
+
+
+def explained_samples(contents: ReportContents) -> Table | None:
+    """Return a row for each sample whose heatmap is drawn."""
+    return table(
+        "explained-samples",
+        "The samples of the heatmaps, and the sRNAs that contribute most to the predicted class",
+        [
+            words("Sample"),
+            words("Dataset"),
+            words("Predicted"),
+            "Confidence",
+            words("Verdict"),
+            words("Leading sRNAs, by absolute contribution", long=True),
+        ],
+        [
+            [
+                text(sample.sample_id),
+                text(sample.dataset_id),
+                text(sample.class_name),
+                share(sample.confidence),
+                text(verdict(sample)),
+                names(
+                    f"{feature} ({score:+.2f})"
+                    for first in sample.contributions[:1]
+                    for feature, score in zip(
+                        first.features[:LEADING], first.scores[:LEADING], strict=True
+                    )
+                ),
+            ]
+            for sample in shown_samples(contents)
+        ],
+    )
+
+
 def similar_pairs(contents: ReportContents) -> Table | None:
     """Return the ordered pairs of classes that need the fewest steps."""
     pairs = sorted(
@@ -108,7 +165,7 @@ def similar_pairs(contents: ReportContents) -> Table | None:
     more = f" (the first {MOST_PAIRS} of {len(pairs):,})" if len(pairs) > MOST_PAIRS else ""
     return table(
         "similar-classes",
-        f"Which classes are nearest to one another for the network{more}",
+        f"Which classes are nearest to one another{more}",
         [
             words("Samples of"),
             words("Are taken for"),
@@ -175,6 +232,7 @@ def enrichments(contents: ReportContents) -> Table | None:
             "In both",
             "Set",
             "Markers",
+            "Background",
             "p",
             "q",
             words("sRNAs in both", long=True),
@@ -187,13 +245,14 @@ def enrichments(contents: ReportContents) -> Table | None:
                 count(each.overlap),
                 count(each.set_size),
                 count(each.markers),
+                count(each.background),
                 probability(each.p_value),
                 probability(each.q_value),
                 names(_first_names(each.features)),
             ]
             for each in found[:MOST_ENRICHMENTS]
         ],
-        (7, "ascending"),
+        (8, "ascending"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of what goes wrong on unseen datasets, and of labels that probably are wrong."""
+"""Tables of mistakes on held-out datasets, and of labels that are probably wrong."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ def confusions(contents: ReportContents) -> Table | None:
     found: Counter[tuple[str, str]] = Counter()
     datasets: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     labelled: Counter[str] = Counter()
-    for dataset_id, label, said in _answers(contents.held_out):
+    for dataset_id, label, predicted in _answers(contents.held_out):
         labelled[label] += 1
-        if label != said:
-            found[label, said] += 1
-            datasets[label, said].add(dataset_id)
+        if label != predicted:
+            found[label, predicted] += 1
+            datasets[label, predicted].add(dataset_id)
     rows = [
         [
             text(label),
-            text(said),
+            text(predicted),
             count(samples),
             share(samples / labelled[label]),
-            count(len(datasets[label, said])),
+            count(len(datasets[label, predicted])),
         ]
-        for (label, said), samples in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        for (label, predicted), samples in sorted(
+            found.items(), key=lambda item: (-item[1], item[0])
+        )
     ]
     return table(
         "confusions",
-        f"The most frequent mistakes on unseen datasets{_first(rows, MOST_CONFUSIONS)}",
+        f"The most frequent mistakes on held-out datasets{_first(rows, MOST_CONFUSIONS)}",
         [
             words("Labelled"),
-            words("Taken for"),
+            words("Predicted"),
             "Samples",
             "Share of the class",
             "Datasets",
@@ -62,12 +64,12 @@ def worst_datasets(contents: ReportContents) -> Table | None:
     that is right, so that one wrong sample of a small dataset does not come first.
     """
     answers: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for dataset_id, label, said in _answers(contents.held_out):
-        answers[dataset_id].append((label, said))
+    for dataset_id, label, predicted in _answers(contents.held_out):
+        answers[dataset_id].append((label, predicted))
     titles = {part.dataset_id: part.dataset_title for part in contents.cohort}
     ranked = []
     for dataset_id, pairs in answers.items():
-        right = sum(label == said for label, said in pairs)
+        right = sum(label == predicted for label, predicted in pairs)
         if right < len(pairs):
             ranked.append((_wilson_upper(right, len(pairs)), dataset_id, right, pairs))
     ranked.sort(key=lambda item: item[:2])
@@ -80,7 +82,7 @@ def worst_datasets(contents: ReportContents) -> Table | None:
             count(right),
             share(right / len(pairs), bar=True),
             names(_most(label for label, _ in pairs)),
-            names(_most(said for label, said in pairs if label != said)),
+            names(_most(predicted for label, predicted in pairs if label != predicted)),
         ]
         for _, dataset_id, right, pairs in ranked
     ]
@@ -95,7 +97,7 @@ def worst_datasets(contents: ReportContents) -> Table | None:
             "Right",
             "Share right",
             words("Labelled", long=True),
-            words("Mostly taken for", long=True),
+            words("Wrong predictions, most frequent first", long=True),
         ],
         rows[:MOST_DATASETS],
     )
@@ -117,14 +119,14 @@ def suspects(contents: ReportContents) -> Table | None:
     ]
     return table(
         "suspects",
-        f"Labels that models contradict which had not seen their dataset"
+        "Labels that are contradicted by models trained without their dataset"
         f"{_first(rows, MOST_SUSPECTS)}",
         [
             words("Sample"),
             "Rank",
             words("Dataset"),
             words("Label"),
-            words("Models say"),
+            words("Predicted"),
             "Suspicion",
             words("Evidence", long=True),
         ],

@@ -1,4 +1,4 @@
-"""The few figures that stand at the head of a report."""
+"""The few metrics at the head of a report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure, its title and what stands behind it."""
+    """One metric, its title and what it is based on."""
 
     title: str
     value: str
@@ -27,21 +27,21 @@ class Tile:
 
 
 def tiles(contents: ReportContents) -> tuple[Tile, ...]:
-    """Return the figures that say most; those that are not recorded are left out."""
+    """Return the leading metrics; those that are not recorded are left out."""
     held_out = figures_by_name(held_out_metrics(contents))
     at_random = figures_by_name(random_metrics(contents))
     found = [
-        _tile("Right on unseen datasets", held_out.get("accuracy"), _behind),
+        _tile("Right on held-out datasets", held_out.get("accuracy"), _behind),
         _tile(
             "Mean over classes",
             held_out.get("mean_over_classes"),
-            lambda _: f"unseen datasets; each of {len(contents.release.classes)} classes alike",
+            lambda _: f"held-out datasets; each of {len(contents.release.classes)} classes alike",
         ),
-        _tile("Samples that get an answer", held_out.get("answered"), _answered_with(held_out)),
+        _tile("Samples that are answered", held_out.get("answered"), _answered_with(held_out)),
         _tile(
             "Right on samples split at random",
             at_random.get("accuracy"),
-            lambda _: "too good to be expected of a new dataset",
+            lambda _: "optimistic for a new dataset",
         ),
     ]
     if contents.live_accuracy is not None:
@@ -78,4 +78,4 @@ def _behind(metric: Metric) -> str:
 def _answered_with(held_out: Mapping[str, Metric]) -> Callable[[Metric], str]:
     precision = held_out.get("precision")
     words = "" if precision is None else f", {per_cent(precision.value)} of the answers right"
-    return lambda _: f"the rest is left open{words}"
+    return lambda _: f"the rest is left unanswered{words}"

@@ -1,1 +1,1 @@
-"""Answers: the work queue, predictions, the review queue."""
+"""The work queue, predictions and the review queue."""

@@ -1,4 +1,4 @@
-"""The other samples of a dataset, whose expression speaks for those that are annotated."""
+"""The other samples in datasets of annotated samples, for pooling their probabilities."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-# Samples that the release has learned from stay out: it is surer of them than of any new
-# sample. So do those that may end a worker.
+# Samples that the release has learned from are left out, because it is more confident about
+# them than about any new sample. So are those that may crash a worker.
 _OTHERS = """
 with not_learned as (
     select s.sample_id, s.dataset_id,
@@ -45,14 +45,14 @@ order by dataset_id::text collate "C", place
 
 @dataclass(frozen=True, slots=True)
 class DatasetSample:
-    """A sample that speaks for the others of its dataset."""
+    """A sample whose probabilities are pooled with those of the others in its dataset."""
 
     sample_id: str
     dataset_id: str
 
 
 def dataset_of_sample(conn: psycopg.Connection, sample_id: str) -> str | None:
-    """Return the dataset of a sample, ``None`` where the atlas has no such sample."""
+    """Return the dataset of a sample, or ``None`` if the atlas has no such sample."""
     with conn.transaction():
         row = conn.execute(
             "select dataset_id from atlas.sample where sample_id::text = %s limit 1", (sample_id,)
@@ -67,21 +67,21 @@ def other_samples_in(
     dataset_ids: Sequence[str],
     most: int,
 ) -> list[DatasetSample]:
-    """Find the samples of datasets that a release has not learned from, answered or not.
+    """Find the samples in datasets that a release has not learned from, annotated or not.
 
-    The same for every batch of a dataset, whatever was annotated before. Left out are
-    samples in quarantine, and those that were claimed again and again without a result.
+    The result is the same for every batch of a dataset, whatever was annotated before.
+    Quarantined samples, and those that were claimed repeatedly without a result, are left out.
 
     Parameters
     ----------
     conn
-        Read in the caller's transaction.
+        Connection; the caller's transaction is used.
     field, release_id
-        What is annotated, by which release.
+        The field that is annotated, and the release that annotates it.
     dataset_ids
         The datasets.
     most
-        Samples of a dataset at most: the first by the code points of their ids.
+        Maximum number of samples per dataset: the first by the code points of their ids.
     """
     rows = conn.execute(
         _OTHERS,

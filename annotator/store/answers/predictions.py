@@ -1,4 +1,4 @@
-"""Writing what a release said of a batch of samples, all of it or nothing."""
+"""Writing the results for a batch of samples, all or nothing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ where p.sample_id = again.sample_id and p.field = %(field)s
 returning p.sample_id
 """
 
-# The name of each column and its type in the binary format, in which a text is an enum, too.
+# The name of each column and its type in the binary format, where enums are sent as text.
 _COLUMNS = {
     "sample_id": "text",
     "dataset_id": "text",
@@ -92,7 +92,7 @@ _COLUMNS = {
 }
 _COPY_PREDICTIONS = f"copy annotator.prediction ({', '.join(_COLUMNS)}) from stdin (format binary)"
 
-# All that were current are hidden and those shown again are left out: these are the new ones.
+# The old predictions are hidden by now, and those shown again are left out: only new ones remain.
 _NEW_IDS = """
 select p.sample_id, p.prediction_id
 from annotator.prediction p
@@ -114,12 +114,12 @@ from stdin (format binary)
 
 
 def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> int:
-    """Open one pass of a worker over what is pending; committed.
+    """Record the start of a worker's pass through the pending samples; committed.
 
     Returns
     -------
     int
-        ``annotation_run_id``, which the predictions of the pass carry.
+        ``annotation_run_id``, to be stored with the predictions of the pass.
     """
     with committed(conn):
         row = conn.execute(
@@ -132,7 +132,7 @@ def start_annotation_run(conn: psycopg.Connection, worker: str, host: str) -> in
 
 
 def finish_annotation_run(conn: psycopg.Connection, annotation_run_id: int) -> None:
-    """Close a pass; committed."""
+    """Record the end of a pass; committed."""
     with committed(conn):
         conn.execute(
             "update annotator.annotation_run set finished_at = clock_timestamp()"
@@ -153,33 +153,33 @@ def write_batch(
 ) -> None:
     """Write the results of claimed samples and end the claim, in one transaction.
 
-    An older answer stays as history. The same release seeing the same input
-    again makes its earlier prediction current again instead of storing it
-    twice. A sample that a curator accepted or corrected while the batch was in
-    hand keeps that decision: its result is dropped.
+    Older predictions are kept as history. If a release gets the same input again,
+    its earlier prediction becomes current again instead of being stored twice. If a
+    curator accepted or corrected a sample while the batch was processed, that
+    decision stands and the new result is dropped.
 
     Parameters
     ----------
     conn
         Connection; the transaction is committed.
     worker
-        Holder of the lease on every one of the samples.
+        The worker that holds the leases on all samples.
     release_id
-        The release that answered; it must still be live.
+        The release that made the predictions; it must still be live.
     annotation_run_id
         From :func:`start_annotation_run`.
     predictions, quarantined
-        Results, all of the field of the release, no sample twice.
+        Results, all for the field of the release, with no sample twice.
     batch
-        What log lines call the batch; its event says so, too.
+        Name of the batch in log lines; stored in its event, too.
 
     Raises
     ------
     LeaseLostError
-        A sample is no longer this worker's, or the release is no longer live.
-        Nothing was written.
+        The worker no longer holds the lease on a sample, or the release is no longer
+        live. Nothing was written.
     SchemaError
-        The database was migrated meanwhile. Nothing was written.
+        The database was migrated in the meantime. Nothing was written.
     """
     samples = sorted(
         [item.sample_id for item in predictions] + [item.sample_id for item in quarantined]
@@ -192,7 +192,7 @@ def write_batch(
         names = {"field": field, "samples": samples, "release_id": release_id, "worker": worker}
         _keep_lease(conn, names)
         conn.execute(_LOCK_CURRENT, names)
-        # A statement of its own: only now does it see a decision that the lock waited for.
+        # A separate statement, so that it sees decisions that the lock had to wait for.
         decided = {row[0] for row in conn.execute(_DECIDED, names)}
         predictions = [item for item in predictions if item.sample_id not in decided]
         quarantined = [item for item in quarantined if item.sample_id not in decided]
@@ -224,7 +224,7 @@ def _live_field(conn: psycopg.Connection, release_id: int) -> str:
 
 
 def _keep_lease(conn: psycopg.Connection, names: dict[str, Any]) -> None:
-    """Lock the work rows of the batch, each of which must still be the worker's."""
+    """Lock the work rows of the batch, which the worker must still hold."""
     held = {row[0] for row in conn.execute(_LOCK_WORK, names)}
     lost = [sample for sample in names["samples"] if sample not in held]
     if lost:
@@ -251,7 +251,7 @@ def _row(
         "reason": prediction.reason,
         "novelty": prediction.novelty,
         "models": Jsonb(
-            {kind: dict(said) for kind, said in prediction.models.items()}, dumps=dumps
+            {kind: dict(result) for kind, result in prediction.models.items()}, dumps=dumps
         ),
         "top_features": list(prediction.top_features),
         "annotation_run_id": annotation_run_id,
@@ -261,7 +261,7 @@ def _row(
         "number": prediction.number,
         "number_low": prediction.number_low,
         "number_high": prediction.number_high,
-        # As single precision, since PostgreSQL refuses doubles that are too small for it.
+        # In single precision: PostgreSQL refuses doubles that underflow a float4.
         "class_probabilities": array("f", prediction.class_probabilities).tolist() or None,
     }
 
@@ -273,7 +273,7 @@ def _write_predictions(
     annotation_run_id: int,
     predictions: Sequence[SamplePrediction],
 ) -> None:
-    """Write answers none of whose samples has a current one."""
+    """Write predictions for samples that have no current prediction."""
     names: dict[str, Any] = {
         "field": field,
         "release_id": release_id,
@@ -306,7 +306,7 @@ def _write_predictions(
 def _copy_contributions(
     cursor: psycopg.Cursor, items: Sequence[tuple[int, ClassContributions]]
 ) -> int:
-    """Store contributions to classes of predictions; return of how many features."""
+    """Store the contributions for predictions and return how many there are."""
     with cursor.copy(_COPY_CONTRIBUTIONS) as copy:
         for message in encode_contributions(items):
             copy.write(message)
@@ -361,7 +361,7 @@ def _count(
 
 
 class CurrentPrediction(NamedTuple):
-    """The answer that counts for a sample and field."""
+    """The current prediction for a sample and field."""
 
     prediction_id: int
     release_id: int
@@ -371,7 +371,7 @@ class CurrentPrediction(NamedTuple):
 def current_prediction(
     conn: psycopg.Connection, sample_id: str, field: str
 ) -> CurrentPrediction | None:
-    """Return what is said of a sample now, ``None`` where nothing is."""
+    """Return the current prediction for a sample, or ``None`` if there is none."""
     with conn.transaction():
         row = conn.execute(
             "select prediction_id, release_id, input_hash from annotator.prediction"
@@ -384,7 +384,7 @@ def current_prediction(
 def add_contributions(
     conn: psycopg.Connection, prediction_id: int, contributions: Iterable[ClassContributions]
 ) -> int:
-    """Store contributions to classes of a prediction that have none of their kind yet.
+    """Store contributions to classes for which a prediction has none of their model kind yet.
 
     Parameters
     ----------
@@ -393,17 +393,18 @@ def add_contributions(
     prediction_id
         A stored prediction.
     contributions
-        Stored all together or, where some of the kind to the class are there, not at
-        all: what was said when the sample was annotated stays. Classes that come to it
-        rank behind, in their order: the dataset's other samples may have changed since.
+        The contributions of a model kind to a class are skipped if any are stored
+        already: those computed when the sample was annotated are kept. New classes
+        are ranked after the stored ones, in their order, because the other samples in
+        the dataset may have changed since.
 
     Returns
     -------
     int
-        Rows stored, one a feature.
+        Number of rows stored, one per feature.
     """
     with committed(conn), conn.cursor() as cursor:
-        # Two who add at the same time do so one after the other.
+        # Concurrent callers wait for one another.
         cursor.execute(
             "select from annotator.prediction where prediction_id = %s for update",
             (prediction_id,),
@@ -420,7 +421,7 @@ def add_contributions(
 def _ranked_behind(
     stored: Iterable[tuple[str, str, int]], contributions: Iterable[ClassContributions]
 ) -> Iterator[ClassContributions]:
-    """Yield those to classes that are not stored, with the first ranks that are free."""
+    """Yield contributions to classes that are not stored yet, with the first free ranks."""
     classes: defaultdict[str, set[str]] = defaultdict(set)
     ranks: defaultdict[str, set[int]] = defaultdict(set)
     for kind, class_name, rank in stored:

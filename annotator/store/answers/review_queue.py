@@ -1,7 +1,7 @@
-"""Keeping the order of the review queue, and watching the mirror for what it makes of suggestions.
+"""Keeping the order of the review queue, and comparing the labels in the mirror with suggestions.
 
-What is open is always looked up when the queue is read; only the order of datasets is kept
-(``annotator.queue_group``). Nobody waits for anybody here: what another holds is left to it.
+Open samples are looked up whenever the queue is read; only the order of datasets is stored
+(``annotator.queue_group``). Nothing here waits for a lock: rows that others hold are skipped.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ GROUPS_AT_A_TIME = 200
 
 
 def refresh_queue(conn: psycopg.Connection) -> int:
-    """Work out where the datasets stand that changed; committed in parts.
+    """Compute the places of datasets that changed; committed in parts.
 
     Returns
     -------
     int
-        Datasets and fields whose place was worked out.
+        Number of pairs of dataset and field whose place was computed.
     """
     total = done = 0
     while total == 0 or done == GROUPS_AT_A_TIME:
@@ -35,11 +35,11 @@ def refresh_queue(conn: psycopg.Connection) -> int:
 
 
 def look_after_queue(conn: psycopg.Connection) -> int:
-    """Write down what changed in the mirror, and bring the order of the queue up to date.
+    """Record what changed in the mirror, and bring the order of the queue up to date.
 
-    The mirror may consist of views, which tell nobody of a change. So the labels of samples
-    with a prediction are compared with what was seen last, samples that moved to another
-    dataset are followed, and the places that were worked out longest ago are worked out anew.
+    The mirror may consist of views, on which triggers cannot report changes. So the labels of
+    samples with a prediction are compared with those seen last, samples that moved to another
+    dataset are moved in the queue, and the places computed longest ago are recomputed.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def look_after_queue(conn: psycopg.Connection) -> int:
     Returns
     -------
     int
-        Changes that were seen in the mirror.
+        Number of changes found in the mirror.
     """
     with committed(conn):
         seen = _number(conn, "select annotator.watch_mirror()")

@@ -1,11 +1,11 @@
-"""The queue of samples that wait for an answer, and the leases on them.
+"""The queue of pending samples, and the leases on them.
 
-A row of ``annotator.work`` is a sample whose field is missing and which the
-live release has not answered yet. A worker claims rows for a while; the row
-goes when its result is written (:mod:`annotator.store.answers.predictions`). A worker
-that dies leaves its lease to run out, by the clock of the database.
+A row of ``annotator.work`` is a sample that has no label for the field and no
+prediction by the live release yet. A worker claims rows until its lease expires; a row
+is deleted when its result is written (:mod:`annotator.store.answers.predictions`). If a
+worker crashes, its lease expires by the clock of the database.
 
-Every function is one transaction by itself.
+Every function is a transaction of its own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     import psycopg
 
-# Samples that were claimed so often without a result are claimed one at a time, so
-# that one which kills its worker is found out without taking its neighbours along.
+# Samples that were claimed this many times without a result are claimed one at a time, so
+# that a sample that crashes its worker is found without affecting others in its batch.
 SUSPECT_ATTEMPTS = 2
 
-# Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash; so no
-# volatile function may stand in one (statement_timestamp() is stable, clock_timestamp()
+# Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash, so none
+# may contain a volatile function (statement_timestamp() is stable, clock_timestamp()
 # is not). The relations of the atlas may be views: nothing here relies on their keys.
 _PENDING = """
 pending as (
@@ -54,14 +54,14 @@ pending as (
 )
 """
 
-# A new release has answered no sample in the eyes of the last ANALYZE. Believing that,
-# the planner would compare every sample with every prediction.
+# As of the last ANALYZE, a new release has no predictions. With such statistics the
+# planner would compare every sample with every prediction.
 _COMPARE_BY_HASH = "set local enable_nestloop = off"
 _COMPARE_AS_USUAL = "set local enable_nestloop to default"
 
 _COUNT_PENDING = f"with {_PENDING} select count(*) from pending"  # noqa: S608 constant text
 
-# A sample that is not queued yet waits since it came or since the release is live.
+# A sample that is not queued yet has waited since it arrived or since the release went live.
 _PENDING_AND_OLDEST = f"""
 with {_PENDING}
 select
@@ -88,8 +88,8 @@ using settled
 where w.field = %(field)s and w.sample_id = settled.sample_id
 """  # noqa: S608 constant text
 
-# Rows that are queued as they should be, or leased, are left out before the insert:
-# ON CONFLICT would lock each of them, at every poll.
+# Rows that are leased, or queued and up to date, are left out before the insert:
+# ON CONFLICT would lock each of them at every poll.
 _QUEUE = f"""
 with {_PENDING}
 insert into annotator.work (sample_id, dataset_id, field, release_id, sample_updated_at)
@@ -119,9 +119,9 @@ on conflict (sample_id, field) do update set
 where work.leased_until is null or work.leased_until <= statement_timestamp()
 """  # noqa: S608 constant text
 
-# The samples of a dataset are needed for one another: a dataset that does not fit is left for
-# the next batch, unless it is the only one. Rows are updated by ctid: with statistics from
-# before the queue grew, the planner would join by comparing every row with every row.
+# Samples in a dataset are pooled, so a dataset that does not fit is left for the next batch,
+# unless it is the only one. Rows are updated by ctid: with statistics from before the queue
+# grew, the planner would join by comparing every row with every other.
 _CLAIM = """
 with waiting as (
     select w.ctid as place, w.sample_id, w.dataset_id
@@ -156,9 +156,9 @@ returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
 
 _ALIVE = "annotator worker "
 
-# Half of the key of an advisory lock is in either column.
-_RELEASE_CLAIMS_OF_THE_GONE = """
-with gone as (
+# Each of the two columns holds half of the key of an advisory lock.
+_RELEASE_CLAIMS_OF_CRASHED = """
+with crashed as (
     select holder.leased_by
     from (select distinct leased_by from annotator.work where leased_by is not null) as holder
     where not exists (
@@ -171,7 +171,7 @@ with gone as (
 ), theirs as (
     select w.sample_id, w.field
     from annotator.work w
-    join gone using (leased_by)
+    join crashed using (leased_by)
     order by w.field, w.sample_id
     for update of w skip locked
 )
@@ -202,7 +202,7 @@ with offender as (
     select
         taken.sample_id, %(field)s, taken.release_id, taken.sample_updated_at,
         'repeatedly_failed',
-        format('claimed %%s times by workers that ended without a result', taken.attempts)
+        format('claimed %%s times by workers that crashed or lost their connection', taken.attempts)
     from taken
     on conflict do nothing
 )
@@ -218,12 +218,12 @@ def _is_live(conn: psycopg.Connection, release_id: int) -> bool:
 
 
 def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
-    """Queue the samples whose field is missing and that the release has not answered.
+    """Queue the samples that have no label for the field and no prediction by the release.
 
-    A sample is pending while nobody curated, accepted or corrected its field,
-    the release has no current prediction of it as it is now, and it is not in
-    quarantine as it is now. Rows that are queued but pending no longer are
-    removed; leased rows stay untouched. Two daemons queue one after the other.
+    A sample is pending if its field was not curated, accepted or corrected, and if
+    the release has no current prediction for its present state and has not quarantined
+    it in that state. Rows that are no longer pending are removed; leased rows are left
+    alone. Daemons that queue at the same time wait for one another.
 
     Parameters
     ----------
@@ -232,13 +232,13 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     field
         Name of the field.
     release_id
-        The live release of the field. Where it is live no longer, nothing is
-        queued: the next pass comes with its successor.
+        The live release of the field. If it is no longer live, nothing is
+        queued: the next pass uses its successor.
 
     Returns
     -------
     int
-        Samples that were queued or queued anew.
+        Number of samples that were queued for the first time or again.
     """
     names = {"field": field, "release_id": release_id}
     with committed(conn):
@@ -253,7 +253,7 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
 
 
 def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
-    """Count the samples that :func:`queue_pending` finds pending, leased ones included."""
+    """Count the pending samples as :func:`queue_pending` finds them, including leased ones."""
     with conn.transaction():
         conn.execute(_COMPARE_BY_HASH)
         row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
@@ -265,14 +265,14 @@ def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
 def pending_and_oldest(
     conn: psycopg.Connection, field: str, release_id: int
 ) -> tuple[int, float | None]:
-    """Count what :func:`count_pending` counts, and say how long the first has waited.
+    """Count the pending samples and return how long the oldest has waited.
 
     Returns
     -------
     tuple
-        Samples, and seconds by the database's clock since the first of them was queued;
-        one that is not queued yet counts since it came or since the release is live.
-        ``None`` where none waits.
+        The number of samples as by :func:`count_pending`, and the seconds by the
+        database's clock since the oldest was queued or, if it is not queued yet, since
+        it arrived or the release went live. ``None`` instead of seconds if none is pending.
     """
     with conn.transaction():
         conn.execute(_COMPARE_BY_HASH)
@@ -294,9 +294,9 @@ def claim(
 ) -> list[ClaimedSample]:
     """Lease up to ``batch_size`` queued samples to a worker.
 
-    Rows that another worker has are skipped, those whose lease ran out are
-    taken over. A dataset of which only some samples would fit is left for the
-    next claim, unless it is the first. Samples that were claimed
+    Rows that another worker holds are skipped; those with an expired lease are
+    taken over. A dataset that does not fit completely is left for the next
+    claim, unless it is the first. Samples that were claimed
     :data:`SUSPECT_ATTEMPTS` times without a result come last and one at a time.
 
     Parameters
@@ -304,18 +304,18 @@ def claim(
     conn
         Connection; the transaction is committed.
     worker
-        Name of the worker, unique among all that run.
+        Name of the worker, unique among all running workers.
     field, release_id
-        What is claimed; nothing where the release is not live.
+        The field and its release; nothing is claimed if the release is not live.
     batch_size
-        Samples at most.
+        Maximum number of samples.
     lease_seconds
-        How long the claim holds, by the clock of the database.
+        Length of the lease, in seconds by the clock of the database.
 
     Returns
     -------
     list of ClaimedSample
-        Ordered by dataset and sample; empty where nothing waits.
+        Ordered by dataset and sample; empty if no sample is queued.
 
     Raises
     ------
@@ -341,15 +341,15 @@ def claim(
 
 
 def release_claims(conn: psycopg.Connection, worker: str) -> int:
-    """Give back every sample that a worker holds; committed.
+    """Release every claim of a worker; committed.
 
-    Who gives back lives: the samples did not end it, and the attempt that the
-    claim counted is taken back. Only claims that nobody gives back add up.
+    A worker that releases its claims was not crashed by the samples, so the attempt
+    is not counted. Only claims that are never released add up.
 
     Returns
     -------
     int
-        Samples that were given back.
+        Number of samples that were released.
     """
     with committed(conn):
         return conn.execute(
@@ -360,28 +360,28 @@ def release_claims(conn: psycopg.Connection, worker: str) -> int:
 
 
 def stay_alive(conn: psycopg.Connection, worker: str) -> None:
-    """Let others see that a worker is there for as long as its connection is; committed."""
+    """Mark a worker as alive for as long as its connection lasts; committed."""
     with committed(conn):
         conn.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (_ALIVE + worker,))
 
 
 def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
-    """Give back what workers hold whose connections are gone; committed.
+    """Release the claims of workers that crashed or lost their connection; committed.
 
-    Their leases need not run out first. The attempt counts: it may be one of these
-    samples that ended them.
+    Their leases need not have expired. The attempts are counted, because one of these
+    samples may have crashed the worker.
 
     Returns
     -------
     int
-        Samples that were given back.
+        Number of samples that were released.
     """
     with committed(conn):
-        return conn.execute(_RELEASE_CLAIMS_OF_THE_GONE, {"alive": _ALIVE}).rowcount
+        return conn.execute(_RELEASE_CLAIMS_OF_CRASHED, {"alive": _ALIVE}).rowcount
 
 
 def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:
-    """Count the queue: for each field, samples waiting and samples leased."""
+    """Count the queued samples per field, as pairs of waiting and leased ones."""
     with conn.transaction():
         rows = conn.execute(
             "select field, count(*) filter (where not leased), count(*) filter (where leased)"
@@ -393,10 +393,10 @@ def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:
 
 
 def quarantine_repeat_offenders(conn: psycopg.Connection, field: str, attempts: int = 5) -> int:
-    """Put samples that were claimed again and again without a result in quarantine.
+    """Quarantine samples that were claimed repeatedly without a result.
 
-    Such a sample ends its worker each time. It rests, with the code
-    ``repeatedly_failed``, until it changes or another release is live.
+    Such a sample crashes its worker each time. It stays in quarantine, with the code
+    ``repeatedly_failed``, until it changes or another release goes live.
 
     Parameters
     ----------
@@ -405,12 +405,12 @@ def quarantine_repeat_offenders(conn: psycopg.Connection, field: str, attempts: 
     field
         Name of the field.
     attempts
-        Claims after which a sample is given up.
+        Number of claims after which a sample is quarantined.
 
     Returns
     -------
     int
-        Samples put in quarantine.
+        Number of samples that were quarantined.
     """
     with committed(conn):
         taken = conn.execute(

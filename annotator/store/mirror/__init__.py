@@ -1,1 +1,1 @@
-"""The mirror of the atlas: importing, expression, cohorts."""
+"""The mirror of the atlas: imports, expression and cohorts."""

@@ -1,33 +1,33 @@
-"""Reading cohorts: the labelled samples that a field is learned from."""
+"""Reading cohorts, which are the labelled samples that a field is learned from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.profiles import Cohort
-from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
+    from numpy.typing import NDArray
+
+    from annotator.errors import SampleError
 
 
 @dataclass(frozen=True, eq=False)
 class ReadCohort:
-    """A cohort and what it is hashed from.
+    """A cohort, and the lines from which its hash is computed.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class ReadCohort:
     left_out
         Labelled samples that are not in the cohort, with the reason.
     updated_at
-        When each labelled sample last changed before it was read, as text.
+        Time of the last change of each labelled sample when it was read, as text.
     """
 
     cohort: Cohort
@@ -58,7 +58,7 @@ class ReadCohort:
 
 @dataclass(frozen=True, slots=True)
 class _Label:
-    """What is said of one sample."""
+    """The label of one sample."""
 
     sample_id: str
     dataset_id: str
@@ -75,7 +75,7 @@ join atlas.sample s on s.sample_id = k.sample_id
 where k.field = %(field)s
 """
 
-# A curated value wins over a decided one, as it does in annotator.effective_annotation.
+# A curated value takes precedence over a decision, as in annotator.effective_annotation.
 _DECIDED = """
 union all
 select s.sample_id::text, s.dataset_id::text, e.value, e.numeric_value,
@@ -97,7 +97,7 @@ def read_cohort(
     Parameters
     ----------
     conn
-        Read in the caller's transaction.
+        Connection; the caller's transaction is used.
     definition
         The field.
     learn_from_reviews
@@ -106,14 +106,14 @@ def read_cohort(
     Returns
     -------
     ReadCohort
-        Its features are those of the field's kinds. ``values`` holds an
-        interval that a curator decided on as it is; ``numbers`` has the number that
-        the curator gave, NaN where the interval is all that is known.
+        Its features are of the kinds that the field uses. If a curator decided on an
+        interval, ``values`` contains it unchanged; ``numbers`` has the number that
+        the curator gave, NaN if only the interval is known.
 
     Raises
     ------
     SchemaError
-        A relation of the mirror is a view that breaks the contract.
+        A relation of the mirror is a view that violates the contract.
     """
     labels = _read_labels(conn, definition, learn_from_reviews)
     read = read_profiles(conn, list(labels), [str(kind) for kind in definition.feature_kinds])
@@ -162,7 +162,7 @@ def _read_labels(
 
 
 def _number(definition: FieldDefinition, value: str, number: float | None) -> float:
-    """Return the label as a number, NaN where it is none; a view may give it as text."""
+    """Return the label as a number, NaN if it is none; a view may return it as text."""
     if number is None and definition.scheme is LabelScheme.INTERVALS:
         try:
             number = float(value)
@@ -203,7 +203,7 @@ def _lines(
     return as_objects(lines)
 
 
-# The sample as it was read: one that has changed since is not concerned.
+# Only the state of the sample that was read is quarantined, not later ones.
 _QUARANTINE = """
 insert into annotator.quarantine (sample_id, field, sample_updated_at, code, reason)
 select given.sample_id, %(field)s, given.updated_at::timestamptz, given.code, given.reason
@@ -215,15 +215,15 @@ on conflict do nothing
 
 
 def quarantine_left_out(conn: psycopg.Connection, read: ReadCohort) -> int:
-    """Put the labelled samples that cannot be used in quarantine; committed.
+    """Quarantine the labelled samples that cannot be used; committed.
 
-    A sample that is in quarantine already, as it was when the cohort was read, is
-    left as it is.
+    Nothing is changed for a sample that is quarantined already in the state in which the
+    cohort was read.
 
     Returns
     -------
     int
-        Samples that were put there now.
+        Number of samples that were quarantined now.
     """
     names = list(read.left_out)
     with committed(conn):
@@ -254,7 +254,7 @@ def read_term_parents(conn: psycopg.Connection) -> Mapping[str, tuple[str, ...]]
     Returns
     -------
     Mapping
-        Every term to its parents by name, ``()`` for a root.
+        Parents of every term, ordered by name; ``()`` for a root.
     """
     rows = conn.execute(
         "select t.term_id::text, p.parent_id::text from atlas.term t"

@@ -1,21 +1,18 @@
-"""Expression in and out of the mirror: one row a sample, arrays, binary COPY.
+"""Reading and writing expression in the mirror: one row per sample, arrays, binary COPY.
 
-What is read may come from a view over somebody else's tables, so every row is
-checked; a sample that cannot be used is named with its reason, and the others
-come through.
+Rows may come from a view over other tables, so every row is checked. A sample that
+cannot be used is returned with its reason; the others are not affected.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 from scipy.sparse import csr_matrix
 
@@ -26,21 +23,23 @@ from annotator.store.mirror.row_checks import LARGEST_COUNT, Counts, RowChecker,
 from annotator.store.server.copy_format import ExpressionRow, decode_row, encode_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
 class ReadExpression:
-    """Expression as read, and what could not be used.
+    """Expression as read, and the samples that could not be used.
 
     Attributes
     ----------
     profiles
-        The usable samples, in the order asked for.
+        The usable samples, in the requested order.
     hashes
-        One a row of ``profiles``, dtype object: SHA-256 (hex) over the names
+        One per row of ``profiles``, dtype object: SHA-256 (hex) over the names
         and raw counts of all features of the sample, whichever kinds were
-        asked for.
+        requested.
     rejected
         The other samples, with the reason.
     """
@@ -56,15 +55,15 @@ def write_expression(
     feature_ids: NDArray[Any],
     counts: csr_matrix,
 ) -> None:
-    """Write the expression of samples, in place of what they had.
+    """Replace the expression of samples.
 
-    Part of the caller's transaction; the caller keeps two writers of the same
-    sample apart.
+    This is part of the caller's transaction; the caller must prevent concurrent writes
+    of the same sample.
 
     Parameters
     ----------
     sample_ids
-        Distinct samples of the mirror, one a row of ``counts``.
+        Distinct samples of the mirror, one per row of ``counts``.
     feature_ids
         The distinct ids of the columns, shape ``(features,)``, in any order.
     counts
@@ -110,14 +109,14 @@ def read_profiles(
     Parameters
     ----------
     conn
-        Read in the caller's transaction.
+        Connection; the caller's transaction is used.
     sample_ids
-        Which, and in which order; all of the mirror by their id when ``None``.
+        The samples in their order; ``None`` for all of the mirror, ordered by id.
     kinds
-        Kinds of features wanted, all when ``None``. Every feature of the mirror
-        of these kinds is a column, by name.
+        Kinds of features; ``None`` for all. Every feature of the mirror
+        of these kinds is a column; columns are ordered by name.
     features
-        As read before by :func:`read_features`, to save reading them again.
+        The result of :func:`read_features`, if they have been read already.
 
     Returns
     -------
@@ -130,7 +129,7 @@ def read_profiles(
     Raises
     ------
     SchemaError
-        ``atlas.feature`` or ``atlas.expression`` is a view that breaks the contract.
+        ``atlas.feature`` or ``atlas.expression`` is a view that violates the contract.
     """
     features = read_features(conn) if features is None else features
     chosen, column_of = _columns_of_kinds(features, kinds)
@@ -159,7 +158,7 @@ def read_profiles(
 
 
 class _GrowingMatrix:
-    """Rows of a CSR matrix, appended into arrays that are preallocated."""
+    """A CSR matrix whose rows are appended to preallocated arrays."""
 
     def __init__(self, room: int, columns: int) -> None:
         fits = room < np.iinfo(np.int32).max
@@ -171,7 +170,7 @@ class _GrowingMatrix:
     def append(self, row: Counts) -> None:
         start = self._ends[-1]
         end = start + len(row.columns)
-        if end > len(self._values):  # nnz promised less than the arrays hold
+        if end > len(self._values):  # nnz is less than the length of the arrays
             self._resize(end + end // 2)
         self._indices[start:end] = row.columns
         self._values[start:end] = row.values
@@ -197,7 +196,7 @@ class _GrowingMatrix:
 def _columns_of_kinds(
     features: FeatureTable, kinds: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return the columns wanted and, unless it is all, the new column (or -1) of each."""
+    """Return the wanted columns and, unless all are wanted, the new column (or -1) of each."""
     if kinds is None:
         return np.arange(len(features.ids)), None
     is_wanted = np.isin(features.kinds.astype(str), [str(kind) for kind in kinds])
@@ -212,7 +211,7 @@ def _of_kinds(read: Counts, column_of: NDArray[np.int64] | None) -> Counts | Sam
     columns = column_of[read.columns]
     is_wanted = columns >= 0
     if not is_wanted.any():
-        return SampleError("no_counts", "the sample has no reads of the kinds of features wanted")
+        return SampleError("no_counts", "the sample has no reads of the wanted kinds of features")
     return Counts(columns[is_wanted], read.values[is_wanted])
 
 
@@ -238,7 +237,7 @@ def _of_samples(sample_ids: Sequence[str] | None) -> tuple[sql.Composable, list[
 
 
 def _stored_values(conn: psycopg.Connection, sample_ids: Sequence[str] | None) -> int:
-    """Return how many values ``nnz`` promises: what to make room for, not more."""
+    """Return the number of values by ``nnz``, which only decides how much to preallocate."""
     condition, parameters = _of_samples(sample_ids)
     query = sql.SQL(
         "select coalesce(sum(greatest(nnz::int8, 0)), 0)::int8 from atlas.expression where {}"
@@ -256,7 +255,7 @@ def _read_samples(
     *,
     everything: bool,
 ) -> Iterator[tuple[str, Counts | SampleError]]:
-    """Yield every wanted sample in its order, with its counts or why it has none."""
+    """Yield every wanted sample in its order, with its counts or the reason for having none."""
     checker = RowChecker(features)
     next_place = 0
     waiting: tuple[int, Counts | SampleError] | None = None
@@ -282,9 +281,9 @@ def _read_samples(
 def _rows(
     conn: psycopg.Connection, wanted: Sequence[str], everything: bool
 ) -> Iterator[ExpressionRow]:
-    """Stream the rows of ``atlas.expression``, by the place of their sample in ``wanted``."""
+    """Stream the rows of ``atlas.expression`` in the order of their samples in ``wanted``."""
     condition, parameters = _of_samples(None if everything else wanted)
-    # The condition stands inside, so that it reaches below the GROUP BY of a foreign view.
+    # The condition is inside, so that it is applied below the GROUP BY of a foreign view.
     query = sql.SQL(
         "copy ("
         "select wanted.place - 1, e.nnz, e.feature_ids, e.counts"
@@ -305,7 +304,7 @@ def _rows(
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Turn the error of a view that cannot be read as expression into one for a person."""
+    """Translate errors of a view that cannot be read as expression into one for a person."""
     try:
         yield
     except (psycopg.DataError, psycopg.ProgrammingError) as error:
@@ -317,7 +316,7 @@ def _readable() -> Iterator[None]:
 
 
 def _casts(conn: psycopg.Connection) -> tuple[sql.SQL, sql.SQL]:
-    """Return what the arrays are cast to: wide enough that no value can fail."""
+    """Return the casts of the arrays, to types wide enough for every value."""
     rows = conn.execute(
         "select attname, format_type(atttypid, null) from pg_attribute"
         " where attrelid = 'atlas.expression'::regclass and attnum > 0 and not attisdropped"

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.domain.fields import FeatureKind
 from annotator.errors import SchemaError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
+    from numpy.typing import NDArray
 
 LARGEST_TABLED_ID = 4_000_000
 
@@ -25,8 +25,8 @@ LARGEST_TABLED_ID = 4_000_000
 class FeatureTable:
     """The features of the mirror, in the order of the columns of profiles.
 
-    That order is by name: it depends neither on the numbering of features nor
-    on the order of imports.
+    The order is by name, so it depends neither on the ids of features nor on the
+    order of imports.
 
     Attributes
     ----------
@@ -35,8 +35,8 @@ class FeatureTable:
     names, kinds
         Dtype object (str).
     digests
-        64 bits of the SHA-256 of each name, uint64: they stand for the feature
-        in the hash of a sample.
+        First 64 bits of the SHA-256 of each name, uint64; used for the feature in
+        the hash of a sample.
     """
 
     ids: NDArray[np.int64]
@@ -47,10 +47,10 @@ class FeatureTable:
     _ascending: NDArray[np.int64] = field(repr=False)
 
     def columns_of_ids(self, ids: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the column of each feature id, -1 where there is no such feature."""
+        """Return the column of each feature id, -1 if there is no such feature."""
         ids = ids.astype(np.int64)
         if self._table is not None:
-            # Whatever is too small or too large falls on the last place, which holds -1.
+            # Ids that are too small or too large are mapped to the last place, which has -1.
             places = np.maximum(np.minimum(ids, len(self._table) - 1), -1)
             found: NDArray[np.int64] = self._table[places]
             return found
@@ -62,7 +62,7 @@ class FeatureTable:
         return columns
 
     def columns_of_names(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return the column of each name, -1 where there is no such feature."""
+        """Return the column of each name, -1 if there is no such feature."""
         columns = {name: column for column, name in enumerate(self.names)}
         return np.array([columns.get(name, -1) for name in names], dtype=np.int64)
 
@@ -75,7 +75,7 @@ def as_objects(values: Sequence[str]) -> NDArray[np.object_]:
 
 
 def feature_table(ids: Sequence[int], names: Sequence[str], kinds: Sequence[str]) -> FeatureTable:
-    """Build the table of these features, in any order; ids and names are unique."""
+    """Build the table of features, given in any order with unique ids and names."""
     order = sorted(range(len(names)), key=names.__getitem__)
     by_name = np.array([ids[place] for place in order], dtype=np.int64)
     table = None
@@ -107,7 +107,7 @@ def read_features(conn: psycopg.Connection) -> FeatureTable:
     return _checked_table(tuple(rows))
 
 
-@lru_cache(maxsize=1)  # they hardly ever change, and each batch reads them
+@lru_cache(maxsize=1)  # features hardly ever change, and each batch reads them
 def _checked_table(rows: tuple[tuple[int, str, str], ...]) -> FeatureTable:
     kinds = {str(kind) for kind in FeatureKind}
     for feature_id, name, kind in rows:

@@ -1,8 +1,8 @@
-"""Applying an import to the mirror: everything in one transaction, or nothing.
+"""Applying an import to the mirror, in one transaction.
 
-The files are the truth for the samples they name and say nothing of others.
-Only what differs is written, so that importing the same again changes nothing.
-No lock is taken that keeps anybody from reading; imports wait for one another.
+The files replace the data of the samples they list and do not affect others.
+Only differences are written, so that importing the same files again changes nothing.
+No lock blocks readers; imports wait for one another.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ def apply_import(
     terms: Mapping[str, tuple[str, ...]] | None = None,
     fields: Mapping[str, FieldDefinition] = FIELDS,
 ) -> ImportSummary:
-    """Bring the mirror to what the files say.
+    """Update the mirror from the files of an import.
 
     A sample whose expression changes keeps its features of the other kind and
-    gets a new ``updated_at``. An annotation that an earlier import made and that
-    is said to be missing now is removed; one from another source stays unless the files give
-    a value. Terms that are given have exactly the parents that are given.
+    gets a new ``updated_at``. An annotation of an earlier import is removed if its value is
+    missing now; one from another source is kept unless the files have a value.
+    Terms in ``terms`` get exactly the parents given there.
 
     Parameters
     ----------
     conn
-        Its transaction is used where one is open, else one is made.
+        Connection; its open transaction is used, or else a new one.
     samples
-        Every sample that ``batches`` may name, once.
+        All samples that may occur in ``batches``, once each.
     feature_names
         The columns of all batches.
     kind
-        ``srna`` or ``contaminant``: what these features are.
+        The kind of these features: ``srna`` or ``contaminant``.
     batches
         Sample ids with their counts, shape ``(samples, features)``; read once,
         one at a time.
     terms
-        Term to its parents, where an ontology was given.
+        Parents of each term, if an ontology was given.
     fields
-        Name to definition: values of fields of the ontology scheme are looked up among
+        Definitions by name. For fields of the ontology scheme, values are looked up among
         the terms.
 
     Returns
@@ -96,7 +96,7 @@ def apply_import(
         conn.execute("drop table pg_temp.import_sample, pg_temp.import_annotation")
         changed -= added
         if added or changed:
-            # The next statements should not have to wait for autovacuum to learn of the rows.
+            # So that the planner knows of the new rows before autovacuum does.
             conn.execute(
                 "analyze atlas.sample, atlas.feature, atlas.annotation,"
                 " atlas.expression (sample_id, nnz)"
@@ -136,8 +136,8 @@ def _check_tables(conn: psycopg.Connection) -> None:
     ).fetchall()
     if rows:
         raise NeedsPersonError(
-            f"atlas.{rows[0][0]} is no table of ours but a view over another atlas: files cannot"
-            " be imported here; bring the data into that atlas"
+            f"atlas.{rows[0][0]} is not a table of this program but a view over another atlas:"
+            " files cannot be imported here; add the data to that atlas"
         )
 
 
@@ -189,9 +189,9 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
     ).fetchone()
     if other is not None:
         raise InputError(
-            f"feature {other[0]!r} is a {other[1]} of the mirror and cannot be imported as {kind}"
+            f"feature {other[0]!r} is a {other[1]} in the mirror and cannot be imported as {kind}"
         )
-    # Anti-join, not ON CONFLICT: that would use up an id for every name that is there already.
+    # An anti-join instead of ON CONFLICT, which would use up an id for every existing name.
     return conn.execute(
         "insert into atlas.feature (name, kind)"
         " select given.name, %s from unnest(%s::text[]) with ordinality as given (name, place)"

@@ -1,4 +1,4 @@
-"""Merging imported counts into the expression that the mirror has."""
+"""Merging imported counts into the expression in the mirror."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def merge_expression(
     batches: Iterable[tuple[Sequence[str], csr_matrix]],
     added: set[str],
 ) -> set[str]:
-    """Write the expression that differs from what the mirror has.
+    """Write the expression that differs from that in the mirror.
 
-    The counts of the other kind stay, and a sample that is not new gets a new
-    ``updated_at``. The parameters are those of
-    :func:`annotator.store.mirror.importing.apply_import`, and ``added`` has the samples
-    that are new. One batch is held in memory at a time.
+    Counts of the other kind of features are kept, and a sample that is not new gets a
+    new ``updated_at``. The parameters are those of
+    :func:`annotator.store.mirror.importing.apply_import`, and ``added`` contains the
+    samples that are new. One batch is held in memory at a time.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def merge_expression(
     Raises
     ------
     InputError
-        Counts are not numbers of reads, or are for samples not announced.
+        Counts are not numbers of reads, or belong to samples that are not listed.
     """
     waiting = {record.sample_id for record in samples}
     features = read_features(conn)
@@ -55,7 +55,7 @@ def merge_expression(
         for sample_id in sample_ids:
             if sample_id not in waiting:
                 raise InputError(
-                    f"the counts of sample {sample_id!r} are given twice or not asked for"
+                    f"the counts of sample {sample_id!r} are given twice or without the sample"
                 )
             waiting.remove(sample_id)
         if counts.shape != (len(sample_ids), len(feature_names)):
@@ -69,7 +69,7 @@ def merge_expression(
 
 
 def _in_columns(counts: csr_matrix, columns: NDArray[np.int64], width: int) -> csr_matrix:
-    """Move counts into the columns of the mirror's features."""
+    """Return the counts in the columns of the mirror's features."""
     table: csr_matrix = csr_matrix(counts, dtype=np.float32)
     moved: csr_matrix = csr_matrix(
         (table.data, columns[table.indices], table.indptr), shape=(table.shape[0], width), copy=True
@@ -111,10 +111,9 @@ def _apply_batch(
 def _stored_counts(
     conn: psycopg.Connection, sample_ids: Sequence[str | None], features: FeatureTable
 ) -> tuple[csr_matrix, NDArray[np.bool_]]:
-    """Read what the mirror has of these samples: counts, and whether they are damaged.
+    """Read the stored counts of samples, and whether the stored row is damaged.
 
-    ``None`` stands for a sample that is new; its row is empty, as is that of a
-    sample without counts.
+    ``None`` stands for a new sample; its row is empty, like that of a sample without counts.
     """
     row_of = {one: row for row, one in enumerate(sample_ids) if one is not None}
     lengths = np.zeros(len(sample_ids), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What is asked of one row of expression before anybody computes with it."""
+"""Checks of a row of expression before it is used in computations."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotator.errors import SampleError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from annotator.store.mirror.features import FeatureTable
     from annotator.store.server.copy_format import ExpressionRow
 
@@ -26,17 +27,17 @@ class Counts:
 
 
 def no_counts() -> SampleError:
-    """Return the reason of a sample without any reads."""
+    """Return the error for a sample without any reads."""
     return SampleError("no_counts", "the sample has no reads in atlas.expression")
 
 
 class RowChecker:
-    """Turns rows into usable counts; holds the work space for that.
+    """Converter of rows into usable counts, with reusable work space.
 
     Parameters
     ----------
     features
-        The features that rows may count.
+        The features that may occur in rows.
     """
 
     def __init__(self, features: FeatureTable) -> None:
@@ -45,7 +46,7 @@ class RowChecker:
         self._counts = np.zeros(len(features.ids), dtype=np.float32)
 
     def check(self, row: ExpressionRow) -> Counts | SampleError:
-        """Return the counts of one sample, or why they cannot be used."""
+        """Return the counts of one sample, or the reason why they cannot be used."""
         problem = _unusable_arrays(row)
         if problem is not None:
             return problem
@@ -61,12 +62,12 @@ class RowChecker:
             unknown = row.feature_ids.values[columns < 0]
             return SampleError(
                 "unknown_features",
-                f"{len(unknown)} feature ids are not in atlas.feature, the first is {unknown[0]}",
+                f"{len(unknown)} feature ids are not in atlas.feature; the first is {unknown[0]}",
             )
         return self._in_order(columns, values)
 
     def _in_order(self, columns: NDArray[np.int64], values: NDArray[Any]) -> Counts | SampleError:
-        """Sort by column through the work space, which is quicker than sorting."""
+        """Order the counts by column with the work space, which is faster than sorting."""
         self._seen[columns] = True
         self._counts[columns] = values
         ascending = np.flatnonzero(self._seen)
@@ -92,11 +93,11 @@ def _unusable_arrays(row: ExpressionRow) -> SampleError | None:
         return no_counts()
     found = [None if one is None else len(one) for one in (ids.values, counts.values)]
     if found != [row.nnz, row.nnz]:
-        said = "no" if row.nnz < 0 else str(row.nnz)
-        lengths = ["no array" if length is None else str(length) for length in found]
+        nnz = "NULL or negative" if row.nnz < 0 else str(row.nnz)
+        lengths = ["no array" if length is None else f"{length} elements" for length in found]
         return SampleError(
             "mismatched_arrays",
-            f"feature_ids has {lengths[0]} and counts {lengths[1]} elements where nnz says {said}",
+            f"nnz is {nnz}, but feature_ids has {lengths[0]} and counts has {lengths[1]}",
         )
     return no_counts() if row.nnz == 0 else None
 

@@ -1,1 +1,1 @@
-"""Releases: training runs, stored models, held-out predictions, explanations."""
+"""Training runs, releases with their files, held-out predictions and explanations."""

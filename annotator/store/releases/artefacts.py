@@ -1,8 +1,8 @@
-"""What the event log says the files of a release are.
+"""Digests of the files of a release in the event log.
 
-Rows of ``annotator.artefact`` can be deleted and written anew by whoever has the
-daemon's rights, digests and all. The event log is append-only for everybody, so
-the digests that it holds are those of the files that were validated.
+Anybody with the daemon's rights can delete rows of ``annotator.artefact`` and write
+others, together with their digests. The event log is append-only for everybody, so
+its digests are those of the files that were validated.
 """
 
 from __future__ import annotations
@@ -21,40 +21,38 @@ if TYPE_CHECKING:
     from annotator.domain.releases import Artefact
 
 CANDIDATE = "candidate"
-"""Kind of the event that names the files of a release when it is made."""
+"""Kind of the event that lists the files of a release when it is made."""
 
 
-def write_down_files(
+def record_digests(
     conn: psycopg.Connection, release_id: int, field: str, artefacts: Sequence[Artefact]
 ) -> None:
-    """Add the digests of a new release's files to the event log, within the transaction."""
+    """Add the digests of a new release's files to the event log, in the current transaction."""
     digests = {
         artefact.name: hashlib.sha256(artefact.content).hexdigest() for artefact in artefacts
     }
     add_event(conn, CANDIDATE, field, {"release_id": release_id, "artefacts": digests})
 
 
-def check_written_down(
-    conn: psycopg.Connection, release_id: int, digests: Mapping[str, str]
-) -> None:
-    """Make sure that files are those that the event log names.
+def check_digests(conn: psycopg.Connection, release_id: int, digests: Mapping[str, str]) -> None:
+    """Check that the files of a release are those in the event log.
 
     Parameters
     ----------
     conn
         Connection.
     release_id
-        The release that they were found under.
+        The release.
     digests
-        Name of each file to its SHA-256, in hexadecimal digits.
+        SHA-256 of each file by name, in hexadecimal digits.
 
     Raises
     ------
     ArtefactError
-        They are other files. Releases made before the log named files pass.
+        A file differs. Releases from before files were logged pass.
     """
     with conn.transaction():
-        # The first word counts: a line that is added later changes nothing.
+        # The first event counts: events that are added later change nothing.
         row = conn.execute(
             "select detail -> 'artefacts' from annotator.event"
             " where kind = %s and detail ->> 'release_id' = %s order by event_id limit 1",
@@ -68,6 +66,6 @@ def check_written_down(
             name for name in {*written, *digests} if written.get(name) != digests.get(name)
         )
         raise ArtefactError(
-            f"release {release_id}: artefact {odd[0]} is not what was validated: the event log"
-            " names another SHA-256; restore it or retrain"
+            f"release {release_id}: artefact {odd[0]} differs from the one that was validated: the"
+            " event log has another SHA-256; restore it or retrain"
         )

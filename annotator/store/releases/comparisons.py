@@ -1,4 +1,4 @@
-"""What the gate compared before a release was promoted or rejected, as rows."""
+"""The comparisons of the gate from before a release was promoted or rejected, as rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = tuple(field.name for field in fields(Comparison))
 def insert_comparisons(
     conn: psycopg.Connection, release_id: int, comparisons: Sequence[Comparison]
 ) -> None:
-    """Store comparisons within the transaction that is going on, in their order."""
+    """Store comparisons in their order, in the current transaction."""
     with (
         conn.cursor() as cursor,
         cursor.copy(
@@ -31,10 +31,9 @@ def insert_comparisons(
 
 
 def read_comparisons(conn: psycopg.Connection, release_id: int) -> tuple[Comparison, ...]:
-    """Read what the gate compared, in its order.
+    """Read the comparisons of the gate, in their order.
 
-    Empty for a release that nobody has decided on, and for one made before comparisons
-    were kept.
+    There are none for a candidate, and for a release from before comparisons were stored.
     """
     with conn.transaction():
         rows = conn.execute(

@@ -1,4 +1,4 @@
-"""Releases whose stored models turned out to be damaged."""
+"""Releases whose stored models were found to be damaged."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ where run_id = %s and status = 'succeeded'
 
 
 def record_damage(conn: psycopg.Connection, release: LiveRelease, reason: str) -> bool:
-    """Write down that a live release is damaged and nothing can stand in; committed.
+    """Record that a live release is damaged and there is no fallback release; committed.
 
-    Its training run counts as failed from then on: the status says so, and the next
-    retraining is not skipped for want of anything new.
+    Its training run counts as failed from then on: this is shown in the status, and the
+    next retraining is not skipped because nothing is new.
 
     Returns
     -------
     bool
-        True where nobody had said so before.
+        True if this had not been recorded before.
     """
     with committed(conn):
-        said = conn.execute(_CLOSE_RUN, (_of_release(release, reason), release.run_id)).rowcount
-        if said:
+        closed = conn.execute(_CLOSE_RUN, (_of_release(release, reason), release.run_id)).rowcount
+        if closed:
             detail = {"release_id": release.release_id, "reason": reason}
             add_event(conn, "failure", release.field, detail)
-    return bool(said)
+    return bool(closed)
 
 
 def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, reason: str) -> bool:
-    """Put an earlier release in the place of a damaged one, in one transaction.
+    """Replace a damaged release by its fallback release, in one transaction.
 
     Parameters
     ----------
     conn
         Connection; the transaction is committed.
     damaged
-        The live release; it is rejected for good, ``retired_at`` says since when, and its
-        training run counts as failed.
+        The live release. It is rejected permanently, ``retired_at`` is set to the present
+        time, and its training run counts as failed.
     earlier_id
-        A retired release of the same field whose files were found to be sound.
+        The fallback release: a retired release of the same field whose files passed their
+        checks.
     reason
-        What is wrong with the damaged one.
+        Description of the damage.
 
     Returns
     -------
     bool
-        False where the damaged release is live no longer, or the earlier one not
-        retired: somebody else was faster, and nothing was changed.
+        False if the damaged release is no longer live, or the earlier one not retired:
+        another process was faster, and nothing was changed.
     """
     field = damaged.field
     with committed(conn):
@@ -87,7 +88,7 @@ def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, r
         detail = {
             "release_id": damaged.release_id,
             "reinstated": earlier_id,
-            "reason": f"{reason}; release {earlier_id} serves again",
+            "reason": f"{reason}; release {earlier_id} is live again",
         }
         add_event(conn, "failure", field, detail)
     return True

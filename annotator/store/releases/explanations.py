@@ -1,4 +1,4 @@
-"""Why the models of a release say what they say, kept with the release."""
+"""Storing and reading the explanations of a release."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ order by sample_id collate "C"
 def copy_explanations(
     conn: psycopg.Connection, release_id: int, explanations: ReleaseExplanations
 ) -> None:
-    """Store the explanations of a release within the transaction that is going on.
+    """Store the explanations of a release, in the current transaction.
 
     Raises
     ------
     NeedsPersonError
-        They name a class that the release does not have, or a marker has not one
-        mean expression a class.
+        They name a class that the release does not have, or a marker does not have one
+        mean expression per class.
     """
     row = conn.execute(
         "select classes from annotator.release where release_id = %s", (release_id,)
@@ -162,8 +162,8 @@ def _check_classes(
     for marker in explanations.markers:
         if len(marker.expression) != len(place):
             raise NeedsPersonError(
-                f"marker {marker.feature} has {len(marker.expression)} mean expressions, release"
-                f" {release_id} {len(place)} classes; retrain"
+                f"marker {marker.feature} has {len(marker.expression)} mean expressions, but"
+                f" release {release_id} has {len(place)} classes; retrain"
             )
 
 
@@ -192,14 +192,14 @@ def read_explanations(conn: psycopg.Connection, release_id: int) -> ReleaseExpla
     conn
         Connection.
     release_id
-        Any release; what was not stored with it is empty.
+        Any release; explanations that were not stored with it are empty.
 
     Returns
     -------
     ReleaseExplanations
         Markers and similarities in the order of the release's classes, enrichments by
-        source, class and p-value, the map by sample. Mean expression at the
-        precision of float32.
+        source, class and p-value, the map by sample. Mean expression has float32
+        precision.
     """
     with conn.transaction(), conn.cursor() as cursor:
 
@@ -232,7 +232,7 @@ def _sample_map(rows: Sequence[tuple[Any, ...]]) -> SampleMap | None:
 
 
 def training_classes(conn: psycopg.Connection, release_id: int) -> dict[str, str]:
-    """Return the samples that a release was trained on, each with its class.
+    """Return the samples that a release was trained on, with their classes.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def training_classes(conn: psycopg.Connection, release_id: int) -> dict[str, str
     Returns
     -------
     dict
-        Sample to class, ordered by sample; empty where its cohort is not known.
+        Class by sample, ordered by sample; empty if the cohort is not known.
     """
     with conn.transaction():
         rows = conn.execute(

@@ -1,4 +1,4 @@
-"""What models said of samples that they had not seen, kept for the gate and for curators."""
+"""Held-out predictions, curves and suspect labels, stored for the gate and for curators."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _held_out_rows(run_id: int, held_out: HeldOutPredictions) -> Iterator[tuple[
 
 
 def copy_held_out(conn: psycopg.Connection, run_id: int, held_out: HeldOutPredictions) -> None:
-    """Store the held-out predictions of a run within the transaction that is going on."""
+    """Store the held-out predictions of a run, in the current transaction."""
     with (
         conn.cursor() as cursor,
         cursor.copy(
@@ -60,7 +60,7 @@ def copy_held_out(conn: psycopg.Connection, run_id: int, held_out: HeldOutPredic
 def insert_curves(
     conn: psycopg.Connection, run_id: int, scheme: str, curves: Sequence[Curve]
 ) -> None:
-    """Store the curves of a validation scheme within the transaction that is going on."""
+    """Store the curves of a validation scheme, in the current transaction."""
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into annotator.validation_curve"
@@ -89,18 +89,18 @@ def copy_suspicions(
     held_out: HeldOutPredictions,
     suspicions: Sequence[LabelSuspicion],
 ) -> None:
-    """Store which labels are probably wrong within the transaction that is going on.
+    """Store suspect labels, in the current transaction.
 
     Raises
     ------
     NeedsPersonError
-        One is of a sample that was not held out.
+        A sample with a suspect label was not held out.
     """
     dataset_of = dict(zip(held_out.sample_ids, held_out.dataset_ids, strict=True))
     unknown = [item.sample_id for item in suspicions if item.sample_id not in dataset_of]
     if unknown:
         raise NeedsPersonError(
-            f"{len(unknown)} suspect labels are of samples that were not held out"
+            f"{len(unknown)} suspect labels belong to samples that were not held out"
             f" ({unknown[0]}, ...); retrain"
         )
     with (
@@ -138,9 +138,9 @@ def held_out_of(conn: psycopg.Connection, run_id: int) -> HeldOutPredictions | N
     Returns
     -------
     HeldOutPredictions or None
-        Every model kind, ordered by sample, at the precision of float32;
-        ``None`` where the run made no release or kept no predictions. Novelty
-        is ``None`` unless every sample has one; ``numbers`` are not kept.
+        Predictions of all model kinds, ordered by sample, with float32 precision;
+        ``None`` if the run made no release or stored no predictions. Novelty
+        is ``None`` unless every sample has one; ``numbers`` are not stored.
     """
     import numpy as np
 

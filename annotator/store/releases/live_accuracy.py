@@ -1,4 +1,4 @@
-"""How often suggestions turned out right, by labels that came later."""
+"""The share of suggestions that were right, by labels that came later."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def live_accuracy_of(conn: psycopg.Connection, release_id: int) -> LiveAccuracy | None:
-    """Read what became of the suggestions of a release; ``None`` while none was judged."""
+    """Read the live accuracy of a release, ``None`` while no suggestion was judged."""
     with conn.transaction():
         field = conn.execute(
             "select field from annotator.release where release_id = %s", (release_id,)
         ).fetchone()
         if field is None:
             return None
-        # By its field, too, so that no label of another field is looked at.
+        # Restricted to its field, so that labels of other fields are not read.
         row = conn.execute(
             "select release_id, judged, confirmed, lowest, highest from annotator.live_accuracy"
             " where release_id = %s and field = %s and judged > 0",

@@ -1,16 +1,15 @@
-"""Releases: candidates, what went live and why, and their stored models.
+"""Releases: candidates, promotions and rejections with their reasons, and stored models.
 
-A release goes candidate -> live -> retired, or candidate -> rejected. One
-release of a field is live at most; the database holds that, too.
+A release goes candidate -> live -> retired, or candidate -> rejected. At most one
+release per field is live; a unique index enforces that, too.
 
-Every function is one transaction by itself.
+Every function is a transaction of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -20,7 +19,7 @@ from annotator.domain.statuses import ReleaseStatus
 from annotator.errors import ArtefactError, NeedsPersonError
 from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
-from annotator.store.releases.artefacts import check_written_down, write_down_files
+from annotator.store.releases.artefacts import check_digests, record_digests
 from annotator.store.releases.comparisons import insert_comparisons
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.held_out import copy_held_out, copy_suspicions, insert_curves
@@ -29,18 +28,19 @@ from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import psycopg
 
     from annotator.domain.releases import Comparison
 
-# PostgreSQL holds a value and its message below 1 GiB; the rest of the row needs room.
+# PostgreSQL limits a value and its message to 1 GiB; the rest of the row needs room.
 MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRelease:
-    """A release that answers for a field, or did."""
+    """A release that is or was live."""
 
     release_id: int
     field: str
@@ -64,7 +64,7 @@ _LIVE = f"{_RELEASE} where r.status = 'live'"
 
 
 def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRelease) -> int:
-    """Store a candidate with its models, held-out predictions and metrics, or nothing.
+    """Store a candidate with its models, held-out predictions and metrics, all or nothing.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
     run_id
         A run that is still running.
     candidate
-        All that is stored.
+        The candidate.
 
     Returns
     -------
@@ -85,21 +85,21 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
     LeaseLostError
         The run is no longer running.
     NeedsPersonError
-        An artefact is larger than PostgreSQL can hold in one value, or the
-        held-out predictions or explanations are of other classes.
+        An artefact is too large for one value in PostgreSQL, or the
+        held-out predictions or explanations have other classes.
     """
     field, classes, held_out = candidate.field, candidate.classes, candidate.held_out
     weights = candidate.weights
     for artefact in candidate.artefacts:
         if len(artefact.content) > MAXIMUM_ARTEFACT_BYTES:
             raise NeedsPersonError(
-                f"{field}: artefact {artefact.name} has {len(artefact.content):,} bytes, the"
-                f" database holds {MAXIMUM_ARTEFACT_BYTES:,}; choose smaller models"
+                f"{field}: artefact {artefact.name} has {len(artefact.content):,} bytes, but the"
+                f" database can store {MAXIMUM_ARTEFACT_BYTES:,}; choose smaller models"
             )
     if tuple(held_out.classes) != tuple(classes):
         raise NeedsPersonError(
-            f"{field}: the held-out predictions are of classes {', '.join(held_out.classes)},"
-            f" the release of {', '.join(classes)}; retrain"
+            f"{field}: the held-out predictions have the classes {', '.join(held_out.classes)},"
+            f" but the release has {', '.join(classes)}; retrain"
         )
     with committed(conn):
         require_running(conn, run_id)
@@ -127,10 +127,10 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
                     artefact.content,
                 ),
             )
-        write_down_files(conn, release_id, field, candidate.artefacts)
+        record_digests(conn, release_id, field, candidate.artefacts)
         copy_held_out(conn, run_id, held_out)
-        for scheme, figures in candidate.metrics.items():
-            insert_metrics(conn, run_id, scheme, figures)
+        for scheme, metrics in candidate.metrics.items():
+            insert_metrics(conn, run_id, scheme, metrics)
         insert_curves(conn, run_id, next(iter(candidate.metrics), "held-out"), candidate.curves)
         copy_suspicions(conn, run_id, held_out, candidate.suspicions)
         if candidate.explanations is not None:
@@ -139,10 +139,10 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
 
 
 def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
-    """Return the field of a candidate, having locked the field against other promotions.
+    """Lock the field of a candidate against other promotions, and return it.
 
     The lock is on the field and not on rows: a promotion that waited for rows
-    would not see the release that went live meanwhile.
+    would not see a release that went live in the meantime.
     """
     row = conn.execute(
         "select field from annotator.release where release_id = %s", (release_id,)
@@ -158,7 +158,7 @@ def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
         (release_id,),
     ).fetchone()
     if row is None or row[0] != ReleaseStatus.CANDIDATE:
-        standing = "gone" if row is None else row[0]
+        standing = "deleted" if row is None else row[0]
         raise NeedsPersonError(
             f"release {release_id} of {field} is {standing}: only a candidate can be"
             " promoted or rejected"
@@ -181,7 +181,7 @@ def promote(
     release_id
         A candidate.
     reasons
-        Why it may go live; kept with the release.
+        Reasons why it may go live; stored with the release.
     comparisons
         The metrics behind them; one row each of ``annotator.release_comparison``.
 
@@ -217,7 +217,7 @@ def reject(
     reasons: Sequence[str],
     comparisons: Sequence[Comparison] = (),
 ) -> None:
-    """Reject a candidate for good; the live release stays. Committed.
+    """Reject a candidate permanently; the live release stays live. Committed.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def reject(
     release_id
         A candidate.
     reasons
-        Why it may not go live; kept with the release.
+        Reasons why it may not go live; stored with the release.
     comparisons
         The metrics behind them; one row each of ``annotator.release_comparison``.
 
@@ -247,15 +247,15 @@ def reject(
 
 
 def sweep_orphans(conn: psycopg.Connection) -> int:
-    """Reject the candidates that nobody will decide on any more; their files go.
+    """Reject candidates that will never be decided on, and delete their files; committed.
 
-    Those are candidates whose run has ended. Decide on a candidate before its
+    Those are candidates whose run has ended: a decision must be made before the
     run is finished.
 
     Returns
     -------
     int
-        Candidates that were rejected.
+        Number of candidates that were rejected.
     """
     reason = "its training run ended before it was decided on"
     with committed(conn):
@@ -281,7 +281,7 @@ def _live(row: Sequence[Any]) -> LiveRelease:
 
 
 def live_release(conn: psycopg.Connection, field: str) -> LiveRelease | None:
-    """Return the release that answers for a field, if any."""
+    """Return the live release of a field, if any."""
     with conn.transaction():
         row = conn.execute(_LIVE + " and r.field = %s", (field,)).fetchone()
     return None if row is None else _live(row)
@@ -295,7 +295,7 @@ def live_releases(conn: psycopg.Connection) -> tuple[LiveRelease, ...]:
 
 
 def earlier_releases(conn: psycopg.Connection, field: str) -> tuple[LiveRelease, ...]:
-    """Return what was live of a field before and still has its files, the last one first."""
+    """Return the retired releases of a field that still have their files, newest first."""
     with conn.transaction():
         rows = conn.execute(
             f"{_RELEASE} where r.field = %s and r.status = 'retired'"
@@ -307,10 +307,10 @@ def earlier_releases(conn: psycopg.Connection, field: str) -> tuple[LiveRelease,
 
 
 def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact, ...]:
-    """Read the files of a release, none before all are what they were when stored.
+    """Read the files of a release after checking that all are as they were when stored.
 
-    The digest beside a file tells of damage; the event log, which nobody can change,
-    tells of files that were put in another's place together with their digests.
+    The digest of a file reveals damage; the event log, which nobody can change, reveals
+    files that were replaced together with their digests.
 
     Parameters
     ----------
@@ -327,8 +327,8 @@ def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact,
     Raises
     ------
     ArtefactError
-        The release has no files, one has another size or SHA-256 than it was stored
-        with, or they are not those that the event log names. Nothing was parsed.
+        The release has no files, the size or SHA-256 of one differs from the stored one,
+        or the files are not those in the event log. Nothing was parsed.
     """
     with conn.transaction(), conn.cursor(binary=True) as cursor:
         rows = cursor.execute(
@@ -342,30 +342,30 @@ def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact,
     for name, media_type, digest, size, content in rows:
         if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
             raise ArtefactError(
-                f"release {release_id}: artefact {name} is not what was stored"
+                f"release {release_id}: artefact {name} differs from the one that was stored"
                 f" ({len(content)} of {size} bytes, SHA-256 checked); restore it or retrain"
             )
         found.append(Artefact(name, media_type, bytes(content)))
-    check_written_down(conn, release_id, {row[0]: row[2] for row in rows})
+    check_digests(conn, release_id, {row[0]: row[2] for row in rows})
     return tuple(found)
 
 
 def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
-    """Delete the files of old retired and rejected releases; their records stay.
+    """Delete the files of old retired and rejected releases; their records are kept.
 
     Parameters
     ----------
     conn
         Connection; the transaction is committed.
     keep
-        How many retired or rejected releases of each field keep their files,
-        newest first; those that have none any more take no place. Live releases
-        and candidates always do.
+        Number of retired or rejected releases per field that keep their files,
+        newest first; those without files are not counted. Live releases
+        and candidates always keep theirs.
 
     Returns
     -------
     int
-        Files that were deleted.
+        Number of files that were deleted.
     """
     with committed(conn):
         return conn.execute(

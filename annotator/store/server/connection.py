@@ -1,7 +1,7 @@
 """Connections to the database, embedded or not.
 
-Every connection of the project is made here, so that each has UTC, the same
-statement timeout and search path, and fails with an error a person can read.
+Every connection of the project is opened here, so that all use UTC, the same
+statement timeout and search path, and raise errors that a person can read.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 SEARCH_PATH = "annotator, atlas, public"
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
 _URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
-# SQLSTATEs with which a server says goodbye; class 08 is "connection exception".
+# SQLSTATEs of a server that shuts down; class 08 is "connection exception".
 _GOODBYES = ("57P01", "57P02", "57P03", "57P05")
-# Trying again does not help against these. Classes 28 and 3D are "invalid authorization"
+# Retrying does not help with these. Classes 28 and 3D are "invalid authorization"
 # and "invalid catalog name"; libpq seldom passes on the SQLSTATE of a login.
 _REFUSAL_CLASSES = ("28", "3D")
 _REFUSALS = re.compile(
@@ -40,20 +40,20 @@ _REFUSALS = re.compile(
     r'|role ".*" is not permitted to log in|permission denied for database'
     r"|no password supplied|no pg_hba\.conf entry"
 )
-# Only ENOSPC has an SQLSTATE of its own; a file that may not be written to is "insufficient
-# privilege" like a table, one that is as large as the system allows is "internal error".
+# Only ENOSPC has an SQLSTATE of its own. A file without write permission is "insufficient
+# privilege", like a table; a file of the maximum size of the system is "internal error".
 _DISK_STATES = ("53100", "58030")
 _NO_FILE = re.compile(r"could not (open|extend|write|create|access|fsync|flush|truncate)\b.*\"")
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where the database is.
+    """The address of the database.
 
     Attributes
     ----------
     conninfo
-        libpq connection string; may hold a password, so it is never shown.
+        libpq connection string; may contain a password, so it is never shown.
     embedded
         Whether this project started the server itself and is its superuser.
     statement_timeout
@@ -85,14 +85,14 @@ class Database:
         Returns
         -------
         psycopg.Connection
-            In UTC; closes at the end of a ``with`` block.
+            Set to UTC; a ``with`` block closes it at its end.
 
         Raises
         ------
         DatabaseUnavailableError
-            The server cannot be reached, or does not serve yet.
+            The server cannot be reached, or does not accept connections yet.
         NeedsPersonError
-            The server refuses the login: role, password or database are wrong.
+            The server refuses the login: role, password or database is wrong.
         """
         given = libpq.conninfo_to_dict(self.conninfo)
         options = {key: value for key, value in _DEFAULTS.items() if key not in given}
@@ -123,21 +123,21 @@ class Database:
 
 
 def _refused(error: psycopg.Error) -> bool:
-    """Tell whether a server was there and said no, for good."""
+    """Return whether a server refused the connection permanently."""
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_REFUSAL_CLASSES)
     return _REFUSALS.search(str(error)) is not None
 
 
 def _readable(error: psycopg.Error, given: dict[str, str | int | None]) -> str:
-    """Put libpq's message on one line, without the password."""
+    """Return libpq's message on one line, without the password."""
     text = " ".join(str(error).split())
     password = str(given.get("password") or "")
     return text.replace(password, "***") if password else text
 
 
 def database_from_url(url: str, statement_timeout: int = 0) -> Database:
-    """Make a :class:`Database` of a URL.
+    """Make a :class:`Database` from a URL.
 
     Parameters
     ----------
@@ -150,8 +150,8 @@ def database_from_url(url: str, statement_timeout: int = 0) -> Database:
     Raises
     ------
     SettingsError
-        It is not a PostgreSQL URL. The URL is not repeated in the message: a
-        misread one may show a part of its password.
+        It is not a PostgreSQL URL. The message does not repeat the URL, because it
+        could reveal a part of its password.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme in ("postgresql+psycopg", "postgres"):
@@ -169,7 +169,7 @@ def database_from_url(url: str, statement_timeout: int = 0) -> Database:
 
 
 def _plausible(given: Mapping[str, object]) -> bool:
-    """Tell whether no part of a password ended up elsewhere, for want of encoding."""
+    """Return whether no part of an unencoded password ended up in another part of the URL."""
     ports = str(given.get("port", "")).split(",")
     names = (str(given.get(key, "")) for key in ("host", "dbname"))
     return all(port == "" or port.isdigit() for port in ports) and "@" not in "".join(names)
@@ -177,14 +177,14 @@ def _plausible(given: Mapping[str, object]) -> bool:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """Yield the database of the settings; keeps an embedded server running meanwhile.
+    """Yield the database of the settings, and keep an embedded server running meanwhile.
 
     Raises
     ------
     SettingsError
         The URL is malformed.
     InputError, NeedsPersonError, DatabaseUnavailableError
-        The embedded server cannot be started, see
+        The embedded server cannot be started; see
         :func:`annotator.store.server.embedded.running_server`.
     """
     if settings.database_url is not None:
@@ -197,12 +197,12 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 
 def lost(error: BaseException) -> bool:
-    """Tell whether an error means that the connection is gone.
+    """Return whether an error means that the connection was lost.
 
     Parameters
     ----------
     error
-        Any exception; only psycopg's can be true.
+        Any exception; the result can be true only for those of psycopg.
     """
     if not isinstance(error, psycopg.OperationalError):
         return False
@@ -211,51 +211,50 @@ def lost(error: BaseException) -> bool:
 
 
 def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
-    """Make the error that says a connection was lost in the middle of work."""
+    """Make the error for a connection that was lost during work."""
     text = " ".join(str(error).split())
     return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
 
 
 def hindered(error: psycopg.Error) -> AnnotatorError | None:
-    """Make the error that says what keeps the server from working, if that is known.
+    """Make an error that explains why the server cannot work, if the cause is known.
 
     Parameters
     ----------
     error
-        Any; a file that the server may not write to looks like a right that a role lacks.
+        Any error. Files that the server may not write to look like missing rights of a role.
     """
     message = " ".join((error.diag.message_primary or str(error)).split())
     state = error.sqlstate
     if state in _DISK_STATES or _NO_FILE.search(message):
         return NeedsPersonError(
-            f"the database server cannot write: {message}; see to the space and the permissions of"
-            " its disk. Nothing was half-written, and what is live stays live"
+            f"the database server cannot write: {message}; check the free space and the permissions"
+            " of its disk. Nothing was half-written, and live releases stay live"
         )
     if state == "57014":
         return RetryableError(
-            f"a statement was ended: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that happens"
-            " again, or see in pg_stat_activity what it waited for"
+            f"a statement was cancelled: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that"
+            " happens again, or check in pg_stat_activity what it waits for"
         )
     if state == "25006":
         return RetryableError(
-            f"the database takes no changes: {message}; is it a standby, or set to read only?"
+            f"the database accepts no changes: {message}; is it a standby, or read-only?"
         )
     return None
 
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Turn what keeps the server from working within the block into an error for a person.
+    """Translate errors of the server within the block into errors for a person.
 
     Raises
     ------
     DatabaseUnavailableError
-        The connection was lost; whatever was not committed is gone.
+        The connection was lost; changes that were not committed are lost.
     RetryableError
-        A statement took too long, or the database takes no changes at present.
+        A statement took too long, or the database accepts no changes at present.
     NeedsPersonError
-        The role may not do what was asked of it, or the server's disk is full or
-        may not be written to.
+        The role lacks a right, or the server's disk is full or cannot be written to.
     """
     try:
         yield

@@ -1,9 +1,9 @@
 """The binary COPY format of PostgreSQL, for rows of expression and of contributions.
 
-Arrays of numbers are in NumPy's hands: nothing here loops over them. The
+NumPy converts arrays of numbers, so nothing here loops over them. The
 format is described in the PostgreSQL manual, chapter "COPY", section "Binary
-Format"; an element of an array is its length in bytes, then its value, which is
-a structured dtype to NumPy.
+Format". An element of an array is its length in bytes followed by its value,
+which is a structured dtype in NumPy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAILER = struct.pack(">h", -1)
 
 INTEGER_OID, REAL_OID, TEXT_OID = 23, 700, 25
 BIGINT_OID, DOUBLE_OID = 20, 701
-# Type of the elements of an array -> their length and value, as NumPy sees them.
+# Dtype of the elements (length and value) per type of array element.
 ELEMENTS = {
     oid: np.dtype([("length", ">i4"), ("value", kind)])
     for oid, kind in (
@@ -44,10 +44,10 @@ ELEMENTS = {
 _LENGTH = struct.Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _ARRAY = struct.Struct(">iiI")  # dimensions, has nulls, oid of the elements
-_ROW_START = struct.Struct(">hiqiq")  # columns, then place and nnz, each after its length
+_ROW_START = struct.Struct(">hiqiq")  # columns, then place and nnz with their lengths before
 _ROW_COLUMNS = 4
 _CONTRIBUTION_COLUMNS = 9
-_CONTRIBUTION_START = struct.Struct(">hiq")  # columns, then the prediction after its length
+_CONTRIBUTION_START = struct.Struct(">hiq")  # columns, length and value of the prediction_id
 _ARRAY_START = struct.Struct(">iiiIii")  # of one dimension, after its length
 _PAIR = struct.Struct(">ii")
 _DOUBLE = struct.Struct(">id")
@@ -58,8 +58,8 @@ _MESSAGE_BYTES = 1 << 18
 class ArrayColumn(NamedTuple):
     """One array of a row.
 
-    ``values`` is a big-endian view into the message, flattened; ``None`` where
-    the array is NULL or, with ``nulls`` set, where some of its elements are.
+    ``values`` is a big-endian view into the message, flattened. It is ``None`` if
+    the array is NULL, or if some of its elements are, in which case ``nulls`` is true.
     """
 
     values: NDArray[Any] | None
@@ -67,7 +67,7 @@ class ArrayColumn(NamedTuple):
 
 
 class ExpressionRow(NamedTuple):
-    """One row as the database sent it, unchecked."""
+    """One row as received from the database, unchecked."""
 
     place: int
     nnz: int
@@ -83,7 +83,7 @@ def encode_rows(
     Parameters
     ----------
     sample_ids
-        One a row of ``counts``.
+        One per row of ``counts``.
     feature_ids
         The id of each column, int32, ascending.
     counts
@@ -92,7 +92,7 @@ def encode_rows(
     Yields
     ------
     bytes
-        The header, one message a row, the trailer.
+        The header, one message per row, the trailer.
     """
     ids = np.empty(counts.nnz, dtype=ELEMENTS[INTEGER_OID])
     ids["length"] = 4
@@ -120,7 +120,7 @@ def encode_rows(
 
 
 def _array_start(oid: int, elements: int) -> bytes:
-    """Length, header and dimension of an array of four-byte elements without NULLs."""
+    """Return length, header and dimension of an array of four-byte elements without NULLs."""
     if elements == 0:
         return struct.pack(">iiiI", 12, 0, 0, oid)
     return struct.pack(">iiiIii", 20 + 8 * elements, 1, 0, oid, elements, 1)
@@ -132,7 +132,7 @@ def encode_contributions(items: Sequence[tuple[int, ClassContributions]]) -> Ite
     Parameters
     ----------
     items
-        The contributions with the ``prediction_id`` that each belongs to.
+        The contributions, each with its ``prediction_id``.
 
     Yields
     ------
@@ -171,15 +171,15 @@ def encode_contributions(items: Sequence[tuple[int, ClassContributions]]) -> Ite
     yield b"".join([*message, TRAILER])
 
 
-@lru_cache(maxsize=1 << 16)  # the same names again and again
+@lru_cache(maxsize=1 << 16)  # the same names are repeated often
 def _text(value: str) -> bytes:
-    """Return a text after its length, as a column or as an element of an array."""
+    """Return the length and the bytes of a text, for a column or an element of an array."""
     encoded = value.encode()
     return _LENGTH.pack(len(encoded)) + encoded
 
 
 def _doubles(values: Sequence[float]) -> bytes:
-    """Return numbers as elements of an array, each after its length."""
+    """Return numbers as elements of an array, each with its length before it."""
     elements = np.empty(len(values), dtype=ELEMENTS[DOUBLE_OID])
     elements["length"] = 8
     elements["value"] = values
@@ -187,7 +187,7 @@ def _doubles(values: Sequence[float]) -> bytes:
 
 
 def _array_of(oid: int, elements: int, content: bytes) -> bytes:
-    """Return a one-dimensional array after its length; ``content`` are its elements."""
+    """Return the length, header and elements (``content``) of a one-dimensional array."""
     if elements == 0:
         return _array_start(oid, 0)
     return _ARRAY_START.pack(20 + len(content), 1, 0, oid, elements, 1) + content
@@ -199,13 +199,13 @@ def decode_row(message: Buffer) -> ExpressionRow | None:
     Parameters
     ----------
     message
-        What the server sent at once: a row, before the first one perhaps the
-        header, at last the trailer. ``place`` and ``nnz`` are int8 and never NULL.
+        One message of the server: a row, perhaps after the header, or the trailer.
+        ``place`` and ``nnz`` are int8 and never NULL.
 
     Returns
     -------
     ExpressionRow or None
-        ``None`` where the message holds no row.
+        ``None`` if the message contains no row.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def decode_row(message: Buffer) -> ExpressionRow | None:
     try:
         columns, _, place, _, nnz = _ROW_START.unpack_from(message, start)
         if columns != _ROW_COLUMNS:
-            raise ValueError(f"a row of {columns} columns where {_ROW_COLUMNS} were asked for")
+            raise ValueError(f"a row has {columns} columns instead of {_ROW_COLUMNS}")
         feature_ids, start = _decode_array(message, start + _ROW_START.size)
         counts, start = _decode_array(message, start)
     except struct.error as error:
@@ -232,7 +232,7 @@ def decode_row(message: Buffer) -> ExpressionRow | None:
 
 
 def _decode_array(message: Buffer, start: int) -> tuple[ArrayColumn, int]:
-    """Decode the array that starts here; also return where it ends."""
+    """Decode the array at ``start``, and return it with the position of its end."""
     (size,) = _LENGTH.unpack_from(message, start)
     start += _LENGTH.size
     if size < 0:
@@ -248,7 +248,7 @@ def _decode_array(message: Buffer, start: int) -> tuple[ArrayColumn, int]:
     for dimension in range(dimensions):
         elements *= _LENGTH.unpack_from(message, start + _ARRAY.size + 8 * dimension)[0]
     start += _ARRAY.size + 8 * dimensions
-    # A NULL is a length without a value, so the size tells whether there is one.
+    # A NULL is a length without a value, so it shows in the size.
     if end - start != elements * element.itemsize:
         return ArrayColumn(None, nulls=True), end
     if elements == 0:

@@ -1,19 +1,19 @@
-"""An embedded PostgreSQL: a private server under one folder, for those without their own.
+"""An embedded PostgreSQL: a private server in one folder, for people without their own.
 
 Layout of the folder ("home")::
 
     cluster/       PostgreSQL's data directory, with server.log
-    socket/        the Unix socket, where its path is short enough (else under /tmp)
-    socket.path    where the socket is
+    socket/        the Unix socket, if its path is short enough (else under /tmp)
+    socket.path    path of the socket
     start.lock     held exclusively while the server is started or stopped
-    users.lock     held shared by everybody who uses the server
-    demo           present where the database holds a demo
+    users.lock     held shared by all processes that use the server
+    demo           present if the database contains a demo
     reports/       reports of releases, unless they are written elsewhere
 
-The kernel drops a lock when its holder dies, however it dies, so the locks
-cannot go stale. Whether the server lives is asked by connecting to it, never
-by a process id. The last user to leave stops the server; a server whose users
-were all killed is found by the next one and used.
+The kernel releases a lock when its holder exits or crashes, so the locks
+cannot go stale. Connecting shows whether the server is running, not a
+process id. The last user to leave stops the server; if all users were
+killed, the next one uses the running server.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ from psycopg.conninfo import make_conninfo
 
 from annotator.errors import DatabaseUnavailableError, InputError, NeedsPersonError
 from annotator.store.server import binaries
-from annotator.store.server.binaries import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from annotator.store.server.binaries import Account
 
 
 SUPERUSER = "annotator"
 DATABASE = "annotator"
 _PORT = 5432
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
-_PATIENCE = 120.0  # seconds to wait for a crash recovery or another process
-_TRIES = 10.0  # seconds to go on trying: sessions of a killed server need a moment to end
+_PATIENCE = 120.0  # seconds to wait for crash recovery or another process
+_TRIES = 10.0  # seconds to keep trying: sessions of a killed server need a moment to end
 _FULL = re.compile("too many clients already|remaining connection slots are reserved")
 _CLOSED = re.compile(r'FATAL: +could not open file ".*": (Permission denied|Read-only|Input/out)')
 _OURS = {"cluster", "cluster.new", "socket", "socket.path", "start.lock", "users.lock"} | {
@@ -71,7 +72,7 @@ lc_messages = 'C'
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """One embedded server: its folders and the account it runs under."""
+    """One embedded server: its folders and its operating system account."""
 
     home: Path
     bin_folder: Path
@@ -88,13 +89,13 @@ class _Server:
 
 @contextmanager
 def running_server(home: Path) -> Iterator[str]:
-    """Keep the embedded server of a folder running, starting it where needed.
+    """Keep the embedded server of a folder running, and start it if necessary.
 
     Parameters
     ----------
     home
-        Folder of the server; made where it does not exist. Several processes
-        may use one at the same time.
+        Folder of the server; created if it does not exist. Several processes
+        may use it at the same time.
 
     Yields
     ------
@@ -104,13 +105,13 @@ def running_server(home: Path) -> Iterator[str]:
     Raises
     ------
     InputError
-        The folder is a file or holds something else.
+        The folder is a file or contains something else.
     NeedsPersonError
         PostgreSQL is not installed, the folder is not writable, or the server
         does not start.
     DatabaseUnavailableError
-        Another process has been starting or stopping it for too long, or it has no
-        connection left.
+        Another process has been starting or stopping the server for too long, or it
+        has no free connection.
     """
     home = home.expanduser().absolute()
     bin_folder = binaries.folder()
@@ -126,29 +127,29 @@ def running_server(home: Path) -> Iterator[str]:
 
 
 def is_demo(home: Path) -> bool:
-    """Tell whether the folder's database was made by the demo."""
+    """Return whether the folder's database was made by the demo."""
     return (home / "demo").is_file()
 
 
 def mark_demo(home: Path) -> None:
-    """Remember that the folder's database holds nothing but a demo."""
+    """Mark the folder's database as containing only a demo."""
     (home / "demo").write_text("This database holds simulated data only.\n", encoding="utf-8")
 
 
 def forget_demo(home: Path) -> bool:
-    """Remember that the folder holds more than a demo now; tell whether it was one."""
+    """Mark the folder as containing more than a demo; return whether it was one before."""
     was_demo = is_demo(home)
     (home / "demo").unlink(missing_ok=True)
     return was_demo
 
 
 def has_cluster(home: Path) -> bool:
-    """Tell whether the folder holds an embedded database already."""
+    """Return whether the folder contains an embedded database already."""
     return (home / "cluster" / "PG_VERSION").exists()
 
 
 def _prepare_home(home: Path) -> None:
-    """Make the folder, or say in one line why it cannot be used."""
+    """Create the folder, or raise a one-line error if it cannot be used."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         entries = {entry.name for entry in home.iterdir()}
@@ -167,7 +168,7 @@ def _prepare_home(home: Path) -> None:
     strangers = sorted(entries - _OURS)
     if strangers and not has_cluster(home):
         raise InputError(
-            f"holds {strangers[0]!r}, which is not of an embedded database;"
+            f"contains {strangers[0]!r}, which does not belong to an embedded database;"
             " set ANNOTATOR_HOME to an empty or new folder",
             source=str(home),
         )
@@ -175,12 +176,12 @@ def _prepare_home(home: Path) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """Open a lock file; closing it, or dying, drops the lock."""
+    """Open a lock file; the lock ends when it is closed or the process ends."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise NeedsPersonError(
-            f"{path}: cannot be opened ({error.strerror}); is this folder another user's?"
+            f"{path}: cannot be opened ({error.strerror}); does the folder belong to another user?"
         ) from error
     try:
         yield descriptor
@@ -190,13 +191,13 @@ def _opened(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _writing(home: Path) -> Iterator[None]:
-    """Say in one line why files of the folder cannot be written."""
+    """Raise a one-line error if files of the folder cannot be written."""
     try:
         yield
     except OSError as error:
         raise NeedsPersonError(
             f"{error.filename or home}: the embedded database cannot be started"
-            f" ({error.strerror}); see to the space and the permissions of its disk"
+            f" ({error.strerror}); check the free space and the permissions of its disk"
         ) from error
 
 
@@ -213,7 +214,7 @@ def _lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 @contextmanager
 def _starting(home: Path) -> Iterator[None]:
-    """Be the only one who starts or stops the server."""
+    """Hold the exclusive right to start or stop the server."""
     with _opened(home / "start.lock") as descriptor:
         give_up = time.monotonic() + _PATIENCE
         while not _lock(descriptor, exclusive=True, wait=False):
@@ -229,7 +230,7 @@ def _starting(home: Path) -> Iterator[None]:
 def _leave(server: _Server, users: int) -> None:
     """Stop the server if nobody else uses it."""
     with _starting(server.home):
-        # Ours becomes exclusive only where nobody else holds a shared one.
+        # Our lock becomes exclusive only if nobody else holds a shared one.
         if _lock(users, exclusive=True, wait=False):
             _stop(server)
 
@@ -260,7 +261,7 @@ def _check_version(cluster: Path, bin_folder: Path) -> None:
 
 
 def _initialise(home: Path, bin_folder: Path, account: Account | None) -> None:
-    """Make the data directory; it appears under its name only when it is whole."""
+    """Create the data directory; it gets its final name only when it is complete."""
     unfinished = home / "cluster.new"
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -272,7 +273,7 @@ def _initialise(home: Path, bin_folder: Path, account: Account | None) -> None:
     ]
     if binaries.call(bin_folder / "initdb", arguments, unfinished, account, log) != 0:
         raise NeedsPersonError(
-            f"{home}: the embedded database cannot be made: {_last_line(log)} (see {log})"
+            f"{home}: the embedded database cannot be created: {_last_line(log)} (see {log})"
         )
     try:
         unfinished.rename(home / "cluster")
@@ -290,11 +291,11 @@ def _make_private(folder: Path, account: Account | None) -> None:
 
 
 def _socket_folder(home: Path, account: Account | None) -> Path:
-    """Find or make the folder of the socket: 0700, the server's own, with a short path."""
+    """Find or create the folder of the socket: mode 0700, owned by the server, short path."""
     record = home / "socket.path"
     if record.exists():
         noted, _, owner = record.read_text(encoding="utf-8").strip().partition("\n")
-        # A folder that was copied must not use the socket of the one it was copied from.
+        # A copy of a home must not use the socket of the original.
         if owner == str(home) and _is_private(Path(noted), account):
             return Path(noted)
     folder = home / "socket"
@@ -321,7 +322,7 @@ def _is_private(folder: Path, account: Account | None) -> bool:
 
 
 def _configure(server: _Server) -> None:
-    """Write the configuration, so that a folder that was moved still works."""
+    """Write the configuration anew, so that a home still works after it was moved."""
     people = sorted({binaries.account_name(os.geteuid()), "root"})
     files = {
         "postgresql.conf": _CONFIGURATION.format(
@@ -343,20 +344,20 @@ def _alive(server: _Server) -> bool:
     except psycopg.OperationalError as error:
         if _FULL.search(str(error)):
             raise DatabaseUnavailableError(
-                f"{server.home}: the embedded database has no connection left; end some of the"
+                f"{server.home}: the embedded database has no connection left; stop some of the"
                 " programs that use it, or try again later"
             ) from None
         if _CLOSED.search(str(error)):
             raise NeedsPersonError(
-                f"{server.home}: the embedded database runs, but cannot open its files:"
-                f" {' '.join(str(error).split())}; see to their permissions and the disk"
+                f"{server.home}: the embedded database is running, but cannot open its files:"
+                f" {' '.join(str(error).split())}; check their permissions and the disk"
             ) from None
         return False
     return True
 
 
 def _start(server: _Server) -> None:
-    """Start the server, or wait for one that is on its way up or down."""
+    """Start the server, or wait for one that is starting or stopping."""
     log = server.cluster / "server.log"
     already_logged = log.stat().st_size if log.exists() else 0
     began = time.monotonic()
@@ -364,13 +365,13 @@ def _start(server: _Server) -> None:
         coming = binaries.server_lives(server.cluster)
         if not coming:
             _configure(server)
-            # Relative, because the server may not be able to follow the path from the root.
+            # Relative, because the server may lack access to the path from the root.
             _control(server, "--log", log.name, "start")
             try:
                 if _alive(server):
                     return
             except NeedsPersonError:
-                _control(server, "--mode", "fast", "stop")  # it is ours, and serves nobody
+                _control(server, "--mode", "fast", "stop")  # we started it, and nobody can use it
                 raise
         if time.monotonic() - began > (_PATIENCE if coming else _TRIES):
             if not coming:
@@ -395,7 +396,7 @@ def _stop(server: _Server) -> None:
 
 
 def _forget_socket(server: _Server) -> None:
-    """Leave nothing outside of the folder when no server runs."""
+    """Remove files outside the home while no server is running."""
     if server.socket.parent != server.home:
         shutil.rmtree(server.socket, ignore_errors=True)
         (server.home / "socket.path").unlink(missing_ok=True)
@@ -409,7 +410,7 @@ def _ensure_database(server: _Server) -> None:
 
 
 def _last_line(log: Path, start: int = 0) -> str:
-    """Find the line of a log, from a byte on, that most likely says what went wrong."""
+    """Find the line of a log, from a byte position on, that most likely names the error."""
     with contextlib.suppress(OSError):
         text = log.read_bytes()[start:].decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]

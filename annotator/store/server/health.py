@@ -1,14 +1,15 @@
-"""Facts about a server and a database, for whoever judges whether they are set up well."""
+"""Facts about the server and the database, for checks of the installation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from annotator.store.server.schema import MIRROR, ROLES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import psycopg
 
 DAEMON, CURATOR, READER = ROLES
@@ -16,10 +17,10 @@ DAEMON, CURATOR, READER = ROLES
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The server, as the connection sees it.
+    """Facts about the server of a connection.
 
-    ``read_only`` is true of a standby and where transactions are read-only by
-    default; ``connections`` of ``maximum_connections`` are in use.
+    ``read_only`` is true for a standby, and if transactions are read-only by
+    default. ``connections`` out of ``maximum_connections`` are in use.
     """
 
     version: int
@@ -33,21 +34,21 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
-    """Who we are, and what the group roles may.
+    """Facts about the login role, and the rights of the group roles.
 
     Attributes
     ----------
     user
         The role that logged in.
     is_superuser, owns_schema
-        Whether it is, and whether schema ``annotator`` is its own.
+        Whether it is a superuser, and whether it owns schema ``annotator``.
     acts_as
         The group roles whose rights it has.
     missing_roles
-        Group roles that the server does not know.
+        Group roles that do not exist on the server.
     missing_rights, excess_rights
-        What a group role should be able to do and cannot, and the other way round,
-        as ``role: right``.
+        Rights that a group role should have but has not, and that it has but should
+        not have, as ``role: right``.
     """
 
     user: str
@@ -61,7 +62,7 @@ class RoleFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredFiles:
-    """The stored models of one live release; ``damaged`` names files by wrong digests."""
+    """The files of one live release; ``damaged`` names files with a wrong size or digest."""
 
     release_id: int
     field: str
@@ -71,11 +72,11 @@ class StoredFiles:
 
 @dataclass(frozen=True, slots=True)
 class MirrorFacts:
-    """What is in the mirror.
+    """Facts about the contents of the mirror.
 
-    ``repeated`` counts rows of atlas.sample beyond the first of each sample,
-    ``timeless`` samples without ``updated_at``, and ``unmeasured`` samples without a
-    row in atlas.expression; ``strange_kinds`` are kinds of features that nobody knows.
+    ``repeated`` counts rows of atlas.sample beyond the first per sample,
+    ``timeless`` rows without ``updated_at``, and ``unmeasured`` rows of samples without
+    one in atlas.expression; ``strange_kinds`` are unknown kinds of features.
     """
 
     samples: int
@@ -87,14 +88,14 @@ class MirrorFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClockFacts:
-    """The database's time now, and the latest time that it ever wrote down."""
+    """The current time of the database, and the latest time in its event log."""
 
     now: datetime
     latest_event: datetime | None
 
 
 def server_facts(conn: psycopg.Connection) -> ServerFacts:
-    """Read what the server says of itself."""
+    """Read facts about the server."""
     row = conn.execute(
         "select current_setting('server_version_num')::int, current_setting('server_version'),"
         " session_user::text, current_database()::text,"
@@ -106,7 +107,7 @@ def server_facts(conn: psycopg.Connection) -> ServerFacts:
     return ServerFacts(*row)
 
 
-# Enough of grants.sql to notice that it was not applied, or not to these objects.
+# Enough of grants.sql to detect that it was not applied, or not to these objects.
 _NEEDED = [
     *((role, "table", f"atlas.{name}", "select") for role in ROLES for name in MIRROR),
     *(
@@ -117,7 +118,7 @@ _NEEDED = [
     (CURATOR, "function", "annotator.accept_suggestion(bigint, text)", "execute"),
 ]
 
-# What is not there at all is for others to say: rights on it are unknown, not missing.
+# Other checks report objects that do not exist: rights on these are unknown, not missing.
 _MISSING_RIGHTS = """
 select format('%%s: %%s on %%s', needed.role, needed.privilege, needed.object)
 from unnest(%s::text[], %s::text[], %s::text[], %s::text[])
@@ -152,7 +153,7 @@ order by 1
 
 
 def role_facts(conn: psycopg.Connection) -> RoleFacts:
-    """Read who we are and what the group roles may; schema ``annotator`` must be there."""
+    """Read facts about the login role and the group roles; schema ``annotator`` must exist."""
     row = conn.execute(
         "select session_user::text,"
         " (select rolsuper from pg_roles where rolname = session_user),"
@@ -183,7 +184,7 @@ def role_facts(conn: psycopg.Connection) -> RoleFacts:
 
 
 def stored_files(conn: psycopg.Connection) -> tuple[StoredFiles, ...]:
-    """Check the digest of every file of the live releases, in the database."""
+    """Check the size and digest of every file of the live releases, in the database."""
     rows: list[Any] = conn.execute(
         "select r.release_id, r.field, count(a.name), coalesce(array_agg(a.name order by a.name)"
         "  filter (where a.size <> octet_length(a.content)"
@@ -198,7 +199,7 @@ def stored_files(conn: psycopg.Connection) -> tuple[StoredFiles, ...]:
 
 
 def has_mirror(conn: psycopg.Connection) -> bool:
-    """Say whether any relation of the mirror is there."""
+    """Return whether any relation of the mirror exists."""
     found = conn.execute(
         "select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname = 'atlas' and c.relname = any (%s) limit 1",
@@ -208,7 +209,7 @@ def has_mirror(conn: psycopg.Connection) -> bool:
 
 
 def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
-    """Look at what is in the mirror; its columns must be right."""
+    """Read facts about the contents of the mirror; its columns must be right."""
     row = conn.execute(
         "select count(distinct s.sample_id), count(*) - count(distinct s.sample_id),"
         " count(*) filter (where s.updated_at is null),"
@@ -224,7 +225,7 @@ def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
 
 
 def clock_facts(conn: psycopg.Connection) -> ClockFacts:
-    """Read the clock of the database; the latest event only where there is a log."""
+    """Read the clock of the database, and the time of the latest event if there is a log."""
     row = conn.execute("select clock_timestamp()").fetchone()
     assert row is not None
     logged = conn.execute("select to_regclass('annotator.event') is not null").fetchone()

@@ -1,4 +1,4 @@
-"""SQL for those without ``psql``: one statement, with a curator's rights."""
+"""Running one SQL statement with a curator's rights, for people without ``psql``."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _COPY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What a statement gave.
+    """The result of a statement.
 
     Attributes
     ----------
     columns
         Names of the columns; empty for a statement that returns no rows.
     rows
-        One tuple a row, values as Python objects (arrays as lists).
+        One tuple per row, values as Python objects (arrays as lists).
     status
         PostgreSQL's command tag, such as ``SELECT 3``.
     """
@@ -48,16 +48,16 @@ class QueryResult:
 def run_query(database: Database, query: str) -> QueryResult:
     """Run one statement as ``annotator_curator`` and commit it.
 
-    The role can read the mirror and the provenance, and write by the review
-    functions alone. On a server that is not embedded this guards against
-    mistakes only: the boundary there is the login role of the connection.
+    The role can read the mirror and the provenance, and can write only through the
+    review functions. On a server that is not embedded this protects only against
+    mistakes: the boundary there is the login role of the connection.
 
     Parameters
     ----------
     database
-        Where to run it.
+        The database.
     query
-        One SQL statement; several are refused by PostgreSQL before any runs.
+        One SQL statement; PostgreSQL refuses several before any of them runs.
 
     Returns
     -------
@@ -68,18 +68,18 @@ def run_query(database: Database, query: str) -> QueryResult:
     InputError
         The statement is empty, wrong or forbidden; nothing was changed.
     SchemaError
-        The database is not at the schema this version needs.
+        The database does not have the schema that this version needs.
     NeedsPersonError
-        The login role is a member of neither curators nor readers.
+        The login role is a member of neither the curators nor the readers.
     DatabaseUnavailableError
         The connection was lost.
     """
     if "\0" in query:  # libpq would silently end the statement there
-        raise InputError("the SQL statement has a NUL character in it")
-    if _COPY.match(query):  # its rows come by another protocol
+        raise InputError("the SQL statement contains a NUL character")
+    if _COPY.match(query):  # its rows are sent by another protocol
         raise InputError("COPY is for psql; here select the rows, with --format csv for a file")
     with _curator(database) as connection, _one_line_errors():
-        # Preparing it uses the extended protocol, which takes one statement only.
+        # Preparing it uses the extended protocol, which accepts only one statement.
         cursor = connection.execute(query.encode(), prepare=True)
         if cursor.statusmessage is None:
             raise InputError("the SQL statement is empty")
@@ -100,20 +100,20 @@ def _curator(database: Database) -> Iterator[psycopg.Connection]:
             connection.commit()
             yield connection
             return
-    # Here the boundary is real: the curator logs in, so there is no role to go back to.
+    # Here the boundary is real: the curator logs in, so no other role can be resumed.
     with database.connect(user=CURATOR, application_name="annotator sql") as connection:
         yield connection
 
 
 def _role(connection: psycopg.Connection) -> str:
-    """Choose the strongest of the two roles that the login may take on."""
+    """Choose the stronger of the two roles that the login role may assume."""
     for role in (CURATOR, READER):
         row = connection.execute("select pg_has_role(session_user, %s, 'set')", (role,)).fetchone()
         if row is not None and row[0]:
             return role
     login = connection.info.user
     raise NeedsPersonError(
-        f"role {login!r} is neither a curator nor a reader: let an administrator run"
+        f"role {login!r} is neither a curator nor a reader: ask an administrator to run"
         f" grant {CURATOR} to {login}; (or {READER})"
     )
 

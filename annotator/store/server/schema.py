@@ -1,4 +1,4 @@
-"""The database's schema: bringing it up to date, and checking that it is.
+"""Migrating the schema of the database, and checking its revision.
 
 Checking needs neither Alembic nor SQLAlchemy: both are imported only to migrate.
 """
@@ -27,16 +27,16 @@ MINIMUM_POSTGRESQL = 17
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
 _LOCK_NAME = "annotator schema"
 
-# Before 0002 was published, its number and later ones stood for other schemas. None of them
-# had this table; every published one since 0002 has it.
+# Before 0002 was published, its number and later ones were used for other schemas. None of
+# these had this table; every published one since 0002 has it.
 _REVISION = """
 select version_num,
     version_num < '0002' or to_regclass('annotator.release_comparison') is not null
 from annotator.alembic_version
 """
 
-# Column to the categories of PostgreSQL types that serve: S text, N number, A array,
-# B boolean, D time, U jsonb and others of its kind.
+# The category of PostgreSQL types that each column must have: S text, N number, A array,
+# B boolean, D time, U jsonb and other user-defined types.
 MIRROR: Mapping[str, Mapping[str, str]] = {
     "dataset": {"dataset_id": "S", "title": "S", "platform": "S", "attributes": "U"},
     "sample": {
@@ -71,12 +71,12 @@ _KINDS = {
 
 
 def migrations_folder() -> Path:
-    """Find the migrations: inside an installed package, beside it in a checkout.
+    """Find the folder of migrations: inside an installed package, or beside it in a checkout.
 
     Raises
     ------
     NeedsPersonError
-        They are in neither place.
+        It is in neither place.
     """
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "_migrations", package.parent / "migrations"):
@@ -88,19 +88,19 @@ def migrations_folder() -> Path:
 
 
 def current_revision(connection: psycopg.Connection) -> str | None:
-    """Read the revision that the database is at; ``None`` for an empty one.
+    """Read the revision of the database, ``None`` for an empty database.
 
     Parameters
     ----------
     connection
-        Any role's.
+        Connection of any role.
 
     Raises
     ------
     SchemaError
         The database was made by a version that was never published.
     NeedsPersonError
-        The role may not look.
+        The role may not read the revision.
     """
     exists = connection.execute(
         "select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
@@ -131,37 +131,37 @@ def current_revision(connection: psycopg.Connection) -> str | None:
 
 
 def check_schema(connection: psycopg.Connection) -> None:
-    """Make sure that the database is at the revision this version works with.
+    """Check that the database is at the revision that this version needs.
 
     Raises
     ------
     SchemaError
-        It is not; the message says what to do.
+        It is at another revision; the message explains what to do.
     NeedsPersonError
-        The role may not look.
+        The role may not read the revision.
     """
     _check_revision(current_revision(connection))
 
 
 def hold_schema(connection: psycopg.Connection) -> None:
-    """Keep migrations waiting until the transaction ends, and make sure that the schema is ours.
+    """Block migrations until the transaction ends, and check the revision of the schema.
 
-    For what writes long after it looked: a pass over many batches, a retraining. A migration
-    that is under way is waited for, so nothing is written by one version into the schema of
-    the next.
+    This is for work that writes long after its first check: a pass over many batches, or a
+    retraining. It waits for a running migration, so that no version writes into the schema
+    of the next.
 
     Parameters
     ----------
     connection
-        Within a transaction that has done nothing yet: who holds a lock that the migration
-        needs, and waits here for its end, would wait for ever.
+        Connection in a transaction that has not done anything yet: if it held a lock that
+        the migration needs, both would wait for ever.
 
     Raises
     ------
     SchemaError
         The database is at another revision.
     NeedsPersonError
-        The role may not look.
+        The role may not read the revision.
     """
     connection.execute(
         "select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (_LOCK_NAME,)
@@ -176,33 +176,33 @@ def _check_revision(found: str | None) -> None:
         raise SchemaError("the database has no annotator schema yet: run 'annotator migrate'")
     if found > REQUIRED_REVISION:
         raise SchemaError(
-            f"the database is at schema revision {found}, newer than this version of annotator"
-            f" knows ({REQUIRED_REVISION}): update annotator"
+            f"the database is at schema revision {found}, which is newer than that of this version"
+            f" of annotator ({REQUIRED_REVISION}): update annotator"
         )
     raise SchemaError(
-        f"the database is at schema revision {found}, this version of annotator needs"
+        f"the database is at schema revision {found}, but this version of annotator needs"
         f" {REQUIRED_REVISION}: run 'annotator migrate'"
     )
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
-    """Bring the database to the current schema; safe when several start at once.
+    """Migrate the database to the current schema; safe if several processes do so at once.
 
     Parameters
     ----------
     database
-        Its role must own the database or may create schemas in it.
+        The database. Its role must own it, or have the right to create schemas in it.
 
     Returns
     -------
     tuple
-        The revision before (``None`` for an empty database) and after.
+        The revisions before (``None`` for an empty database) and after.
 
     Raises
     ------
     SchemaError
-        Schema ``atlas`` lacks relations or columns, or the database is newer
-        than this version.
+        Schema ``atlas`` lacks relations or columns, or the database was migrated by a
+        newer version.
     NeedsPersonError
         The role lacks rights, or the server is too old.
     DatabaseUnavailableError
@@ -222,21 +222,21 @@ def migrate(database: Database) -> tuple[str | None, str]:
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
-    """Take the schema back; at ``base`` nothing of this project is left but roles.
+    """Downgrade the schema; at ``base`` only the roles of this project are left.
 
     Parameters
     ----------
     database
         As for :func:`migrate`.
     revision
-        Alembic revision to go back to.
+        Alembic revision to downgrade to.
 
     Raises
     ------
     SchemaError
         The database was made by a version that was never published.
     NeedsPersonError
-        The role lacks rights, or other objects depend on what would go.
+        The role lacks rights, or other objects depend on objects to be dropped.
     DatabaseUnavailableError
         The connection was lost.
     """
@@ -247,8 +247,8 @@ def downgrade(database: Database, revision: str = "base") -> None:
 
 @contextmanager
 def _only_one(database: Database) -> Iterator[psycopg.Connection]:
-    """Hold the lock of all migrations of this database, on a connection of its own."""
-    # A migration may take long, and so may waiting for another's.
+    """Hold the lock for migrations of this database, on a connection of its own."""
+    # A migration may take long, and so may waiting for that of another process.
     patient = Database(database.conninfo, database.embedded, statement_timeout=0)
     with (
         patient.connect(autocommit=True, application_name="annotator migrate") as connection,
@@ -266,29 +266,31 @@ def _check_server(connection: psycopg.Connection) -> None:
         )
     row = connection.execute("show server_encoding").fetchone()
     if row is not None and row[0] != "UTF8":
-        raise NeedsPersonError(f"the database is encoded in {row[0]}; make one with encoding UTF8")
+        raise NeedsPersonError(
+            f"the database has the encoding {row[0]}; create one with encoding UTF8"
+        )
 
 
 def check_mirror(connection: psycopg.Connection) -> None:
-    """Make sure that every relation and column of schema ``atlas`` is there and fits.
+    """Check that all relations and columns of schema ``atlas`` exist and have the right types.
 
     Raises
     ------
     SchemaError
-        One is missing, or of another type; the message names them.
+        Some are missing or of another type; the message names them.
     """
     _check_mirror(connection, complete=True)
 
 
 def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
-    """Refuse an atlas of which only parts are there.
+    """Refuse an atlas with missing or wrong relations.
 
     Parameters
     ----------
     connection
-        Any.
+        Connection of any role.
     complete
-        Whether an atlas without any of the relations is refused too.
+        Whether an atlas with none of the relations is refused, too.
     """
     rows = connection.execute(
         "select c.relname, a.attname, t.typcategory"
@@ -308,7 +310,7 @@ def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
     if missing:
         raise SchemaError(
             f"schema atlas is incomplete: {', '.join(missing)} missing; define them as views over"
-            " the atlas's own tables, or remove the others to have all of them made"
+            " the atlas's own tables, or remove the others to have all of them created"
         )
     problems = [
         f"atlas.{relation}.{column} must be {_KINDS[category]}"
@@ -329,13 +331,13 @@ def _ensure_roles(connection: psycopg.Connection) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         statements = " ".join(f"create role {role} nologin;" for role in ROLES)
         raise NeedsPersonError(
-            f"role {connection.info.user!r} may not create roles; let an administrator run:"
+            f"role {connection.info.user!r} may not create roles; ask an administrator to run:"
             f" {statements} grant {ROLES[1]} to {connection.info.user};"
         ) from error
 
 
 def _complete(embedded: bool, connection: psycopg.Connection) -> None:
-    """Create views and functions and give the roles their rights, in the upgrade's transaction."""
+    """Create views and functions, and grant the roles their rights, within the upgrade."""
     _check_mirror(connection, complete=True)
     create_objects(connection, migrations_folder() / "schema")
     _run_file(connection, "schema/grants.sql")
@@ -345,7 +347,7 @@ def _complete(embedded: bool, connection: psycopg.Connection) -> None:
 
 
 def _grant_mirror(connection: psycopg.Connection) -> None:
-    """Let our roles read the mirror, unless its owner has done that already."""
+    """Grant our roles the right to read the mirror, unless its owner has done so already."""
     try:
         with connection.transaction():
             _run_file(connection, "schema/grants_mirror.sql")
@@ -366,7 +368,7 @@ def _grant_mirror(connection: psycopg.Connection) -> None:
 
 
 def _let_log_in(connection: psycopg.Connection) -> None:
-    """Turn the group roles into login roles, on a server that only its user reaches."""
+    """Turn the group roles into login roles, on a server that only its user can reach."""
     rows = connection.execute(
         "select rolname from pg_roles where rolname = any (%s) and not rolcanlogin", (list(ROLES),)
     ).fetchall()
@@ -394,7 +396,7 @@ def _run_alembic(
     revision: str,
     afterwards: Callable[[psycopg.Connection], None] | None = None,
 ) -> None:
-    """Run Alembic and what comes after on a connection of its own, all in one transaction."""
+    """Run Alembic, then ``afterwards``, in one transaction on a connection of its own."""
     from alembic import command
     from alembic.util import CommandError
     from sqlalchemy import create_engine, exc
@@ -423,11 +425,11 @@ def _run_alembic(
         _explain(error)
         raise
     except CommandError as error:
-        raise SchemaError(f"the schema cannot be brought to {revision!r}: {error}") from error
+        raise SchemaError(f"the schema cannot be migrated to {revision!r}: {error}") from error
 
 
 def _explain(error: BaseException | None) -> None:
-    """Raise what a person can act on, where there is something."""
+    """Raise an error that a person can act on, if there is a suitable one."""
     if not isinstance(error, psycopg.Error):
         return
     if lost(error):
@@ -439,4 +441,6 @@ def _explain(error: BaseException | None) -> None:
         ) from error
     if isinstance(error, psycopg.errors.DependentObjectsStillExist):
         detail = " ".join((error.diag.message_detail or "").split())
-        raise NeedsPersonError(f"other objects hang on the schema: {message}; {detail}") from error
+        raise NeedsPersonError(
+            f"other objects depend on the schema: {message}; {detail}"
+        ) from error

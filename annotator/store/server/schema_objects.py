@@ -1,9 +1,9 @@
 """Views and functions of schema ``annotator``: one file each, with the current definition.
 
-``views/NAME.sql`` and ``functions/NAME.sql`` say ``create or replace``, and all of them are run
-after every upgrade. So a view or function changes in one place, and what others have built on
-it stays. PostgreSQL refuses to take a column away or to change its type like this: a revision
-then drops the view first, which fails, naming them, while objects of others depend on it.
+``views/NAME.sql`` and ``functions/NAME.sql`` use ``create or replace``, and all of them are run
+after every upgrade. So a view or function is changed in one place, and objects of others that
+depend on it are kept. PostgreSQL does not remove a column or change its type this way: then a
+revision drops the view first, which fails and names the objects of others that depend on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"\bannotator\.(\w+)")
 
-# Functions that triggers or generated columns call go with their tables, by a revision.
+# Functions that triggers or generated columns call are dropped with their tables, by a revision.
 _DROPPABLE = """
 select p.oid::regprocedure::text
 from pg_proc p
@@ -44,9 +44,9 @@ class SchemaObject:
     kind
         ``view`` or ``function``.
     name
-        Without its schema; no view and function share one.
+        Name without its schema, unique among views and functions.
     definition
-        SQL that creates or replaces it, with its comments.
+        SQL statements that create or replace it, and its comments.
     """
 
     kind: str
@@ -55,17 +55,17 @@ class SchemaObject:
 
 
 def read_objects(folder: Path) -> tuple[SchemaObject, ...]:
-    """Read all definitions, each after the objects that its text names.
+    """Read all definitions and put each after the objects that its text names.
 
     Parameters
     ----------
     folder
-        ``schema`` of the migrations.
+        The folder ``schema`` of the migrations.
 
     Raises
     ------
     graphlib.CycleError
-        Objects name one another in a circle.
+        Objects refer to one another in a circle.
     """
     found = {
         path.stem: SchemaObject(kind, path.stem, path.read_text(encoding="utf-8"))
@@ -85,9 +85,9 @@ def create_objects(connection: psycopg.Connection, folder: Path) -> None:
     Parameters
     ----------
     connection
-        The owner's, within the transaction of the upgrade.
+        Connection of the owner, within the transaction of the upgrade.
     folder
-        ``schema`` of the migrations.
+        The folder ``schema`` of the migrations.
     """
     for each in read_objects(folder):
         connection.execute(each.definition.encode())
@@ -99,14 +99,14 @@ def drop_objects(connection: psycopg.Connection, folder: Path) -> None:
     Parameters
     ----------
     connection
-        The owner's, within the transaction of a downgrade.
+        Connection of the owner, within the transaction of a downgrade.
     folder
-        ``schema`` of the migrations.
+        The folder ``schema`` of the migrations.
 
     Raises
     ------
     psycopg.errors.DependentObjectsStillExist
-        Objects of others depend on them.
+        Other objects depend on them.
     """
     for each in reversed(read_objects(folder)):
         if each.kind == "view":

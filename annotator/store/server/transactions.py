@@ -1,4 +1,4 @@
-"""Transactions that do not depend on what the connection did before."""
+"""Transactions that do not depend on earlier use of the connection."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def committed(conn: psycopg.Connection) -> Iterator[None]:
-    """Run the block as one transaction that is durable when the block ends.
+    """Run the block as one transaction that is committed when the block ends.
 
-    Without autocommit a mere SELECT leaves a transaction open, and
-    ``conn.transaction()`` would then only set a savepoint that nobody commits.
-    So what is open is committed first. Inside a ``conn.transaction()`` block of
-    the caller the outermost block decides, as always.
+    Without autocommit even a SELECT leaves a transaction open, and
+    ``conn.transaction()`` would then only set a savepoint that is never committed.
+    So an open transaction is committed first. Inside a ``conn.transaction()`` block
+    of the caller, the outermost block commits, as always.
 
     Parameters
     ----------
     conn
         Any connection, with or without autocommit.
     """
-    with suppress(psycopg.ProgrammingError):  # forbidden inside a transaction block only
+    with suppress(psycopg.ProgrammingError):  # forbidden only inside a transaction block
         conn.commit()
     with conn.transaction():
         yield

@@ -1,11 +1,9 @@
-"""Bookkeeping of the daemons: heartbeats, due times, locks, events, and the state of it all."""
+"""Bookkeeping of the daemons: heartbeats, due times, locks, events and the status."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +15,10 @@ from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
-# A daemon that stopped without saying so is forgotten after this.
+# Heartbeats of daemons that crashed are deleted after this time.
 FORGET_AFTER_DAYS = 7
 # How far back the snapshot looks for failures.
 FAILURE_DAYS = 7
@@ -28,28 +27,29 @@ ABANDONED_AFTER_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class FieldStatus:
-    """Where one field stands.
+    """The status of one field.
 
     Attributes
     ----------
     release_id, preset, promoted_at, accuracy
-        Of the live release, ``None`` where there is none; accuracy is that of
-        the combined models on held-out datasets.
+        The live release, ``None`` if there is none; accuracy is that of the
+        combination on held-out datasets.
     last_run_status, last_run_reason, last_run_started_at
-        Of the newest training run.
+        The newest training run.
     waiting, leased
-        Pending samples that nobody works on, queued yet or not, and those that
-        somebody does.
+        Numbers of pending samples that no worker has claimed, whether queued yet or
+        not, and of those that a worker has claimed.
     suggested, abstained
-        Current answers; what curators decided is not taken away from them.
+        Numbers of current suggestions and abstentions, including those that curators
+        have decided on.
     quarantined
-        Samples that cannot be used as they are now.
+        Number of samples that cannot be used in their present state.
     refused_release_id
-        The newest release, where the gate refused it and nothing is live: there
+        The newest release, if the gate refused it and no release is live: there
         is no reliable model.
     answered, precision
-        Of the live release on held-out datasets: the share of samples that got an answer,
-        and of the answers that were right; ``None`` where that was not measured.
+        Share of samples that the live release answers on held-out datasets, and share of
+        these answers that are right; ``None`` if not measured.
     """
 
     field: str
@@ -72,7 +72,7 @@ class FieldStatus:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """A daemon that said it lives; ``silent_seconds`` by the clock of the database."""
+    """A running daemon; ``silent_seconds`` is the age of its heartbeat by the database's clock."""
 
     worker: str
     host: str
@@ -85,7 +85,7 @@ class DaemonStatus:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRunStatus:
-    """One pass over what was pending."""
+    """One pass through the pending samples."""
 
     annotation_run_id: int
     worker: str
@@ -97,7 +97,7 @@ class AnnotationRunStatus:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One line of the event log."""
+    """One event of the event log."""
 
     at: datetime
     kind: str
@@ -107,9 +107,9 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """The state of the whole, at one moment.
+    """The status of the whole system at one moment.
 
-    ``daemons`` are those that live; ``failures`` are the newest of the last
+    ``daemons`` are the running ones; ``failures`` are the newest of the last
     :data:`FAILURE_DAYS` days, newest first.
     """
 
@@ -127,7 +127,7 @@ class StatusSnapshot:
 def beat(
     conn: psycopg.Connection, worker: str, host: str, pid: int, version: str, state: str
 ) -> None:
-    """Say that a daemon lives and what it does; committed."""
+    """Record a heartbeat of a daemon with its state; committed."""
     with committed(conn):
         conn.execute(
             "insert into annotator.heartbeat (worker, host, pid, version, state, beat_at)"
@@ -144,7 +144,7 @@ def beat(
 
 
 def forget(conn: psycopg.Connection, worker: str) -> None:
-    """Take back the heartbeat of a daemon that stops in order; committed."""
+    """Delete the heartbeat of a daemon that stops regularly; committed."""
     with committed(conn):
         conn.execute("delete from annotator.heartbeat where worker = %s", (worker,))
 
@@ -155,14 +155,14 @@ def forget(conn: psycopg.Connection, worker: str) -> None:
 def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str) -> bool:
     """Take one due time of a job; committed.
 
-    A due time without an outcome whose daemon has not been heard of for
-    :data:`ABANDONED_AFTER_SECONDS` is abandoned, and can be taken again; so can one
-    that this daemon took so long ago and could not finish.
+    A due time is abandoned, and can be taken again, if it has no outcome and its daemon
+    has had no heartbeat for :data:`ABANDONED_AFTER_SECONDS`. So can one that this daemon
+    took that long ago and did not finish.
 
     Returns
     -------
     bool
-        True for exactly one of all that ask.
+        True for exactly one of all callers.
     """
     with committed(conn):
         taken = conn.execute(
@@ -180,14 +180,14 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
 
 
 def any_tick(conn: psycopg.Connection, job: str) -> bool:
-    """Tell whether any due time of a job was ever taken."""
+    """Return whether any due time of a job was ever taken."""
     with conn.transaction():
         found = conn.execute("select 1 from annotator.tick where job = %s limit 1", (job,))
         return found.fetchone() is not None
 
 
 def database_time(conn: psycopg.Connection) -> datetime:
-    """Return what time it is by the clock of the database, with its time zone."""
+    """Return the current time by the clock of the database, with its time zone."""
     with conn.transaction():
         row = conn.execute("select clock_timestamp()").fetchone()
     assert row is not None
@@ -196,7 +196,7 @@ def database_time(conn: psycopg.Connection) -> datetime:
 
 
 def finish_tick(conn: psycopg.Connection, job: str, due_at: datetime, outcome: str) -> None:
-    """Write down what came of a due time; committed."""
+    """Record the outcome of a due time; committed."""
     with committed(conn):
         conn.execute(
             "update annotator.tick set outcome = %s where job = %s and due_at = %s",
@@ -214,15 +214,15 @@ def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
     Parameters
     ----------
     conn
-        A connection for nothing but this lock: it is lost with the connection,
-        which is how another daemon takes over from one that died.
+        A connection for nothing but this lock: it is released with the connection,
+        so that another daemon can take over from one that crashed.
     name
-        What is locked.
+        Name of the lock.
 
     Yields
     ------
     bool
-        Whether the lock is ours; it is not waited for.
+        Whether we got the lock; the function does not wait for it.
     """
     with committed(conn):
         row = conn.execute(
@@ -234,8 +234,8 @@ def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
         yield ours
     finally:
         if ours and not conn.closed:
-            # The server drops the lock of a connection that was lost, and what was done
-            # under the lock is done.
+            # If the connection was lost, the server has released the lock already, and the
+            # work under the lock is finished.
             with suppress(psycopg.OperationalError), committed(conn):
                 conn.execute(
                     "select pg_advisory_unlock(hashtextextended('annotator.lock.' || %s, 0))",
@@ -249,7 +249,7 @@ def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
 def record_event(
     conn: psycopg.Connection, kind: str, subject: str | None, detail: Mapping[str, Any]
 ) -> None:
-    """Add a line to the event log; committed. Kind ``failure`` shows up in the status."""
+    """Add an event to the event log; committed. Kind ``failure`` is shown in the status."""
     with committed(conn):
         add_event(conn, kind, subject, detail)
 
@@ -281,15 +281,15 @@ limit 5
 
 
 def living_daemons(conn: psycopg.Connection, alive_seconds: float) -> tuple[DaemonStatus, ...]:
-    """Return the daemons that were heard of so recently, by the database's clock."""
+    """Return the daemons whose heartbeat is at most so old, by the database's clock."""
     rows = conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall()
     return tuple(DaemonStatus(*row) for row in rows)
 
 
 def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
-    """Add how many samples wait to a row of the statement."""
+    """Add the number of waiting samples to a row of the statement."""
     field, release_id, leased = row[0], row[1], row[8]
-    # The queue itself is filled by a pass only; what is pending is so without one.
+    # Only a pass fills the queue, but samples are pending before it.
     pending = 0 if release_id is None else count_pending(conn, field, release_id)
     values = [*row[:8], max(0, pending - leased), *row[8:]]
     return FieldStatus(*values)
@@ -298,16 +298,16 @@ def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
 def snapshot(
     conn: psycopg.Connection, alive_seconds: float = 30.0, fields: Iterable[str] = FIELDS
 ) -> StatusSnapshot:
-    """Read the state of the whole in a few statements.
+    """Read the status of the whole system in a few statements.
 
     Parameters
     ----------
     conn
         Connection.
     alive_seconds
-        A daemon lives that was heard of so recently, by the database's clock.
+        Maximum age of the heartbeat of a running daemon, in seconds by the database's clock.
     fields
-        Their names.
+        Names of the fields.
 
     Returns
     -------

@@ -17,8 +17,8 @@ with live as (
     from annotator.prediction p
     where p.is_current
     group by p.field
-), unusable as (
-    select q.field, count(distinct q.sample_id) as quarantined
+), quarantined as (
+    select q.field, count(distinct q.sample_id) as samples
     from annotator.quarantine q
     join atlas.sample s
         on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
@@ -60,7 +60,7 @@ with live as (
     where novelty is not null
 ), novelty as (
     select field, greatest(0, max(novelty - share_below)) as drift from placed group by field
-), said as (
+), predicted as (
     select field, class, count(*) / sum(count(*)) over (partition by field) as share
     from recent
     group by field, class
@@ -71,15 +71,15 @@ with live as (
     where c.class is not null
     group by live.field, c.class
 ), label as (
-    select field, (sum(abs(coalesce(said.share, 0) - coalesce(learned.share, 0))) / 2)::float8
+    select field, (sum(abs(coalesce(predicted.share, 0) - coalesce(learned.share, 0))) / 2)::float8
         as drift
-    from said full join learned using (field, class)
+    from predicted full join learned using (field, class)
     group by field
 )
 select
     named.field,
     coalesce(answer.annotated, 0), coalesce(answer.abstained, 0),
-    coalesce(unusable.quarantined, 0),
+    coalesce(quarantined.samples, 0),
     live.release_id, live.age, live.accuracy,
     coalesce(retraining.promoted, 0), coalesce(retraining.rejected, 0),
     coalesce(retraining.skipped, 0), coalesce(retraining.failed, 0),
@@ -90,7 +90,7 @@ select
 from unnest(%(fields)s::text[]) with ordinality as named (field, place)
 left join live using (field)
 left join answer using (field)
-left join unusable using (field)
+left join quarantined using (field)
 left join retraining using (field)
 left join counted using (field)
 left join novelty using (field)

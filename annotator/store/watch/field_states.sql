@@ -24,8 +24,8 @@ with live as (
     from annotator.prediction p
     where p.is_current
     group by p.field
-), unusable as (
-    select q.field, count(distinct q.sample_id) as quarantined
+), quarantined as (
+    select q.field, count(distinct q.sample_id) as samples
     from annotator.quarantine q
     join atlas.sample s
         on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
@@ -43,17 +43,17 @@ select
     newest_run.status, newest_run.reason, newest_run.started_at,
     coalesce(queue.leased, 0),
     coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
-    coalesce(unusable.quarantined, 0),
+    coalesce(quarantined.samples, 0),
     case when newest_release.status = 'rejected' and live.release_id is null
         then newest_release.release_id end,
-    figure.answered, figure.precision
+    held_out.answered, held_out.precision
 from unnest(%s::text[]) with ordinality as named (field, place)
 left join live using (field)
 left join newest_release using (field)
 left join newest_run using (field)
 left join queue using (field)
 left join answer using (field)
-left join unusable using (field)
+left join quarantined using (field)
 left join lateral (
     select
         max(m.value) filter (where m.name = 'answered') as answered,
@@ -61,5 +61,5 @@ left join lateral (
     from annotator.metric m
     where m.run_id = live.run_id and m.model_kind = 'combined' and m.class = ''
       and m.scheme = 'one-dataset-out'
-) figure on true
+) held_out on true
 order by named.place

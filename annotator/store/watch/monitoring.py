@@ -1,25 +1,24 @@
-"""The figures that are watched: what waits, what was answered, and how far it drifts.
+"""Values of the monitoring gauges: pending samples, predictions, releases and drift.
 
-They come from the database alone, so that every daemon and ``annotator status``
-say the same. Two of them say whether models still see what they learned from:
+They come from the database alone, so that all daemons and ``annotator status``
+report the same. Two of them measure whether recent samples resemble the training samples:
 
 ``novelty_drift``
-    How much more unlike training recent samples are than samples of held-out
-    datasets were. A prediction holds its novelty as the share of held-out samples
-    that are less novel, which without drift is uniform on [0, 1]; the figure is the
-    one-sided Kolmogorov-Smirnov distance from that, 0 for no drift, 1 at most.
+    How much more unlike the training samples recent samples are than those of
+    held-out datasets. The novelty of a prediction is the share of held-out samples
+    that are less novel, which without drift is uniform on [0, 1]; the drift is the
+    one-sided Kolmogorov-Smirnov distance from that distribution, from 0 (no drift) to 1.
 ``label_drift``
-    Total variation distance between the shares of the most probable classes of
-    recent samples and the shares of the classes in training: the part of the
-    answers that would have to change. 0 to 1.
+    Total variation distance, from 0 to 1, between the shares of the most probable
+    classes of recent samples and the shares of the classes in training: the share of
+    the predictions that would have to change.
 
-Such tests on single figures of the model are the ones that Rabanser, Günnemann and
-Lipton (2019), "Failing loudly", arXiv:1810.11953, found to detect shifts best.
+Rabanser, Günnemann and Lipton (2019), "Failing loudly", arXiv:1810.11953, found that
+such univariate tests on outputs of the model detect shifts best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,45 +28,45 @@ from annotator.store.answers.work import pending_and_oldest
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
 FEWEST_RECENT = 30
-"""Recent predictions of a field below which drift is not told from chance."""
+"""Number of recent predictions of a field below which drift cannot be distinguished from chance."""
 
 MOST_RECENT = 10_000
-"""Recent predictions of a field that drift is measured on, the newest: more tell no more."""
+"""Maximum number of recent predictions of a field, the newest, on which drift is measured."""
 
 FAILURE_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFigures:
-    """What is watched of one field. Ages are in seconds by the database's clock.
+    """Values of the gauges of one field. Ages are in seconds by the database's clock.
 
     Attributes
     ----------
     pending
-        Samples that wait for an answer, also those that a worker has in hand.
+        Number of pending samples, including those that a worker has claimed.
     oldest_pending_seconds
-        Since when the first of them has been waiting; ``None`` where none is.
+        How long the oldest of them has waited; ``None`` if none is pending.
     annotated, abstained, quarantined
-        Current suggestions, samples left open, and samples that cannot be used.
+        Numbers of current suggestions, of current abstentions and of quarantined samples.
     release_id, release_age_seconds, release_accuracy
-        Of the live release: its number, since when it is live, and the accuracy of
-        the combined models on held-out datasets. ``None`` where none is live.
+        The live release, how long it has been live, and the accuracy of the
+        combination on held-out datasets. ``None`` if no release is live.
     judged, accuracy_in_use
-        Suggestions of the live release whose sample got a label later, and the share of
-        them that were right; ``None`` where there are none.
+        Number of suggestions of the live release whose sample got a label later, and the
+        share of them that were right; ``None`` if there are none.
     retrainings
-        How many retrainings ended in each way: ``promoted``, ``rejected``,
+        Number of retrainings by outcome: ``promoted``, ``rejected``,
         ``skipped`` (nothing was new), ``failed``, ``interrupted``.
     retrained_seconds_ago
-        Since the last retraining that was promoted, rejected or skipped.
+        Time since the last retraining that was promoted, rejected or skipped.
     recent
-        Predictions of the live release for samples that came or changed lately, the
-        newest :data:`MOST_RECENT` at most.
+        Number of predictions of the live release for samples that were added or changed
+        recently, at most the newest :data:`MOST_RECENT`.
     novelty_drift, label_drift
         See the module; ``None`` below :data:`FEWEST_RECENT` recent predictions.
     """
@@ -92,16 +91,16 @@ class FieldFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is watched of the whole.
+    """Values of all gauges.
 
     Attributes
     ----------
     fields
-        One for each field.
+        The values of each field.
     daemons
-        Living daemons by their state.
+        Number of running daemons by state.
     recent_failures
-        Failures in the event log within the last :data:`FAILURE_HOURS` hours.
+        Number of failures in the event log within the last :data:`FAILURE_HOURS` hours.
     """
 
     fields: tuple[FieldFigures, ...]
@@ -134,18 +133,18 @@ def read_figures(
     drift_days: int = 30,
     alive_seconds: float = 30.0,
 ) -> Figures:
-    """Read every figure that is watched, as of one moment.
+    """Read the values of all gauges in one transaction.
 
     Parameters
     ----------
     conn
-        Connection; any role that may read the schema.
+        Connection of any role that may read the schema.
     fields
-        Their names.
+        Names of the fields.
     drift_days
-        How many days back samples count as recent.
+        Number of days for which added or changed samples count as recent.
     alive_seconds
-        A daemon lives that was heard of so recently, by the database's clock.
+        Maximum age of the heartbeat of a running daemon, in seconds by the database's clock.
 
     Returns
     -------
@@ -158,11 +157,11 @@ def read_figures(
         found = []
         for row in rows:
             field, release_id = row[0], row[4]
-            # Without a release there is nobody to wait for.
+            # Without a live release no sample is pending.
             pending, oldest = (
                 (0, None) if release_id is None else pending_and_oldest(conn, field, release_id)
             )
-            # One release at a time: the view need not look at those that are retired.
+            # One release at a time, so that the view does not read retired ones.
             became = live_accuracy_of(conn, release_id) if release_id is not None else None
             in_use = (became.judged, became.confirmed / became.judged) if became else (0, None)
             outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))

@@ -7,7 +7,7 @@ declare
     candidates bigint[];
     groups record;
 begin
-    -- The dataset that a sample is in now, not the one it was in when it was answered.
+    -- The dataset that a sample is in now, not the one it was in when it was predicted.
     select array_agg(p.prediction_id order by p.prediction_id) into candidates
     from atlas.sample s
     join annotator.prediction p on p.sample_id = s.sample_id
@@ -22,8 +22,8 @@ begin
             left(accept_dataset.field, 200), quote_literal(left(accept_dataset.dataset_id, 200))
             using errcode = 'no_data_found';
     end if;
-    -- In the order in which daemons lock them. What somebody decides meanwhile is then seen
-    -- below, and is not decided here.
+    -- In the order in which daemons lock them. Decisions that others make in the meantime are
+    -- then seen below and not repeated.
     perform from annotator.prediction p
     where p.prediction_id = any (candidates) order by p.prediction_id for update;
     return query

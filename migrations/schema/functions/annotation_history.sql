@@ -55,7 +55,7 @@ begin atomic
         from annotator.mirror_change c
         where c.sample_id = annotation_history.sample_id
         union all
-        -- Labels that nobody watched coming: they were there first, or came just now.
+        -- Labels whose arrival no daemon saw: they were there before, or have just arrived.
         select
             null, 'labelled', k.field::text, k.value, 'mirror: ' || k.source, '{}', 0
         from annotator.known_label k
@@ -69,4 +69,4 @@ begin atomic
     order by h.at nulls first, h.place, h.field;
 end;
 comment on function annotator.annotation_history(text) is
-    'Everything that happened to a sample, oldest first: predictions, reviews and undone reviews, changes in the mirror. Labels that were in the mirror before anybody watched have no time.';
+    'The history of a sample, oldest first: predictions, reviews, undone reviews and changes in the mirror. Labels whose arrival no daemon saw have no time.';

@@ -48,4 +48,4 @@ begin
         target.prediction_id, 'corrected', correct_suggestion.value, correct_suggestion.note);
 end $$;
 comment on function annotator.correct_suggestion(bigint, text, text) is
-    'Correct a suggestion by a value that the field has. Where the classes are intervals, also by a number: it is kept, with the interval that includes it as the value.';
+    'Correct a suggestion with a value of the field. If the classes are intervals, a number can be given, too: it is stored, with the interval that includes it as the value.';

@@ -1,7 +1,7 @@
 create or replace function annotator.count_groups(datasets text[], fields text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    -- The caller holds the lock of each group: see lock_group.
+    -- The caller must hold the lock of each group: see lock_group.
     delete from annotator.queue_change c
     using unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     where c.dataset_id = given.dataset_id and c.field = given.field;
@@ -14,7 +14,7 @@ begin
         agrees = excluded.agrees, lowest_confidence = excluded.lowest_confidence,
         best_value = excluded.best_value, lineage = excluded.lineage,
         has_reviews = excluded.has_reviews, counted_at = excluded.counted_at;
-    -- What only the mirror settles at present stays: it may take its labels back.
+    -- Groups that only labels of the mirror have settled are kept: it may remove its labels.
     delete from annotator.queue_group g
     using unnest(count_groups.datasets, count_groups.fields) as given (dataset_id, field)
     where g.dataset_id = given.dataset_id and g.field = given.field

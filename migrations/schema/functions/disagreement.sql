@@ -10,4 +10,4 @@ begin atomic
     ) named;
 end;
 comment on function annotator.disagreement(jsonb) is
-    'Share of the model kinds that do not predict what most of them predict.';
+    'Share of the model kinds that differ from the majority.';

@@ -7,4 +7,4 @@ begin atomic
     from regexp_match(interval_name, '^([[(])(\d+\.?\d*);(\d+\.?\d*)([])])$') as part;
 end;
 comment on function annotator.in_interval(text, double precision) is
-    'Whether an interval such as (45;70] holds a number; null where it is no interval.';
+    'Whether an interval such as (45;70] contains a number; null if it is not an interval.';

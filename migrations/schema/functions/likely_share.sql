@@ -5,4 +5,4 @@ return (
     part + z * z / 2 + z * sqrt(part * (whole - part)::double precision / nullif(whole, 0) + z * z / 4)
 ) / (whole + z * z);
 comment on function annotator.likely_share(bigint, bigint, double precision) is
-    'The end of Wilson''s interval (1927) of a share at z standard deviations.';
+    'The limit of Wilson''s interval (1927) for a share, at z standard deviations.';

@@ -12,7 +12,7 @@ begin
         raise exception 'there is no prediction %', open_prediction.prediction_id
             using errcode = 'no_data_found';
     end if;
-    -- As in annotator.suggestion. What was decided stays decided, and decide() returns it again.
+    -- As in annotator.suggestion. Decisions stand, and decide() returns them again.
     if not found_row.is_current or not exists (
         select from atlas.sample s
         where s.sample_id = found_row.sample_id

@@ -1,10 +1,10 @@
 create or replace function annotator.queue_figure(dataset_id text, field text)
 returns setof annotator.queue_group
--- Planning takes longer than working out the place of most datasets.
+-- Planning takes longer than computing the place of most datasets.
 language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-    -- One row per value: counts of hundreds of samples are put together from few rows.
+    -- One row per value, so that counts of hundreds of samples are summed from few rows.
     with named as materialized (
         select
             m.best_value,
@@ -18,7 +18,8 @@ begin
             max(m.value) filter (where m.is_open) as last_value,
             min(m.confidence) filter (where m.is_open) as lowest,
             sum(m.informativeness) filter (where m.is_open) as informativeness,
-            bool_and(m.status = 'suggested' and m.confidence >= 0.8) filter (where m.is_open) as sure
+            bool_and(m.status = 'suggested' and m.confidence >= 0.8)
+                filter (where m.is_open) as confident
         from (
             select
                 m.best_value, m.lineage, m.value, m.confidence, m.informativeness, m.status,
@@ -26,7 +27,7 @@ begin
                 m.is_unanswered and not m.is_rejected as is_open
             from annotator.queue_member m
             where m.dataset_id = queue_figure.dataset_id and m.field = queue_figure.field
-            offset 0  -- so that each sample is worked out once
+            offset 0  -- so that each sample is computed once
         ) m
         group by m.best_value, m.lineage
     ), prevailing as (
@@ -49,12 +50,12 @@ begin
             min(n.first_value) = max(n.last_value) as agrees,
             min(n.lowest) as lowest,
             sum(n.informativeness) / sum(n.open)::double precision as informativeness,
-            bool_and(n.sure)
+            bool_and(n.confident)
                 and min(n.best_value) filter (where n.counts)
                     = max(n.best_value) filter (where n.counts) as of_one_value,
             coalesce(bool_or(n.has_reviews), false) as has_reviews
         from named n
-    ), figure as (
+    ), summary as (
         select
             w.*,
             w.of_one_value is true and not exists (
@@ -65,7 +66,7 @@ begin
                     join annotator.learned_sample l using (release_id, sample_id)
                     where p.dataset_id = queue_figure.dataset_id and p.field = queue_figure.field
                       and p.is_current
-                    offset 0  -- these first: hardly ever there are any
+                    offset 0  -- these first: there are hardly ever any
                 ) learned
                 join annotator.queue_member m using (prediction_id)
                 where m.is_unanswered and not m.is_rejected
@@ -84,8 +85,8 @@ begin
         l.lineage,
         f.has_reviews,
         clock_timestamp()
-    from figure f
+    from summary f
     left join prevailing l on true;
 end $$;
 comment on function annotator.queue_figure(text, text) is
-    'The place of a dataset and field in review_queue as things are now.';
+    'The present place of a dataset and field in review_queue.';

@@ -18,4 +18,4 @@ begin
     return cardinality(datasets);
 end $$;
 comment on function annotator.recheck_queue(integer) is
-    'Work out the places that are oldest anew: the mirror changes without notice.';
+    'Recompute the oldest places, because the mirror changes without notice.';

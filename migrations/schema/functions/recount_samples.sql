@@ -20,4 +20,4 @@ begin
     end if;
 end $$;
 comment on function annotator.recount_samples(text[], text) is
-    'Work out the places of the datasets of these samples, in the transaction that changed their predictions: no reader has to.';
+    'Compute the places of the datasets of these samples in the transaction that changed their predictions, so that readers need not.';

@@ -17,4 +17,4 @@ begin
     return cardinality(datasets);
 end $$;
 comment on function annotator.refresh_queue(integer) is
-    'Work out the places of so many datasets and fields that changed; returns how many were done.';
+    'Compute the places of at most so many changed pairs of dataset and field, and return how many were computed.';

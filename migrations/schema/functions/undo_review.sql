@@ -44,4 +44,4 @@ begin
         where u.review_id = undo_review.review_id;
 end $$;
 comment on function annotator.undo_review(bigint, text) is
-    'Take a decision back: its sample is open again. Undoing twice changes nothing.';
+    'Undo a decision, so that its sample is open again. Undoing it twice changes nothing.';

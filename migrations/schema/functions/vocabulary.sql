@@ -10,7 +10,18 @@ begin atomic
         select k.value from annotator.known_label k
         where k.field = vocabulary.field and k.numeric_value is null
         union all
-        select t.term_id from atlas.term t where vocabulary.field = 'tissue'
+        -- What the field was declared with when its release was made.
+        select jsonb_array_elements_text(t.configuration -> 'field' -> 'vocabulary')
+        from annotator.release r join annotator.training_run t using (run_id)
+        where r.field = vocabulary.field and r.status = 'live'
+        union all
+        select term.term_id
+        from atlas.term
+        where vocabulary.field = 'tissue' or exists (
+            select from annotator.release r join annotator.training_run t using (run_id)
+            where r.field = vocabulary.field and r.status = 'live'
+              and t.configuration -> 'field' ->> 'scheme' = 'ontology'
+        )
     ) known;
 end;
-comment on function annotator.vocabulary(text) is 'The values that a field may take.';
+comment on function annotator.vocabulary(text) is 'The values that a field can have.';

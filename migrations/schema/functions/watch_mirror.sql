@@ -59,4 +59,4 @@ begin
     return seen + more;
 end $$;
 comment on function annotator.watch_mirror() is
-    'Write down what changed in the mirror since the last look; returns how many changes.';
+    'Record the changes in the mirror since the last call, and return their number.';

@@ -3,7 +3,7 @@ select p.prediction_id, one.class, one.probability
 from annotator.prediction p
 join annotator.release r using (release_id)
 -- Ordered within each prediction: an ORDER BY of the whole view would keep the planner from
--- looking up the predictions that a join asks for.
+-- looking up only the predictions that a join needs.
 cross join lateral (
     select given.class, given.probability
     from unnest(r.classes, p.class_probabilities)
@@ -12,4 +12,4 @@ cross join lateral (
 ) one
 where p.class_probabilities is not null;
 comment on view annotator.class_probability is
-    'One row per prediction and class, the classes of a prediction most probable first; none for predictions by earlier versions.';
+    'One row per prediction and class, with the classes of a prediction most probable first; none for predictions by earlier versions.';

@@ -14,4 +14,4 @@ from annotator.release r
 join annotator.validation_curve c using (run_id)
 order by r.release_id desc, c.scheme, c.model_kind, c.curve, c.position;
 comment on view annotator.curve is
-    'The reliability and the risk-coverage curve behind each release.';
+    'The reliability curve and the risk-coverage curve of each release.';

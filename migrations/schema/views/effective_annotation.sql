@@ -34,8 +34,8 @@ where not exists (
     where k.sample_id = d.sample_id and k.field = d.field
 );
 comment on view annotator.effective_annotation is
-    'Curated values of the mirror, else what a curator accepted or corrected. Blanks are no values.';
+    'Curated values of the mirror, else values that a curator accepted or corrected. Blanks are not values.';
 comment on column annotator.effective_annotation.origin is
-    'mirror: curated there, whatever was decided here; review: accepted or corrected by reviewer.';
+    'mirror: curated there, whatever the decisions here; review: accepted or corrected by reviewer.';
 comment on column annotator.effective_annotation.numeric_value is
-    'The number behind the value, where there is one: that of the mirror, or the one that a correction gave.';
+    'The number behind the value, if there is one: that of the mirror or of a correction.';

@@ -1,5 +1,5 @@
 create or replace view annotator.judged_suggestion as
--- Not materialized: of one release and field, only its labels are looked at.
+-- Not materialized, so that only labels of the release and field asked for are read.
 with label as not materialized (
     select
         k.sample_id::text as sample_id, k.field::text as field, k.value,
@@ -28,8 +28,8 @@ with label as not materialized (
                 then annotator.in_interval(p.value, l.number)
             when lower(btrim(p.value)) = lower(l.value) then true
             when p.value = any (line.lineage) then true
-            -- A label that is broader than the suggestion, or an interval that is cut
-            -- otherwise, neither confirms nor contradicts it.
+            -- A label that is broader than the suggestion, or an interval with other
+            -- limits, neither confirms nor contradicts it.
             when l.value = any (p.lineage[2:]) then null
             when annotator.in_interval(p.value, 0) is not null
                 and annotator.in_interval(l.value, 0) is not null then null
@@ -40,7 +40,7 @@ with label as not materialized (
     left join line on line.field = l.field and line.value = l.value
     where p.status = 'suggested'
     union all
-    -- A value that was rejected is wrong, whichever release predicted it.
+    -- A rejected value is wrong, whichever release predicted it.
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
         null, 'review', false
@@ -57,11 +57,11 @@ select distinct on (c.release_id, c.field, c.sample_id)
     c.prediction_id, c.release_id, c.field, c.sample_id, c.value, c.confidence, c.label,
     c.origin, c.is_right
 from compared c
--- Samples that a release has learned from are no test of it; undo_review opens such ones.
+-- Samples that a release has learned from do not test it; undo_review can reopen such samples.
 where not exists (
     select from annotator.learned_sample learned
     where learned.release_id = c.release_id and learned.sample_id = c.sample_id
 )
 order by c.release_id, c.field, c.sample_id, c.prediction_id desc, c.is_right;
 comment on view annotator.judged_suggestion is
-    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null where the label is broader and decides nothing. The newest of each release and sample; none of samples that the release has learned from.';
+    'Suggestions whose sample got a label later, in the mirror or by a review, and whether they were right; is_right is null if the label is broader and decides nothing. Contains the newest suggestion per release, field and sample, and none for samples that the release has learned from.';

@@ -1,4 +1,4 @@
--- The one place that knows what a label is, and which words mean that there is none.
+-- The only definition of a label, and of the values that mean that there is none.
 -- Columns have the types of the atlas.
 create or replace view annotator.known_label as
 select
@@ -15,8 +15,8 @@ cross join lateral (
 ) given
 where given.text is not null or given.number is not null;
 comment on view annotator.known_label is
-    'The labels of the mirror: one row per sample and field that has a text or a number. Blanks and NaN are no labels.';
+    'The labels of the mirror: one row per sample and field with a text or a number. Blanks and NaN are not labels.';
 comment on column annotator.known_label.value is
-    'The text of the label without surrounding blanks; the number as text where there is no text.';
+    'The text of the label without surrounding blanks; the number as text if there is no text.';
 comment on column annotator.known_label.numeric_value is
-    'The number behind the label; null where there is none.';
+    'The number behind the label; null if there is none.';

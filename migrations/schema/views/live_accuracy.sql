@@ -28,8 +28,8 @@ join (
 ) f using (release_id, field)
 order by r.field, r.release_id desc;
 comment on view annotator.live_accuracy is
-    'How often the suggestions of each release were right, by labels that came later. A suggestion is right if it is the label or a broader term of it.';
+    'Accuracy of the suggestions of each release, by labels that came later. A suggestion is right if it is the label or a broader term.';
 comment on column annotator.live_accuracy.lowest is
-    'Of the 95 % interval of accuracy (Wilson 1927), as is highest; samples of one dataset are alike, so the truth may lie outside more often.';
+    'Lower end of the 95 % interval of accuracy (Wilson 1927); highest is the upper end. Samples in a dataset are alike, so the true value may lie outside more often.';
 comment on column annotator.live_accuracy.undecided is
-    'Labels that are broader than the suggestion, or intervals cut otherwise: they decide nothing and are not in judged.';
+    'Number of labels that are broader than the suggestion, or intervals with other limits: they decide nothing and are not counted in judged.';

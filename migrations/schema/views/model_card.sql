@@ -64,8 +64,8 @@ left join lateral (
     where m.run_id = r.run_id and m.name = 'accuracy' and m.class = '' and m.scheme <> 'cv'
 ) kind on true;
 comment on view annotator.model_card is
-    'One row per release: what it was made from, and its metrics on held-out datasets.';
+    'One row per release: its cohort, configuration and metrics on held-out datasets.';
 comment on column annotator.model_card.live_accuracy is
-    'As in annotator.live_accuracy; null where no suggestion of the release has been judged yet.';
+    'As in annotator.live_accuracy; null if no suggestion of the release has been judged yet.';
 comment on column annotator.model_card.weights is
-    'Model kind to its share of the answer; the shares sum to one. Null for releases of earlier versions.';
+    'Share of each model kind in the combination; the shares sum to one. Null for releases of earlier versions.';

@@ -19,13 +19,13 @@ select
         and label.found is null
         and r.decided is not true as is_unanswered
 from annotator.prediction p
--- Looked up for each prediction, whatever the statistics say: LIMIT and the aggregate keep
--- the planner from reading these tables whole.
+-- Looked up per prediction, whatever the statistics are: LIMIT and the aggregate keep
+-- the planner from reading whole tables.
 left join lateral (
     select
         max(given.decision) filter (where given.prediction_id = p.prediction_id) as decision,
         max(given.value) filter (where given.prediction_id = p.prediction_id) as value,
-        -- Of this and earlier answers.
+        -- Of this and earlier predictions.
         bool_or(given.decision in ('accepted', 'corrected')) as decided,
         bool_or(
             given.decision = 'rejected'
@@ -53,4 +53,4 @@ where p.is_current
       and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
   );
 comment on view annotator.queue_member is
-    'What the queue is made of: the current answers, and whether they are open (is_unanswered and not is_rejected).';
+    'The members of the review queue: current predictions, and whether they are open (is_unanswered and not is_rejected).';

@@ -8,7 +8,7 @@ with newest as (
     select
         n.release_id, n.field, n.created_at,
         'no reliable model: ' || left(coalesce(
-            -- What it failed against; nothing where it was rejected for another reason.
+            -- The comparisons that failed; none if it was rejected for another reason.
             (select string_agg(
                 format(
                     '%s %s, %s %s',
@@ -29,8 +29,8 @@ with newest as (
           select from annotator.release live where live.field = n.field and live.status = 'live'
       )
 ), places as (
-    -- Read in the order of the index and no further than asked for: so the ORDER BY in here,
-    -- a subquery for each row instead of a join, and the same types in every branch.
+    -- To read in the order of the index and no further than needed, this has an ORDER BY,
+    -- a subquery per row instead of a join, and the same types in every branch.
     (select
         g.section, g.worth, g.dataset_id, g.field, g.open, g.agrees, g.lowest_confidence,
         g.best_value, g.lineage, g.has_reviews,
@@ -49,7 +49,7 @@ with newest as (
     from (select distinct n.dataset_id, n.field from annotator.queue_change n) c
     cross join lateral annotator.queue_figure(c.dataset_id, c.field) f
     union all
-    -- Fields without a reliable model: their samples are open without a suggestion.
+    -- Samples of fields without a reliable model are open without a suggestion.
     select
         2::smallint, 0::double precision, d.dataset_id::text, r.field, null::bigint, null::boolean,
         null::double precision, null::text, null::text[], false,
@@ -60,8 +60,8 @@ with newest as (
 select
     o.prediction_id,
     o.sample_id,
-    -- Of the type that the column has in suggestion: an atlas of views may have brought another
-    -- one than text. The ELSE decides the type and is never evaluated.
+    -- Has the type of the column in suggestion, which need not be text if the atlas consists of
+    -- views. The ELSE sets the type and is never evaluated.
     case when true then g.dataset_id else (null::annotator.suggestion).dataset_id end as dataset_id,
     g.field,
     o.value,
@@ -86,7 +86,7 @@ select
     o.number_high,
     o.disagreement,
     g.best_value as dataset_value,
-    -- A broader or narrower term of the same line does not contradict.
+    -- A broader or narrower term of the same lineage does not differ.
     coalesce(
         o.best_value <> g.best_value
             and g.best_value <> all (o.lineage) and o.best_value <> all (g.lineage),
@@ -96,7 +96,7 @@ select
     o.informativeness,
     o.best_value
 from (
-    -- Sorted in here, so that the rows of only so many datasets are looked up as are asked for.
+    -- Sorted here, so that rows are looked up for no more datasets than needed.
     select * from places order by section, worth desc, dataset_id, field
 ) g
 cross join lateral (
@@ -156,16 +156,16 @@ order by
     g.section, g.worth desc, g.dataset_id, g.field,
     case when g.section = 0 then o.confidence else o.informativeness end desc nulls last, o.sample_id;
 comment on view annotator.review_queue is
-    'What is open, most useful first: whole datasets that one click settles (one_click), those with the most samples first; then the most informative samples (informativeness), by dataset and field; last, without a prediction_id, samples of fields without a reliable model.';
+    'Open samples, most useful first: whole datasets that can be decided with one click (one_click), those with the most samples first; then the most informative samples (informativeness), by dataset and field; last, without a prediction_id, samples of fields without a reliable model.';
 comment on column annotator.review_queue.disagreement is
-    'Share of the model kinds that do not predict what most of them predict; 0 where all agree.';
+    'Share of the model kinds that differ from the majority; 0 if all agree.';
 comment on column annotator.review_queue.dataset_value is
-    'What most suggestions of the dataset predict, open and decided ones; abstentions count with their best guess.';
+    'The most frequent value in the dataset, over open and decided suggestions; abstentions count with their best guess.';
 comment on column annotator.review_queue.differs_from_dataset is
     'Whether the value, or the best guess of an abstention, is neither dataset_value nor a broader or narrower term of it.';
 comment on column annotator.review_queue.one_click is
-    'Whether every open sample of the dataset has a suggestion with a confidence of at least 0.8, all of them of one value, which is also what was accepted there before, and none by a release that has learned from the sample.';
+    'Whether every open sample in the dataset has a suggestion with a confidence of at least 0.8, all with one value, which is also the value of earlier decisions there, and none by a release that has learned from the sample.';
 comment on column annotator.review_queue.informativeness is
-    'Mean of 1 - confidence, disagreement and novelty, 0 to 1: how much a review would teach.';
+    'Mean of 1 - confidence, disagreement and novelty, 0 to 1: how much could be learned from a review.';
 comment on column annotator.review_queue.best_value is
     'The value, or the best guess of an abstention.';

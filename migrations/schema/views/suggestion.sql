@@ -44,12 +44,12 @@ left join lateral (
 where p.is_current
   and (
       r.review_id is not null
-      -- A sample may change long before the next pass. Epochs are the same in every time
-      -- zone, also where the atlas keeps times without one.
+      -- A sample may change long before the next pass. Epochs do not depend on the time
+      -- zone, even if the atlas stores times without one.
       or s.sample_id is not null
       and extract(epoch from p.sample_updated_at) is not distinct from extract(epoch from s.updated_at)
   );
 comment on view annotator.suggestion is
-    'One row per sample and field: the current answer, with what a curator decided about it.';
+    'One row per sample and field: the current prediction, with the decision of a curator about it.';
 comment on column annotator.suggestion.best_value is
     'The value, or the best guess of an abstention.';

@@ -17,11 +17,11 @@ join annotator.cohort_sample c on c.cohort_id = t.cohort_id and c.sample_id = l.
 left join annotator.validation_prediction v
     on v.run_id = l.run_id and v.sample_id = l.sample_id and v.model_kind = 'combined'
 where r.status = 'live'
-  -- A label that was changed since is not what was contradicted.
+  -- A label that was changed since is not the one that was contradicted.
   and exists (
       select from annotator.effective_annotation a
       where a.sample_id = l.sample_id and a.field = r.field and a.value = c.value
   )
 order by r.field, l.rank, l.sample_id;
 comment on view annotator.suspect_annotation is
-    'Labels contradicted by models that had not seen their dataset, most suspicious first.';
+    'Labels contradicted by models fitted without their dataset, most suspicious first.';
