@@ -1,9 +1,9 @@
-"""The daemon: schedules jobs, and nothing else.
+"""The daemon, which only schedules jobs.
 
-The scheduler's job store is in memory and its jobs are declared here: what is
-due, and who takes it, is decided by the database (`annotator.tick`), so that any
-number of daemons can run side by side. Retraining runs in a process of its own:
-its memory is given back, and a shutdown need not wait for it.
+The scheduler's job store is in memory and its jobs are declared here. The database
+(`annotator.tick`) decides which due times are open and which daemon takes them, so
+that any number of daemons can run side by side. Retraining runs in a separate
+process, so that its memory is freed and a shutdown need not wait for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 RETRAIN = "retrain"
 HEARTBEAT = "heartbeat"
-LOOK_BACK = timedelta(days=8)  # a weekly schedule still finds its last due time
+LOOK_BACK = timedelta(days=8)  # long enough to find the last due time of a weekly schedule
 SHUTDOWN_GRACE_SECONDS = 20
 RETRY_SECONDS = 2
 
@@ -57,7 +57,7 @@ def retrain_trigger(cron: str) -> CronTrigger:
     Raises
     ------
     SettingsError
-        It is not a cron line of five fields.
+        ``cron`` is not a cron line with five fields.
     """
     try:
         return CronTrigger.from_crontab(cron, timezone=UTC)
@@ -66,7 +66,7 @@ def retrain_trigger(cron: str) -> CronTrigger:
 
 
 def last_due(trigger: CronTrigger, now: datetime) -> datetime | None:
-    """Return the latest time at or before ``now`` that the schedule names."""
+    """Return the latest due time of the schedule that is not after ``now``."""
     due = None
     following = trigger.get_next_fire_time(None, now - LOOK_BACK)
     while following is not None and following <= now:
@@ -81,7 +81,7 @@ class Daemon:
     Parameters
     ----------
     database, settings
-        What it works on, and how often.
+        The database to work on, and settings such as the intervals of jobs.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -98,21 +98,21 @@ class Daemon:
         self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then finish the batch in hand and return.
+        """Run until SIGTERM or SIGINT, then finish the current batch and return.
 
         Raises
         ------
         NeedsPersonError
-            The database is not at the schema that this version needs, or figures
-            cannot be served where they should be.
+            The database is not at the schema that this version needs, or metrics cannot
+            be served on the configured address.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._wait_for_database()
         if self.stopping.is_set():
-            logger.info("stopped before the database was there")
+            logger.info("stopped before the database was available")
             return
-        self._serve_figures()
+        self._serve_metrics()
         scheduler = BackgroundScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -133,26 +133,26 @@ class Daemon:
             next_run_time=now,
             id=HEARTBEAT,
         )
-        # Besides the due times themselves, so that what a dead daemon left is taken up.
+        # Also every ten minutes, so that a retraining that a crashed daemon left is taken over.
         retrain = OrTrigger([self.trigger, IntervalTrigger(minutes=10, timezone=UTC)])
         scheduler.add_job(self._guarded(RETRAIN, self.retrain_when_due), retrain, id=RETRAIN)
         scheduler.add_job(self._guarded("catch up", self.catch_up), id="catch up")
         scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
         scheduler.start()
-        logger.info("the daemon is up", extra={"worker": self.worker, "version": __version__})
+        logger.info("the daemon is running", extra={"worker": self.worker, "version": __version__})
         self.stopping.wait()
-        logger.info("stopping: the batch in hand is finished first")
+        logger.info("stopping after the current batch")
         scheduler.shutdown(wait=True)
         if self._metrics is not None:
             self._metrics.stop()
-        self._say_goodbye()
+        self._remove_heartbeat()
         logger.info("stopped")
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()
 
     def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
-        """Wait out a lost database, report everything else; the next tick tries again."""
+        """Wrap a job so that errors are logged and the next run tries again."""
 
         def run() -> None:
             try:
@@ -166,17 +166,17 @@ class Daemon:
             except AnnotatorError as error:
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.error("%s", error)
-            except Exception:  # whatever it is, the other jobs go on and status says so
+            except Exception:  # other jobs continue, and `annotator status` shows the state
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.exception("job %r failed", name)
 
         return run
 
     def _still_running(self, event: JobSubmissionEvent) -> None:
-        """Report a heartbeat that is due again before the last one is written, once.
+        """Report once that a heartbeat is due again before the last one is written.
 
-        The other jobs may take longer than their interval: what they do is logged as they
-        do it, and what has become due meanwhile is done at the next tick.
+        Other jobs may take longer than their interval: they log their own work, and anything
+        that has become due in the meantime is done at the next run.
         """
         if event.job_id == HEARTBEAT and not self._heartbeat_is_late:
             self._heartbeat_is_late = True
@@ -186,13 +186,13 @@ class Daemon:
             )
 
     def _poll_soon(self) -> None:
-        """Look again before the next poll is due: a database that comes back is not waited for."""
+        """Poll again soon, so that work resumes quickly once the database is back."""
         if self._scheduler is not None and not self.stopping.is_set():
             wait = timedelta(seconds=min(RETRY_SECONDS, self.settings.poll_seconds))
             self._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + wait)
 
     def _state(self) -> str:
-        """Return what the heartbeat says: trouble before work."""
+        """Return the state for the heartbeat: trouble takes precedence over work."""
         troubles = sorted(
             set(self.troubles.values()), key=lambda trouble: trouble != NEEDS_A_PERSON
         )
@@ -208,7 +208,7 @@ class Daemon:
                 logger.warning("%s; trying again", error)
                 self.stopping.wait(min(5, self.settings.poll_seconds))
 
-    def _serve_figures(self) -> None:
+    def _serve_metrics(self) -> None:
         if self.settings.metrics_port == 0:
             return
         from annotator.jobs.watch.prometheus import Metrics
@@ -230,7 +230,7 @@ class Daemon:
             self._metrics.batch_done(batch.field, batch.seconds)
 
     def poll(self) -> None:
-        """Annotate what is pending."""
+        """Annotate all pending samples."""
         from annotator.jobs.annotate.live_models import LiveModels
 
         if self._models is None:
@@ -257,7 +257,7 @@ class Daemon:
             )
 
     def beat(self) -> None:
-        """Say that this daemon lives."""
+        """Write a heartbeat."""
         with self.database.connect(autocommit=True) as connection:
             service.beat(
                 connection,
@@ -270,10 +270,10 @@ class Daemon:
         self._heartbeat_is_late = False
 
     def catch_up(self) -> None:
-        """Retrain once if the last due time passed while no daemon was up."""
+        """Retrain once if the last due time passed while no daemon was running."""
         with self.database.connect(autocommit=True) as connection:
             if not service.any_tick(connection, RETRAIN):
-                # A first start: what was due before is nobody's, from now on it counts.
+                # First start: due times in the past are not made up for.
                 due = last_due(self.trigger, service.database_time(connection))
                 if due is not None and service.take_tick(connection, RETRAIN, due, self.worker):
                     service.finish_tick(connection, RETRAIN, due, "before the first start")
@@ -281,7 +281,7 @@ class Daemon:
         self.retrain_when_due()
 
     def retrain_when_due(self) -> None:
-        """Retrain if the last due time is not taken yet; only one daemon gets it."""
+        """Retrain if the last due time is not taken yet; only one daemon can take it."""
         if not self._one_retraining.acquire(blocking=False):
             return
         try:
@@ -290,7 +290,7 @@ class Daemon:
                 if due is None or not service.take_tick(connection, RETRAIN, due, self.worker):
                     return
             code = self._retrain(due)
-            # Without an outcome the due time is taken up again, by this daemon or the next.
+            # Without an outcome, this daemon or another takes the due time again.
             if code != RetryableError.exit_code and not (self.stopping.is_set() and code != 0):
                 with self.database.connect(autocommit=True) as connection:
                     service.finish_tick(connection, RETRAIN, due, f"exit code {code}")
@@ -298,7 +298,7 @@ class Daemon:
             self._one_retraining.release()
 
     def _retrain(self, due: datetime) -> int:
-        """Run a retraining to its end, or until the daemon has to stop; return its exit code."""
+        """Run a retraining until it ends or the daemon has to stop; return its exit code."""
         logger.info("retraining", extra={"due": due.isoformat()})
         process = subprocess.Popen(
             [sys.executable, "-m", "annotator", "retrain"], stdout=subprocess.DEVNULL
@@ -316,16 +316,16 @@ class Daemon:
         logger.log(level, "retraining ended", extra={"due": due.isoformat(), "exit_code": code})
         return code
 
-    def _say_goodbye(self) -> None:
+    def _remove_heartbeat(self) -> None:
         try:
             with translating(), self.database.connect(autocommit=True) as connection:
                 service.forget(connection, self.worker)
         except RetryableError as error:
-            logger.warning("%s; the heartbeat runs out by itself", error)
+            logger.warning("%s; the heartbeat expires by itself", error)
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """Stop a retraining, which records that; kill it if it does not listen."""
+    """Terminate a retraining, which records that; kill it if it does not end in time."""
     process.terminate()
     try:
         return process.wait(SHUTDOWN_GRACE_SECONDS)
@@ -340,6 +340,6 @@ def run_daemon(database: Database, settings: Settings) -> None:
     Raises
     ------
     NeedsPersonError, SettingsError
-        It cannot work at all.
+        The daemon cannot start.
     """
     Daemon(database, settings).run()

@@ -1,1 +1,1 @@
-"""Commands that measure: accuracy, speed, faults and growth under load."""
+"""Commands that measure accuracy, speed, reliability and growth under load."""

@@ -1,1 +1,1 @@
-"""Ways that data get into a mirror: readers of files, and a simulated atlas."""
+"""Sources of data for a mirror: readers of files, and a simulated atlas."""

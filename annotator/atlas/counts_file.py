@@ -1,9 +1,9 @@
-"""COUNTS files: features down, samples across, turned into rows a sample.
+"""Read COUNTS files, with one line per feature, into one row per sample.
 
-The file is read once, a block of lines at a time, and checked to its end before
-anything is handed out. The non-zero counts go to a temporary file in pieces that
-are ordered by sample, so that the rows of any range of samples can be collected
-without ever holding the whole matrix.
+The file is read once, block by block, and checked to its end before any counts are
+returned. The non-zero counts go to a temporary file in pieces that are ordered by
+sample, so that the rows of any range of samples can be collected without ever
+holding the whole matrix in memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBER_BYTES = b"0123456789.eE+- "
 _LONGEST_PLAIN = len(str(LARGEST_COUNT))
 
-# What each byte is to the quick parser.
+# The role of each byte for the quick parser.
 _DIGIT, _SEPARATOR, _OTHER = 0, 1, 2
 _KIND_OF_BYTE = bytes(
     _DIGIT if byte in b"0123456789" else _SEPARATOR if byte in b"\t\n" else _OTHER
@@ -42,7 +42,7 @@ _KIND_OF_BYTE = bytes(
 
 
 class CountsFile:
-    """A COUNTS file that has been read and found right.
+    """A COUNTS file that has been read and passed all checks.
 
     Attributes
     ----------
@@ -61,12 +61,12 @@ class CountsFile:
     def batches(
         self, samples_at_once: int = SAMPLES_AT_ONCE
     ) -> Iterator[tuple[tuple[str, ...], csr_matrix]]:
-        """Give the counts, some samples at a time; may be called more than once.
+        """Yield the counts, some samples at a time; may be called more than once.
 
         Parameters
         ----------
         samples_at_once
-            Rows of a batch; the last one may have fewer.
+            Number of rows per batch; the last batch may have fewer.
 
         Yields
         ------
@@ -85,30 +85,30 @@ class CountsFile:
 def read_counts(path: Path, *, spill_folder: Path | None = None) -> Iterator[CountsFile]:
     """Read and check a COUNTS file in bounded memory.
 
-    Tab-separated text in UTF-8, plain or gzip. The first line is ``feature`` and
-    the sample ids; each further line is a feature's name and its raw count in
-    every sample. Counts are whole numbers from 0 to 1e9; ``12.0`` and ``1e3``
-    count as whole. A byte order mark, Windows line ends, spaces around a value
-    and blank lines at the end are accepted.
+    The format is tab-separated text in UTF-8, plain or gzip. The first line is
+    ``feature`` and the sample ids; each further line is a feature's name and its raw
+    count in every sample. Counts are whole numbers from 0 to 1e9; ``12.0`` and ``1e3``
+    are accepted as whole. A byte order mark, Windows line endings, spaces around a
+    value and blank lines at the end are accepted.
 
     Parameters
     ----------
     path
         The file.
     spill_folder
-        Where the temporary file goes: 8 bytes a non-zero count, removed at the
-        end of the ``with`` block also after an error. By default the system's
-        folder for temporary files.
+        Folder for the temporary file, which needs 8 bytes per non-zero count and is
+        removed at the end of the ``with`` block, also after an error. By default the
+        system's folder for temporary files.
 
     Yields
     ------
     CountsFile
-        The whole file has been checked by then.
+        The file, checked to its end.
 
     Raises
     ------
     InputError
-        Anything is wrong with the file; says in which line and column.
+        The file has an error; the message names the line and column.
     NeedsPersonError
         The temporary file cannot be written, as when the disk is full.
     """
@@ -116,7 +116,7 @@ def read_counts(path: Path, *, spill_folder: Path | None = None) -> Iterator[Cou
         temporary = tempfile.TemporaryFile(buffering=0, dir=spill_folder)  # noqa: SIM115 - closed by with below
     except OSError as error:
         raise InputError(
-            f"no temporary file can be made here: {error.strerror or error}",
+            f"no temporary file can be created here: {error.strerror or error}",
             source=str(spill_folder or tempfile.gettempdir()),
         ) from error
     with temporary as file:
@@ -156,7 +156,7 @@ def _sample_ids(header: bytes, path: Path) -> tuple[str, ...]:
             raise InputError("the sample id is empty", source=str(path), line=1, column=column)
         if name in column_of:
             raise InputError(
-                f"sample {name!r} stands in column {column_of[name]} already",
+                f"sample {name!r} is already in column {column_of[name]}",
                 source=str(path),
                 line=1,
                 column=column,
@@ -166,7 +166,7 @@ def _sample_ids(header: bytes, path: Path) -> tuple[str, ...]:
 
 
 class _Parser:
-    """Turns blocks of lines into counts, and remembers the names it has met."""
+    """Parses blocks of lines into counts, and keeps the names of features to find repeats."""
 
     def __init__(self, path: Path, sample_ids: tuple[str, ...]) -> None:
         self.path, self.sample_ids = path, sample_ids
@@ -174,7 +174,7 @@ class _Parser:
         self._blank_line: int | None = None
 
     def parse(self, first_line: int, block: bytes) -> ParsedLines:
-        r"""Parse whole lines, ending with ``\n``, the quick way where it will do."""
+        r"""Parse whole lines, each ending with ``\n``, with the quick parser if possible."""
         lines = _parse_plain(block, len(self.sample_ids), self.path, first_line)
         if lines is None or self._blank_line is not None:
             return self._parse_each_line(first_line, block)
@@ -233,14 +233,14 @@ class _Parser:
             self._refuse("the name of the feature is empty", line, 1)
         before = self.line_of_feature.setdefault(name, line)
         if before != line:
-            self._refuse(f"feature {name!r} stands in line {before} already", line, 1)
+            self._refuse(f"feature {name!r} is already in line {before}", line, 1)
 
     def _refuse(self, message: str, line: int, column: int | None = None) -> NoReturn:
         raise InputError(message, source=str(self.path), line=line, column=column)
 
 
 def _parse_plain(block: bytes, samples: int, path: Path, first_line: int) -> ParsedLines | None:
-    """Parse lines whose counts are all digits; ``None`` where one line is not."""
+    """Parse lines whose counts are all digits; ``None`` if any line has other characters."""
     data = np.frombuffer(block, dtype=np.uint8)
     kind = np.frombuffer(block.translate(_KIND_OF_BYTE), dtype=np.uint8)
     separates = kind == _SEPARATOR
@@ -252,7 +252,7 @@ def _parse_plain(block: bytes, samples: int, path: Path, first_line: int) -> Par
     name_starts, name_ends = starts[::width], ends[::width]
     if _others_outside_names(kind, name_starts, name_ends):
         return None
-    # Most counts are zero: they are told apart by their bytes, and never parsed.
+    # Most counts are zero: they are recognised by their bytes and never parsed.
     lone_zero = (data[:-1] == ord("0")) & separates[1:]
     cells = np.flatnonzero(~np.append(lone_zero, False)[starts])
     lines, columns = np.divmod(cells, width)
@@ -279,7 +279,7 @@ def _parse_plain(block: bytes, samples: int, path: Path, first_line: int) -> Par
 def _others_outside_names(
     kind: NDArray[np.uint8], name_starts: NDArray[np.int64], name_ends: NDArray[np.int64]
 ) -> bool:
-    """Say whether a byte that is no digit stands in a count."""
+    """Return whether any count contains a byte that is not a digit."""
     others = np.flatnonzero(kind == _OTHER)
     inside = np.searchsorted(others, name_ends) - np.searchsorted(others, name_starts)
     return int(inside.sum()) != others.size
@@ -288,7 +288,7 @@ def _others_outside_names(
 def _digits_to_numbers(
     data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
-    """Return the numbers, ``None`` where one is empty, very long or too large."""
+    """Return the numbers, ``None`` if one is empty, very long or too large."""
     longest = int(lengths.max(initial=0))
     if lengths.min(initial=1) < 1 or longest > _LONGEST_PLAIN:
         return None
@@ -301,7 +301,7 @@ def _digits_to_numbers(
 
 
 def _whole_numbers(cells: list[bytes]) -> NDArray[np.float64] | None:
-    """Return the counts of a line, ``None`` where one of them is not a count."""
+    """Return the counts of a line, ``None`` if one of them is not a count."""
     if b"".join(cells).translate(None, _NUMBER_BYTES):
         return None
     try:
@@ -313,7 +313,7 @@ def _whole_numbers(cells: list[bytes]) -> NDArray[np.float64] | None:
 
 
 def _what_is_wrong(text: str) -> str | None:
-    """Say what is wrong with one count, ``None`` for a right one."""
+    """Return the error in one count, ``None`` if it is valid."""
     shown = repr(text if len(text) <= 40 else text[:40] + "…")
     if not text:
         return "the count is empty; write 0 where there are no reads"

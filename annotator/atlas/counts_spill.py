@@ -1,4 +1,4 @@
-"""Counts on disk, written one feature a row and read one sample a row."""
+"""Counts on disk, written one row per feature and read one row per sample."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE_ENTRIES = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class ParsedLines:
-    """Parsed lines: a name each, and their non-zero counts, line after line."""
+    """Parsed lines: the name of each, and their non-zero counts, line by line."""
 
     names: list[str]
     stored: NDArray[np.int64]  # non-zero counts of each line
@@ -38,21 +38,21 @@ class CountsSpill:
     Parameters
     ----------
     file
-        Empty, open for reading and writing, unbuffered: a buffer that cannot be
-        written would fail once more when the file is closed.
+        Empty file, open for reading and writing, unbuffered: a buffer that cannot be
+        written would fail again when the file is closed.
     samples
-        How many samples there are.
+        Number of samples.
     """
 
     def __init__(self, file: FileIO, samples: int) -> None:
         self._file, self._samples = file, samples
         self._waiting: list[ParsedLines] = []
         self._entries = 0
-        self._features = 0  # features that stand in finished pieces
+        self._features = 0  # number of features in finished pieces
         self._pieces: list[tuple[int, int]] = []  # (start in the file, entries)
 
     def add(self, lines: ParsedLines) -> None:
-        """Take the counts of the next lines.
+        """Add the counts of the next lines.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class CountsSpill:
             self.finish_piece()
 
     def finish_piece(self) -> None:
-        """Write what waits, turned from one feature a row to one sample a row.
+        """Write the buffered counts as a piece, transposed to one row per sample.
 
         Raises
         ------
@@ -96,14 +96,14 @@ class CountsSpill:
                 self._write(array)
         except OSError as error:
             raise NeedsPersonError(
-                f"counts cannot be put aside in a temporary file: {error.strerror or error};"
-                " make room or name another folder for temporary files (TMPDIR)"
+                f"counts cannot be written to a temporary file: {error.strerror or error};"
+                " free some space or set another folder for temporary files (TMPDIR)"
             ) from error
         self._features += stored.size
         self._entries = 0
 
     def rows(self, first: int, last: int, features: int) -> csr_matrix:
-        """Return samples ``first`` to ``last`` (without it), one row a sample.
+        """Return samples ``first`` to ``last`` (exclusive), one row per sample.
 
         Returns
         -------

@@ -1,7 +1,7 @@
-"""The files that ``import`` takes, read and checked.
+"""Read and check the files for ``annotator import``.
 
-Every reader raises :class:`~annotator.errors.InputError` for whatever is wrong
-and says which file, line and column; none of them knows a database.
+Every reader raises :class:`~annotator.errors.InputError`, with the file, line and
+column, for any error in a file; none of them uses a database.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def check_match(
     *,
     require_counts: bool,
 ) -> None:
-    """Check that a COUNTS and a SAMPLES file speak of the same samples.
+    """Check that a COUNTS and a SAMPLES file have the same samples.
 
     Parameters
     ----------
     counts_sample_ids
-        In the order of the columns of COUNTS.
+        Sample ids in the order of the columns of COUNTS.
     samples
-        In the order of the lines of SAMPLES, as :func:`read_samples` gives them.
+        Records in the order of the lines of SAMPLES, as returned by :func:`read_samples`.
     counts_path, samples_path
-        The files, for the message.
+        The files, for the error message.
     require_counts
         Whether every sample must have counts.
 
     Raises
     ------
     InputError
-        A column of COUNTS has no line in SAMPLES, or, where counts are
-        required, a line of SAMPLES has no column in COUNTS.
+        A column of COUNTS has no line in SAMPLES, or, if counts are required, a line of
+        SAMPLES has no column in COUNTS.
     """
     known = {sample.sample_id for sample in samples}
     for column, sample_id in enumerate(counts_sample_ids, start=2):

@@ -1,9 +1,9 @@
-"""Names of real small RNAs and contaminants, and what a name says.
+"""Names of real small RNAs and contaminants, and the biotypes that names imply.
 
 The names ship as text files beside this module: ``table4.tsv`` is Table 4 of
-the paper (enriched miRNAs for tissue prediction), ``srnas.txt`` holds further
+the paper (enriched miRNAs for tissue prediction), ``srnas.txt`` contains further
 human small RNAs (miRBase, HGNC, GtRNAdb and piRNABank names), and
-``contaminants.txt`` taxa whose reads turn up in small-RNA libraries.
+``contaminants.txt`` contains taxa whose reads are found in small-RNA libraries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ABUNDANT = (
     "hsa-miR-21-5p",
     "hsa-miR-16-5p",
 )
-"""miRNAs that take most of the reads in many tissues."""
+"""miRNAs that account for most of the reads in many tissues."""
 
 _FIRST_FILLER_PIRNA = 32827  # past the numbers that srnas.txt uses
 _BIOTYPES = (
@@ -89,23 +89,23 @@ def table4() -> Mapping[str, tuple[str, ...]]:
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:
-    """Take ``count`` names at even steps, so that every class of names is met."""
+    """Take ``count`` names at even steps, so that every class of names is included."""
     return [names[number * len(names) // count] for number in range(count)]
 
 
 def planted_names() -> tuple[str, ...]:
-    """Return the miRNAs of Table 4, each once (one stands in two categories)."""
+    """Return the miRNAs of Table 4, each once (one of them is in two categories)."""
     return tuple(dict.fromkeys(name for names in table4().values() for name in names))
 
 
 def srna_names(count: int) -> tuple[str, ...]:
-    """Return unique human small RNA names, Table 4 always among them.
+    """Return unique human small RNA names, including those of Table 4.
 
     Parameters
     ----------
     count
-        How many, at least the 59 of Table 4. Where more are asked for than
-        ship, piRNA numbers go on.
+        Number of names, at least the 59 of Table 4. If it exceeds the number of names
+        that ship, further piRNA numbers are added.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def srna_names(count: int) -> tuple[str, ...]:
     planted = planted_names()
     if count < len(planted):
         raise InputError(
-            f"{count} sRNAs cannot hold the {len(planted)} planted markers; ask for more"
+            f"{count} sRNAs are fewer than the {len(planted)} planted markers; ask for more"
         )
     names = list(dict.fromkeys(planted + ABUNDANT))[:count]
     others = [name for name in _lines("srnas.txt") if name not in set(names)]
@@ -130,7 +130,7 @@ def contaminant_names(count: int) -> tuple[str, ...]:
     Parameters
     ----------
     count
-        How many. Where more are asked for than ship, the taxa are repeated as
+        Number of names. If it exceeds the number of taxa that ship, they are repeated as
         numbered isolates.
     """
     taxa = _lines("contaminants.txt")

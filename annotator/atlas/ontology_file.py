@@ -1,4 +1,4 @@
-"""Ontology files: which term is part of which."""
+"""Read ontology files, which list terms and their parents."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 def read_ontology(path: Path) -> Mapping[str, tuple[str, ...]]:
     """Read and check an ontology.
 
-    Tab-separated text in UTF-8, plain or gzip, with the columns ``term`` and
-    ``parent``; further columns are not used. A term with several parents stands
-    in several lines; the same line twice is accepted. A line with an empty
-    parent declares a term, as a root when no other line gives it a parent. A
-    term whose only parent is itself is a root too, as some hierarchies write it.
+    The format is tab-separated text in UTF-8, plain or gzip, with the columns ``term``
+    and ``parent``; other columns are not used. A term with several parents has several
+    lines; repeated lines are accepted. A line with an empty parent declares a term,
+    which is a root unless another line gives it a parent. A term whose only parent is
+    itself is also a root, as some hierarchies write it.
 
-    Roots may also be left undeclared: in a file without any line with an empty
-    parent, a parent that never stands in the term column is a root. As soon as
-    one line has an empty parent the file is taken to declare all its terms, and
-    a parent that is not one of them is refused as unknown.
+    Roots may also be left undeclared: in a file without any line with an empty parent,
+    a parent that is never in the term column is a root. If any line has an empty parent,
+    the file is assumed to declare all its terms, and a parent that is not one of them is
+    refused as unknown.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def read_ontology(path: Path) -> Mapping[str, tuple[str, ...]]:
     Returns
     -------
     Mapping of str to tuple of str
-        Every term, roots included (with no parents), to its parents in the
-        order of the file.
+        Every term, including roots (with no parents), to its parents in the order of
+        the file.
 
     Raises
     ------
     InputError
-        A term is empty, its own parent, has an unknown parent or lies on a
-        cycle, or the file is not such a table; says in which line and column.
+        A term is empty, is its own parent, has an unknown parent or is part of a cycle,
+        or the file is not such a table; the message names the line and column.
     """
     table = read_table(path, ("term", "parent"))
     if not table.rows:
@@ -76,7 +76,7 @@ def _parents(table: Table, line_of: Mapping[tuple[str, str], int]) -> dict[str, 
             close = get_close_matches(parent, declared, n=1)
             hint = f"; is it {close[0]!r}?" if close else ""
             table.refuse(
-                f"parent {parent!r} of term {term!r} is unknown: no line has it as term{hint}",
+                f"parent {parent!r} of term {term!r} is unknown: no line has it as a term{hint}",
                 line,
                 "parent",
             )
@@ -86,7 +86,7 @@ def _parents(table: Table, line_of: Mapping[tuple[str, str], int]) -> dict[str, 
         if parent == term and found[term]:
             table.refuse(
                 f"the terms form a cycle: {term} -> {term}; only a root may be its own parent,"
-                f" but {term!r} has the parent {found[term][0]!r} too",
+                f" but {term!r} also has the parent {found[term][0]!r}",
                 line,
                 "parent",
             )
@@ -94,9 +94,9 @@ def _parents(table: Table, line_of: Mapping[tuple[str, str], int]) -> dict[str, 
 
 
 def _find_cycle(parents: Mapping[str, tuple[str, ...]]) -> list[str] | None:
-    """Return the terms of a cycle, the first one again at the end, or ``None``.
+    """Return the terms of a cycle, with the first one repeated at the end, or ``None``.
 
-    Depth first without recursion, because a hierarchy may be deep.
+    The search is depth-first without recursion, because a hierarchy may be deep.
     """
     done: set[str] = set()
     for start in parents:

@@ -1,4 +1,4 @@
-"""SAMPLES files: what is known of each sample."""
+"""Read SAMPLES files, which list the known annotations of each sample."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def read_samples(
 ) -> tuple[SampleRecord, ...]:
     """Read and check a SAMPLES file.
 
-    Tab-separated text in UTF-8, plain or gzip, with the columns ``sample_id``
-    and ``dataset_id`` and any of the fields (``sex`` as female or male, also F or
-    M; ``age`` in years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
-    false, yes, no, 1 or 0). Further columns become attributes. An empty cell is
-    a missing value; a column that is left out says nothing; spaces around a value do not count.
+    The format is tab-separated text in UTF-8, plain or gzip, with the columns
+    ``sample_id`` and ``dataset_id`` and any of the fields (``sex`` as female or male,
+    also F or M; ``age`` in years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
+    false, yes, no, 1 or 0). Other columns become attributes. An empty cell is a missing
+    value; a missing column changes nothing; spaces around a value are ignored.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def read_samples(
     Returns
     -------
     tuple of SampleRecord
-        In the order of the file: record 0 stands in line 2.
+        Records in the order of the file: record 0 is in line 2.
 
     Raises
     ------
     InputError
-        Anything is wrong with the file; says in which line and column.
+        The file has an error; the message names the line and column.
     """
     table = read_table(path, _REQUIRED, (*fields, *OTHER_COLUMNS))
     if not table.rows:
@@ -57,7 +57,7 @@ def read_samples(
         before = line_of.setdefault(record.sample_id, line)
         if before != line:
             table.refuse(
-                f"sample {record.sample_id!r} stands in line {before} already", line, "sample_id"
+                f"sample {record.sample_id!r} is already in line {before}", line, "sample_id"
             )
         records.append(record)
     return tuple(records)

@@ -1,11 +1,11 @@
-"""A simulated atlas that is hard in the ways real ones are, with known truth.
+"""Simulate an atlas that is hard in the same ways as real ones, with known truth.
 
-Counts are negative binomial, libraries differ in size over two orders of
-magnitude, datasets and library kits leave their mark and are confounded with
-tissue, some tissues are rare, some samples are cell lines, sex and age show
-weakly in many sRNAs and a little in contaminants, and annotations are missing,
-mostly for whole datasets. The names of the sRNAs are real; those of the paper's
-Table 4 are planted as markers of their tissue. The counts are nobody's.
+Counts are negative binomial, library sizes span two orders of magnitude, datasets
+and library kits have effects that are confounded with tissue, some tissues are
+rare, some samples are cell lines, sex and age have weak effects on many sRNAs and
+slight ones on contaminants, and annotations are missing, mostly for whole datasets.
+The names of the sRNAs are real; those of the paper's Table 4 are planted as markers
+of their tissue. The counts do not come from any real sample.
 """
 
 from __future__ import annotations
@@ -51,31 +51,31 @@ _ORGANISM = "Homo sapiens"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationOptions:
-    """How large and how hard a simulated atlas is.
+    """The size and difficulty of a simulated atlas.
 
     Attributes
     ----------
     samples, datasets
-        How many; no more datasets than samples.
+        Numbers of samples and datasets; no more datasets than samples.
     srnas, contaminants
-        How many features of each kind; at least the markers of Table 4.
+        Number of features of each kind; at least the markers of Table 4.
     missing_share
-        Field to the share of samples whose annotation is left out.
+        Field to the share of samples whose annotation is missing.
     cell_line_share
         Share of the samples that are cell lines.
     mislabelled
-        How many curated tissues are wrong.
+        Number of wrong curated tissues.
     failed_libraries
-        How many libraries have fewer than 1000 reads.
+        Number of libraries with fewer than 1000 reads.
     effects
-        How strong every effect is.
+        The size of every effect.
     seed
         The same seed and options give the same atlas.
 
     Raises
     ------
     InputError
-        A size or share is out of its range.
+        A size or share is out of range.
     """
 
     samples: int = 360
@@ -109,18 +109,18 @@ class SimulationOptions:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedAtlas:
-    """An atlas and the truth behind it.
+    """A simulated atlas and its truth.
 
     Attributes
     ----------
     samples
-        As a curator would have annotated them: with gaps and a few mistakes.
+        Samples as a curator would have annotated them, with gaps and a few mistakes.
     profiles
         Raw counts of both kinds of features, rows in the order of ``samples``.
     terms
         The ontology: term to its parents, none for a root.
     truth
-        Field to sample to what is true: tissue, sex, age in years.
+        Field to sample to the true value: tissue, sex, or age in years.
     markers
         Root of the ontology to the sRNAs planted as its markers.
     dataset_titles
@@ -139,17 +139,17 @@ class SimulatedAtlas:
 
 
 def simulate_atlas(options: SimulationOptions | None = None) -> SimulatedAtlas:
-    """Draw an atlas.
+    """Simulate an atlas.
 
     Parameters
     ----------
     options
-        How large and how hard; the defaults where nothing is said.
+        Size and difficulty; defaults if omitted.
 
     Returns
     -------
     SimulatedAtlas
-        The same for the same options, as far as NumPy keeps its random streams.
+        The same for the same options, as long as NumPy keeps its random streams.
     """
     options = options or SimulationOptions()
     design_stream, srna_stream, contaminant_stream, annotation_stream = (
@@ -211,7 +211,7 @@ def _measure(
 def _annotate(
     stream: Generator, design: Design, options: SimulationOptions
 ) -> tuple[tuple[SampleRecord, ...], tuple[str, ...]]:
-    """Write down what a curator knows: gaps, and a few wrong tissues."""
+    """Annotate samples as a curator would, with gaps and a few wrong tissues."""
     missing = {
         name: missing_annotations(
             stream,
@@ -247,7 +247,7 @@ def _annotate(
 
 @dataclass(frozen=True, slots=True)
 class AtlasFiles:
-    """Where the files of a written atlas are."""
+    """Paths of the files of a written atlas."""
 
     counts_srna: Path
     counts_contaminant: Path
@@ -257,17 +257,17 @@ class AtlasFiles:
 
 
 def write_atlas(atlas: SimulatedAtlas, folder: Path) -> AtlasFiles:
-    """Write an atlas as the files that ``annotator import`` takes.
+    """Write an atlas as files for ``annotator import``.
 
     The same atlas gives the same bytes. ``truth.tsv`` is not for importing: it
-    has the true tissue, sex and age of every sample.
+    contains the true tissue, sex and age of every sample.
 
     Parameters
     ----------
     atlas
-        What to write.
+        The atlas.
     folder
-        Where to; made if it is not there. Files in it are replaced.
+        Folder to write into; created if it does not exist. Files in it are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = AtlasFiles(
@@ -293,7 +293,7 @@ def _write_lines(path: Path, rows: Iterable[Iterable[str]]) -> None:
 def _write_counts(path: Path, profiles: Profiles, kind: FeatureKind) -> None:
     of_kind = np.flatnonzero(profiles.kinds == kind.value)
     by_feature = profiles.counts[:, of_kind].T.tocsr()
-    # Neither a time nor a file name goes into the archive, so that bytes repeat.
+    # The archive contains neither a time nor a file name, so that its bytes are reproducible.
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as archive:
         archive.write(("\t".join(["feature", *profiles.sample_ids]) + "\n").encode())
         for row, name in enumerate(profiles.features[of_kind]):

@@ -1,8 +1,8 @@
-"""What is measured in a simulated atlas: counts with known effects behind them.
+"""Simulate the counts of an atlas from known effects.
 
 The logarithm (natural) of a feature's share of the reads is a sum of effects:
 its own abundance, tissue, cell line, sex, age, dataset, kit and donor. Counts
-are negative binomial around the library's size times that share, the usual
+are negative binomial with the library's size times that share as mean, the usual
 model of sequencing counts (Robinson and Smyth 2007, Biostatistics 9:321).
 """
 
@@ -36,20 +36,20 @@ class EffectSizes:
     Attributes
     ----------
     tissue
-        What a term does to the tenth or so of the features it touches.
+        Effect of a term on the tenth or so of the features that it affects.
     marker
         Mean effect of a planted marker in its tissue group.
     dataset
-        Effect of the average dataset; some have twice as much, some next to none.
+        Effect of the average dataset; some have twice as much, some almost none.
     kit
-        Effect of a library kit on the third of the features it touches.
+        Effect of a library kit on the third of the features that it affects.
     donor
-        Differences of donors within a dataset.
+        Differences between donors within a dataset.
     sex, age
-        Effect on the quarter of the features touched: between the sexes, and
-        for 20 years.
+        Effect on the quarter of the features that are affected: between the sexes, and
+        per 20 years.
     contaminant_sex, contaminant_age
-        The same for contaminants.
+        Effect of sex and age on contaminants.
     """
 
     tissue: float = 1.6
@@ -83,7 +83,7 @@ def srna_log_shares(
     term_number = {term: number for number, term in enumerate(TERMS)}
     tissue_number = np.array([term_number[tissue] for tissue in design.tissues])
     tissue = _term_effects(generator, names, markers, effects)[tissue_number]
-    # A cell line has lost part of what made its tissue, and all have gained the same.
+    # A cell line has lost part of its tissue's effect, and all share a common effect.
     cell_line = design.cell_lines[:, None]
     culture = _sparse(generator, features, 0.3, 0.6)
     log_shares: Matrix = _abundances(generator, names) + tissue * np.where(cell_line, 0.75, 1.0)
@@ -100,8 +100,8 @@ def contaminant_log_shares(
 ) -> Matrix:
     """Draw log abundances of contaminants up to a constant.
 
-    They come with the laboratory more than with the tissue; a taxon that a
-    laboratory does not have is absent from all its samples (minus infinity).
+    They depend on the laboratory more than on the tissue; a taxon that a laboratory
+    does not have is absent from all its samples (minus infinity).
     """
     datasets = len(design.titles)
     laboratory = generator.normal(0.0, 2.0, features)
@@ -140,7 +140,7 @@ def draw_counts(generator: Generator, log_shares: Matrix, reads: Matrix) -> NDAr
     -------
     numpy.ndarray
         Whole numbers, shape ``(samples, features)``, float32. The variance is
-        ``mean + dispersion * mean ** 2`` with a dispersion a feature.
+        ``mean + dispersion * mean ** 2`` with one dispersion per feature.
     """
     samples, features = log_shares.shape
     if features == 0:
@@ -162,7 +162,7 @@ def _sparse(generator: Generator, features: int, share: float, size: float) -> M
 
 
 def _abundances(generator: Generator, names: tuple[str, ...]) -> Matrix:
-    """Draw heavy-tailed abundances: a few miRNAs take most of the reads."""
+    """Draw heavy-tailed abundances: a few miRNAs account for most of the reads."""
     abundances = generator.normal(0.0, 2.8, len(names))
     planted, abundant = set(planted_names()), set(ABUNDANT)
     for number, name in enumerate(names):
@@ -181,9 +181,9 @@ def _term_effects(
     markers: Mapping[str, tuple[str, ...]],
     effects: EffectSizes,
 ) -> Matrix:
-    """Draw what each term of the ontology does, shape ``(terms, features)``.
+    """Draw the effects of each term of the ontology, shape ``(terms, features)``.
 
-    A term does what its parents do on average, and something of its own.
+    The effect of a term is the mean effect of its parents plus an effect of its own.
     """
     column = {name: number for number, name in enumerate(names)}
     own: dict[str, Matrix] = {}
@@ -204,7 +204,7 @@ def _term_effects(
 
 
 def _batch(generator: Generator, design: Design, features: int, size: float) -> Matrix:
-    """Draw what each dataset does to each feature, stronger for some datasets."""
+    """Draw the effects of each dataset on each feature, stronger for some datasets."""
     datasets = len(design.titles)
     strength = size * generator.gamma(3.0, 1 / 3.0, datasets)
     batches: Matrix = generator.normal(0.0, 1.0, (datasets, features)) * strength[:, None]
@@ -212,12 +212,12 @@ def _batch(generator: Generator, design: Design, features: int, size: float) -> 
 
 
 def _kit(generator: Generator, design: Design, features: int, size: float) -> Matrix:
-    """Draw what each library kit does to its part of the features."""
+    """Draw the effects of each library kit on the features that it affects."""
     return np.stack([_sparse(generator, features, 0.33, size) for _ in KITS])[design.kits]
 
 
 def _donor(generator: Generator, design: Design, names: tuple[str, ...], size: float) -> Matrix:
-    """Draw differences of donors, and of how degraded their RNA is."""
+    """Draw differences between donors and in the degradation of their RNA."""
     samples, datasets = len(design.sample_ids), len(design.titles)
     degradation = generator.normal(0.0, 0.5, datasets)[design.datasets]
     degradation += generator.normal(0.0, 0.4, samples)

@@ -1,6 +1,6 @@
-"""Who is in a simulated atlas: datasets, tissues, donors, kits and labels.
+"""Simulate the design of an atlas: datasets, tissues, donors, kits and labels.
 
-Nothing here is a measurement of anybody. Tissue names are those of the paper's
+Nothing here was measured in real donors. Tissue names are those of the paper's
 Tables 2 and 4.
 """
 
@@ -48,7 +48,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "embryonic tissue": (),
     "embryonic stem cell": ("embryonic tissue",),
 }
-"""The ontology: term to its parents; a term stands after its first parent."""
+"""The ontology: term to its parents; a term comes after its first parent."""
 
 COMMON_TISSUES = (
     "blood plasma",
@@ -76,11 +76,11 @@ RARE_TISSUES: Mapping[str, tuple[int, ...]] = {
     "vastus lateralis": (4,),
     "sigmoid colon": (3,),
 }
-"""Samples in each dataset that holds some: too few to be a class of their own."""
+"""Samples in each dataset with a rare tissue: too few to be a class of their own."""
 
 _UNBORN = ("embryonic stem cell", "embryonic brain", "umbilical cord blood")
 _ALWAYS_CELL_LINES = ("embryonic stem cell", "lymphoblastoid cell")
-# Moderate on purpose: the tissue alone must say something of sex and age, not most of it.
+# Moderate on purpose: the tissue alone must predict sex and age a little, but not well.
 _FEMALE_SHARE = {"breast": 0.75, "heart": 0.4, "skin": 0.55, "skeletal muscle": 0.4}
 _MEAN_AGE = {
     "blood": 60.0,
@@ -101,7 +101,7 @@ _PLATFORMS = ("Illumina HiSeq 2000", "Illumina HiSeq 2500", "Illumina NextSeq 50
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What is true of every sample, before anything is measured.
+    """The true properties of every sample.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Design:
     ages
         Whole years, float64.
     kits
-        Number of the library kit in :data:`KITS`, int64, one kit a dataset.
+        Number of the library kit in :data:`KITS`, int64, one kit per dataset.
     platforms
         Sequencer, dtype object (str).
     cell_lines, failed
@@ -120,7 +120,7 @@ class Design:
     titles
         Dataset to its title.
     first_tissues
-        The tissue that each dataset is mainly of.
+        The main tissue of each dataset.
     """
 
     sample_ids: NDArray[np.object_]
@@ -138,7 +138,7 @@ class Design:
 
 
 def group_of(term: str) -> str:
-    """Return the root that a term reaches by its first parents."""
+    """Return the root that a term reaches through its first parents."""
     while TERMS[term]:
         term = TERMS[term][0]
     return term
@@ -152,22 +152,22 @@ def make_design(
     cell_line_share: float,
     failed_libraries: int,
 ) -> Design:
-    """Draw the samples and what is true of them.
+    """Draw the samples and their true properties.
 
     Parameters
     ----------
     generator
         Source of randomness.
     samples, datasets
-        How many; every dataset has at least one sample.
+        Numbers of samples and datasets; every dataset has at least one sample.
     cell_line_share
         Share of samples that are cell lines, whole datasets at a time.
     failed_libraries
-        How many libraries yield next to no reads.
+        Number of libraries with almost no reads.
     """
     sizes = _dataset_sizes(generator, samples, datasets)
     dataset = np.repeat(np.arange(datasets), sizes)
-    # Every common tissue is met before one comes twice, in no order of the datasets.
+    # Every common tissue is used before one is repeated, in random order of the datasets.
     first_tissue = [COMMON_TISSUES[i % len(COMMON_TISSUES)] for i in range(datasets)]
     first_tissue = [first_tissue[i] for i in generator.permutation(datasets)]
     tissues = np.concatenate(
@@ -204,13 +204,13 @@ def make_design(
 
 
 def _dataset_sizes(generator: Generator, samples: int, datasets: int) -> NDArray[np.int64]:
-    """Share the samples out unevenly, at least one for each dataset."""
+    """Distribute the samples unevenly, at least one per dataset."""
     weights = generator.gamma(5.0, size=datasets)
     return 1 + generator.multinomial(samples - datasets, weights / weights.sum())
 
 
 def _dataset_tissues(generator: Generator, first: str, size: int) -> NDArray[np.object_]:
-    """Most datasets hold one tissue, some two or three, mostly related ones."""
+    """Draw the tissues of a dataset: mostly one, sometimes two or three, mostly related ones."""
     tissues = np.full(size, first, dtype=object)
     further = generator.choice([0, 1, 2], p=[0.65, 0.25, 0.1])
     related = [t for t in COMMON_TISSUES if group_of(t) == group_of(first) and t != first]
@@ -228,7 +228,7 @@ def _place_rare_tissues(
     dataset: NDArray[np.int64],
     first_tissue: list[str],
 ) -> None:
-    """Put a few samples of each rare tissue into datasets of its group, in place."""
+    """Place a few samples of each rare tissue in datasets of its group, in place."""
     taken: set[int] = set()
     for term, counts in RARE_TISSUES.items():
         hosts = [i for i, first in enumerate(first_tissue) if group_of(first) == group_of(term)]
@@ -286,7 +286,7 @@ def _draw_ages(
 def missing_annotations(
     generator: Generator, design: Design, share: float, *, one_dataset_a_tissue: bool
 ) -> NDArray[np.bool_]:
-    """Choose the samples that lose one field: mostly whole datasets, as in life.
+    """Choose the samples that lose one field: mostly whole datasets, as in real atlases.
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def missing_annotations(
 def mislabel(
     generator: Generator, design: Design, annotated: NDArray[np.bool_], count: int
 ) -> Mapping[int, str]:
-    """Choose samples whose curated tissue is wrong, and the wrong tissue of each.
+    """Choose the samples with a wrong curated tissue, and the wrong tissue of each.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Small tab-separated tables with named columns, read whole."""
+"""Read small tab-separated tables with named columns into memory."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def numbered_rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Give each row with the number of its line in the file."""
+        """Yield each row with its line number in the file."""
         return enumerate(self.rows, start=2)
 
     def refuse(self, message: str, line: int, column: str) -> NoReturn:
-        """Raise the InputError of a cell, naming the column by number and name."""
+        """Raise an InputError for a cell, with the number and name of its column."""
         number = self.columns.index(column) + 1
         raise InputError(message, source=str(self.path), line=line, column=f"{number} ({column})")
 
@@ -44,15 +44,15 @@ class Table:
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
     """Read a table and check its shape.
 
-    Tab-separated text in UTF-8, plain or gzip; a byte order mark, Windows line
-    ends and blank lines at the end are accepted. Further columns are kept.
+    The format is tab-separated text in UTF-8, plain or gzip; a byte order mark, Windows
+    line endings and blank lines at the end are accepted. Other columns are kept.
 
     Parameters
     ----------
     path
         The file.
     required, optional
-        Names of columns that have a meaning.
+        Names of the columns that are used.
 
     Returns
     -------
@@ -61,9 +61,9 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     Raises
     ------
     InputError
-        The file cannot be read, is empty, has another delimiter, lacks a
-        required column, names a column twice or not at all, or has a line with
-        more or fewer columns than the header.
+        The file cannot be read, is empty, has another delimiter, lacks a required
+        column, has a repeated or unnamed column, or has a line with more or fewer
+        columns than the header.
     """
     columns: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = []
@@ -100,9 +100,9 @@ def _columns(
         if not name:
             wrong = "the column has no name"
         elif name in columns[: number - 1]:
-            wrong = f"column {name!r} stands in column {columns.index(name) + 1} already"
+            wrong = f"column {name!r} is already in column {columns.index(name) + 1}"
         elif known.get(name.casefold(), name) != name:
-            # Kept as an unknown column, its values would be lost without a word.
+            # If it were kept as an unknown column, its values would be lost silently.
             wrong = f"column {name!r} must be written {known[name.casefold()]!r}"
         if wrong is not None:
             raise InputError(wrong, source=str(path), line=1, column=number)

@@ -1,4 +1,4 @@
-"""Text files, plain or gzip, as blocks of whole lines in bounded memory."""
+"""Read text files, plain or gzip, as blocks of whole lines in bounded memory."""
 
 from __future__ import annotations
 
@@ -37,20 +37,19 @@ class _Source:
         self._failure: InputError | None = None
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes, fewer only before the end or a damaged place."""
+        """Read ``size`` bytes, or fewer at the end of the file or before damage."""
         if self._failure is not None:
             raise self._failure
         parts: list[bytes] = []
         missing = size
         try:
-            # Small steps, so that what stands before a damaged place is not lost
-            # and the line of the damage is known.
+            # Small steps, so that nothing before the damage is lost and its line is known.
             while missing and (data := self.stream.read1(missing)):
                 parts.append(data)
                 missing -= len(data)
                 self.lines += data.count(b"\n")
         except EOFError:
-            self._failure = self._damage("the gzip data end too early; the file was cut off")
+            self._failure = self._damage("the gzip data end too early; the file is truncated")
         except (zlib.error, gzip.BadGzipFile) as error:
             self._failure = self._damage(f"the gzip data are damaged ({error})")
         except OSError as error:
@@ -60,22 +59,22 @@ class _Source:
         return b"".join(parts)
 
     def drain(self) -> None:
-        """Read to the end, which checks the sums of a gzip file."""
+        """Read to the end, which verifies the checksums of a gzip file."""
         while self.read(BLOCK_BYTES):
             pass
 
     def _damage(self, message: str) -> InputError:
         return InputError(
-            f"{message}; copy or make the file again", source=str(self.path), line=self.lines + 1
+            f"{message}; copy or create the file again", source=str(self.path), line=self.lines + 1
         )
 
 
 @contextmanager
 def open_blocks(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
-    r"""Open a text file, gzip or not, and give its blocks of whole lines.
+    r"""Open a text file, plain or gzip, and yield its blocks of whole lines.
 
-    What the file is, is seen from its first bytes and not from its name. A byte
-    order mark is left out and Windows line ends become ``\n``.
+    The format is detected from the first bytes of the file, not from its name. A byte
+    order mark is removed, and Windows line endings become ``\n``.
 
     Yields
     ------
@@ -86,10 +85,10 @@ def open_blocks(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
     Raises
     ------
     InputError
-        The file cannot be read, is not text, or its gzip data are damaged. When
-        the body of the ``with`` raises an InputError, the rest of the file is
-        read too, because damaged gzip data often show as wrong content first:
-        the damage is then what is reported.
+        The file cannot be read, is not text, or its gzip data are damaged. If the body
+        of the ``with`` block raises an InputError, the rest of the file is read, too,
+        because damaged gzip data often appear as wrong content first; the damage is
+        then reported instead.
     """
     try:
         raw = path.open("rb")
@@ -98,7 +97,7 @@ def open_blocks(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
     with raw:
         try:
             is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-        except OSError as error:  # as from a failing disk
+        except OSError as error:  # such as a failing disk
             raise _unreadable(path, error) from error
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if is_gzip else raw
         source = _Source(path, stream)
@@ -148,7 +147,7 @@ def _check_format(path: Path, start: bytes, *, named_gzip: bool) -> None:
             )
     if named_gzip and (b"\0" in start or not _is_utf8(start[:4096])):
         raise InputError(
-            "named .gz, but neither gzip nor text; copy or make the file again", source=str(path)
+            "named .gz, but neither gzip nor text; copy or create the file again", source=str(path)
         )
 
 
@@ -165,7 +164,7 @@ def _clean(block: bytes, path: Path, first_line: int) -> bytes:
         block = block.replace(b"\r\n", b"\n")
     for byte, what in (
         (b"\0", "a NUL byte; this is not text, or the file is damaged"),
-        (b"\r", "a carriage return inside a line; save the file with Unix or Windows line ends"),
+        (b"\r", "a carriage return inside a line; save the file with Unix or Windows line endings"),
     ):
         position = block.find(byte)
         if position >= 0:
@@ -185,7 +184,7 @@ def decode(data: bytes, path: Path, line: int, column: int = 1) -> str:
     Raises
     ------
     InputError
-        The bytes are not UTF-8; says in which column of the line.
+        The bytes are not UTF-8; the message names the column.
     """
     try:
         return data.decode()
@@ -219,10 +218,10 @@ def read_header(line: bytes, path: Path) -> tuple[str, ...]:
             if found in names[0]
             else "columns are separated by tabs"
         )
-        raise InputError(f"the first line has one column only; {hint}", source=str(path), line=1)
+        raise InputError(f"the first line has only one column; {hint}", source=str(path), line=1)
     return names
 
 
 def quoted_hint(names: tuple[str, ...]) -> str:
-    """Return advice for a header that a program has put into quotation marks."""
+    """Return a hint for a header that a program has put in quotation marks."""
     return "; write the file without quotation marks" if names[0].startswith(('"', "'")) else ""

@@ -1,9 +1,9 @@
 """The ``annotator`` command.
 
-Every command imports what it needs when it runs, so that those which need no
-model answer at once. Errors are one line on standard error; the exit code says
-whose turn it is: 2 the person's who typed, 3 a person's who runs the system,
-4 try again, 130 interrupted.
+Every command imports its dependencies when it runs, so that commands without
+models start at once. Errors are one line on standard error, with an exit code:
+2 for an error in the input, 3 if a person must fix the system, 4 to try again,
+130 if interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INTERRUPTED = 130
 def demo(settings: Settings) -> None:
     """Simulate an atlas in the embedded database, train on it, and fill its gaps.
 
-    A demo that is there already is made anew: whatever was decided or imported in it is gone.
+    An existing demo is replaced: all decisions and imported files in it are lost.
     """
     from annotator.cli.demo import run_demo
 
@@ -57,19 +57,19 @@ def migrate(settings: Settings) -> None:
 @command_line.command("import")
 @click.argument("counts", type=FILE)
 @click.argument("samples", type=FILE)
-@click.option("--ontology", type=FILE, help="TSV of term and parent.")
+@click.option("--ontology", type=FILE, help="TSV file with columns term and parent.")
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in FeatureKind]),
     default=FeatureKind.SRNA.value,
     show_default=True,
-    help="What the features of COUNTS are.",
+    help="The kind of the features in COUNTS.",
 )
 @click.pass_obj
 def import_(
     settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
 ) -> None:
-    """Load or update the mirror from COUNTS and SAMPLES, all of it or nothing."""
+    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
     from annotator.jobs.import_files import import_files
     from annotator.store.server.embedded import forget_demo
 
@@ -83,7 +83,7 @@ def import_(
             fields=settings.fields,
         )
     if settings.database_url is None and forget_demo(settings.home_folder()):
-        click.echo("the embedded database is no longer a mere demo: `demo` will not replace it")
+        click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
     click.echo(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
         f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
@@ -95,7 +95,7 @@ def import_(
 @command_line.command()
 @click.pass_obj
 def annotate(settings: Settings) -> None:
-    """Annotate everything pending, once."""
+    """Annotate all pending samples once."""
     from annotator.jobs.annotate.annotate import annotate as annotate_pending
     from annotator.jobs.annotate.worker import worker_name
 
@@ -117,7 +117,7 @@ def annotate(settings: Settings) -> None:
 @command_line.command()
 @click.pass_obj
 def serve(settings: Settings) -> None:
-    """Run the daemon: poll, annotate, and retrain on its schedule."""
+    """Run the daemon: poll, annotate, and retrain on schedule."""
     from annotator.daemon import run_daemon
 
     with database_of(settings) as database:
@@ -126,7 +126,7 @@ def serve(settings: Settings) -> None:
 
 @command_line.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--daemon", is_flag=True, help="Fail unless a daemon of this host is alive.")
+@click.option("--daemon", is_flag=True, help="Fail unless a daemon is running on this host.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     """Show what is live, pending, failing and scheduled."""
@@ -145,7 +145,7 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
 @click.option("--quick", is_flag=True, help="Check the digests of models without loading them.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
-    """Check the set-up, and say how to mend what is wrong."""
+    """Check the installation and tell you how to fix what is wrong."""
     from dataclasses import asdict
 
     from annotator.cli.watch_text import findings_lines
@@ -170,7 +170,7 @@ def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
 )
 @click.pass_obj
 def sql(settings: Settings, query: str, output: str) -> None:
-    """Run one SQL statement as a curator: it can read, and call the review functions."""
+    """Run one SQL statement as a curator, who can read and call the review functions."""
     from annotator.cli.tables import query_output
     from annotator.store.server.query import run_query
     from annotator.store.server.schema import check_schema
@@ -189,8 +189,8 @@ def _end(code: int, message: str) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line; turn every expected error into one line and a code."""
-    # As for Ctrl-C: what is open is closed in order. The daemon sets handlers of its own.
+    """Run the command line; turn every expected error into one line and an exit code."""
+    # As with Ctrl-C, open resources are closed in order. The daemon has its own handlers.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         command_line.main(standalone_mode=False, prog_name="annotator")
@@ -204,6 +204,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _end(INTERRUPTED, "interrupted; nothing half-written was left")
     except BrokenPipeError:
-        # The reader of our output went away: that is its right.
+        # The reader of the output has closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

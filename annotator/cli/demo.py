@@ -1,4 +1,4 @@
-"""The whole path on a simulated atlas, from an empty folder to a review queue."""
+"""Run the whole program on a simulated atlas, from an empty folder to a review queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 QUEUE = """
 select sample_id, dataset_id, field, value, round(confidence::numeric, 2)::float8 as confidence,
-       dataset_open as open_in_dataset, dataset_agrees, top_features[1:3] as speak_for_it,
+       dataset_open as open_in_dataset, dataset_agrees, top_features[1:3] as top_features,
        prediction_id
 from annotator.review_queue limit 12
 """
@@ -49,14 +49,14 @@ What to try next:
 
 
 def run_demo(settings: Settings) -> None:
-    """Simulate, import, retrain, annotate and compare with the truth.
+    """Simulate an atlas, import it, retrain, annotate, and compare with the truth.
 
-    A demo that already stands in ``ANNOTATOR_HOME`` is made anew.
+    An existing demo in ``ANNOTATOR_HOME`` is replaced.
 
     Raises
     ------
     InputError
-        A database is set, or the home holds something that is not a demo.
+        A database is set, or the home contains a database that is not a demo.
     """
     home = settings.home_folder()
     if settings.database_url is not None:
@@ -65,7 +65,7 @@ def run_demo(settings: Settings) -> None:
         )
     if has_cluster(home) and not is_demo(home):
         raise InputError(
-            f"{home} holds a database that is not a demo; set ANNOTATOR_HOME to another folder"
+            f"{home} contains a database that is not a demo; set ANNOTATOR_HOME to another folder"
         )
     started = time.monotonic()
     with open_database(settings) as database:
@@ -114,14 +114,14 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
     from annotator.jobs.retrain.retrain import retrain
 
     outcomes = []
-    # A quick look is enough for a demo.
+    # Few folds are enough for a demo.
     settings = replace(
         settings,
         folds=settings.folds or 5,
         cross_validation_folds=min(settings.cross_validation_folds, 3),
     )
     for field in settings.fields:
-        _say(started, f"training {field}; whole datasets are held out to validate")
+        _say(started, f"training {field}; whole datasets are held out for validation")
         with progress(f"{field}: held-out folds", "folds") as shown:
             outcome = retrain(database, settings, field, progress=shown)
         outcomes.append(outcome)
@@ -141,7 +141,7 @@ def _annotate(database: Database, settings: Settings, started: float) -> None:
         summary = annotate(database, settings, worker=worker_name(), progress=shown)
     _say(
         started,
-        f"{sum(summary.predicted.values())} gaps looked at,"
+        f"{sum(summary.predicted.values())} predictions made,"
         f" {sum(summary.quarantined.values())} samples quarantined",
     )
 
@@ -191,7 +191,7 @@ def _show(
 
 
 def _reached(outcomes: Sequence[Any]) -> str:
-    """Return what precision each field reaches there, and how many samples are answered."""
+    """Return the precision and the answered share of each field on held-out datasets."""
     found = []
     for outcome in outcomes:
         metrics = {m.name: m.value for m in outcome.metrics if m.model_kind == "combined"}
@@ -206,7 +206,7 @@ def _reached(outcomes: Sequence[Any]) -> str:
 
 
 def _program() -> str:
-    """Return how the command is called from the working folder."""
+    """Return the command to call this program with from the working folder."""
     program = Path(sys.argv[0]).absolute()
     if shutil.which("annotator") == str(program):
         return "annotator"
@@ -221,7 +221,7 @@ def _compare(
     terms: Mapping[str, tuple[str, ...]],
     settings: Settings,
 ) -> list[list[Any]]:
-    """Count answers and best guesses that are the truth or, for a term, one of its ancestors."""
+    """Count the answers and best guesses that are right; for terms, ancestors count as right."""
     from annotator.learn.labels.intervals import interval_of
     from annotator.learn.labels.ontology import Ontology
 

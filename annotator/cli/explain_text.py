@@ -1,4 +1,4 @@
-"""The explanation of a sample as text, and as the figure that the paper draws of it."""
+"""The explanation of a sample as text, and as a heatmap like the paper's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from annotator.report.figures import Figure
 
 DRAWN = 15
-"""Features for, and as many against, that are drawn at least."""
+"""Minimum number of features for the class that are drawn, and as many against it."""
 WORDS = {COMBINED: "all models combined", "network": "the network"}
-STRONGEST = 9  # a heat map's digit for the largest score
+STRONGEST = 9  # the digit of the largest score in a heatmap
 
 
 def explanation_text(found: SampleExplanation) -> str:
@@ -63,27 +63,27 @@ def _classes(found: SampleExplanation) -> str:
     ]
     return (
         f"{_columns(['', 'class', 'probability'], rows, left=(1,))}\n\n"
-        "Columns 1, 2, ... are these classes: how many per cent of their training samples have\n"
-        "less of the sRNA than this sample (50: it is in their middle)."
+        "Columns 1, 2, ... are these classes: the percentage of their training samples in which\n"
+        "the sRNA is less abundant than in this sample (50: the median)."
     )
 
 
 def _answer_parts(found: SampleExplanation) -> list[str]:
-    """Return the shares of the kinds, and what the dataset's other samples contribute."""
+    """Return the weights of the kinds, and the contribution of other samples in the dataset."""
     parts = []
     if found.weights:
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found.weights.items())
         parts.append(f"Shares of the answer: {shares}.")
     if found.other_samples is not None:
         parts.append(
-            "Other samples of the dataset contribute"
+            "The other samples in the dataset contribute"
             f" {found.other_samples[0]:+#.3g} logits to {found.classes[0]}."
         )
     return parts
 
 
 def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
-    """Return the leading features of a kind, where their expression lies, for and against."""
+    """Return the leading features of a kind, with the percentiles of their expression."""
     headers = ["", "feature", "score", "RPM", *_numbers(found)]
     rows = [
         [
@@ -100,7 +100,7 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
 
 
 def _unit(kind: str) -> str:
-    """Return what the contributions of a model kind, or to the answer, count."""
+    """Return the unit of the contributions of a model kind, or of those to the answer."""
     return "logits" if kind == COMBINED else KINDS[kind].unit
 
 
@@ -142,27 +142,27 @@ def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
 
 
 def _drawn_kind(found: SampleExplanation) -> tuple[str, KindExplanation]:
-    """Return the kind whose scores are drawn: the answer, or else the network or the first."""
+    """Return the kind whose scores are drawn: the answer, else the network, else the first."""
     name = next((each for each in ANSWERING if each in found.kinds), next(iter(found.kinds)))
     return name, found.kinds[name]
 
 
-def explanation_figure(found: SampleExplanation) -> Figure | None:
+def explanation_plot(found: SampleExplanation) -> Figure | None:
     """Draw the scores of the leading features for every class (paper, figure 8).
 
     Returns
     -------
     Figure or None
-        ``None`` where no model has scores.
+        ``None`` if no model kind has scores.
     """
     from annotator.report.figures.sample import heatmap_of_sample
 
     if not found.kinds:
         return None
     name, kind = _drawn_kind(found)
-    count = max(DRAWN, len(kind.speak_for))
-    speak_for, against = leading_columns(kind.scores[0], found.features, count)
-    columns = [*speak_for, *against]
+    count = max(DRAWN, len(kind.supporting))
+    supporting, opposing = leading_columns(kind.scores[0], found.features, count)
+    columns = [*supporting, *opposing]
     if not columns:
         return None
     return heatmap_of_sample(
@@ -174,6 +174,6 @@ def explanation_figure(found: SampleExplanation) -> Figure | None:
     )
 
 
-def figure_file_name(found: SampleExplanation) -> str:
-    """Return the name of a sample's figure; signs that file systems mind are replaced."""
+def plot_file_name(found: SampleExplanation) -> str:
+    """Return the file name of a sample's plot, without characters that file systems refuse."""
     return re.sub(r"[^\w.+-]", "_", f"{found.sample_id}-{found.release.field}.svg").lstrip(".-")

@@ -1,4 +1,4 @@
-"""The command group, and what its commands share: options, the database, output files."""
+"""The command group and the shared parts of its commands: options, database, output files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FieldName(click.ParamType[str]):
     name = "field"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse a field that the settings do not know."""
+        """Refuse a field that is not in the settings."""
         settings = ctx.find_object(Settings) if ctx is not None else None
         known = settings.fields if settings is not None else FIELDS
         if value not in known:
@@ -62,12 +62,12 @@ preset_option = click.option(
 folds_option = click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Group whole datasets into so many folds, for a quick look.",
+    help="Group whole datasets into this many folds, for a quick look.",
 )
 
 
 def utf8(_context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Refuse what the database cannot be told; it is not repeated, for no terminal can show it."""
+    """Refuse text that cannot be sent to the database; terminals cannot show it either."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -95,7 +95,7 @@ def command_line(context: click.Context, config: Path | None) -> None:
 
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Database]:
-    """Open the database; turn what psycopg raises into our errors."""
+    """Open the database; turn psycopg's exceptions into the program's own."""
     import psycopg
 
     from annotator.store.server.connection import open_database, translating
@@ -116,19 +116,19 @@ def changed(settings: Settings, **options: Any) -> Settings:
 
 
 def check_output_file(path: Path | None) -> None:
-    """Refuse before hours of work what could not be written after them."""
+    """Refuse an output file that cannot be written before hours of work are spent on it."""
     if path is not None and not path.absolute().parent.is_dir():
         raise InputError("its folder does not exist", source=str(path))
 
 
 def write_json_file(path: Path | None, content: dict[str, Any]) -> None:
-    """Write an output file as JSON, where one was asked for."""
+    """Write an output file as JSON, if one was requested."""
     if path is not None:
         write_file(path, json.dumps(content, indent=2) + "\n")
 
 
 def write_file(path: Path, content: str) -> None:
-    """Write an output file; raises InputError where that is not possible."""
+    """Write an output file; raises InputError if that is not possible."""
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:

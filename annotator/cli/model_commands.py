@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def retrain(
     settings: Settings, fields: tuple[str, ...], preset: str | None, folds: int | None
 ) -> None:
-    """Train and validate on the current labels; promote only what is better."""
+    """Train and validate on the current labels; promote candidates that pass the gate."""
     from annotator.cli.tables import retrain_table
     from annotator.jobs.report import bring_up_to_date
     from annotator.jobs.retrain.retrain import UNLABELLED
@@ -79,12 +79,12 @@ def _report_line(written: WrittenReport) -> str:
     "--release",
     "release_id",
     type=click.IntRange(1, 2**63 - 1),
-    help="Any release; by default every live one.",
+    help="Number of any release; by default every live one.",
 )
 @click.option("--out", "folder", type=FILE, required=True, help="Folder to write into.")
 @click.pass_obj
 def report(settings: Settings, release_id: int | None, folder: Path) -> None:
-    """Write the report of a release: one HTML file, and its figures as SVG."""
+    """Write the report of a release: one HTML file, and its plots as SVG."""
     from annotator.jobs.report import report as write_reports
 
     with database_of(settings) as database:
@@ -107,7 +107,7 @@ def report(settings: Settings, release_id: int | None, folder: Path) -> None:
     type=click.Choice([level.value for level in Level]),
     help="Ontology terms, or groups of terms.",
 )
-@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.option("--json", "json_file", type=FILE, help="Also write the metrics to this file.")
 @click.pass_obj
 def evaluate(
     settings: Settings,
@@ -152,7 +152,7 @@ def evaluate(
 )
 @preset_option
 @folds_option
-@click.option("--json", "json_file", type=FILE, help="Also write the figures to this file.")
+@click.option("--json", "json_file", type=FILE, help="Also write the metrics to this file.")
 @click.option("--figure", type=FILE, help="Also draw the accuracies, as SVG, beside the paper's.")
 @click.pass_obj
 def ablation(
@@ -194,24 +194,24 @@ def ablation(
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Leading sRNAs for, and as many against.",
+    help="Number of sRNAs for each class, and as many against it.",
 )
 @click.option("--store", is_flag=True, help="Also store the contributions to every class, for SQL.")
-@click.option("--svg", type=FILE, help="Where to draw; SAMPLE-FIELD.svg here by default.")
+@click.option("--svg", type=FILE, help="File to draw to; ./SAMPLE-FIELD.svg by default.")
 @click.pass_obj
 def explain(
     settings: Settings, sample: str, field: str, top: int, store: bool, svg: Path | None
 ) -> None:
-    """Show which sRNAs speak for and against each class of SAMPLE, labelled or not."""
-    from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+    """Show the sRNAs with the largest contributions to each class of SAMPLE, labelled or not."""
+    from annotator.cli.explain_text import explanation_plot, explanation_text, plot_file_name
     from annotator.jobs.explain import explain_sample
 
     check_output_file(svg)
     with database_of(settings) as database:
         found = explain_sample(database, settings, sample, field, top, store=store)
     click.echo(explanation_text(found))
-    figure = explanation_figure(found)
-    if figure is not None:
-        path = svg or Path(figure_file_name(found))
-        write_file(path, figure.svg)
+    plot = explanation_plot(found)
+    if plot is not None:
+        path = svg or Path(plot_file_name(found))
+        write_file(path, plot.svg)
         click.echo(f"\ndrawn in {path}")

@@ -1,4 +1,4 @@
-"""Results as text: tables for people, CSV and JSON for programs."""
+"""Format results as text: tables for people, CSV and JSON for programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from annotator.jobs.retrain.ablation import Ablation
     from annotator.jobs.retrain.retrain import RetrainOutcome
 
-FIGURES = (
+METRICS = (
     "accuracy",
     "balanced_accuracy",
     "balanced_accuracy_at_equal_priors",
@@ -29,12 +29,12 @@ FIGURES = (
     "auc",
     "expected_calibration_error",
 )
-ABLATION_FIGURES = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
+ABLATION_METRICS = ("accuracy", "balanced_accuracy", "mean_over_datasets", "auc")
 OF_HELD_OUT_DATASETS = ("mean_over_datasets", "mean_over_classes")
-"""Metrics that count held-out datasets: none is held out where samples are divided at random."""
+"""Metrics over held-out datasets; there are none if samples are divided at random."""
 CLASS_TITLES = {
     "class_accuracy": "Accuracy of each class: share of its samples that are recognised",
-    "class_precision": "Precision of each class: share of the samples predicted as it that are it",
+    "class_precision": "Precision of each class: share of its predictions that are right",
 }
 WIDEST = 60
 WIDEST_HEADER = 18
@@ -71,7 +71,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it; SQL arrays are lists already."""
+    """Return a value in a type that JSON has; SQL arrays are already lists."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -86,12 +86,12 @@ def _plain(value: Any) -> Any:
 
 
 def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: str) -> str:
-    """Return the rows of a query.
+    """Return the rows of a query as text.
 
     Parameters
     ----------
     columns, rows
-        What the query gave.
+        The result of the query.
     output
         ``table``; ``csv`` for a header and rows; ``json`` for a list of objects.
     """
@@ -110,7 +110,7 @@ def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: 
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
-    """Return names in which columns of the same name are numbered: no value is lost."""
+    """Return column names with repeated ones numbered, so that no value is lost."""
     seen: dict[str, int] = {}
     names = []
     for column in columns:
@@ -120,7 +120,7 @@ def _distinct(columns: Sequence[str]) -> list[str]:
 
 
 def _json_value(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they are text."""
+    """Return a value with NaN and infinity, which JSON does not have, as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return [_json_value(item) for item in value] if isinstance(value, list) else value
@@ -135,12 +135,12 @@ def _csv_cell(value: Any) -> Any:
 
 
 def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> str:
-    """Return one row per model kind: metrics over everything held out.
+    """Return one row per model kind, with its metrics over all held-out samples.
 
     Parameters
     ----------
     metrics
-        Of one validation.
+        Metrics of one validation.
     datasets_held_out
         Whether whole datasets were held out; means over datasets are shown only then.
     """
@@ -150,7 +150,7 @@ def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> 
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     names = [
         name
-        for name in FIGURES
+        for name in METRICS
         if any((kind, name) in found for kind in kinds)
         and (datasets_held_out or name not in OF_HELD_OUT_DATASETS)
     ]
@@ -165,16 +165,16 @@ def kind_table(metrics: Iterable[Metric], *, datasets_held_out: bool = True) -> 
 
 
 def class_tables(metrics: Sequence[Metric]) -> str:
-    """Return accuracy and precision of each class by model kind, each under its title."""
+    """Return accuracy and precision per class and model kind, each under its title."""
     parts = ((title, class_table(metrics, name)) for name, title in CLASS_TITLES.items())
     return "\n\n".join(f"{title}\n{rows}" for title, rows in parts if rows)
 
 
 def class_table(metrics: Iterable[Metric], name: str) -> str:
-    """Return one row per class: a metric by model kind, and the class's own samples.
+    """Return one row per class: a metric per model kind, and the number of the class's samples.
 
-    Empty where no class has the metric. Of a precision no number of samples is shown: each
-    model kind has its own.
+    Empty if no class has the metric. No number of samples is shown for precision, since it
+    differs between model kinds.
     """
     found = {
         (metric.class_name, metric.model_kind): metric
@@ -194,17 +194,17 @@ def class_table(metrics: Iterable[Metric], name: str) -> str:
 
 
 def term_table(metrics: Iterable[Metric]) -> str:
-    """Return a row for samples whose own term was learned, and one for the others.
+    """Return one row for samples whose own term was learned, and one for the others.
 
-    Empty where every term was learned, or nothing is known of answers.
+    Empty if every term was learned, or if there are no metrics of answers.
     """
     found = {metric.name: metric for metric in metrics}
     rows = []
     for part in ("learned", "new"):
-        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
-        if figures[0] is not None:
-            behind = [figures[0].samples, figures[0].datasets]
-            rows.append([part, *(each.value if each else None for each in figures), *behind])
+        shown = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        if shown[0] is not None:
+            behind = [shown[0].samples, shown[0].datasets]
+            rows.append([part, *(each.value if each else None for each in shown), *behind])
     if not rows:
         return ""
     headers = ["own term", *(name.replace("_", " ") for name in TERM_FIGURES)]
@@ -212,7 +212,7 @@ def term_table(metrics: Iterable[Metric]) -> str:
 
 
 def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
-    """Return validation figures of several fields, a block for each."""
+    """Return the validation metrics of several fields, one block per field."""
     return "\n\n".join(
         f"{outcome.field}, datasets held out:\n{kind_table(outcome.metrics)}"
         for outcome in outcomes
@@ -220,26 +220,28 @@ def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
 
 
 def ablation_table(ablation: Ablation) -> str:
-    """Return a row for each feature set and model kind, baselines last."""
+    """Return one row per feature set and model kind, baselines last."""
     found = {
         (name, metric.model_kind, metric.name): metric
         for name, metrics in ablation.metrics.items()
         for metric in metrics
         if metric.class_name is None
     }
-    figures = [
+    columns = [
         name
-        for name in ABLATION_FIGURES
+        for name in ABLATION_METRICS
         if any(key[2] == name for key in found)
         and (ablation.scheme != CROSS_VALIDATION or name not in OF_HELD_OUT_DATASETS)
     ]
     rows = []
     for name, kind in dict.fromkeys(key[:2] for key in found):
         values = [
-            found[name, kind, figure].value if (name, kind, figure) in found else None
-            for figure in figures
+            found[name, kind, metric_name].value if (name, kind, metric_name) in found else None
+            for metric_name in columns
         ]
         accuracy = found[name, kind, "accuracy"]
         rows.append([name, kind, *values, accuracy.samples, accuracy.datasets])
-    shown = [figure.replace("_", " ") if figure != "auc" else "AUC" for figure in figures]
+    shown = [
+        metric_name.replace("_", " ") if metric_name != "auc" else "AUC" for metric_name in columns
+    ]
     return as_table(["features", "model", *shown, "samples", "datasets"], rows)

@@ -1,4 +1,4 @@
-"""Status and the findings of the doctor, as text for a person."""
+"""Status and findings of the doctor as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _when(moment: datetime | None) -> str:
 
 
 def status_lines(report: StatusReport) -> str:
-    """Return the state as text for a person."""
+    """Return the status as text."""
     found = report.snapshot
     width = max([8, *(len(field.field) + 1 for field in found.fields)])
     lines = [
@@ -37,13 +37,13 @@ def status_lines(report: StatusReport) -> str:
         )
     lines.append("")
     lines += [
-        f"{field.field}: {field.answered:.1%} of the samples of held-out datasets are answered,"
+        f"{field.field}: {field.answered:.1%} of the samples in held-out datasets are answered,"
         f" {field.precision:.1%} of the answers are right"
         for field in found.fields
         if field.answered is not None and field.precision is not None
     ]
     lines += [
-        f"{field.field}: no sample of the held-out datasets reached the target precision"
+        f"{field.field}: no threshold reaches the target precision on held-out datasets"
         for field in found.fields
         if field.answered is not None and field.precision is None
     ]
@@ -62,7 +62,7 @@ def status_lines(report: StatusReport) -> str:
     ]
     lines += [
         f"daemon {daemon.worker} {daemon.version}: {daemon.state},"
-        f" heard of {daemon.silent_seconds:.0f} s ago"
+        f" last heartbeat {daemon.silent_seconds:.0f} s ago"
         for daemon in found.daemons
     ] or ["no daemon is running; start one with `annotator serve`"]
     if found.last_annotation_run is not None:
@@ -72,7 +72,7 @@ def status_lines(report: StatusReport) -> str:
             f" {run.quarantined} quarantined"
         )
     lines += [
-        f"failure of {_when(event.at)}, {event.subject}: {event.detail.get('reason', '')}"
+        f"failure at {_when(event.at)}, {event.subject}: {event.detail.get('reason', '')}"
         for event in found.failures
     ]
     lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC)")
@@ -81,10 +81,10 @@ def status_lines(report: StatusReport) -> str:
 
 
 def findings_lines(findings: Iterable[Finding]) -> str:
-    """Return the findings as text for a person."""
+    """Return the findings as text."""
     lines = []
     for finding in findings:
         lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
-        if finding.mend is not None:
-            lines.append(f"{'':<9}{'to mend':<12}{finding.mend}")
+        if finding.fix is not None:
+            lines.append(f"{'':<9}{'to fix':<12}{finding.fix}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the live release bases its answer for one sample on, for every class."""
+"""Explain the answer of the live release for one sample, for every class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from annotator.jobs.annotate.dataset_context import (
 )
 from annotator.jobs.annotate.live_models import LiveModel, LiveModels
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
-from annotator.jobs.annotate.predict import decide, other_samples, reasons_for
+from annotator.jobs.annotate.predict import contributions_to, decide, other_samples
 from annotator.jobs.annotate.quality import unusable_samples
 from annotator.store.answers.dataset_samples import dataset_of_sample
 from annotator.store.answers.predictions import add_contributions, current_prediction
@@ -39,70 +39,70 @@ if TYPE_CHECKING:
     from annotator.store.mirror.expression import ReadExpression
     from annotator.store.server.connection import Database
 
-ROWS_AT_ONCE = 500  # of training samples whose expression is dense at a time
+ROWS_AT_ONCE = 500  # number of training samples whose expression is dense at a time
 
 
 @dataclass(frozen=True, eq=False)
 class KindExplanation:
-    """What one model kind made of the sample.
+    """The contributions of one model kind, or those to the answer.
 
     Attributes
     ----------
     method
-        How the scores were made.
+        How the contributions were computed.
     scores
-        Signed, ``(classes, features)``, float32, classes as in
+        Signed contributions, ``(classes, features)``, float32, classes as in
         :attr:`SampleExplanation.classes`.
-    speak_for, speak_against
-        Columns of the features that speak most for and against the most probable
-        class, strongest first.
+    supporting, opposing
+        Columns of the features with the largest contributions for and against the
+        most probable class, in descending order of their absolute value.
     """
 
     method: str
     scores: NDArray[np.float32]
-    speak_for: tuple[int, ...]
-    speak_against: tuple[int, ...]
+    supporting: tuple[int, ...]
+    opposing: tuple[int, ...]
 
     @property
     def leading(self) -> tuple[int, ...]:
-        """Columns of the leading features: those for the class, then those against."""
-        return self.speak_for + self.speak_against
+        """Columns of the leading features: those for the class, then those against it."""
+        return self.supporting + self.opposing
 
 
 @dataclass(frozen=True, eq=False)
 class SampleExplanation:
-    """Why a release says what it says of one sample.
+    """The explanation of a release's answer for one sample.
 
     Attributes
     ----------
     sample_id
         The sample.
     release
-        Which release.
+        The release.
     decision
-        What it answers.
+        The answer of the release.
     learned_as
-        The class that the release learned the sample as, ``None`` where it did not.
+        The class of the sample in the release's cohort, ``None`` if it is not in it.
     classes, probabilities
         Most probable first; probabilities ``(classes,)``, float64.
     features
-        Of the release's models.
+        Features of the release's models.
     expression
-        The sample's reads per million of them, ``(features,)``, float32.
+        The sample's expression of them in reads per million, ``(features,)``, float32.
     kinds
-        ``"combined"``, the answer itself, and each model kind to its explanation.
+        Model kind to its explanation; ``"combined"`` is the answer itself.
     weights
-        Model kind to its share of the answer.
+        Model kind to its weight in the combination.
     other_samples
-        What the other samples of the dataset contribute to the logit of each class,
-        ``(classes,)``, float64; ``None`` where they do not count.
+        Contribution of the other samples in the dataset to the logit of each class,
+        ``(classes,)``, float64; ``None`` if nothing is pooled.
     percentiles
-        Column of a leading feature to where the sample's expression lies among the
-        training samples of each class, ``(classes,)`` in [0, 100]: 50 in their
-        middle, NaN where there are none. The sample itself is not among them.
+        Column of a leading feature to the percentile of the sample's expression among
+        the training samples of each class, ``(classes,)`` in [0, 100]; NaN for a class
+        without any. The sample itself is not among them.
     stored
-        How many contributions were stored for the current prediction; ``None`` where
-        that was not asked for.
+        How many contributions were stored for the current prediction; ``None`` if
+        storing was not requested.
     """
 
     sample_id: str
@@ -129,16 +129,16 @@ def explain_sample(
     *,
     store: bool = False,
 ) -> SampleExplanation:
-    """Explain what the live release of a field says of a sample, labelled or not.
+    """Explain the answer of a field's live release for a sample, labelled or not.
 
     Parameters
     ----------
     database, settings
-        Where, and what a sample must have to be predicted.
+        The database, and the settings with the requirements for samples.
     sample_id, field
         The sample, and a key of :attr:`annotator.settings.Settings.fields`.
     top
-        Leading features for, and as many against.
+        Number of leading features for the class, and as many against it.
     store
         Also store the contributions to every class with the sample's current
         prediction.
@@ -148,8 +148,8 @@ def explain_sample(
     InputError
         There is no such field or sample, or the sample cannot be used.
     NeedsPersonError
-        No release is live, or, with ``store``, the release has not said of the sample,
-        as it is now, what the contributions could belong to.
+        No release is live, or, with ``store``, the release has no prediction for the
+        sample with its current expression.
     """
     if field not in settings.fields:
         raise InputError(f"there is no field {field!r}; known: {', '.join(settings.fields)}")
@@ -171,8 +171,8 @@ def explain_sample(
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
-    said = _said(live, read.profiles, dataset_id, dataset_samples)
-    found = _explained(live, read.profiles, said, top, learned.get(sample_id))
+    predicted = _predict(live, read.profiles, dataset_id, dataset_samples)
+    found = _explained(live, read.profiles, predicted, top, learned.get(sample_id))
     columns = sorted({column for kind in found.kinds.values() for column in kind.leading})
     of_class = np.array([learned[name] for name in training.sample_ids], dtype=object)
     values = _expression_of(live, training, columns)
@@ -180,7 +180,7 @@ def explain_sample(
         column: _percentiles(found.expression[column], values[:, place], of_class, found.classes)
         for place, column in enumerate(columns)
     }
-    stored = _store(database, live, read, said, plan) if store else None
+    stored = _store(database, live, read, predicted, plan) if store else None
     return replace(found, percentiles=percentiles, stored=stored)
 
 
@@ -189,12 +189,12 @@ def _check_usable(live: LiveModel, read: ReadExpression, sample_id: str, quality
     if error is None:
         error, _ = unusable_samples(live, read.profiles, quality).get(sample_id, (None, False))
     if error is not None:
-        raise InputError(f"{sample_id} cannot be explained, nor is it annotated: {error.reason}")
+        raise InputError(f"{sample_id} cannot be explained or annotated: {error.reason}")
 
 
 @dataclass(frozen=True, eq=False)
 class _Predicted:
-    """What the models predict for the sample: inputs, novelty and answers."""
+    """Inputs of the models for the sample, its novelty and the answers."""
 
     inputs: NDArray[np.float32]
     novelty: NDArray[np.float64]
@@ -209,7 +209,7 @@ class _Predicted:
         return np.argsort(-self.combined, axis=1, kind="stable")
 
 
-def _said(
+def _predict(
     live: LiveModel, profiles: Profiles, dataset_id: str, dataset_samples: DatasetSamples | None
 ) -> _Predicted:
     model = live.model
@@ -221,24 +221,24 @@ def _said(
 
 
 def _explained(
-    live: LiveModel, profiles: Profiles, said: _Predicted, top: int, learned_as: str | None
+    live: LiveModel, profiles: Profiles, predicted: _Predicted, top: int, learned_as: str | None
 ) -> SampleExplanation:
     model = live.model
-    order = said.best_first
+    order = predicted.best_first
     kinds = {}
-    explained = live.explainer.contributions(said.inputs, order, said.answers.own_weights)
+    explained = live.explainer.contributions(predicted.inputs, order, predicted.answers.own_weights)
     for kind, (method, scores) in explained.items():
         of_classes = scores[:, 0]
         leading = leading_columns(of_classes[0], model.features, top)
         kinds[kind] = KindExplanation(method, of_classes, *leading)
-    others = other_samples(live, said.answers, order)
+    others = other_samples(live, predicted.answers, order)
     return SampleExplanation(
         sample_id=str(profiles.sample_ids[0]),
         release=live.release,
-        decision=decide(model, said.combined, said.novelty)[0],
+        decision=decide(model, predicted.combined, predicted.novelty)[0],
         learned_as=learned_as,
         classes=tuple(model.classes[place] for place in order[0]),
-        probabilities=said.combined[0, order[0]],
+        probabilities=predicted.combined[0, order[0]],
         features=model.features,
         expression=model.expression(profiles)[0],
         kinds=kinds,
@@ -252,7 +252,7 @@ def _expression_of(
     live: LiveModel, profiles: Profiles, columns: Sequence[int]
 ) -> NDArray[np.float32]:
     """Return some of the model's features in reads per million, ``(samples, columns)``."""
-    # All features of the model are aligned: which names are looked for decides what is found.
+    # All features of the model are aligned, since matching depends on the full set of names.
     found = [np.zeros((0, len(columns)), np.float32)]
     for start in range(0, len(profiles.sample_ids), ROWS_AT_ONCE):
         rows = np.arange(start, min(start + ROWS_AT_ONCE, len(profiles.sample_ids)))
@@ -266,32 +266,41 @@ def _percentiles(
     of_class: NDArray[np.object_],
     classes: Iterable[str],
 ) -> NDArray[np.float64]:
-    """Return the share of each class's samples below a value, ties half, in per cent."""
+    """Return the share of each class's samples below a value, in per cent; ties count half."""
     below = np.where(values < own, 1.0, np.where(values == own, 0.5, 0.0))
     members = [below[of_class == name] for name in classes]
     return np.array([100 * each.mean() if len(each) else np.nan for each in members])
 
 
 def _store(
-    database: Database, live: LiveModel, read: ReadExpression, said: _Predicted, plan: AnnotatePlan
+    database: Database,
+    live: LiveModel,
+    read: ReadExpression,
+    predicted: _Predicted,
+    plan: AnnotatePlan,
 ) -> int:
-    """Store the contributions to every class with what the release said; return how many."""
+    """Store the contributions to every class with the prediction; return how many."""
     (sample_id,), release = read.profiles.sample_ids.tolist(), live.release
     expression = live.model.expression(read.profiles)
-    reasons = reasons_for(
-        live, said.inputs, said.answers, said.best_first, expression, plan.top_contributions
+    of_classes = contributions_to(
+        live,
+        predicted.inputs,
+        predicted.answers,
+        predicted.best_first,
+        expression,
+        plan.top_contributions,
     )
-    contributions = [of_kind for of_class in reasons for of_kind in of_class[0].values()]
+    contributions = [of_kind for of_class in of_classes for of_kind in of_class[0].values()]
     with database.connect() as connection:
         current = current_prediction(connection, sample_id, release.field)
         if current is None:
             raise NeedsPersonError(
-                f"{sample_id} has no prediction of {release.field} that contributions could be"
-                " stored with: only what is missing is annotated, by `annotator annotate`"
+                f"{sample_id} has no prediction of {release.field} to store contributions with:"
+                " `annotator annotate` predicts only missing annotations"
             )
         if (current.release_id, current.input_hash) != (release.release_id, read.hashes[0]):
             raise NeedsPersonError(
-                f"the prediction of {release.field} for {sample_id} is of another release or of"
-                " expression that has changed: run `annotator annotate` first"
+                f"the prediction of {release.field} for {sample_id} was made by another release or"
+                " from expression that has changed since: run `annotator annotate` first"
             )
         return add_contributions(connection, current.prediction_id, contributions)

@@ -1,4 +1,4 @@
-"""Load files into the mirror: all of them, or nothing."""
+"""Load files into the mirror: either all of their content or nothing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def import_files(
     Parameters
     ----------
     database
-        Where the mirror is.
+        The database with the mirror.
     counts, samples, ontology
         The files, in the formats of :mod:`annotator.atlas.importers`.
     kind
-        What the features of ``counts`` are. Contaminants may be given for some
-        of the samples only.
+        The kind of the features in ``counts``. Counts of contaminants may cover only
+        some of the samples.
     fields
-        Name to definition of the fields that ``samples`` may have columns of.
+        Name to definition of the fields that ``samples`` may have columns for.
 
     Returns
     -------

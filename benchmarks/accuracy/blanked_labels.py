@@ -1,17 +1,17 @@
-"""Blank known labels of a real atlas, let the program fill them, and compare.
+"""Remove known labels from a real atlas, let the program fill them in, and compare.
 
-For each atlas and preset, on a fresh embedded database: import, retrain (whole
-datasets held out), annotate, compare. The tissue of every third dataset is
-blanked, sex and age of every fourth (datasets in order of their names), so the
+For each atlas and preset, in a new embedded database: import, retrain (whole
+datasets held out), annotate, compare. The tissue of every third dataset and the
+sex and age of every fourth are removed (datasets in order of their names), so the
 compared samples come from datasets that the models never saw with that label.
 
     python -m benchmarks.accuracy.blanked_labels --data ../shared/data
 
 So that every preset and model kind can be compared, releases that the gate would
-refuse go live here too (ANNOTATOR_BASELINE_MARGIN=-1); "beats baselines" says whether
-the held-out balanced accuracy was above every baseline's. A sample that was
-quarantined, or got no answer, is not among the compared ones. For a tissue, an answer
-is right if it is the true term or a term above it; a tissue group must be the true one.
+refuse go live here, too (ANNOTATOR_BASELINE_MARGIN=-1); "beats baselines" is whether
+the held-out balanced accuracy was above that of every baseline. Samples that were
+quarantined or got no answer are not compared. A tissue is right if it is the true term
+or one of its ancestors; a tissue group must be the true one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LIMITS = (0.0, 65.0, 110.0)
 
 @dataclass(frozen=True)
 class Step:
-    """What one command cost."""
+    """The cost of one command."""
 
     name: str
     seconds: float
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class BlankedAtlas:
-    """An atlas with gaps, and what stood in them."""
+    """An atlas with gaps, and the removed values."""
 
     fields: tuple[str, ...]
     samples_file: Path
@@ -72,7 +72,7 @@ def blank(folder: Path, target: Path) -> BlankedAtlas:
             if order[row["dataset_id"]] % EVERY[field] == EVERY[field] - 1 and row[field]:
                 truth[field][row["sample_id"]] = row[field]
                 row[field] = ""
-        row.pop("tissue_group", None)  # it would give the answer away to a reader of the mirror
+        row.pop("tissue_group", None)  # it would reveal the tissue in the mirror
     with target.open("w", encoding="utf-8", newline="") as handle:
         names = [name for name in columns if name != "tissue_group"]
         writer = csv.DictWriter(handle, names, delimiter="\t", lineterminator="\n")
@@ -82,7 +82,7 @@ def blank(folder: Path, target: Path) -> BlankedAtlas:
 
 
 class Annotator:
-    """Runs commands of the installed program and notes what they cost."""
+    """Runs commands of the installed program and records their cost."""
 
     def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
         self.steps: list[Step] = []
@@ -90,7 +90,7 @@ class Annotator:
         self.environment = kept | {"ANNOTATOR_HOME": str(home)} | dict(settings)
 
     def run(self, *arguments: str) -> str:
-        """Run a command to its end and return its output."""
+        """Run a command and return its output."""
         started = time.monotonic()
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
@@ -115,13 +115,13 @@ class Annotator:
 
 
 def interval(years: float) -> str:
-    """Return the paper's interval of an age."""
+    """Return the paper's interval for an age."""
     low, middle, high = LIMITS
     return f"[{low:g};{middle:g}]" if years <= middle else f"({middle:g};{high:g}]"
 
 
 def right(field: str, truth: str, value: str, lineages: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an answer is the truth or, for a tissue, a term above it."""
+    """Return whether an answer is the true value or, for a tissue, one of its ancestors."""
     if field == "age":
         return value == interval(float(truth))
     if field == "tissue":
@@ -148,7 +148,7 @@ def accuracy_mean(values: Sequence[float]) -> float:
 
 
 def compare(program: Annotator, atlas: BlankedAtlas, name: str, preset: str) -> list[list[Any]]:
-    """Return a row for each field and model kind."""
+    """Return one row per field and model kind."""
     lineages = {
         row["value"]: row["lineage"]
         for row in program.query(
@@ -254,7 +254,7 @@ HEADERS = (
     "datasets",
     "accuracy",
     "mean over datasets",
-    "surest half",
+    "most confident half",
     "beats baselines",
 )
 
@@ -262,12 +262,12 @@ HEADERS = (
 KINDS = ("network", "forest", "boosting", "combined")
 SIDE_BY_SIDE = (
     *("atlas", "field", "preset", *KINDS),
-    *("mean over datasets", "surest half", "samples", "datasets", "beats baselines"),
+    *("mean over datasets", "most confident half", "samples", "datasets", "beats baselines"),
 )
 
 
 def side_by_side(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return a row for each field and preset: the accuracy of every kind next to the others."""
+    """Return one row per field and preset, with the accuracy of every kind side by side."""
     found = {tuple(row[:4]): row for row in rows}
     pivoted = []
     for atlas, field, preset in dict.fromkeys(tuple(row[:3]) for row in rows):

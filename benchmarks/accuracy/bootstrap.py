@@ -1,16 +1,16 @@
-"""How sure a figure is: intervals by resampling whole datasets.
+"""Compute intervals of metrics by resampling whole datasets.
 
-Samples of one dataset are alike, so datasets are what is drawn with replacement
-(the cluster bootstrap; Davison and Hinkley 1997, section 3.8; Field and Welsh 2007,
-J. R. Statist. Soc. B 69:369-390), and the interval is that of percentiles. Every
-figure is a function of one weight a dataset, the number of times it was drawn, and
-all replicates are computed at once. Two presets get the same draws, so that what
-makes a dataset hard for both cancels in their difference.
+Samples of one dataset are alike, so datasets are drawn with replacement (the cluster
+bootstrap; Davison and Hinkley 1997, section 3.8; Field and Welsh 2007, J. R. Statist.
+Soc. B 69:369-390), and percentile intervals are used. Every metric is a function of one
+weight per dataset, the number of times it was drawn, and all replicates are computed at
+once. Two presets get the same draws, so that difficulties of a dataset that affect both
+cancel in their difference.
 
-Two things to know when reading them. A replicate leaves out a class that none of its
-datasets holds, so means over classes vary less than with classes that are never lost.
-And the calibration error, a sum of absolute values, is larger in replicates than in
-the data: its interval leans upwards and may lie above the figure itself.
+Two caveats apply. A replicate leaves out a class that none of its datasets contains, so
+means over classes vary less than with classes that are never lost. And the calibration
+error, a sum of absolute values, is larger in replicates than in the data: its interval
+is biased upwards and may lie above the metric itself.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BASELINE = "baseline "  # before the names of baselines among the models
+BASELINE = "baseline "  # prefix of baselines among the models
 REPLICATES = 1000
 LEVEL = 0.95
 BINS = 15
-FIGURES = (
+METRICS = (
     "accuracy",
     "mean_over_datasets",
     "mean_over_classes",
@@ -42,12 +42,12 @@ FIGURES = (
     "expected_calibration_error",
 )
 LESS_IS_BETTER = frozenset({"expected_calibration_error"})
-CHUNK = 4_000_000  # weights of samples in memory at a time
+CHUNK = 4_000_000  # number of sample weights in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Held-out samples and what each model said of them.
+    """Held-out samples with the predictions of each model.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class HeldOut:
     truth
         Column of the true class, ``(samples,)``, int64.
     folds
-        The fold in which each was held out, ``(samples,)``, int64.
+        The fold in which each sample was held out, ``(samples,)``, int64.
     classes
         The class of each column.
     probabilities
@@ -73,7 +73,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval; the bounds are NaN where too few replicates have one."""
+    """A metric with its interval; the bounds are NaN if too few replicates have a value."""
 
     value: float
     low: float
@@ -83,7 +83,7 @@ class Estimate:
 def draws(datasets: int, replicates: int = REPLICATES, seed: int = 0) -> NDArray[np.float64]:
     """Return how often each dataset is drawn, shape ``(1 + replicates, datasets)``.
 
-    The first row is the data as they are: every dataset once.
+    The first row is the original data: every dataset once.
     """
     random = np.random.default_rng(seed)
     drawn = random.multinomial(datasets, np.full(datasets, 1 / datasets), size=replicates)
@@ -101,7 +101,7 @@ def estimate(values: NDArray[np.float64]) -> Estimate:
 
 
 def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> dict[str, NDArray]:
-    """Compute every figure of a model under each row of dataset weights.
+    """Compute every metric of a model under each row of dataset weights.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ def replicated(held_out: HeldOut, model: str, weights: NDArray[np.float64]) -> d
     Returns
     -------
     dict
-        Figure to ``(1 + replicates,)``; ``auc`` only for two classes that both
-        occur. A replicate that lacks what a figure needs is NaN. At equal priors, the
-        class of each sample is that of
+        Metric to ``(1 + replicates,)``; ``auc`` only for two classes that both occur.
+        The value is NaN for a replicate without the samples that a metric needs. At
+        equal priors, the class of each sample is that of
         :func:`annotator.learn.validation.metrics.is_correct_at_equal_priors` on all samples, the
         same in every replicate.
     """
@@ -169,7 +169,7 @@ def shares(
     dataset_ids: NDArray[np.object_],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return sum of ``part`` over sum of ``whole`` under each row of dataset weights."""
+    """Return the sum of ``part`` over that of ``whole`` under each row of dataset weights."""
     names, place = np.unique(dataset_ids.astype(str), return_inverse=True)
     return _ratio(
         weights @ np.bincount(place, weights=part, minlength=len(names)),
@@ -178,12 +178,12 @@ def shares(
 
 
 def gain(
-    ours: NDArray[np.float64], theirs: list[NDArray[np.float64]], figure: str
+    ours: NDArray[np.float64], theirs: list[NDArray[np.float64]], metric: str
 ) -> NDArray[np.float64]:
-    """Return how much better ours is than the best of theirs, replicate by replicate."""
-    best = np.min(theirs, axis=0) if figure in LESS_IS_BETTER else np.max(theirs, axis=0)
+    """Return the gain of ours over the best of theirs in each replicate."""
+    best = np.min(theirs, axis=0) if metric in LESS_IS_BETTER else np.max(theirs, axis=0)
     difference: NDArray[np.float64] = ours - best
-    return -difference if figure in LESS_IS_BETTER else difference
+    return -difference if metric in LESS_IS_BETTER else difference
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -191,7 +191,7 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of each row over what is there."""
+    """Return the mean of each row, ignoring NaN."""
     there = np.isfinite(values)
     return _ratio(np.where(there, values, 0).sum(axis=1), there.sum(axis=1).astype(np.float64))
 
@@ -217,7 +217,7 @@ def _areas(
     place: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the area under the ROC curve under each row of weights, ties counting half."""
+    """Return the area under the ROC curve under each row of weights; ties count half."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) > 0)
     is_positive, dataset = positive[order], place[order]

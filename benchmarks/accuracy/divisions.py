@@ -1,28 +1,29 @@
-"""How choices are made: random divisions of the datasets, with everything fitted on one part.
+"""Choose settings on random divisions of the datasets, with everything fitted on one part.
 
     python -m benchmarks.accuracy.divisions --data ../shared/data
     python -m benchmarks.accuracy.divisions --only cellular-group --repeats 1
     python -m benchmarks.accuracy.divisions --seed 2
     python -m benchmarks.accuracy.divisions --report
 
-The datasets of an atlas are dealt into thirds at random, several times (``--repeats``);
-each third in turn is the test part and the other two are the training part, so that every
-dataset is tested equally often. On the training part everything is fitted: features,
-models, calibration, pooling and threshold (from grouped folds within it), each as in a
-retraining; the test part is predicted once and only scored. The one thing decided on all
-labels is which classes there are, as in a validation.
+The datasets of an atlas are divided into thirds at random, several times (``--repeats``).
+Each third in turn is the test part and the other two are the training part, so that every
+dataset is tested equally often. Everything is fitted on the training part, as in a
+retraining: features, models, calibration, pooling and threshold (from grouped folds within
+it). The test part is predicted once and only scored. Only the set of classes is decided on
+all labels, as in a validation.
 
-Compared are each model kind, their combination, the two models of the paper's preset, a
-plain logistic regression and a plain XGBoost (log reads per million, balanced weights).
-Printed are means over the divisions, in how many divisions each model is ahead of each
-other one, whether the combination is behind a single kind beyond chance (over datasets),
-and what the threshold does: precision and share answered, beside the largest share that
-any threshold on the same confidences could answer at the target precision.
+The benchmark compares each model kind, their combination, the two models of the paper's
+preset, a plain logistic regression and a plain XGBoost (log reads per million, balanced
+weights). It prints means over the divisions, in how many divisions each model is ahead of
+each other one, whether the combination is behind a single kind beyond chance (over
+datasets), and the results of the threshold: precision and answered share, beside the
+largest share that any threshold on the same confidences could answer at the target
+precision.
 
 A setting of the presets changes only if it wins here in the median and loses beyond
-chance nowhere. What was chosen on the divisions of one seed is reported on those of
+chance nowhere. Settings chosen on the divisions of one seed are reported on those of
 another (``--seed``), on which nothing was chosen. Fits are kept in the results folder,
-so that a run can be made in parts; ``--report`` fits nothing and prints what is there.
+so that a run can be made in parts; ``--report`` fits nothing and prints existing results.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ DEFAULT_TASKS = ("cellular-group", "cellular-tissue", "tcga-tissue")
 
 
 def third_of(dataset_ids: NDArray[np.object_], repeat: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Deal datasets into thirds at random; return the third of each sample, ``(samples,)``.
+    """Divide datasets into thirds at random; return the third of each sample, ``(samples,)``.
 
     The result does not depend on the order of the samples.
     """
@@ -73,7 +74,7 @@ def third_of(dataset_ids: NDArray[np.object_], repeat: int, seed: int = SEED) ->
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A cohort whose values are the classes, and what its labels roll up along."""
+    """A cohort whose values are the classes, and the ontology that its labels roll up along."""
 
     cohort: Cohort
     classes: tuple[str, ...]
@@ -115,7 +116,7 @@ def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target:
     repeat, third = divmod(number, THIRDS)
     is_test = third_of(cohort.dataset_ids, repeat, seed) == third
     training, test = (cohort.take(np.flatnonzero(each)) for each in (~is_test, is_test))
-    # The classes are decided already: none of them is too small here.
+    # The classes are already decided: none of them is too small here.
     options = LabelOptions(1, 1)
     preset = preset_for("default", cohort.field)
     plan = ModelPlan(preset, options, SEED)
@@ -136,8 +137,8 @@ def fit_division(labelled: Labelled, number: int, seed: int, folds: int, target:
         SEED,
         threads=1,
     )
-    said = papers.predict(test.profiles)
-    others = {f"{PAPER}{kind}": said[kind] for kind in ("network", "forest")}
+    predicted = papers.predict(test.profiles)
+    others = {f"{PAPER}{kind}": predicted[kind] for kind in ("network", "forest")}
     others[LOGISTIC] = _plain_logistic(training, labels, test.profiles, label_set.classes)
     others[XGBOOST] = _plain_xgboost(training, labels, test.profiles, label_set.classes)
     _store(
@@ -191,7 +192,7 @@ def _plain_logistic(
 def _plain_xgboost(
     training: Cohort, labels: NDArray[np.object_], test: Profiles, classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    """XGBoost as it comes, on log reads per million, classes weighing the same."""
+    """Fit XGBoost with its defaults on log reads per million, with balanced class weights."""
     from sklearn.utils.class_weight import compute_sample_weight
     from xgboost import XGBClassifier
 
@@ -215,20 +216,20 @@ def _plain_xgboost(
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What one division shows.
+    """The results of one division.
 
     Attributes
     ----------
     correct
-        Model to whether it is right about each test sample, ``(samples,)``.
+        Model to whether it is right for each test sample, ``(samples,)``.
     metrics
         Model to its metrics.
     confidence
-        Of the combination's most probable class, ``(samples,)``.
+        Confidence of the combination's most probable class, ``(samples,)``.
     dataset_ids, truth
-        Of the test samples, ``(samples,)``.
+        Datasets and true classes of the test samples, ``(samples,)``.
     answers
-        What the threshold does.
+        Results of the threshold.
     """
 
     correct: dict[str, NDArray[np.bool_]]
@@ -320,7 +321,7 @@ def _answers(
     classes: tuple[str, ...],
     lineages: Mapping[str, tuple[str, ...]],
 ) -> dict[str, float]:
-    """Return precision and share answered, and the largest share at the target precision."""
+    """Return precision, answered share, and the largest share at the target precision."""
     from annotator.learn.labels.answer_tree import NO_ANSWER, label_tree
     from annotator.learn.selective.policy import decide_nodes
     from annotator.learn.selective.threshold import threshold_table
@@ -341,7 +342,7 @@ def _answers(
 
 
 def wins(scored: Sequence[Scored], metric: str) -> list[list[str]]:
-    """Return, for each pair of models, in how many divisions the first is ahead of the other."""
+    """Return in how many divisions the first model of each pair is ahead of the other."""
     models = list(scored[0].metrics)
 
     def ahead(first: str, other: str) -> str:
@@ -380,7 +381,7 @@ def pooled_calibration_error(scored: Sequence[Scored], model: str = COMBINED) ->
 
 
 def report(key: str, scored: Sequence[Scored]) -> str:
-    """Word what the divisions of a task show."""
+    """Return the results of a task's divisions as text."""
     models = list(scored[0].metrics)
     metrics = list(scored[0].metrics[COMBINED])
     rows = [
@@ -455,12 +456,12 @@ def _fit_one(data: tuple[Labelled, str, int, int, Path], number: int) -> int:
 
 
 def division_file(out: Path, key: str, seed: int, number: int) -> Path:
-    """Return where a division's predictions are kept."""
+    """Return the file with the predictions of a division."""
     return out / "divisions" / f"{key}.{seed}.{number}.npz"
 
 
 def summary(scored_of: Mapping[str, Sequence[Scored]]) -> str:
-    """Return one table of all tasks: means over the divisions, a row per model."""
+    """Return one table of all tasks: means over the divisions, one row per model."""
     shown = ("accuracy", "mean over datasets", "mean over classes")
     models = list(next(iter(scored_of.values()))[0].metrics)
 
@@ -486,7 +487,7 @@ def _mean_answer(scored: Sequence[Scored], name: str) -> str:
 
 
 def run_task(key: str, options: argparse.Namespace) -> list[Scored]:
-    """Fit what is missing of a task's divisions, and print what they show."""
+    """Fit the missing divisions of a task, and print the results of all."""
     import json
 
     from annotator.learn.validation.parallel import Parallelism, run_all

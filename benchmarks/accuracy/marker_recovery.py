@@ -1,22 +1,22 @@
-"""Which of the paper's enriched miRNAs (Table 4) are markers of our classes on real atlases.
+"""Test which of the paper's enriched miRNAs (Table 4) are class markers on real atlases.
 
     python -m benchmarks.accuracy.marker_recovery --data ../shared/data
     python -m benchmarks.accuracy.marker_recovery --only tcga-tissue --json recovery.json
     python -m benchmarks.accuracy.marker_recovery --only cellular-group,tcga-tissue --document
 
-The network of preset ``default`` is fitted once on all labelled samples of each
-atlas, with the linear model that is its wide path, from the files, without a database;
-its seed does not depend on the trees, which are left out. Markers are the network's own,
-as in the paper (D1, section 2.3.4), which a release ranks beside its answer's. The test
-is that of a release: hypergeometric, background all features that the model could use,
-Benjamini-Hochberg over the categories and classes of an atlas.
+The network of preset ``default`` is fitted once on all labelled samples of each atlas,
+with the linear model that is its wide path, from the files and without a database; its
+seed does not depend on the trees, which are left out. Markers are the network's own, as
+in the paper (D1, section 2.3.4), which a release ranks beside those of its answer. The
+test is that of a release: hypergeometric, with all features that the model could use as
+background, and Benjamini-Hochberg over the categories and classes of an atlas.
 
-Two tables an atlas: each category of Table 4 against the classes that were taken
-for its tissue before anything was run, for the paper's 300 markers a class and for
-``--few``, since 300 of a few hundred features are most of them; and the place of every
-single miRNA among the markers of these classes, and of the class that ranks it best.
-As in a release only what a class has, rather than lacks, counts. ``--document`` also
-fills the table of docs/measurements/explanations.md.
+There are two tables per atlas. The first compares each category of Table 4 with the
+classes that were assigned to its tissue before anything was run, for the paper's 300
+markers per class and for ``--few``, since 300 of a few hundred features are most of them.
+The second lists the rank of every miRNA among the markers of these classes, and of the
+class that ranks it best. As in a release, only features that are more abundant in a class
+count. ``--document`` also fills the table of docs/measurements/explanations.md.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PAPER_MARKERS = 300
 
 @dataclass(frozen=True)
 class Task:
-    """One atlas at one level of its ontology, and what Table 4's tissues are called there."""
+    """One atlas at one level of its ontology, with its classes for the tissues of Table 4."""
 
     title: str
     atlas: str
@@ -105,7 +105,7 @@ TASKS = {
         Level.TERM,
         {
             "skin": ("skin",),
-            "blood": ("lymph node (DLBC)",),  # its leukaemias are of one site only
+            "blood": ("lymph node (DLBC)",),  # its leukaemias come from only one site
             "brain": ("brain",),
             "muscle": ("soft tissue",),
             "intestine": ("colorectum",),
@@ -141,7 +141,7 @@ def read_atlas(folder: Path) -> tuple[Cohort, Ontology]:
 
 
 def fitted(cohort: Cohort, ontology: Ontology, level: Level) -> tuple[FieldModel, Profiles, Any]:
-    """Fit the network on all samples that have a class; return it with them and their classes."""
+    """Fit the network on all samples with a class; return it, their profiles and their classes."""
     cohort = replace(cohort, definition=replace(cohort.definition, level=level))
     samples = labelled_samples(cohort, ontology, LabelOptions()).training_samples()
     preset = preset_for("default", FIELD).changed({"forest": None, "boosting": None})
@@ -157,7 +157,7 @@ def all_markers(
     class_index: NDArray[np.int64],
     means: NDArray[np.floating],
 ) -> tuple[ClassMarker, ...]:
-    """Return every feature with a positive D1, by class."""
+    """Return every feature with a positive D1 per class."""
     network = model.network
     assert network is not None
     deep_lift = DeepLift(network.layers, network.wide)
@@ -173,7 +173,7 @@ def first(markers: Sequence[ClassMarker], count: int) -> list[ClassMarker]:
 def recovered(
     enrichments: Sequence[ClassEnrichment], expected: Mapping[str, tuple[str, ...]]
 ) -> list[ClassEnrichment]:
-    """Return the tests of the categories in the classes that are taken for them."""
+    """Return the tests of the categories in the classes that are assigned to them."""
     return [
         found
         for category, names in expected.items()
@@ -189,7 +189,7 @@ def places(
     means: NDArray[np.floating],
     expected: Mapping[str, tuple[str, ...]],
 ) -> list[dict[str, Any]]:
-    """Say where each miRNA of Table 4 stands in the class that is taken for its tissue."""
+    """Return the rank of each miRNA of Table 4 in the classes assigned to its tissue."""
     has = expressed_features(means, classes, features)
     rank = {
         (marker.class_name, marker.feature): marker.rank
@@ -216,7 +216,7 @@ def places(
 
 
 def run(task: Task, data: Path, few: int) -> dict[str, Any]:
-    """Fit, explain and compare one atlas."""
+    """Fit the models of one atlas, explain them, and compare the markers."""
     started = time.monotonic()
     cohort, ontology = read_atlas(data / task.atlas)
     model, profiles, class_index = fitted(cohort, ontology, task.level)
@@ -263,15 +263,15 @@ def show(result: Mapping[str, Any]) -> None:
         rows.append(row)
     print(tabulate(rows, header, disable_numparse=True))
     for count, tests in result["all"].items():
-        sure = sorted(
+        significant = sorted(
             (test for test in tests if test["q_value"] < 0.05), key=lambda t: t["q_value"]
         )
-        said = [
+        found = [
             f"{test['set_name']} in {test['class_name']}"
             f" ({test['overlap']}/{test['set_size']}, q {test['q_value']:.2g})"
-            for test in sure
+            for test in significant
         ]
-        print(f"q < 0.05 of all classes, {count} markers: {'; '.join(said) or 'none'}")
+        print(f"q < 0.05 of all classes, {count} markers: {'; '.join(found) or 'none'}")
     rows = [
         [
             place["category"],
@@ -286,7 +286,7 @@ def show(result: Mapping[str, Any]) -> None:
 
 
 def document_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table of the document: a row for each category and class of each atlas."""
+    """Return the table of the document: one row per category and class of each atlas."""
     rows = []
     for result in results.values():
         for test in result["expected"][str(PAPER_MARKERS)]:
@@ -314,23 +314,23 @@ def document_table(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def fill_document(path: Path, table: str) -> None:
-    """Put the table where the document has its place."""
+    """Put the table between the markers in the document."""
     text = path.read_text(encoding="utf-8")
     begin, end = "<!-- recovery -->", "<!-- /recovery -->"
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{path} has no one place between {begin} and {end}")
+        raise SystemExit(f"{path} must contain {begin} and {end} exactly once")
     before, rest = text.split(begin)
     after = rest.split(end)[1]
     path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the requested tasks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
-    parser.add_argument("--only", default=",".join(TASKS), help=f"of {', '.join(TASKS)}")
-    parser.add_argument("--few", type=int, default=50, help="markers of the second test")
-    parser.add_argument("--json", type=Path, help="also write everything here")
+    parser.add_argument("--only", default=",".join(TASKS), help=f"some of {', '.join(TASKS)}")
+    parser.add_argument("--few", type=int, default=50, help="number of markers in the second test")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument(
         "--document", action="store_true", help="fill docs/measurements/explanations.md"
     )

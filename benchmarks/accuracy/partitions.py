@@ -1,16 +1,16 @@
-"""How much a figure depends on which datasets are held out together.
+"""Measure how much metrics depend on which datasets are held out together.
 
-The same samples and models as in ``real_data.py``, with the datasets dealt into folds in
-other ways and with each dataset by itself.
+The samples and models are those of ``real_data.py``, with the datasets dealt into folds in
+other ways and with each dataset held out by itself.
 
     python -m benchmarks.accuracy.partitions --data ../shared/data
     python -m benchmarks.accuracy.partitions --seeds 1,2 --presets default
     python -m benchmarks.accuracy.partitions --show
 
-Runs that are there already are not made again, so that the whole can be made in parts:
-remove ``predictions/partitions`` of the results folder to start anew, as after a change of
-the program. ``--show`` only prints what is there. The first seed is that of
-``real_data.py``, whose folds settings were compared on; the seed is that of the models, too.
+Existing runs are not repeated, so that the benchmark can be run in parts: remove
+``predictions/partitions`` from the results folder to start again, for example after a change
+of the program. ``--show`` only prints existing results. The first seed is that of
+``real_data.py``, on whose folds settings were compared; the models use the same seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.accuracy.bootstrap import LEVEL, REPLICATES
 from benchmarks.accuracy.real_data import PRESETS, ROOT, TASKS, chosen, evaluate_apart, import_atlas
 from benchmarks.accuracy.report import COMBINED, OURS, PAPER, PAPERS_MODELS, TITLES, as_text, shown
-from benchmarks.accuracy.runs import SEED, differences, figures_of, load_run
+from benchmarks.accuracy.runs import SEED, differences, load_run, metric_estimates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.accuracy.report import Json, Table
     from benchmarks.accuracy.runs import Run
 
-FIGURES = ("accuracy", "mean_over_classes", "expected_calibration_error")
+METRICS = ("accuracy", "mean_over_classes", "expected_calibration_error")
 SEEDS = (SEED, 1, 2)
 
 
@@ -47,30 +47,30 @@ class Partition:
 
     @property
     def file_name(self) -> str:
-        """What its runs are called."""
+        """Return the file name of its runs."""
         return f"folds-{self.folds}.seed-{self.seed}" if self.folds else "each-by-itself"
 
 
 def partitions(seeds: Sequence[int], folds: int) -> list[Partition]:
-    """Return folds dealt with each seed, and each dataset by itself."""
+    """Return one partition into folds per seed, and the one with each dataset by itself."""
     dealt = [Partition(f"{folds} folds, seed {seed}", folds, seed) for seed in seeds]
     return [*dealt, Partition("each dataset by itself", 0)]
 
 
 def target(folder: Path, task: str, partition: Partition, preset: str) -> Path:
-    """Where a run is kept."""
+    """Return the file of a run."""
     return folder / f"{task}.{partition.file_name}.{preset}.npz"
 
 
 def result_of(partition: Partition, runs: dict[str, Run]) -> Json:
-    """Return what is known of a partition: figures of each preset, and what ours gains."""
+    """Return the results for a partition: metrics of each preset, and the gain of ours."""
     return {
         "title": partition.title,
         "held_out": next(iter(runs.values())).description,
         "figures": {
             preset: {
-                model: {name: found[name] for name in FIGURES}
-                for model, found in figures_of(run.held_out).items()
+                model: {name: found[name] for name in METRICS}
+                for model, found in metric_estimates(run.held_out).items()
                 if model in (*PAPERS_MODELS, COMBINED)
             }
             for preset, run in runs.items()
@@ -80,7 +80,7 @@ def result_of(partition: Partition, runs: dict[str, Run]) -> Json:
 
 
 def table(results: Sequence[Json]) -> Table:
-    """Return a row for each partition and figure."""
+    """Return one row per partition and metric."""
 
     def of(result: Json, preset: str, model: str, name: str) -> str:
         return shown(result["figures"].get(preset, {}).get(model, {}).get(name))
@@ -93,15 +93,15 @@ def table(results: Sequence[Json]) -> Table:
             of(result, OURS, COMBINED, name),
             shown(result["gain"].get(name), signed=True),
         ]
-        for name in FIGURES
+        for name in METRICS
         for result in results
     ]
-    heads = ["held out", "figure", "paper's network", "paper's forest", "`default`"]
+    heads = ["held out", "metric", "paper's network", "paper's forest", "`default`"]
     return [*heads, "gain over the better of the paper's"], rows
 
 
 def run_missing(options: argparse.Namespace, wanted: Sequence[Partition], folder: Path) -> None:
-    """Make the runs that are not there."""
+    """Run the missing evaluations."""
     missing = [
         (partition, preset)
         for partition in wanted
@@ -130,7 +130,7 @@ def run_missing(options: argparse.Namespace, wanted: Sequence[Partition], folder
 
 
 def main() -> None:
-    """Run what is missing and print the table."""
+    """Run the missing evaluations and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     parser.add_argument("--task", choices=tuple(TASKS), default="cellular-group")
@@ -139,7 +139,7 @@ def main() -> None:
     )
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
-    parser.add_argument("--workers", type=int, default=0, help="0: one a core")
+    parser.add_argument("--workers", type=int, default=0, help="0: one per core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--show", action="store_true", help="run nothing")
     options = parser.parse_args()

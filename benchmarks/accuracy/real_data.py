@@ -1,16 +1,15 @@
-"""The paper's preset and ours on real atlases, side by side, whole datasets held out.
+"""Compare the paper's preset with ours on real atlases, with whole datasets held out.
 
     python -m benchmarks.accuracy.real_data --data ../shared/data
     python -m benchmarks.accuracy.real_data --only cellular-group,tcga-sex --presets default
     python -m benchmarks.accuracy.real_data --document
 
-Each atlas is imported once into an embedded database of its own, and each task is
-evaluated as ``annotator evaluate --scheme one-dataset-out --folds 10`` does it: the
-same folds for both presets. Every run ends by writing what it found into
-``real_data.json`` of the results folder, next to what other runs have found, so that
-the whole can be made in parts; held-out predictions are kept there too, because
-differences and their intervals need both presets' answers to the same samples.
-``--retrain`` also times ``annotator retrain`` from end to end. ``--document`` runs
+Each atlas is imported once into a separate embedded database, and each task is evaluated
+as by ``annotator evaluate --scheme one-dataset-out --folds 10``, with the same folds for
+both presets. Every run adds its results to ``real_data.json`` in the results folder, so
+that the benchmark can be run in parts. Held-out predictions are kept there, too, because
+differences and their intervals need both presets' predictions for the same samples.
+``--retrain`` also times ``annotator retrain`` from start to end. ``--document`` runs
 nothing and fills the tables of docs/measurements/accuracy.md from the JSON.
 """
 
@@ -36,7 +35,7 @@ from benchmarks.accuracy.report import (
     PAPER,
     as_text,
     cost_table,
-    every_figure,
+    every_metric,
     fill_document,
     plot,
     side_by_side,
@@ -49,10 +48,10 @@ from benchmarks.accuracy.runs import (
     answers_of,
     as_run,
     differences,
-    figures_of,
     load_run,
+    metric_estimates,
     save_run,
-    trust_figures,
+    selective_estimates,
 )
 
 if TYPE_CHECKING:
@@ -64,18 +63,18 @@ PRESETS = (PAPER, OURS)
 
 @dataclass(frozen=True)
 class Task:
-    """One field of one atlas, and how it differs from the built-in field.
+    """One field of one atlas, with its differences from the built-in field.
 
     Attributes
     ----------
     title
-        For tables.
+        Title in tables.
     atlas
-        Folder of its files.
+        Folder of the atlas's files.
     field
         Name of the field.
     changes
-        Attributes of its definition that differ, as plain data.
+        Attributes of its definition that differ from the built-in one, as plain data.
     """
 
     title: str
@@ -84,11 +83,11 @@ class Task:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, FieldDefinition]:
-        """Return all fields, this one with the changes."""
+        """Return all fields, with the changes to this one."""
         return declared_fields({self.field: dict(self.changes)})
 
     def variable(self) -> str:
-        """Return the changes as the variable ANNOTATOR_FIELDS holds them, in TOML."""
+        """Return the changes as TOML for the variable ANNOTATOR_FIELDS."""
         return "\n".join(
             f"{self.field}.{name} = {json.dumps(value)}" for name, value in self.changes.items()
         )
@@ -112,7 +111,7 @@ TASKS = {
 def evaluate_one(
     key: str, preset: str, home: Path, folds: int, workers: int, seed: int, target: Path
 ) -> None:
-    """Evaluate one task with one preset and store it; runs in a process of its own."""
+    """Evaluate one task with one preset and store the result; runs in a separate process."""
     from annotator.jobs.retrain.evaluate import evaluate
     from annotator.learn.labels.classes import lineages_of
     from annotator.learn.labels.ontology import ontology_or_built_in
@@ -143,22 +142,22 @@ def evaluate_one(
 
 
 def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the JSON says of one task.
+    """Return the entry of one task in the JSON.
 
     Parameters
     ----------
     key
         A key of :data:`TASKS`.
     runs
-        Preset to its run, where the predictions are at hand.
+        Preset to its run, if its predictions are available.
     known
-        What the JSON said so far: the costs, and figures of runs that are not at hand.
+        The entry so far: the costs, and metrics of runs that are not available.
     """
     task = TASKS[key]
     presets = dict(known.get("presets", {}))
     baselines = known.get("baselines", {})
     for preset, run in runs.items():
-        figures = figures_of(run.held_out)
+        figures = metric_estimates(run.held_out)
         baselines = {
             model.removeprefix(BASELINE): found
             for model, found in figures.items()
@@ -168,7 +167,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
             "held_out": run.description,
             "samples": len(run.held_out.truth),
             "figures": {m: f for m, f in figures.items() if not m.startswith(BASELINE)},
-            "trust": trust_figures(run),
+            "trust": selective_estimates(run),
             "cost": presets.get(preset, {}).get("cost", {}),
             "commit": presets.get(preset, {}).get("commit"),
         }
@@ -188,9 +187,9 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out, with a ``+`` where files differ from it."""
+    """Return the current commit, with a ``+`` if files differ from it."""
     try:
-        said = [
+        lines = [
             subprocess.run(
                 ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -198,11 +197,11 @@ def commit() -> str | None:
         ]
     except (OSError, subprocess.CalledProcessError):
         return None
-    return said[0] + ("+" if said[1] else "")
+    return lines[0] + ("+" if lines[1] else "")
 
 
 class Results:
-    """The results folder: one JSON, a plot, and the predictions behind them."""
+    """The results folder: a JSON file, a plot, and the predictions they are made from."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -212,19 +211,19 @@ class Results:
             self.content = json.loads(self.json_file.read_text(encoding="utf-8"))
 
     def predictions(self, key: str, preset: str) -> Path:
-        """Where the predictions of a run are kept."""
+        """Return the file with the predictions of a run."""
         return self.folder / "predictions" / f"{key}.{preset}.npz"
 
     def holds(self, key: str, preset: str) -> bool:
-        """Whether a run is here, with its predictions."""
+        """Return whether a run exists, with its predictions."""
         presets = self.content["tasks"].get(key, {}).get("presets", {})
         return preset in presets and self.predictions(key, preset).is_file()
 
     def update(self, key: str, preset: str, cost: Mapping[str, float]) -> None:
-        """Take up a run whose predictions were stored, and write everything."""
+        """Add a run whose predictions were stored, and write everything."""
         known = self.content["tasks"].get(key, {})
-        said = known.setdefault("presets", {}).setdefault(preset, {})
-        said["cost"], said["commit"] = dict(cost), commit()
+        entry = known.setdefault("presets", {}).setdefault(preset, {})
+        entry["cost"], entry["commit"] = dict(cost), commit()
         runs = {
             name: load_run(self.predictions(key, name))
             for name in PRESETS
@@ -251,7 +250,7 @@ class Results:
 def evaluate_apart(
     key: str, preset: str, home: Path, target: Path, *, folds: int, workers: int, seed: int = SEED
 ) -> tuple[float, float]:
-    """Do :func:`evaluate_one` in a process of its own; return its seconds and megabytes."""
+    """Run :func:`evaluate_one` in a separate process; return its seconds and megabytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     arguments = ["-m", __spec__.name, "--evaluate", key, preset, str(home), str(target), str(seed)]
     arguments += ["--folds", str(folds), "--workers", str(workers)]
@@ -259,7 +258,7 @@ def evaluate_apart(
 
 
 def timed(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run a program to its end; return its seconds and the largest process's megabytes."""
+    """Run a program; return its seconds and the megabytes of its largest process."""
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, *arguments], env=dict(environment))
     _, status, usage = os.wait4(process.pid, 0)
@@ -280,7 +279,7 @@ def import_atlas(folder: Path, home: Path) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without the settings of the person who runs this."""
+    """Return the environment without the user's settings."""
     return {key: value for key, value in os.environ.items() if not key.startswith("ANNOTATOR_")}
 
 
@@ -298,7 +297,7 @@ def time_retraining(
 
 
 def run_all(options: argparse.Namespace, results: Results) -> None:
-    """Run what was asked for, atlas by atlas, and take up each run as it ends."""
+    """Run the requested tasks, atlas by atlas, and add each run when it ends."""
     wanted = [
         (key, preset)
         for key in options.only
@@ -339,15 +338,15 @@ def chosen(known: Sequence[str], text: str) -> list[str]:
 
 
 def main() -> None:
-    """Run, or fill the document."""
+    """Run the benchmark, or fill the document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     parser.add_argument("--only", type=lambda text: chosen(list(TASKS), text), default=list(TASKS))
     parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
-    parser.add_argument("--missing", action="store_true", help="only what is not there yet")
+    parser.add_argument("--missing", action="store_true", help="only runs that do not exist yet")
     parser.add_argument("--retrain", action="store_true", help="also time `annotator retrain`")
     parser.add_argument("--folds", type=int, default=10, help="0: each dataset by itself")
-    parser.add_argument("--workers", type=int, default=0, help="0: one a core")
+    parser.add_argument("--workers", type=int, default=0, help="0: one per core")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument(
         "--document", action="store_true", help="fill docs/measurements/accuracy.md from the JSON"
@@ -368,7 +367,7 @@ def main() -> None:
         if not (options.data / TASKS[key].atlas).is_dir():
             raise SystemExit(f"{options.data / TASKS[key].atlas} is not here: nothing to run on")
     run_all(options, results)
-    for table in (every_figure, side_by_side, trust_table, cost_table):
+    for table in (every_metric, side_by_side, trust_table, cost_table):
         print(as_text(table(results.content)), end="\n\n")
 
 

@@ -1,4 +1,4 @@
-"""Tables, a plot and a document's part, made from the benchmark's JSON alone."""
+"""Make the tables, the plot and the part of a document from the benchmark's JSON alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.accuracy.bootstrap import FIGURES
+from benchmarks.accuracy.bootstrap import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<!-- real-data:begin -->", "<!-- real-data:end -->"
 PAPER, OURS = "paper", "default"
-PAPERS_MODELS = ("network", "forest")  # boosting is not the paper's, nor is the combination
+PAPERS_MODELS = ("network", "forest")  # neither boosting nor the combination is the paper's
 COMBINED = "combined"
 TITLES = {
     "accuracy": "accuracy",
@@ -47,7 +47,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def headline(task: Json) -> tuple[str, ...]:
-    """Return the figures that say most about a task."""
+    """Return the names of a task's most important metrics."""
     figures = {
         name for models in _presets(task).values() for one in models.values() for name in one
     }
@@ -58,13 +58,13 @@ def headline(task: Json) -> tuple[str, ...]:
 
 
 def _presets(task: Json) -> Mapping[str, Mapping[str, Mapping[str, Json]]]:
-    """Return preset (and ``baselines``) to model to figure to estimate."""
+    """Return preset (and ``baselines``) to model to metric to estimate."""
     found = {name: run["figures"] for name, run in task["presets"].items()}
     return found | ({"baselines": task["baselines"]} if task.get("baselines") else {})
 
 
 def shown(estimate: Json | None, signed: bool = False) -> str:
-    """Return a figure with its interval, ``0.812 [0.77; 0.85]``."""
+    """Return a metric with its interval, ``0.812 [0.77; 0.85]``."""
     if not estimate or estimate["value"] is None:
         return ""
     sign = "+" if signed else ""
@@ -74,31 +74,31 @@ def shown(estimate: Json | None, signed: bool = False) -> str:
     return f"{value} [{estimate['low']:{sign}.2f}; {estimate['high']:{sign}.2f}]"
 
 
-def every_figure(results: Json) -> Table:
-    """Return a row for each task, preset and model."""
+def every_metric(results: Json) -> Table:
+    """Return one row per task, preset and model."""
     rows = []
     for task in results["tasks"].values():
         for preset, models in _presets(task).items():
             for model, figures in models.items():
-                values = [shown(figures.get(name)) for name in FIGURES]
+                values = [shown(figures.get(name)) for name in METRICS]
                 rows.append([task["title"], preset, model, *values])
-    return ["data", "preset", "model", *(TITLES[name] for name in FIGURES)], rows
+    return ["data", "preset", "model", *(TITLES[name] for name in METRICS)], rows
 
 
 def side_by_side(results: Json) -> Table:
-    """Return the baselines, the paper's models and ours next to one another."""
+    """Return the baselines, the paper's models and ours side by side."""
     rows = []
     for task in results["tasks"].values():
         presets = _presets(task)
         for name in headline(task):
-            papers = [shown(_figure(presets, PAPER, model, name)) for model in PAPERS_MODELS]
+            papers = [shown(_estimate(presets, PAPER, model, name)) for model in PAPERS_MODELS]
             rows.append(
                 [
                     task["title"],
                     TITLES[name],
                     _best(presets.get("baselines", {}), name),
                     *papers,
-                    shown(_figure(presets, OURS, COMBINED, name)),
+                    shown(_estimate(presets, OURS, COMBINED, name)),
                     shown(task.get("differences", {}).get("paper", {}).get(name), signed=True),
                     str(task["samples"]),
                     str(task["datasets"]),
@@ -109,7 +109,7 @@ def side_by_side(results: Json) -> Table:
     return heads, rows
 
 
-def _figure(presets: Mapping[str, Any], preset: str, model: str, name: str) -> Json | None:
+def _estimate(presets: Mapping[str, Any], preset: str, model: str, name: str) -> Json | None:
     found: Json | None = presets.get(preset, {}).get(model, {}).get(name)
     return found
 
@@ -127,7 +127,7 @@ def _best(models: Mapping[str, Mapping[str, Json]], name: str) -> str:
 
 
 def trust_table(results: Json) -> Table:
-    """Return how far the preset's own answers can be relied on."""
+    """Return the metrics of selective prediction with preset ``default``."""
     rows = []
     for task in results["tasks"].values():
         run = task["presets"].get(OURS)
@@ -140,7 +140,7 @@ def trust_table(results: Json) -> Table:
 
 
 def cost_table(results: Json) -> Table:
-    """Return what a validation, and a whole retraining where measured, took."""
+    """Return the cost of a validation and, if measured, of a whole retraining."""
     rows = [
         [
             task["title"],
@@ -154,7 +154,7 @@ def cost_table(results: Json) -> Table:
 
 
 def _without_empty(heads: list[str], rows: list[list[str]]) -> Table:
-    """Leave out columns that nothing is said in."""
+    """Leave out empty columns."""
     kept = [place for place in range(len(heads)) if any(row[place] for row in rows)]
     return [heads[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
@@ -190,7 +190,7 @@ def fill_document(text: str, results: Json) -> str:
     Raises
     ------
     ValueError
-        The markers are not there once each, in their order.
+        The markers are not in the document once each, in order.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"{BEGIN} and {END} must be in the document, once each and in this order")
@@ -199,7 +199,7 @@ def fill_document(text: str, results: Json) -> str:
 
 
 def plot(results: Json, path: Path) -> None:
-    """Draw every model's first headline figure with its interval, a panel for each task."""
+    """Plot the most important metric of every model with its interval, one panel per task."""
     import matplotlib as mpl
 
     mpl.use("svg")

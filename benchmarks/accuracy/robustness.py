@@ -1,15 +1,15 @@
-"""How a model does on samples that arrive thinned, with features missing, or in other names.
+"""Measure models on samples with fewer reads, missing features, or other names of features.
 
-Trains on part of the datasets, predicts the others, as they are and distorted:
-counts thinned to fewer reads, features left out at random, features renamed.
+Trains on part of the datasets and predicts the others, undistorted and distorted:
+with counts thinned to fewer reads, random features left out, or features renamed.
 
     python -m benchmarks.accuracy.robustness --data ../shared/data --json robustness.json
     python -m benchmarks.accuracy.robustness --simulated --plot robustness.svg
 
-"answered" is the share of samples whose confidence reaches what gives 95 % right answers on
-the undistorted samples, "precision" how many of those are right. "matched" and "approximate"
-are shares of a sample's reads, "known" is the median of known_features. Probabilities are
-the mean of the model kinds, not calibrated.
+"answered" is the share of samples whose confidence reaches the threshold for 95 % precision on
+the undistorted samples; "precision" is the share of those that are right. "matched" and
+"approximate" are shares of a sample's reads; "known" is the median of known_features.
+Probabilities are the mean of the model kinds, not calibrated.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TARGET_PRECISION = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A model and the samples of other datasets that it is asked about."""
+    """A model and the samples of other datasets that it predicts."""
 
     model: FieldModel
     profiles: Profiles
@@ -68,7 +68,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of the samples after one distortion."""
+    """The metrics of the samples after one distortion."""
 
     distortion: str
     level: str
@@ -129,12 +129,12 @@ def renamed(profiles: Profiles, rename: Callable[[str], str]) -> Profiles:
 
 
 def without_species(name: str) -> str:
-    """hsa-miR-21-5p: miR-21-5p."""
+    """Return a name without the species: ``miR-21-5p`` for ``hsa-miR-21-5p``."""
     return name.removeprefix("hsa-")
 
 
 def accession(name: str) -> str:
-    """hsa-miR-21-5p: MIMAT0000076; names that miRBase does not know stay."""
+    """Return the accession, ``MIMAT0000076`` for ``hsa-miR-21-5p``; other names are unchanged."""
     known = name_table().accessions
     found = [known.get(member, {}).get("mature") for member in members_of(name)]
     return "/".join(each.upper() for each in found if each) if all(found) else name
@@ -142,7 +142,7 @@ def accession(name: str) -> str:
 
 @cache
 def mature_names() -> Mapping[str, list[str]]:
-    """Return each accession's names in all releases that the table knows."""
+    """Return each accession's names in all releases of the table."""
     names: dict[str, list[str]] = {}
     for name, by_kind in sorted(name_table().accessions.items()):
         if "mature" in by_kind and name.startswith("hsa-mir-"):
@@ -151,14 +151,14 @@ def mature_names() -> Mapping[str, list[str]]:
 
 
 def other_release(name: str) -> str:
-    """Return the name that a miRNA has in another release, where it has one."""
+    """Return the name of a miRNA in another release, if it has one."""
     entry = name_table().accessions.get(name.lower(), {}).get("mature", "")
     others = [each for each in mature_names().get(entry, []) if each != name.lower()]
     return others[0].replace("hsa-mir-", "hsa-miR-") if others else name
 
 
 def stem_loop(name: str) -> str:
-    """hsa-miR-21-5p: hsa-mir-21; a merged name: the stem-loop of its first member."""
+    """Return the stem-loop, ``hsa-mir-21`` for ``hsa-miR-21-5p``; of merged names, the first's."""
     first = members_of(name)[0]
     if not first.startswith(("hsa-mir-", "hsa-let-")):
         return name
@@ -168,7 +168,7 @@ def stem_loop(name: str) -> str:
 
 
 def without_arm(name: str) -> str:
-    """hsa-miR-21-5p: hsa-miR-21, as releases up to 17 mostly said; the -3p arm is starred."""
+    """Return the name of releases up to 17: ``hsa-miR-21`` for ``-5p``, starred for ``-3p``."""
     if "/" in name or not name.startswith(("hsa-miR-", "hsa-let-")):
         return name
     return name.removesuffix("-5p") if name.endswith("-5p") else name.replace("-3p", "*")
@@ -186,7 +186,7 @@ RENAMINGS: Mapping[str, Callable[[str], str]] = {
 
 
 def beside(profiles: Profiles, other: Sequence[str]) -> Profiles:
-    """Add columns without any read, as a mirror has of its other samples."""
+    """Add features without any reads, as a mirror has features of other samples."""
     further = [name for name in other if name not in set(profiles.features.tolist())]
     counts = profiles.counts.copy()
     counts.resize(counts.shape[0], counts.shape[1] + len(further))
@@ -199,7 +199,7 @@ def beside(profiles: Profiles, other: Sequence[str]) -> Profiles:
 
 
 def distortions(profiles: Profiles, seed: int) -> Iterator[tuple[str, str, Profiles]]:
-    """Yield every distorted copy with what was done and how much of it."""
+    """Yield the name and extent of every distortion with the distorted copy."""
     yield "none", "", profiles
     for reads in READS:
         yield "reads", f"{reads:.0f}", thinned(profiles, reads, seed)
@@ -222,10 +222,10 @@ def mean_over(hits: NDArray[np.bool_], groups: NDArray[np.object_]) -> float:
     return float(np.mean([hits[groups == group].mean() for group in sorted(set(groups))]))
 
 
-def surest_threshold(
+def lowest_threshold(
     confidence: NDArray[np.float64], hits: NDArray[np.bool_], target: float
 ) -> float:
-    """Return the lowest confidence from which on the target precision is reached."""
+    """Return the lowest threshold at which the target precision is reached."""
     order = np.argsort(-confidence, kind="stable")
     precision = np.cumsum(hits[order]) / np.arange(1, len(hits) + 1)
     reached = np.flatnonzero(precision >= target)
@@ -233,10 +233,10 @@ def surest_threshold(
 
 
 def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]]]:
-    """Predict every distorted copy; return a row each, and accuracy by known_features.
+    """Predict every distorted copy; return one row per copy, and accuracy by known_features.
 
-    The second is taken over the samples of all thinned copies and of all copies with
-    features left out, each by itself.
+    The latter is computed separately over all thinned copies and over all copies with
+    features left out.
     """
     rows: list[Row] = []
     pooled: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {}
@@ -247,8 +247,8 @@ def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]
         confidence = probabilities.max(axis=1)
         hits = np.asarray(classes[probabilities.argmax(axis=1)] == split.truth)
         if what == "none":
-            threshold = surest_threshold(confidence, hits, TARGET_PRECISION)
-        sure = confidence >= threshold
+            threshold = lowest_threshold(confidence, hits, TARGET_PRECISION)
+        answered = confidence >= threshold
         known = split.model.known_features(profiles)
         coverage = feature_coverage(profiles, split.model.features)
         pooled.setdefault(what, []).append((known, hits))
@@ -259,8 +259,8 @@ def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]
                 len(hits),
                 float(hits.mean()),
                 mean_over(hits, split.dataset_ids),
-                float(sure.mean()),
-                float(hits[sure].mean()) if sure.any() else float("nan"),
+                float(answered.mean()),
+                float(hits[answered].mean()) if answered.any() else float("nan"),
                 float(np.median(known)),
                 float(np.median(coverage.found)),
                 float(np.median(coverage.approximate)),
@@ -275,7 +275,7 @@ def measure(split: Split, seed: int = 0) -> tuple[list[Row], list[dict[str, Any]
 def by_known(
     what: str, parts: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]]
 ) -> list[dict[str, Any]]:
-    """Return the accuracy of samples by how many of the model's features they express."""
+    """Return the accuracy by the number of the model's features that samples express."""
     known = np.concatenate([part[0] for part in parts])
     hits = np.concatenate([part[1] for part in parts])
     bins = np.digitize(known, KNOWN_LIMITS) - 1
@@ -337,7 +337,7 @@ def cohort_of(
 
 
 def simulated_cohort(samples: int = 360, datasets: int = 36) -> tuple[Cohort, Ontology]:
-    """Draw an atlas and return its true tissues."""
+    """Simulate an atlas and return it with its true tissues."""
     from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 
     atlas = simulate_atlas(
@@ -371,7 +371,7 @@ def split_of(
 
 
 def plot(rows: Sequence[Row], target: Path) -> None:
-    """Draw accuracy and answered share against reads, features left out, and names."""
+    """Plot accuracy and answered share against reads, features left out, and names."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -407,14 +407,14 @@ def plot(rows: Sequence[Row], target: Path) -> None:
 
 
 def main() -> None:
-    """Train, distort, predict, print."""
+    """Train a model, predict the distorted samples, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--atlas", default="cellular_micrornaome")
-    parser.add_argument("--simulated", action="store_true", help="on a simulated atlas instead")
+    parser.add_argument("--simulated", action="store_true", help="use a simulated atlas instead")
     parser.add_argument("--preset", choices=tuple(PRESETS), default="default")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--json", type=Path, help="write all metrics to this file")
     parser.add_argument("--plot", type=Path, help="draw to this .svg or .png file")
     options = parser.parse_args()
     folder = options.data / options.atlas

@@ -1,4 +1,4 @@
-"""Runs of the benchmark: what is kept of a validation, and the figures made of it."""
+"""Runs of the benchmark: the stored part of a validation, and the metrics made from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy.bootstrap import (
     BASELINE,
-    FIGURES,
+    METRICS,
     Estimate,
     HeldOut,
     draws,
@@ -38,18 +38,18 @@ SEED = 20200330
 
 @dataclass(frozen=True)
 class Run:
-    """What one evaluation found.
+    """The results of one evaluation.
 
     Attributes
     ----------
     held_out
-        Held-out samples and what models, and baselines, said of them.
+        Held-out samples with the predictions of models and baselines.
     description
-        How datasets were held out, in words.
+        How datasets were held out, as text.
     metrics
-        Figures of the combination that came with the validation.
+        Metrics of the combination from the validation.
     answers
-        What :func:`answers_of` says of each sample; empty without trust.
+        Results of :func:`answers_of` per sample; empty without selective prediction.
     """
 
     held_out: HeldOut
@@ -64,14 +64,14 @@ def answers_of(
     lineages: Mapping[str, Sequence[str]],
     options: TrustOptions,
 ) -> dict[str, NDArray[np.float64]]:
-    """Decide for each sample by trust that was fitted on the other parts of the folds.
+    """Decide each sample by the threshold that was fitted on the other parts of the folds.
 
     Returns
     -------
     dict
         ``answered``, ``right`` (the true class is in the answer), ``class``
-        (answered by the most probable class) and ``covered`` (the prediction set
-        holds the true class) as 0 and 1, and ``size`` of the set; each
+        (answered with the most probable class) and ``covered`` (the prediction set
+        contains the true class) as 0 and 1, and ``size`` of the set; each
         ``(samples,)``. The means are those of
         :func:`annotator.learn.validation.selective_metrics.cross_fitted`.
     """
@@ -100,8 +100,8 @@ def answers_of(
     return found
 
 
-def trust_figures(run: Run) -> dict[str, dict[str, float | None]]:
-    """Return the figures of :data:`report.TRUST`, with intervals where samples are known."""
+def selective_estimates(run: Run) -> dict[str, dict[str, float | None]]:
+    """Return the metrics of :data:`report.TRUST`, with intervals if samples are known."""
     found = {
         name: plain(Estimate(run.metrics[name], math.nan, math.nan))
         for name in TRUST
@@ -126,7 +126,7 @@ def trust_figures(run: Run) -> dict[str, dict[str, float | None]]:
 
 
 def as_run(validation: Validation, answers: Mapping[str, NDArray[np.float64]] | None = None) -> Run:
-    """Take what is kept of a validation."""
+    """Return the part of a validation that is stored."""
     predictions, baselines = validation.predictions, validation.baselines
     if baselines.sample_ids.tolist() != predictions.sample_ids.tolist():
         raise SystemExit("baselines and models were not scored on the same samples")
@@ -149,7 +149,7 @@ def as_run(validation: Validation, answers: Mapping[str, NDArray[np.float64]] | 
 
 
 def save_run(path: Path, run: Run) -> None:
-    """Write a run into one file that cannot run code; a run that is cut off leaves none."""
+    """Write a run to one file that cannot run code; an interrupted run leaves no file."""
     held_out = run.held_out
     about = {
         "classes": held_out.classes,
@@ -174,10 +174,12 @@ def save_run(path: Path, run: Run) -> None:
 
 
 def load_run(path: Path) -> Run:
-    """Read a run back."""
+    """Read a stored run."""
     with np.load(path, allow_pickle=False) as content:
         if "folds" not in content:
-            raise SystemExit(f"{path} is of an earlier version, without folds: delete it, run anew")
+            raise SystemExit(
+                f"{path} was written by an earlier version, without folds: delete it and run again"
+            )
         about = json.loads(str(content["about"]))
         held_out = HeldOut(
             sample_ids=content["sample_ids"].astype(object),
@@ -192,13 +194,13 @@ def load_run(path: Path) -> Run:
 
 
 def plain(found: Estimate) -> dict[str, float | None]:
-    """Return an estimate as JSON has it, which knows no NaN."""
+    """Return an estimate for JSON, which has no NaN."""
     values = {"value": found.value, "low": found.low, "high": found.high}
     return {name: round(v, 5) if math.isfinite(v) else None for name, v in values.items()}
 
 
 def same_samples(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut] | None:
-    """Return both on the samples that they share, in one order; ``None`` where they cannot be."""
+    """Return both on their common samples, in one order; ``None`` if that is not possible."""
     if one.classes != other.classes:
         return None
     _, first, second = np.intersect1d(
@@ -208,7 +210,7 @@ def same_samples(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut] | None
 
 
 def take(held_out: HeldOut, rows: NDArray[np.int64]) -> HeldOut:
-    """Return some samples only."""
+    """Return some of the samples."""
     return HeldOut(
         held_out.sample_ids[rows],
         held_out.dataset_ids[rows],
@@ -219,8 +221,8 @@ def take(held_out: HeldOut, rows: NDArray[np.int64]) -> HeldOut:
     )
 
 
-def figures_of(held_out: HeldOut) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return every figure of every model, with its interval."""
+def metric_estimates(held_out: HeldOut) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return every metric of every model, with its interval."""
     weights = draws(len(set(held_out.dataset_ids)), seed=SEED)
     return {
         model: {
@@ -231,10 +233,10 @@ def figures_of(held_out: HeldOut) -> dict[str, dict[str, dict[str, float | None]
 
 
 def differences(runs: Mapping[str, Run]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return how far ours is ahead of the better of the paper's models, and of the baselines.
+    """Return the gain of ours over the better of the paper's models, and over the baselines.
 
-    Positive is better, for the calibration error too. Within each replicate it is
-    compared with what is best there.
+    Positive is better, also for the calibration error. Each replicate is compared with the
+    model that is best in it.
     """
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     if OURS not in runs:
@@ -252,8 +254,8 @@ def differences(runs: Mapping[str, Run]) -> dict[str, dict[str, dict[str, float 
         mine = replicated(pair[0], COMBINED, weights)
         theirs = [replicated(pair[1], model, weights) for model in models]
         found[name] = {
-            figure: plain(estimate(gain(mine[figure], [one[figure] for one in theirs], figure)))
-            for figure in FIGURES
-            if figure in mine
+            metric: plain(estimate(gain(mine[metric], [one[metric] for one in theirs], metric)))
+            for metric in METRICS
+            if metric in mine
         }
     return found

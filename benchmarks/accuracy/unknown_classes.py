@@ -1,19 +1,20 @@
-"""Leave classes out of training, and see whether their samples are told apart as unknown.
+"""Leave classes out of training, and measure whether their samples are recognised as unknown.
 
-Datasets are grouped into folds and classes are dealt out to the same folds. The models
+Datasets are grouped into folds and classes are assigned to the same folds. The models
 of a fold are trained without its datasets and without its classes. Known samples are
-those of the fold's datasets whose class was learned; unknown are all samples of the
-fold's classes, also of datasets whose other samples were learned from, which makes them
-harder to tell. So every class is unknown once, and every dataset is new once.
+those of the fold's datasets whose class was learned; unknown samples are all samples of
+the fold's classes, including those of datasets whose other samples were learned from,
+which are harder to recognise. Thus every class is unknown once, and every dataset is new
+once.
 
     python -m benchmarks.accuracy.unknown_classes --data ../shared/data --json unknown_classes.json
 
-The AUROC is that of unknown against known, of all folds together and of each class
-against all known samples. "novelty" is the score of the release, "distance" its part
-that needs no models, "doubt" one minus the highest probability. "caught" is the share of
-unknown samples that score above all but 1, 5 or 10 % of the known ones: the share of
-known samples that are abstained from needlessly. Samples that look like nothing are made
-from known ones and compared with them in the same way.
+The AUROC compares unknown with known samples, over all folds and for each class with all
+known samples. "novelty" is the score of the release, "distance" its part that needs no
+models, "doubt" one minus the highest probability. "caught" is the share of unknown samples
+that score above all but 1, 5 or 10 % of the known ones, for which the program would abstain
+needlessly. Nonsensical samples are made from known ones and compared with them in the same
+way.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Fold:
     accuracy: float
 
 
-# Samples that look like nothing
+# Nonsensical samples
 
 
 def _with_rows(profiles: Profiles, rows: NDArray[np.float32]) -> Profiles:
@@ -77,13 +78,13 @@ def _with_rows(profiles: Profiles, rows: NDArray[np.float32]) -> Profiles:
 
 
 def shuffled(profiles: Profiles, random: np.random.Generator) -> Profiles:
-    """Give every sample's counts to other features."""
+    """Shuffle every sample's counts over the features."""
     rows = random.permuted(profiles.counts.toarray(), axis=1)
     return _with_rows(profiles, rows)
 
 
 def one_feature(profiles: Profiles, random: np.random.Generator) -> Profiles:
-    """Give all reads to one feature drawn at random."""
+    """Assign all reads to one random feature."""
     rows = np.zeros(profiles.counts.shape, dtype=np.float32)
     column = random.integers(0, rows.shape[1], len(rows))
     rows[np.arange(len(rows)), column] = np.asarray(profiles.counts.sum(axis=1)).ravel()
@@ -91,12 +92,12 @@ def one_feature(profiles: Profiles, random: np.random.Generator) -> Profiles:
 
 
 def even(profiles: Profiles, random: np.random.Generator) -> Profiles:
-    """Give all features about the same number of reads."""
+    """Assign about the same number of reads to all features."""
     return _with_rows(profiles, random.poisson(100, profiles.counts.shape).astype(np.float32))
 
 
 def thinned(profiles: Profiles, random: np.random.Generator) -> Profiles:
-    """Keep 1 % of the reads: not strange, but less is known of the sample."""
+    """Keep 1 % of the reads: not nonsensical, but with less information."""
     counts = profiles.counts.copy()
     counts.data = random.binomial(np.rint(counts.data).astype(np.int64), 0.01).astype(np.float32)
     counts.eliminate_zeros()
@@ -133,7 +134,7 @@ def run_fold(
     preset: Preset,
     seed: int,
 ) -> Fold:
-    """Train without some classes and datasets and score what was left out."""
+    """Train without some classes and datasets, and score their samples."""
     unknown = np.isin(labels.astype(str), left_out)
     training = np.flatnonzero(~held_out & ~unknown)
     classes = tuple(sorted(set(labels[training].tolist())))
@@ -165,7 +166,7 @@ def run_folds(
     folds: int,
     seed: int,
 ) -> list[Fold]:
-    """Run every fold; say how far it got."""
+    """Run every fold and print the progress."""
     labelled = labelled_samples(cohort, ontology, LabelOptions())
     cohort, labels, label_set = labelled.cohort, labelled.labels, labelled.label_set
     fold_of = dataset_folds(cohort.dataset_ids, labels, folds, seed)
@@ -184,17 +185,17 @@ def run_folds(
     return found
 
 
-# Figures
+# Metrics
 
 
 def auroc(known: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return how often another sample scores higher than a known one."""
+    """Return how often a sample of ``other`` scores higher than a known one."""
     truth = np.r_[np.zeros(len(known)), np.ones(len(other))]
     return float(roc_auc_score(truth, np.r_[known, other]))
 
 
 def caught(known: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
-    """Return the share of other samples above each of the false abstentions' thresholds."""
+    """Return the share of ``other`` above the threshold of each share of false abstentions."""
     return {
         f"{share:g}": float(np.mean(other > np.quantile(known, 1 - share)))
         for share in FALSE_ABSTENTIONS
@@ -202,12 +203,12 @@ def caught(known: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, 
 
 
 def together(parts: Sequence[Scores], score: str) -> NDArray[np.float64]:
-    """Return one score of several parts."""
+    """Return one score of several parts, concatenated."""
     return np.concatenate([part[score] for part in parts])
 
 
 def figures(folds: Sequence[Fold]) -> dict[str, Any]:
-    """Return all figures of a run."""
+    """Return all metrics of a run."""
     unknown: dict[str, list[Scores]] = defaultdict(list)
     strange: dict[str, list[Scores]] = defaultdict(list)
     for fold in folds:
@@ -276,15 +277,15 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """Train, leave out, score, print."""
+    """Train without classes, score the samples left out, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--atlas", choices=tuple(ATLASES), action="append")
     parser.add_argument("--preset", choices=tuple(PRESETS), default="default")
-    parser.add_argument("--quick", action="store_true", help="with the linear model kind only")
+    parser.add_argument("--quick", action="store_true", help="use only the linear model kind")
     parser.add_argument("--folds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--json", type=Path, help="write all metrics to this file")
     options = parser.parse_args()
     preset = PRESETS[options.preset]
     if options.quick:

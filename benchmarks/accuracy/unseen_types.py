@@ -1,17 +1,17 @@
-"""What makes a sample hard: its dataset, or its cell type, being new?
+"""Compare the accuracy for samples of new datasets with that for samples of new cell types.
 
 Each sample is predicted twice by models that have not learned from it. Once its whole
-dataset is held out, as in ``real_data.py``; once its cell type is held out, in every
+dataset is held out, as in ``real_data.py``; once its cell type is held out in every
 dataset, while other types of its own dataset are learned from.
 
     python -m benchmarks.accuracy.unseen_types --data ../shared/data --json unseen_types.json
     python -m benchmarks.accuracy.unseen_types --presets default
 
 Both are scored by the group of the type, on samples that both could score and whose dataset
-was learned from while their type was held out; most datasets hold one type alone. "only
-here" are samples of types that no other dataset holds: with their dataset held out, type
-and dataset are new, with their type held out the type alone. "elsewhere, too" are the
-others: with their dataset held out only the dataset is new. The last row of each is the
+was learned from while their type was held out; most datasets contain only one type. "only
+here" are samples of types that no other dataset contains: with their dataset held out, type
+and dataset are new; with their type held out, only the type is new. "elsewhere, too" are the
+others: with their dataset held out, only the dataset is new. The last row of each is the
 second minus the first, with the interval of the difference.
 """
 
@@ -81,7 +81,7 @@ def labelled(cohort: Cohort, ontology: Ontology) -> Labelled:
 
 
 def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Say which samples are of a type that no other dataset holds, ``(samples,)``."""
+    """Return whether each sample has a type that no other dataset contains, ``(samples,)``."""
     pairs = set(zip(types.tolist(), dataset_ids.tolist(), strict=True))
     of_type = [name for name, _ in pairs]
     return np.array([of_type.count(name) == 1 for name in types.tolist()])
@@ -90,7 +90,7 @@ def only_here(types: NDArray[np.object_], dataset_ids: NDArray[np.object_]) -> N
 def others_learned(
     dataset_ids: NDArray[np.object_], fold_of: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Say which samples' datasets have samples in other folds, too, ``(samples,)``."""
+    """Return whether each sample's dataset also has samples in other folds, ``(samples,)``."""
     pairs = set(zip(dataset_ids.tolist(), fold_of.tolist(), strict=True))
     of_dataset = [name for name, _ in pairs]
     return np.array([of_dataset.count(name) > 1 for name in dataset_ids.tolist()])
@@ -101,7 +101,7 @@ def predict(
     fold_of: NDArray[np.int64],
     preset: Preset,
     workers: int,
-    said: Callable[[int, int], None],
+    report: Callable[[int, int], None],
 ) -> HeldOutPredictions:
     """Predict every sample by models that have not learned from its fold.
 
@@ -111,8 +111,9 @@ def predict(
         The samples.
     fold_of
         The fold of each, ``(samples,)``.
-    preset, workers, said
-        How models are made, how many folds at a time, and who is told of them.
+    preset, workers, report
+        How models are fitted, the number of parallel folds, and the function called with
+        the progress.
     """
     cohort = given.cohort
     data = FoldData(
@@ -124,7 +125,7 @@ def predict(
         threads=1,
     )
     numbers = np.unique(fold_of).tolist()
-    results = run_all(fit_and_predict, data, numbers, Parallelism(workers=workers), said)
+    results = run_all(fit_and_predict, data, numbers, Parallelism(workers=workers), report)
     scored = [result for result in results if len(result.rows)]
     predictions, _ = cross_calibrated(raw_predictions(cohort, data, scored), preset)
     return predictions
@@ -133,7 +134,7 @@ def predict(
 def right_answers(
     given: Labelled, predictions: HeldOutPredictions, models: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return 1 where a model is right, 0 where not, NaN where not scored, ``(samples,)`` each."""
+    """Return 1 if a model is right, 0 if it is wrong, NaN if not scored, ``(samples,)`` each."""
     place = {name: row for row, name in enumerate(given.cohort.profiles.sample_ids.tolist())}
     rows = [place[name] for name in predictions.sample_ids.tolist()]
     found = {}
@@ -148,17 +149,17 @@ def rows_of(
     right: Mapping[str, Mapping[str, NDArray[np.float64]]],
     counted: NDArray[np.bool_],
 ) -> list[dict[str, Any]]:
-    """Return accuracy for each part of the samples and each thing that was held out.
+    """Return the accuracy per part of the samples, with datasets and with types held out.
 
     Parameters
     ----------
     given
         The samples.
     right
-        :data:`DATASET` and :data:`TYPE`, to what :func:`right_answers` found for each
+        :data:`DATASET` and :data:`TYPE` to the result of :func:`right_answers` for each
         ``"preset model"``.
     counted
-        Samples that are looked at where all scored them, ``(samples,)``.
+        Samples that count if all models scored them, ``(samples,)``.
     """
     scored = np.all([np.isfinite(each) for one in right.values() for each in one.values()], axis=0)
     rows = np.flatnonzero(scored & counted)
@@ -198,10 +199,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--presets", type=lambda text: chosen(PRESETS, text), default=list(PRESETS))
-    parser.add_argument("--folds", type=int, default=10, help="that datasets are dealt into")
-    parser.add_argument("--type-folds", type=int, default=20, help="that types are dealt into")
-    parser.add_argument("--workers", type=int, default=0, help="0: one a core")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--folds", type=int, default=10, help="number of folds of datasets")
+    parser.add_argument("--type-folds", type=int, default=20, help="number of folds of types")
+    parser.add_argument("--workers", type=int, default=0, help="0: one per core")
+    parser.add_argument("--json", type=Path, help="write all metrics to this file")
     options = parser.parse_args()
     if not (options.data / ATLAS).is_dir():
         raise SystemExit(f"{options.data / ATLAS} is not here: nothing to run on")
@@ -216,9 +217,9 @@ def main() -> None:
     right: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in fold_of}
     for preset in options.presets:
         for name, folds in fold_of.items():
-            with progress(f"{preset}, {name} held out", "folds") as said:
+            with progress(f"{preset}, {name} held out", "folds") as report:
                 predictions = predict(
-                    given, folds, preset_for(preset, "tissue"), options.workers, said
+                    given, folds, preset_for(preset, "tissue"), options.workers, report
                 )
             found = right_answers(given, predictions, MODELS[preset])
             right[name] |= {f"{preset} {model}": answers for model, answers in found.items()}

@@ -1,19 +1,19 @@
-"""Give some samples of a real atlas a wrong tissue and see how many are listed as suspects.
+"""Give some samples of a real atlas a wrong tissue and count how many are listed as suspects.
 
 Labels are swapped before anything is trained; then whole datasets are held out, and labels
-ranked by what models say that had not seen the dataset.
+are ranked by the predictions of models that were fitted without the dataset.
 
     python -m benchmarks.accuracy.wrong_labels --data ../shared/data --json wrong_labels.json
     python -m benchmarks.accuracy.wrong_labels --atlas cellular_micrornaome --quick
 
-Three ways to swap: "uniform" gives a sample another class at random, "exchange" exchanges the
-labels of two samples of different classes, "inside" of two samples of the same dataset, which
-takes away what the dataset's other labels say and is the hardest; where datasets hold one
-class each, fewer can be exchanged so. "found" is the share of all swapped labels among the
-first 5 % of the held-out samples, "margin" the same where labels are ranked by
-log P(predicted) - log P(label) alone, "area" that under the curve of labels found against
-samples looked at, "listed" the share of samples in the list, "of list" the share of the list
-that was swapped. Labels that are not swapped are taken to be right, which not all of them are.
+There are three schemes: "uniform" gives a sample another class at random; "exchange" exchanges
+the labels of two samples of different classes; "inside" exchanges those of two samples in the
+same dataset, which is the hardest, since the dataset's other labels no longer help; fewer can
+be exchanged in datasets with one class. "found" is the share of all swapped labels among the
+first 5 % of the held-out samples; "margin" is the same share if labels are ranked by
+log P(predicted) - log P(label) alone; "area" is the area under the curve of labels found against
+samples examined; "listed" is the share of samples in the list; "of list" is the share of the list
+that was swapped. All other labels are assumed to be right, although some are not.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TOP = 0.05
 
 @dataclass(frozen=True)
 class Row:
-    """What was found in one run."""
+    """The results of one run."""
 
     atlas: str
     level: str
@@ -73,7 +73,7 @@ class Row:
 def swap(
     cohort: Cohort, labels: NDArray[np.object_], scheme: str, share: float, seed: int
 ) -> tuple[Cohort, NDArray[np.bool_]]:
-    """Return the cohort with labels swapped, and which; a sample without a class keeps its own."""
+    """Return the cohort with swapped labels, and which; samples without a class keep theirs."""
     random = np.random.default_rng(seed)
     rows = random.permutation(np.flatnonzero(labels != ""))
     wanted = round(share * len(rows))
@@ -82,7 +82,7 @@ def swap(
         classes = sorted(set(labels[rows]))
         for row in rows[:wanted]:
             other = random.choice([name for name in classes if name != labels[row]])
-            # The curated value below that class, as common as it is there.
+            # A curated value below that class, with the frequency it has there.
             values[row] = cohort.values[random.choice(np.flatnonzero(labels == other))]
             wrong[row] = True
         return replace(cohort, values=values), wrong
@@ -113,19 +113,19 @@ def margin(predictions: HeldOutPredictions) -> NDArray[np.float64]:
 
 
 def share_found(score: NDArray[np.float64], wrong: NDArray[np.bool_], swapped: int) -> float:
-    """Return the share of all swapped labels among the first samples."""
+    """Return the share of all swapped labels among the samples ranked first."""
     order = np.argsort(-score, kind="stable")
     return float(wrong[order][: math.ceil(TOP * len(score))].sum() / swapped)
 
 
 def area(score: NDArray[np.float64], wrong: NDArray[np.bool_], swapped: int) -> float:
-    """Return the area under found against looked at; a swapped sample not ranked is not found."""
+    """Return the area under found against examined; an unranked swapped sample is not found."""
     order = np.argsort(-score, kind="stable")
     return float((np.cumsum(wrong[order]) / swapped).mean())
 
 
 def quick(preset: Preset) -> Preset:
-    """Return the preset with its linear kind alone."""
+    """Return the preset with only its linear kind."""
     linear = preset.changed({"network": None, "forest": None, "boosting": None})
     return replace(linear, name=f"{preset.name}, linear")
 
@@ -138,7 +138,7 @@ def run(
     preset: Preset,
     options: argparse.Namespace,
 ) -> Row:
-    """Swap, hold datasets out, rank and count."""
+    """Swap labels, hold datasets out, rank the labels, and count the swapped ones found."""
     name, cohort, ontology = atlas
     definition = replace(cohort.definition, level=Level(level))
     cohort = replace(cohort, definition=definition)
@@ -186,12 +186,12 @@ def main() -> None:
     parser.add_argument("--atlas", choices=tuple(ATLASES), action="append")
     parser.add_argument("--level", choices=("group", "term"), action="append")
     parser.add_argument("--scheme", choices=SCHEMES, action="append")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from --first-seed")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from --first-seed")
     parser.add_argument("--first-seed", type=int, default=101)
-    parser.add_argument("--share", type=float, default=0.03, help="share of labels swapped")
+    parser.add_argument("--share", type=float, default=0.03, help="share of labels to swap")
     parser.add_argument("--folds", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=0, help="folds at the same time; 0: a core")
-    parser.add_argument("--quick", action="store_true", help="the linear kind alone")
+    parser.add_argument("--workers", type=int, default=0, help="parallel folds; 0: one per core")
+    parser.add_argument("--quick", action="store_true", help="use only the linear kind")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     preset = quick(PRESETS["default"]) if options.quick else PRESETS["default"]

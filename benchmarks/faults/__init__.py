@@ -1,1 +1,1 @@
-"""What the program withstands."""
+"""Measure how the program withstands faults."""

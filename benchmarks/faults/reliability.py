@@ -1,14 +1,14 @@
-"""What the program withstands: broken samples, tampered models, wrong clocks, lost processes.
+"""Test the program with broken samples, tampered models, wrong clocks and killed processes.
 
-Every experiment has an embedded database of its own in a temporary folder, with a
-small simulated atlas and real releases.
+Every experiment has its own embedded database in a temporary folder, with a small
+simulated atlas and real releases.
 
     python -m benchmarks.faults.reliability
     python -m benchmarks.faults.reliability --only poison,tampering --scale 0.1
     python -m benchmarks.faults.reliability --write docs/measurements/reliability.md
 
---scale makes the counts smaller, for a look. --write puts the tables between the marks
-in a document. The exit code is 1 where something was not withstood.
+--scale makes the counts smaller, for a quick look. --write puts the tables between the
+marks in a document. The exit code is 1 if any fault was not withstood.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A sort of fault.
+    """An experiment with one kind of fault.
 
     Attributes
     ----------
     title
-        Above its table.
+        Title of its table.
     run
-        Given a database, settings and a count.
+        Function of a database, settings and a count.
     count
-        What ``run`` is given at full scale.
+        Count at full scale.
     least
-        What it is given at least, at any scale.
+        Minimum count at any scale.
     """
 
     title: str
@@ -79,7 +79,7 @@ EXPERIMENTS = {
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """Return outcomes as a table for people and for documents."""
+    """Return outcomes as a table, for people and documents."""
     rows = [
         (outcome.fault, outcome.tried, outcome.withstood, outcome.remark) for outcome in outcomes
     ]
@@ -96,7 +96,7 @@ def written(text: str, name: str, content: str) -> str:
 
 
 def experiment(name: str, scale: float) -> list[Outcome]:
-    """Run one experiment in a folder of its own."""
+    """Run one experiment in a separate folder."""
     chosen = EXPERIMENTS[name]
     count = max(chosen.least, round(scale * chosen.count))
     with (
@@ -107,9 +107,9 @@ def experiment(name: str, scale: float) -> list[Outcome]:
 
 
 def main() -> int:
-    """Run what is asked for, and print it."""
+    """Run the requested experiments and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(EXPERIMENTS), help="names, with commas between")
+    parser.add_argument("--only", default=",".join(EXPERIMENTS), help="names, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
@@ -117,7 +117,7 @@ def main() -> int:
     unknown = [name for name in names if name not in EXPERIMENTS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(EXPERIMENTS)}")
-    logging.getLogger("annotator").setLevel(logging.CRITICAL)  # failures are what is wanted here
+    logging.getLogger("annotator").setLevel(logging.CRITICAL)  # failures are expected here
     failed = False
     for name in names:
         started = time.perf_counter()

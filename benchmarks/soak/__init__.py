@@ -1,1 +1,1 @@
-"""What grows while the program runs."""
+"""Measure growth while the program runs."""

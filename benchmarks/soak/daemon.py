@@ -1,15 +1,16 @@
-"""Does anything grow while the program runs? A daemon under load, measured for an hour.
+"""Measure a daemon under load for an hour and test whether anything grows.
 
 The daemon is a process of the command with an embedded PostgreSQL. Every few seconds
-samples arrive in the mirror, change, are broken, get labels and go; curators decide; the
-daemon retrains every other minute; its figures and its status are read. Models are small.
+samples are added to the mirror, changed, broken, labelled and deleted; curators decide;
+the daemon retrains every other minute; its metrics and its status are read. Models are
+small.
 
     python -m benchmarks.soak.daemon --minutes 60 --write docs/measurements/reliability.md \\
         --plot docs/measurements/soak.svg
     python -m benchmarks.soak.daemon --from soak.jsonl --plot soak.png
 
---record keeps the measurements, from which --from makes table and plot again. The exit
-code is 1 where something grew, or was not done. Linux only: it reads /proc.
+--record keeps the measurements, from which --from makes the table and plot again. The
+exit code is 1 if something grew or was not done. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from benchmarks.faults.reliability import table, written
 from benchmarks.soak.plot import draw
 from tests.support.faults.atlas import Outcome, own_database
-from tests.support.soak.judge import Figure, judge, outcome_of
+from tests.support.soak.judge import Metric, judge, outcome_of
 from tests.support.soak.load import Pace, Soaked, soak
 
 MEMORY = "Memory of the daemon, MB"
@@ -41,33 +42,33 @@ FILES = "Reports and PostgreSQL's catalogues, MB"
 LOG = "Log of transactions, MB"
 GROWS = "Rows that are kept for good, thousands (not judged)"
 SECONDS = "Seconds for an answer (not judged)"
-FIGURES = (
-    Figure("memory of the daemon", "MB", "daemon_mb", 0.05, 0, MEMORY),
-    Figure("PostgreSQL, private memory", "MB", "server_private_mb", 0.1, 4, SERVER, resting=True),
-    Figure("PostgreSQL, shared memory", "MB", "server_shared_mb", 0, 0, SERVER, ceiling=150),
-    Figure("the daemon's open file handles", "", "daemon_handles", 0, 0.9, PROCESS),
-    Figure("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
-    Figure("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
-    Figure("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
-    # One for each connection, those of the experiment and the server's own nine included.
-    Figure("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
-    Figure("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
-    Figure("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
-    Figure("stored models among them", "MB", "models_mb", 0.1, 0, PASSING),
-    Figure("dead rows in these tables", "", "passing_dead", 0.2, 0, DEAD, resting=True),
-    Figure("size of a kept row", "bytes", "kept_row_bytes", 0.05, 0, ROWS),
-    Figure("dead rows among kept ones", "%", "kept_dead_percent", 0, 2, SHARE),
-    Figure("reports on disk", "MB", "reports_mb", 0.1, 0, FILES),
-    Figure("PostgreSQL, catalogues", "MB", "catalogue_mb", 0.05, 0, FILES),
-    Figure("PostgreSQL, log of transactions", "MB", "wal_mb", 0, 0, LOG, ceiling=2048),
-    Figure("kept rows", "thousand", "kept_thousands", 0, 0, GROWS, judged=False),
-    Figure("a scrape", "s", "scrape_seconds", 0, 0, SECONDS, judged=False),
-    Figure("the review queue", "s", "queue_seconds", 0, 0, SECONDS, judged=False),
+METRICS = (
+    Metric("memory of the daemon", "MB", "daemon_mb", 0.05, 0, MEMORY),
+    Metric("PostgreSQL, private memory", "MB", "server_private_mb", 0.1, 4, SERVER, resting=True),
+    Metric("PostgreSQL, shared memory", "MB", "server_shared_mb", 0, 0, SERVER, ceiling=150),
+    Metric("the daemon's open file handles", "", "daemon_handles", 0, 0.9, PROCESS),
+    Metric("the daemon's threads", "", "daemon_threads", 0, 0.9, PROCESS),
+    Metric("temporary files", "", "temporary_files", 0, 0.9, PROCESS, resting=True),
+    Metric("connections at once", "", "connections", 0, 0, SESSIONS, ceiling=10),
+    # One per connection, including those of the experiment, and the server's own nine.
+    Metric("server processes", "", "server_processes", 0, 0.9, SESSIONS, resting=True),
+    Metric("transactions left open", "", "forgotten_transactions", 0, 0.9, SESSIONS),
+    Metric("tables whose rows come and go, all", "MB", "passing_mb", 0.1, 0, PASSING),
+    Metric("stored models among them", "MB", "models_mb", 0.1, 0, PASSING),
+    Metric("dead rows in these tables", "", "passing_dead", 0.2, 0, DEAD, resting=True),
+    Metric("size of a kept row", "bytes", "kept_row_bytes", 0.05, 0, ROWS),
+    Metric("dead rows among kept ones", "%", "kept_dead_percent", 0, 2, SHARE),
+    Metric("reports on disk", "MB", "reports_mb", 0.1, 0, FILES),
+    Metric("PostgreSQL, catalogues", "MB", "catalogue_mb", 0.05, 0, FILES),
+    Metric("PostgreSQL, log of transactions", "MB", "wal_mb", 0, 0, LOG, ceiling=2048),
+    Metric("kept rows", "thousand", "kept_thousands", 0, 0, GROWS, judged=False),
+    Metric("a scrape", "s", "scrape_seconds", 0, 0, SECONDS, judged=False),
+    Metric("the review queue", "s", "queue_seconds", 0, 0, SECONDS, judged=False),
 )
 
 
 def series(measurements: list[dict[str, float]]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Return what was measured over time by its key; NaN where it was not."""
+    """Return the values over time per key; NaN where a value was not measured."""
     keys = sorted({key for one in measurements for key in one})
     nan = float("nan")
     found = {key: np.array([one.get(key, nan) for one in measurements]) for key in keys}
@@ -77,18 +78,18 @@ def series(measurements: list[dict[str, float]]) -> dict[str, np.ndarray[Any, np
 
 
 def flatness(measurements: list[dict[str, float]]) -> list[Outcome]:
-    """Judge every figure, and say what the rows that are kept take."""
+    """Judge every metric, and the size of rows in tables that keep them."""
     values = series(measurements)
     outcomes = [
-        outcome_of(figure, values["seconds"], values[figure.key])
-        for figure in FIGURES
-        if figure.judged
+        outcome_of(metric, values["seconds"], values[metric.key])
+        for metric in METRICS
+        if metric.judged
     ]
     return outcomes + [_kept(values, name) for name in ("prediction", "contribution", "event")]
 
 
 def _kept(values: dict[str, Any], name: str) -> Outcome:
-    """Judge the bytes of a row of a table that grows on purpose."""
+    """Judge the bytes per row of a table that grows on purpose."""
     rows, size = (values[f"annotator.{name}/{what}"] for what in ("rows", "bytes"))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(rows > 0, size / rows, np.nan)
@@ -102,17 +103,17 @@ def _kept(values: dict[str, Any], name: str) -> Outcome:
 
 
 def plot(path: Path, measurements: list[dict[str, float]]) -> None:
-    """Draw every figure."""
+    """Plot every metric."""
     values = series(measurements)
-    panels: dict[str, list[Figure]] = {}
-    for figure in FIGURES:
-        if figure.panel:
-            panels.setdefault(figure.panel, []).append(figure)
+    panels: dict[str, list[Metric]] = {}
+    for metric in METRICS:
+        if metric.panel:
+            panels.setdefault(metric.panel, []).append(metric)
     draw(path, values["seconds"], values, panels)
 
 
 def main() -> int:
-    """Run it, or read what was measured, and print the table."""
+    """Run the measurement or read an earlier one, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--from", type=Path, dest="source", help="measurements of an earlier run")
@@ -144,7 +145,7 @@ def main() -> int:
 
 
 def read(path: Path) -> Soaked:
-    """Read what --record kept."""
+    """Read the measurements that --record kept."""
     soaked = Soaked()
     for line in path.read_text(encoding="utf-8").splitlines():
         one = json.loads(line)

@@ -1,4 +1,4 @@
-"""The figures of a soak over time, as one drawing."""
+"""Plot the metrics of a soak test over time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tests.support.soak.judge import Figure
+    from tests.support.soak.judge import Metric
 
 COLOURS = ("#0b5394", "#b45f06", "#38761d", "#741b47")
 MOST_POINTS = 120
@@ -30,7 +30,7 @@ COLUMNS = 2
 def _thinned(
     minutes: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keep so few points that the drawing stays small: of each stretch its middle and extremes."""
+    """Reduce the points so that the plot stays small: median and extremes of each stretch."""
     known = ~np.isnan(values)
     minutes, values = minutes[known], values[known]
     if len(values) <= MOST_POINTS:
@@ -42,7 +42,7 @@ def _thinned(
 
 
 def _short(name: str) -> str:
-    """Leave out what the title of the panel says."""
+    """Remove words that are already in the panel's title."""
     for owner in OWNERS:
         name = name.removeprefix(owner)
     return name
@@ -52,18 +52,18 @@ def draw(
     path: Path,
     seconds: NDArray[np.float64],
     values: Mapping[str, NDArray[np.float64]],
-    panels: Mapping[str, Sequence[Figure]],
+    panels: Mapping[str, Sequence[Metric]],
 ) -> None:
-    """Draw figures over time, a panel for those that belong together.
+    """Plot metrics over time, with one panel per group.
 
     Parameters
     ----------
     path
-        Where to, with the ending of the format.
+        File to write, with the suffix of its format.
     seconds, values
-        When, and what was measured of each key, each shape ``(measurements,)``.
+        Times, and the measured values per key, each of shape ``(measurements,)``.
     panels
-        Title to the figures in it.
+        Title of the panel to the metrics in it.
     """
     rows = -(-len(panels) // COLUMNS)
     settings = {"svg.fonttype": "none", "svg.hashsalt": "soak", "font.size": 9}
@@ -71,14 +71,14 @@ def draw(
         drawing = Drawing(figsize=(10, 2.1 * rows + 0.5), layout="constrained", facecolor="white")
         axes = list(drawing.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat)
         for title, axis in zip(panels, axes, strict=False):
-            for place, figure in enumerate(panels[title]):
-                at, measured = _thinned(seconds / 60, values[figure.key])
+            for place, metric in enumerate(panels[title]):
+                at, measured = _thinned(seconds / 60, values[metric.key])
                 axis.plot(
                     at,
                     measured,
                     color=COLOURS[place % len(COLOURS)],
                     linewidth=1.1,
-                    label=_short(figure.name),
+                    label=_short(metric.name),
                 )
             axis.axvspan(0, WARM_UP * seconds[-1] / 60, color="#eeeeee", zorder=0, linewidth=0)
             axis.set_title(title, loc="left", fontsize=9.5)
@@ -86,7 +86,7 @@ def draw(
             axis.grid(axis="y", color="#dddddd", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
             several = len(panels[title]) > 1
-            highest = max(float(np.nanmax(values[figure.key])) for figure in panels[title])
+            highest = max(float(np.nanmax(values[metric.key])) for metric in panels[title])
             axis.set_ylim(0, (ROOM_FOR_LEGEND if several else 1.08) * highest or 1)
             if several:
                 axis.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")

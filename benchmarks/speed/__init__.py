@@ -1,1 +1,1 @@
-"""Time and memory beside another version or a baseline."""
+"""Measure time and memory, compared with another version or a baseline."""

@@ -1,4 +1,4 @@
-"""What explanations cost a daemon: annotating samples of a database with and without them."""
+"""Measure the cost of explanations to a daemon by annotating with and without them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load(
     database: Database,
     parts: list[tuple[Profiles, NDArray[Any], NDArray[Any]]],
 ) -> None:
-    """Load samples, those of the first part with their labels."""
+    """Load samples; those of the first part have labels."""
     for number, (profiles, labels, datasets) in enumerate(parts):
         names = [f"{number}-{name}" for name in profiles.sample_ids]
         records = [
@@ -57,17 +57,17 @@ def load(
 
 @contextmanager
 def unexplained() -> Iterator[None]:
-    """Let predictions be made without a word on why."""
+    """Make predictions without contributions."""
 
-    def no_reasons(_live: Any, inputs: Any, *_rest: Any) -> list[list[dict[str, Any]]]:
+    def no_contributions(_live: Any, inputs: Any, *_rest: Any) -> list[list[dict[str, Any]]]:
         return [[{} for _ in inputs]]
 
-    with mock.patch.object(predict, "reasons_for", no_reasons):
+    with mock.patch.object(predict, "contributions_to", no_contributions):
         yield
 
 
 def pass_over(database: Database, settings: Settings, models: LiveModels) -> tuple[float, float]:
-    """Annotate all that waits, anew; return seconds by the clock and of the processor."""
+    """Annotate all pending samples again; return wall-clock and processor seconds."""
     with database.connect() as connection:
         connection.execute(_FORGET)
         connection.commit()
@@ -80,33 +80,33 @@ def pass_over(database: Database, settings: Settings, models: LiveModels) -> tup
 
 
 def server_seconds(database: Database) -> float:
-    """Return the processor seconds of all sessions of the server that have ended."""
+    """Return the processor seconds of all ended sessions of the server."""
     with database.connect() as connection:
         row = connection.execute("select pg_backend_pid()").fetchone()
         assert row is not None
         parent = _stat(row[0])[1]
-    time.sleep(0.2)  # until the server has taken note of the end
+    time.sleep(0.2)  # until the server has noticed the end
     of_children = _stat(int(parent))[13:15]
     return sum(map(int, of_children)) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(process: int) -> list[str]:
-    """Return what the system knows of a process, from its state on."""
+    """Return the fields of a process's ``/proc`` status, starting with its state."""
     return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
 
 
 def with_and_without(
     parts: list[tuple[Profiles, NDArray[Any], NDArray[Any]]], repeats: int
 ) -> tuple[list[list[Any]], int, int]:
-    """Annotate the second part's samples with and without explanations, by turns.
+    """Annotate the second part's samples alternately with and without explanations.
 
     Returns
     -------
     rows
-        What was done, median seconds by the clock and of the processor (this process and
-        the server's sessions), and both as a multiple of annotating without explanations.
+        Description, median wall-clock and processor seconds (of this process and the
+        server's sessions), and both as a multiple of annotating without explanations.
     contributions, explained
-        Rows stored, and classes that were explained, over all samples.
+        Number of stored rows and of explained classes, over all samples.
     """
     with tempfile.TemporaryDirectory() as folder, own_database(Path(folder)) as (database, base):
         load(database, parts)

@@ -1,17 +1,17 @@
-"""Speed and memory of annotating, and the time of a retraining, beside another version.
+"""Compare the speed and memory of annotating, or the time of a retraining, with another version.
 
 The other version is a checkout of another commit, made with
 
     git worktree add ../before 2b31562
     python -m benchmarks.speed.annotation_speed --baseline ../before
 
-Both versions get a database of their own, with the schema that they make, and the same
-simulated atlas: labelled samples that each version trains a release per field from, and
-`--samples` samples without a label, which are the labelled ones with other counts, in datasets
-of their own. Then `annotator annotate` answers, explains and stores all of them with one version
-after the other, `--repeats` times, each time in a process of its own. Seconds are those of the
-whole process, from its start to its end; the pass is the part of them after the queue is filled,
-with the loading of the models. The peak memory is that of the process, without the database.
+Each version gets its own database, with the schema that it makes, and the same simulated
+atlas: labelled samples from which it trains a release per field, and `--samples` samples without
+a label, which are the labelled ones with other counts, in separate datasets. Then
+`annotator annotate` predicts, explains and stores all of them with one version after the other,
+`--repeats` times, each time in a new process. Seconds are those of the whole process, from start
+to end; the pass is the part after the queue is filled, including the loading of the models. The
+peak memory is that of the process, without the database.
 
     python -m benchmarks.speed.annotation_speed --baseline ../before --fields tissue,sex,age
     python -m benchmarks.speed.annotation_speed --baseline ../before --memory 10000,100000
@@ -20,8 +20,8 @@ with the loading of the models. The peak memory is that of the process, without 
 `--memory` also annotates other numbers of samples of the first field, once. `--retrain` instead
 times `annotator retrain --field tissue` of cell groups with 10 grouped folds on the cellular
 microRNAome, once with each version. Without `--baseline` this version alone is measured. The
-environment of this version is used for both, so what only the other one needs is installed beside
-it (`pip install skops` for 2b31562). Nothing else should run on the machine.
+environment of this version is used for both, so packages that only the other one needs must be
+installed in it (`pip install skops` for 2b31562). Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = "cellular_micrornaome"
 HERE, BEFORE = "this version", "baseline"
-COPY = "copy-"  # what the names of samples and datasets without a label begin with
+COPY = "copy-"  # prefix of the names of samples and datasets without a label
 
-# Ends with the largest resident size of the process. (What the system tells its parent may be
-# that of the parent.)
+# Ends with the largest resident size of the process. (The value that its parent gets from the
+# system may be that of the parent.)
 RUN = """
 import runpy
 from pathlib import Path
@@ -66,7 +66,7 @@ finally:
 """
 
 SETTINGS = {
-    # What is measured are releases, not how they are judged.
+    # Every candidate goes live: only the use of releases is measured.
     "ANNOTATOR_FOLDS": "2",
     "ANNOTATOR_CROSS_VALIDATION_FOLDS": "0",
     "ANNOTATOR_BASELINE_MARGIN": "-1",
@@ -75,11 +75,11 @@ SETTINGS = {
 RETRAINING = {
     "ANNOTATOR_FOLDS": "10",
     "ANNOTATOR_FIELDS": 'tissue.level = "group"',
-    "ANNOTATOR_TISSUE_LEVEL": "group",  # the same, of versions before fields were declared
+    "ANNOTATOR_TISSUE_LEVEL": "group",  # the same, for versions before fields were declared
     "ANNOTATOR_BASELINE_MARGIN": "-1",
 }
 
-# Every copy of a sample has counts of its own, the same in every database.
+# Every copy of a sample has different counts, the same in every database.
 ADD_COPIES = f"""
 with labelled as (
     select s.sample_id, s.dataset_id, s.organism, s.is_cell_line,
@@ -118,7 +118,7 @@ REVIVE = (
     "update annotator.release set status = 'live', retired_at = null"
     " where status = 'retired' and field = %s"
 )
-# Samples with a label of the field, and libraries that failed, are not answered.
+# Samples with a label of the field, and failed libraries, get no prediction.
 PASS = """
 select predicted, extract(epoch from finished_at - started_at)::float8
 from annotator.annotation_run order by annotation_run_id desc limit 1
@@ -127,16 +127,16 @@ from annotator.annotation_run order by annotation_run_id desc limit 1
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the software, with a database of its own.
+    """A version of the software with its own database.
 
     Attributes
     ----------
     name
-        For tables.
+        Name in tables.
     checkout
-        The folder of its code.
+        Folder of its code.
     home
-        The folder of its embedded server.
+        Folder of its embedded server.
     conninfo
         Connection string of that server.
     """
@@ -155,7 +155,7 @@ class Version:
             env=kept
             | {"ANNOTATOR_HOME": str(self.home), "PYTHONPATH": str(self.checkout)}
             | settings,
-            cwd=self.home.parent,  # a settings file of the working folder does not count
+            cwd=self.home.parent,  # so that a settings file in the working folder has no effect
             capture_output=True,
             text=True,
             check=False,
@@ -183,7 +183,7 @@ class Measured:
 
 
 def prepare(version: Version, options: argparse.Namespace) -> None:
-    """Make the database of a version, load the atlas and train a release of each field."""
+    """Make the database of a version, load the atlas and train a release per field."""
     atlas = simulate_atlas(
         SimulationOptions(
             samples=options.labelled,
@@ -209,7 +209,7 @@ def prepare(version: Version, options: argparse.Namespace) -> None:
 
 
 def set_samples(version: Version, samples: int) -> None:
-    """Let there be so many samples without a label."""
+    """Set the number of samples without a label."""
     version.execute(FORGET)
     version.execute(*REMOVE_COPIES)
     version.execute(ADD_COPIES, samples=samples)
@@ -218,7 +218,7 @@ def set_samples(version: Version, samples: int) -> None:
 
 
 def annotate(version: Version, field: str) -> Measured:
-    """Annotate everything anew."""
+    """Annotate all samples again."""
     with psycopg.connect(version.conninfo) as connection:
         connection.execute(FORGET)
         connection.execute(RETIRE, (field,))
@@ -314,7 +314,7 @@ def main() -> None:
     checkouts = [(HERE, ROOT)]
     if options.baseline is not None:
         if not (options.baseline / "annotator" / "cli/commands.py").is_file():
-            parser.error(f"{options.baseline} is no checkout of this software")
+            parser.error(f"{options.baseline} is not a checkout of this software")
         checkouts.insert(0, (BEFORE, options.baseline.resolve()))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
         versions = []

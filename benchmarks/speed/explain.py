@@ -1,17 +1,17 @@
-"""What explanations cost beside predictions, and how far they are from the package's.
+"""Compare the cost of explanations with that of predictions, and the scores with deeplift's.
 
     python -m benchmarks.speed.explain
     python -m benchmarks.speed.explain --data ../shared/data
 
-Fits the default preset on simulated counts, predicts as many new samples, and explains
-the winner and the runner-up of each by every model kind, and their answer. The hidden
-layers of the network are also explained by the ``deeplift`` package as shipped, class by
-class. Then a daemon's work is done with and without explanations, on a database with the
-same samples. Each way is run once to warm up, then ``--repeats`` times; the median counts.
-Processor seconds are those of all threads.
+Fits the default preset on simulated counts, predicts the same number of new samples, and
+explains the best class and the runner-up of each for every model kind and for the
+combination. The hidden layers of the network are also explained by the ``deeplift`` package
+as shipped, class by class. Then the samples of a database are annotated, as a daemon does,
+with and without explanations. Each variant is run once to warm up, then ``--repeats``
+times, and the median is reported. Processor seconds are those of all threads.
 
-With ``--data`` it also takes the samples of the cellular microRNAome apart, feature by
-feature, until the network predicts another class (similarity and stability).
+With ``--data``, features are also removed from the samples of the cellular microRNAome, one
+by one, until the network predicts another class (similarity and stability).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CELLS = "cellular_micrornaome"
 
 @dataclass(frozen=True)
 class Timed:
-    """Median seconds of some runs, by the clock and of the processor, and the result."""
+    """Median wall-clock and processor seconds of some runs, and the result."""
 
     clock: float
     processor: float
@@ -78,9 +78,9 @@ def timed(run: Callable[[], Any], repeats: int) -> Timed:
 def simulated_counts(
     samples: int, features: int, classes: int, seed: int
 ) -> tuple[Profiles, NDArray[np.object_], NDArray[np.object_]]:
-    """Draw counts of which a class and a dataset change some; return labels and datasets."""
+    """Draw counts with effects of classes and datasets; return labels and datasets, too."""
     random = np.random.default_rng(seed)
-    shared = np.random.default_rng(0)  # what classes are does not depend on the samples
+    shared = np.random.default_rng(0)  # the effects of classes do not depend on the samples
     usual = shared.normal(2.0, 2.0, features)
     of_class = shared.normal(0, 1.5, (classes, features))
     of_class[shared.random(of_class.shape) > 0.05] = 0.0
@@ -105,12 +105,12 @@ def fitted(options: argparse.Namespace) -> FieldModel:
     )
     samples = TrainingSamples(profiles, labels, datasets, tuple(sorted(set(labels.tolist()))))
     model = fit_field_model(samples, FIELDS["tissue"], PRESETS["default"], 1, threads=1)
-    # What the slopes are makes no difference to the cost.
+    # The values of the slopes do not affect the cost.
     return replace(model, calibration=Calibration(dict.fromkeys(model.kinds, 1.0), 1.0, 0))
 
 
 def predict(model: FieldModel, profiles: Profiles) -> NDArray[np.float64]:
-    """Do all that a prediction takes between the counts and the decision."""
+    """Do every step of a prediction from the counts to the decision."""
     inputs = model.inputs(profiles)
     raw = model.predict_raw_inputs(inputs)
     model.novelty_scores(profiles, raw)
@@ -218,7 +218,7 @@ def as_shipped(
     best: NDArray[np.int64],
     repeats: int,
 ) -> Timed:
-    """Let the package explain the winners and runners-up, a class at a time."""
+    """Explain the best classes and runners-up with the package, one class at a time."""
     library = deep_lift_library._library()
     with library.tf.Session(graph=library.tf.Graph()):
         connected = deep_lift_library._connected_layers(library, centred_layers(layers))

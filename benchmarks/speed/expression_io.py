@@ -1,15 +1,15 @@
-"""Expression in arrays, read by binary COPY, against a long table read by pandas.
+"""Compare expression in arrays, read by binary COPY, with a long table read by pandas.
 
-Builds a random matrix at the size of a real atlas, loads it once as
-``atlas.expression`` (one row a sample) and once as a long table with a primary
-key and an index, and reads both back. Every step runs in a fresh process, so
-that its peak memory is its own. The long table has integer keys, which is kind
-to pandas: text ids would need far more.
+Draws a random matrix of the size of a real atlas, loads it once as
+``atlas.expression`` (one row per sample) and once as a long table with a primary
+key and an index, and reads both back. Every step runs in a new process, so that
+its peak memory is measured separately. The long table has integer keys, which
+favours pandas: text ids would need far more memory.
 
     python -m benchmarks.speed.expression_io --samples 300 --features 4000   # a quick look
     python -m benchmarks.speed.expression_io   # the full size: 12 GB for pandas, minutes
 
-What is wanted holds at the full size; fixed costs outweigh a small matrix.
+The requirements apply to the full size: with a small matrix, fixed costs dominate.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def sample_ids(first: int, last: int) -> list[str]:
 
 
 def blocks(size: Size) -> Iterator[tuple[int, csr_matrix]]:
-    """Yield the same random counts every time: first row and a block of rows."""
+    """Yield the first row and a block of rows of random counts, the same every time."""
     import numpy as np
     from scipy.sparse import csr_matrix
 
@@ -69,7 +69,7 @@ def load_arrays(conninfo: str, size: Size) -> dict[str, Any]:
     from annotator.domain.imports import SampleRecord
     from annotator.store.mirror.importing import apply_import
 
-    waiting = [0.0]  # seconds that making random numbers took
+    waiting = [0.0]  # seconds spent on drawing random numbers
 
     def batches() -> Iterator[tuple[list[str], csr_matrix]]:
         source = blocks(size)
@@ -195,7 +195,7 @@ def _peak_memory() -> int:
 
 
 def _memory_now() -> int:
-    """Return the resident bytes of this process; its peak so far where that is not known."""
+    """Return the resident bytes of this process, or its peak so far if they are unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:

@@ -1,9 +1,9 @@
-"""Memory and speed of reading a wide COUNTS file.
+"""Measure memory and speed of reading a wide COUNTS file.
 
-Writes a file with many samples into a temporary folder, then reads it in
-processes of their own: a plain loop over its lines as the yardstick, and
-``read_counts`` with all its batches. Peak memory is what the operating system
-saw (``ru_maxrss``).
+Writes a file with many samples to a temporary folder, then reads it in separate
+processes: with a plain loop over its lines as the baseline, and with
+``read_counts`` and all its batches. Peak memory is the operating system's
+``ru_maxrss``.
 
     python -m benchmarks.speed.import_memory [--samples N] [--features N] [--share P] [--gzip]
 """
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=2_000)
     parser.add_argument("--share", type=float, default=0.03, help="share of non-zero counts")
     parser.add_argument("--gzip", action="store_true")
-    parser.add_argument("--folder", type=Path, help="where the temporary folder goes")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder")
     parser.add_argument("--step", choices=sorted(STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def run_step(step: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one step in a process of its own; this one stays small, as a child's peak includes it."""
+    """Run one step in a new process; this one stays small, as a child's peak includes it."""
     arguments = ["--step", step, "--file", str(options.file)]
     for name in ("samples", "features", "share"):
         arguments += [f"--{name}", str(getattr(options, name))]

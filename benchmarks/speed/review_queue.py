@@ -1,14 +1,14 @@
-"""How long a curator waits for the queue when very much is open, and what watching it costs.
+"""Measure how long the review queue and the metrics take with a million open suggestions.
 
 Fills a database with open suggestions (tissue and age of every sample, and sex without a
 reliable model) in datasets of very unequal size, keeps the order as the daemon does, and
-times what a curator asks and what Prometheus is shown, against ``count(*)`` of the same
-table in the same run.
+times the queries of a curator and the metrics for Prometheus, compared with ``count(*)`` of
+the same table in the same run.
 
     python -m benchmarks.speed.review_queue --suggestions 20000    # a quick look
     python -m benchmarks.speed.review_queue                        # a million, minutes
 
-What is wanted: the first 50 rows in less than 50 ms, also where 50 places are not worked out yet.
+The requirement is the first 50 rows in less than 50 ms, even if 50 places are not computed yet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WANTED = (
 REPEATS = 25
 LARGEST = 2000  # samples of the largest dataset; the i-th has LARGEST / sqrt(i)
 
-# Parameters: samples. Of ten datasets, three are unanimous and sure.
+# Parameters: samples. Three of ten datasets are unanimous and confident.
 FILL = f"""
 create temporary table made as
 select i as dataset, greatest(1, round({LARGEST} / sqrt(i)))::integer as size
@@ -109,7 +109,7 @@ from atlas.sample where hashtext(sample_id) %% 3 = 0;
 
 
 def fill(connection: psycopg.Connection, suggestions: int) -> None:
-    """Make so many open suggestions, two a sample, and a few decided ones; not committed."""
+    """Make open suggestions, two per sample, and a few decided ones; not committed."""
     import psycopg
 
     with psycopg.ClientCursor(connection) as cursor:
@@ -118,7 +118,7 @@ def fill(connection: psycopg.Connection, suggestions: int) -> None:
 
 
 def keep_order(connection: psycopg.Connection) -> None:
-    """Work out every place, as daemons do after each batch."""
+    """Compute every place, as daemons do after each batch."""
     while connection.execute("select annotator.refresh_queue(1000)").fetchone() != (0,):
         connection.commit()
     connection.commit()
@@ -127,12 +127,12 @@ def keep_order(connection: psycopg.Connection) -> None:
 
 
 def milliseconds(connection: psycopg.Connection, query: str, *values: object) -> float:
-    """Time a query with its rows."""
+    """Time a query and the transfer of its rows."""
     return least_time(lambda: connection.execute(query, values).fetchall(), REPEATS)
 
 
 def least_time(call: Callable[[], object], repeats: int) -> float:
-    """Return the least of the milliseconds that a call takes: whatever else runs only adds."""
+    """Return the minimum milliseconds of a call: other load can only add to it."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -149,7 +149,7 @@ def datasets_by_size(connection: psycopg.Connection) -> list[str]:
 
 
 def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
-    """Time what a curator asks; the first row is what it is compared with."""
+    """Time the queries of a curator; the first row is the baseline."""
     from annotator.store.watch.monitoring import read_figures
 
     connection.execute("select annotator.refresh_queue(1000)")

@@ -125,7 +125,7 @@ def test_samples_without_contaminants_are_counted(database, job_settings):
     labelled = [row for row, one in enumerate(ATLAS.samples) if "sex" in one.values]
     load_atlas(database, ATLAS, without_contaminants=labelled[:4])
     found = ablate(database, job_settings, "sex", "cv")
-    assert any("have no read of any contaminant" in note for note in found.notes)
+    assert any("have no reads of any contaminant" in note for note in found.notes)
     assert any(note.startswith("4 of ") for note in found.notes)
     assert {figures(found, name)["accuracy"].samples for name in found.metrics} == {
         figures(found, "both")["accuracy"].samples

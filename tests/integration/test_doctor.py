@@ -30,7 +30,7 @@ def findings(settings: Settings, subject: str, *, quick: bool = True) -> list[Fi
 
 def troubles(settings: Settings, subject: str, *, quick: bool = True) -> list[tuple[str, str]]:
     found = findings(settings, subject, quick=quick)
-    assert all((finding.mend is None) == (finding.level == "ok") for finding in found)
+    assert all((finding.fix is None) == (finding.level == "ok") for finding in found)
     return [(finding.level, finding.found) for finding in found if finding.level != "ok"]
 
 
@@ -194,7 +194,7 @@ def test_of_an_empty_database_only_the_migration_is_missing(
     execute(database, "drop schema annotator cascade", "drop schema atlas cascade")
     wrong = [finding for finding in examine(settings, quick=True) if finding.level == "wrong"]
     assert [finding.subject for finding in wrong] == ["schema"]
-    assert "annotator migrate" in str(wrong[0].mend)
+    assert "annotator migrate" in str(wrong[0].fix)
 
 
 def test_a_role_without_rights_is_told_what_to_be_granted(stocked: Any, settings: Settings) -> None:
@@ -242,14 +242,14 @@ def test_a_database_that_cannot_be_had(
     found = examine(replace(settings, database_url=url), quick=True)
     assert [finding.subject for finding in found] == ["connection", "disk"]
     assert words in found[0].found
-    assert found[0].mend
+    assert found[0].fix
 
 
 def test_an_embedded_database_that_was_never_made_is_not_made(tmp_path: Any) -> None:
     home = tmp_path / "home"
     found = examine(Settings(home=home), quick=True)
     assert found[0].level == "wrong"
-    assert "annotator migrate" in (found[0].mend or "")
+    assert "annotator migrate" in (found[0].fix or "")
     assert not home.exists()
 
 
@@ -324,4 +324,4 @@ def test_the_command_exits_1_when_something_is_wrong(
     assert bad.exit_code == 1
     wrong = [f for f in json.loads(bad.stdout)["findings"] if f["level"] == "wrong"]
     assert [f["subject"] for f in wrong] == ["artefacts"]
-    assert "retrain" in wrong[0]["mend"]
+    assert "retrain" in wrong[0]["fix"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.cli.explain_text import explanation_figure, explanation_text, figure_file_name
+from annotator.cli.explain_text import explanation_plot, explanation_text, plot_file_name
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain import deep_lift_library
 from annotator.jobs.annotate.annotate import annotate
@@ -334,9 +334,9 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
     ids = ATLAS.profiles.sample_ids.tolist()
     expression = live.model.expression(ATLAS.profiles)
     for kind in found.kinds.values():
-        assert 0 < len(kind.speak_for) <= 6
-        assert (kind.scores[0, list(kind.speak_for)] > 0).all()
-        assert (kind.scores[0, list(kind.speak_against)] < 0).all()
+        assert 0 < len(kind.supporting) <= 6
+        assert (kind.scores[0, list(kind.supporting)] > 0).all()
+        assert (kind.scores[0, list(kind.opposing)] < 0).all()
         for column in kind.leading:
             own = expression[ids.index(sample), column]
             for place, name in enumerate(found.classes):
@@ -354,10 +354,10 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
     for name in (*found.classes, "combined", "deeplift", "tree_shap", "coefficient"):
         assert name in text
     assert re.search(r" [+-]9\b", text.split("scores for each class")[1])
-    figure = explanation_figure(found)
+    figure = explanation_plot(found)
     assert figure.svg.startswith("<svg")
     assert found.classes[-1] in figure.svg
-    assert figure_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
+    assert plot_file_name(replace(found, sample_id="../a b/c")) == "_a_b_c-tissue.svg"
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(trained):
@@ -375,7 +375,9 @@ def test_what_cannot_be_explained_is_said_in_one_sentence(trained):
     labelled = next(one.sample_id for one in ATLAS.samples if "tissue" in one.values)
     with pytest.raises(NeedsPersonError, match="has no prediction of tissue"):
         explain(labelled)
-    with pytest.raises(InputError, match=r"nor is it annotated: .* mapped reads; at least"):
+    with pytest.raises(
+        InputError, match=r"cannot be explained or annotated: .* mapped reads; at least"
+    ):
         explain(settings=replace(settings, minimum_reads=10**9))
     changed = "update atlas.expression set counts[1] = counts[1] + 1 where sample_id = %s"
     execute(loaded, changed, sample)

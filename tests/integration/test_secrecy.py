@@ -120,8 +120,8 @@ def start(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("commands")
     with launcher(folder, guarded.database(), models=False) as one:
         done = one.run("migrate", ANNOTATOR_DATABASE_URL=guarded.url())
-        assert done.code() == 0, done.said()
-        assert told(done.said()) == []
+        assert done.code() == 0, done.output()
+        assert told(done.output()) == []
         with psycopg.connect(guarded.url()) as connection:
             connection.execute(_DAMAGED)
         yield one
@@ -190,10 +190,12 @@ def test_no_command_says_it_however_it_is_given(
             process = start.start(*before, *command, **settings)
             if command == ["serve"] and name in ("nobody there", "no such host"):
                 # It waits for the server.
-                wait_for(lambda of=process: "trying again" in of.said() or None, 60, "a word of it")
+                wait_for(
+                    lambda of=process: "trying again" in of.output() or None, 60, "a word of it"
+                )
                 process.send(signal.SIGTERM)
             code = process.wait(60)
-            said = process.said()
+            said = process.output()
             assert said.strip() != "", (name, command)
             assert told(said) == [], (name, command, said)
             assert "Traceback" not in said, (name, command, said)
@@ -311,5 +313,5 @@ def test_what_looks_for_it_would_find_it(guarded: Guarded, start: Launcher) -> N
     for form in (SECRET, ENCODED, WRONG):
         assert form in told(f"x{form}y")
     process = start.run("sql", f"select '{WRONG}'", ANNOTATOR_DATABASE_URL=guarded.url())
-    assert told(process.said()) == [WRONG]
+    assert told(process.output()) == [WRONG]
     assert told(guarded.log.read_text(errors="replace")) == [WRONG]

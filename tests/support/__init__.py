@@ -1,4 +1,4 @@
-"""What several test modules share: atlases, presets, releases, faults and load."""
+"""Support shared by several test modules: atlases, presets, releases, faults and load."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ OPTIONS = SimulationOptions(samples=140, datasets=16, srnas=160, contaminants=20
 
 @cache
 def small_atlas() -> SimulatedAtlas:
-    """Return the atlas that most tests share; not to be changed."""
+    """Return the atlas that most tests share, which must not be changed."""
     return simulate_atlas(OPTIONS)
 
 
@@ -40,13 +40,13 @@ def load_atlas(
     database
         A migrated database.
     atlas
-        By default, :func:`small_atlas`.
+        The atlas; :func:`small_atlas` by default.
     terms
         Terms and their parents, in place of the atlas's own.
     kinds
         Kinds of features to load.
     without_contaminants
-        Rows of samples whose contaminants are all zero.
+        Rows of the samples whose contaminant counts are set to zero.
     """
     atlas = small_atlas() if atlas is None else atlas
     for kind in kinds:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIGRATED = "annotator_template"
-"""A database at the current schema, to which nobody can connect."""
+"""Name of a database at the current schema, which accepts no connections."""
 EMPTY = "template0"
 _numbers = count(1)
 

@@ -1,4 +1,4 @@
-"""What contributions have to add up to, worked out without them."""
+"""Compute the values that contributions must add up to, without contributions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def centred_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logarithms of probabilities less their mean over the classes, row by row."""
+    """Return the logarithms of probabilities minus their mean over the classes, per row."""
     logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     return np.asarray(logs - logs.mean(axis=1, keepdims=True))
 
@@ -21,9 +21,9 @@ def centred_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 def output_difference(
     network: DeepLift, inputs: NDArray[Any], targets: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return each sample's centred logit of its target less that of the reference.
+    """Return each sample's centred logit of its target minus that of the reference.
 
-    Layer by layer in float64, from the network's (centred) weights alone.
+    It is computed layer by layer in float64, from the network's (centred) weights alone.
     """
     inputs = np.asarray(inputs, dtype=np.float64)
     values = np.concatenate([inputs, np.zeros((1, network.features))])

@@ -1,4 +1,4 @@
-"""What a report is made from, made up: any number of classes, some with names hard on a page."""
+"""Made-up contents of reports, with any number of classes, some with difficult names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FIGURES = (
 
 
 def class_names(classes: int) -> tuple[str, ...]:
-    """Names of classes; the second is long and the third is not harmless."""
+    """Return names of classes; the second is long and the third contains markup."""
     usual = [f"tissue {number:02}" for number in range(classes)]
     usual[1] = "bone marrow mesenchymal stromal cell of the umbilical cord"
     usual[2] = HOSTILE
@@ -40,7 +40,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 
 
 def release_summary(classes: tuple[str, ...], status: str = "live") -> ReleaseSummary:
-    """A tissue release with everything recorded."""
+    """Return a tissue release with everything recorded."""
     made = datetime(2026, 11, 25, 2, 30, tzinfo=UTC)
     return ReleaseSummary(
         release_id=12,
@@ -73,7 +73,7 @@ def release_summary(classes: tuple[str, ...], status: str = "live") -> ReleaseSu
 
 
 def held_out(classes: tuple[str, ...], samples: int, seed: int) -> HeldOutPredictions:
-    """Predictions that are right more often than not; the last dataset is all wrong."""
+    """Return predictions that are mostly right, but all wrong for the last dataset."""
     generator = np.random.default_rng(seed)
     truth = generator.integers(0, len(classes), samples)
     datasets = np.array([f"SRP{number % 23:06}" for number in range(samples)], dtype=object)
@@ -94,7 +94,7 @@ def held_out(classes: tuple[str, ...], samples: int, seed: int) -> HeldOutPredic
 
 
 def metrics(classes: tuple[str, ...], level: float) -> tuple[Metric, ...]:
-    """Figures of every kind, baseline and class."""
+    """Return metrics of every kind, baseline and class."""
     found = [
         Metric(kind, name, None, level - place / 50, 600, 23)
         for place, kind in enumerate((*KINDS, *BASELINES))
@@ -120,7 +120,7 @@ def metrics(classes: tuple[str, ...], level: float) -> tuple[Metric, ...]:
 
 
 def curves() -> tuple[Curve, ...]:
-    """One of each, for two kinds."""
+    """Return one curve of each name, for two model kinds."""
     at = np.linspace(0.1, 1.0, 10)
     return tuple(
         Curve(
@@ -134,7 +134,7 @@ def curves() -> tuple[Curve, ...]:
 
 
 def explanations(classes: tuple[str, ...], samples: int, seed: int) -> ReleaseExplanations:
-    """Markers, similarities, enrichments and a map."""
+    """Return markers, similarities, enrichments and a map."""
     generator = np.random.default_rng(seed)
     features = [f"hsa-miR-{number}-{arm}p" for number in range(100, 160) for arm in (3, 5)]
     markers = []
@@ -221,7 +221,7 @@ def explained_samples(classes: tuple[str, ...]) -> tuple[ExplainedSample, ...]:
 def made_contents(
     classes: int = 12, samples: int = 600, seed: int = 1, status: str = "live"
 ) -> ReportContents:
-    """Contents with nothing left out."""
+    """Return complete contents."""
     named = class_names(classes)
     generator = np.random.default_rng(seed)
     cohort = [
@@ -259,7 +259,7 @@ def made_contents(
 
 
 def bare_contents(status: str = "retired") -> ReportContents:
-    """A release made before explanations were recorded, with as little as there can be."""
+    """Return minimal contents, of a release made before explanations were recorded."""
     return ReportContents(
         release=release_summary(class_names(3), status),
         cohort=(),

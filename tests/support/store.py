@@ -1,4 +1,4 @@
-"""Statements against a test's database, and the rows that many tests begin with."""
+"""Run statements on a test's database, and add the rows that many tests start with."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def run(connection: psycopg.Connection, statement: str, *values: Any) -> Rows:
 
 
 def rows(database: Database, query: str, *values: Any) -> Rows:
-    """Return the rows of a query on a connection of its own."""
+    """Return the rows of a query, on a new connection."""
     with database.connect() as connection:
         return connection.execute(query, values).fetchall()
 
 
 def execute(database: Database, statement: str, *values: Any) -> None:
-    """Run one statement on a connection of its own, and commit."""
+    """Run one statement on a new connection, and commit."""
     with database.connect() as connection:
         connection.execute(statement, values)
         connection.commit()
@@ -42,7 +42,7 @@ def as_daemon(database: Database) -> psycopg.Connection:
 
 
 def add_samples(connection: psycopg.Connection, *names: str, dataset: str = "D1") -> None:
-    """Add samples without counts, and their dataset where it is missing; committed."""
+    """Add samples without counts, and their dataset if it is missing; committed."""
     run(
         connection,
         "insert into atlas.dataset (dataset_id) values (%s) on conflict do nothing",

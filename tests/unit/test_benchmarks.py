@@ -181,7 +181,7 @@ def some_runs():
 def test_the_gain_is_paired_and_over_the_better_one():
     two = some_runs()
     gain = runs.differences(two)["paper"]
-    figures = {name: runs.figures_of(run.held_out) for name, run in two.items()}
+    figures = {name: runs.metric_estimates(run.held_out) for name, run in two.items()}
     for name in ("accuracy", "mean_over_classes"):
         papers = [figures["paper"][model][name]["value"] for model in ("network", "forest")]
         ours = figures["default"]["combined"][name]["value"]
@@ -215,7 +215,7 @@ def test_answers_are_those_that_the_program_measures():
     parts = tuple(Part(folds == fold, predictions.take(folds != fold)) for fold in range(5))
     measured = {m.name: m.value for m in cross_fitted(predictions, parts, lineages, options)}
     answers = runs.answers_of(predictions, parts, lineages, options)
-    found = runs.trust_figures(runs.Run(given, "", measured, answers))
+    found = runs.selective_estimates(runs.Run(given, "", measured, answers))
     assert 0 < measured["answered"] < 1
     assert measured["precision"] < 1
     for name, estimate in found.items():
@@ -233,7 +233,7 @@ def test_runs_are_kept(tmp_path):
     assert again.answers["right"].tolist() == answers["right"].tolist()
     assert again.held_out.classes == CLASSES
     assert again.held_out.sample_ids.tolist() == run.held_out.sample_ids.tolist()
-    assert runs.figures_of(again.held_out) == runs.figures_of(run.held_out)
+    assert runs.metric_estimates(again.held_out) == runs.metric_estimates(run.held_out)
 
 
 def test_results_are_made_in_parts(tmp_path):
@@ -284,7 +284,7 @@ def test_tables_and_plot(content):
     assert rows[1][heads.index("best baseline")].endswith("(majority)")
     gain = rows[1][heads.index("gain over the better of the paper's")]
     assert gain[0] in "+-"
-    heads, rows = report.every_figure(results)
+    heads, rows = report.every_metric(results)
     assert "AUC" in heads
     assert {(row[1], row[2]) for row in rows} == {
         *(("paper", model) for model in ("network", "forest", "combined")),

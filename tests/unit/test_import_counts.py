@@ -227,15 +227,15 @@ def test_damage_of_any_kind_is_refused_or_harmless(tmp_path: Path, data: st.Data
         (b"feature\tS1\n", 2, None, "no feature"),
         (b"feature\tS1\n\n\n", 2, None, "no feature"),
         (b"\nfeature\tS1\nmiR-1\t1\n", 1, None, "first line is empty"),
-        (b"feature\nmiR-1\n", 1, None, "one column only"),
+        (b"feature\nmiR-1\n", 1, None, "only one column"),
         (b"feature,S1,S2\nmiR-1,1,2\n", 1, None, "separated by commas"),
         (b"feature;S1;S2\nmiR-1;1;2\n", 1, None, "separated by semicolons"),
         (b"feature S1 S2\nmiR-1 1 2\n", 1, None, "separated by spaces"),
         (b"name\tS1\nmiR-1\t1\n", 1, 1, "must be named 'feature'"),
         (b'"feature"\t"S1"\n"miR-1"\t1\n', 1, 1, "without quotation marks"),
-        (b"feature\tS1\tS2\tS1\nmiR-1\t1\t2\t3\n", 1, 4, "'S1' stands in column 2 already"),
+        (b"feature\tS1\tS2\tS1\nmiR-1\t1\t2\t3\n", 1, 4, "'S1' is already in column 2"),
         (b"feature\tS1\t\nmiR-1\t1\t2\n", 1, 3, "sample id is empty"),
-        (b"feature\tS1\nmiR-1\t1\nmiR-2\t1\nmiR-1\t1\n", 4, 1, "'miR-1' stands in line 2 already"),
+        (b"feature\tS1\nmiR-1\t1\nmiR-2\t1\nmiR-1\t1\n", 4, 1, "'miR-1' is already in line 2"),
         (b"feature\tS1\nmiR-1\t1\n\t1\n", 3, 1, "name of the feature is empty"),
         (b"feature\tS1\nmiR-1\t1\n \t1\n", 3, 1, "name of the feature is empty"),
         (b"feature\tS1\nmiR-1\t1\t2\n", 2, 3, "3 columns where the header has 2"),
@@ -290,7 +290,7 @@ def many_lines() -> bytes:
 def test_a_gzip_file_that_was_cut_off_says_where(tmp_path: Path) -> None:
     packed = gzip.compress(many_lines())
     error = refusal(write(tmp_path, packed[: len(packed) // 2], "counts.tsv.gz"))
-    assert "cut off" in str(error)
+    assert "truncated" in str(error)
     assert error.line is not None
     assert 500 < error.line < 1500
 
@@ -361,7 +361,7 @@ def test_nothing_is_left_in_the_spill_folder(tmp_path: Path, content: bytes) -> 
 
 def test_a_missing_spill_folder_is_refused(tmp_path: Path) -> None:
     with (
-        pytest.raises(InputError, match="no temporary file can be made here"),
+        pytest.raises(InputError, match="no temporary file can be created here"),
         read_counts(write(tmp_path, TWO_BY_TWO), spill_folder=tmp_path / "absent"),
     ):
         pass
@@ -385,5 +385,5 @@ def test_a_full_disk_is_for_a_person_to_solve(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "make room" in done.stdout
+    assert "free some space" in done.stdout
     assert done.stderr == ""

@@ -86,7 +86,7 @@ def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: st
 @pytest.mark.parametrize(
     ("old", "new", "line", "column", "message"),
     [
-        ("S2\t", "S1\t", 3, "1 (sample_id)", "'S1' stands in line 2 already"),
+        ("S2\t", "S1\t", 3, "1 (sample_id)", "'S1' is already in line 2"),
         ("S2\t", " \t", 3, "1 (sample_id)", "sample id is empty"),
         ("S2\tD1", "S2\t", 3, "2 (dataset_id)", "'S2' has no dataset"),
         ("Female", "unknown", 2, "4 (sex)", "'unknown' is none of female, male"),
@@ -105,7 +105,7 @@ def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: st
         ("sample_id", "name", 1, None, "no column 'sample_id'"),
         ("dataset_id", "study", 1, None, "no column 'dataset_id'"),
         ("sample_id", '"sample_id"', 1, None, "without quotation marks"),
-        ("platform", "sex", 1, 8, "'sex' stands in column 4 already"),
+        ("platform", "sex", 1, 8, "'sex' is already in column 4"),
         ("platform", " ", 1, 8, "no name"),
         ("platform", "Tissue", 1, 8, "must be written 'tissue'"),
         ("liver", "li\0ver", 2, 3, "NUL"),
@@ -127,7 +127,7 @@ def test_a_wrong_table_is_refused_in_the_right_place(
         (b"sample_id\tdataset_id\n", 2, "no sample"),
         (b"sample_id,dataset_id\nS,D\n", 1, "commas"),
         (b"sample_id\tdataset_id\nS\tD\xe9\n", 2, "0xe9 is not UTF-8"),
-        (gzip.compress(GOOD.encode())[:-9], None, "cut off"),
+        (gzip.compress(GOOD.encode())[:-9], None, "truncated"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused(

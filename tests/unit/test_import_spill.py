@@ -1,4 +1,4 @@
-"""Counts that are put aside on disk."""
+"""Counts that are written to disk."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ def test_what_names_become() -> None:
     assert robustness.without_arm("hsa-miR-21-3p") == "hsa-miR-21*"
 
 
-def test_the_surest_threshold_is_the_lowest_that_reaches_the_target() -> None:
+def test_the_lowest_threshold_is_the_first_that_reaches_the_target() -> None:
     confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     hits = np.array([True, True, False, True, False])
-    assert robustness.surest_threshold(confidence, hits, 0.75) == 0.6
-    assert robustness.surest_threshold(confidence, hits, 0.9) == 0.8
-    assert robustness.surest_threshold(confidence, ~hits, 0.9) == np.inf
+    assert robustness.lowest_threshold(confidence, hits, 0.75) == 0.6
+    assert robustness.lowest_threshold(confidence, hits, 0.9) == 0.8
+    assert robustness.lowest_threshold(confidence, ~hits, 0.9) == np.inf
 
 
 @pytest.mark.parametrize("name", ["upper case", "no species", "accessions", "other release"])

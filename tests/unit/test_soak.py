@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.soak import daemon as soak
-from tests.support.soak.judge import Figure, judge, outcome_of
+from tests.support.soak.judge import Metric, judge, outcome_of
 
 SECONDS = np.arange(0.0, 3600.0, 5.0)
 WARM = np.minimum(SECONDS, 900) / 900  # what fills in the first quarter of an hour
@@ -61,32 +61,32 @@ def test_nothing_measured_is_not_flat():
 
 
 def test_a_row_of_the_table_says_how_much():
-    figure = Figure("memory", "MB", "daemon_mb", 0.05, 0, "Memory")
-    row = outcome_of(figure, SECONDS, 300 + 60 * SECONDS / 3600)
+    metric = Metric("memory", "MB", "daemon_mb", 0.05, 0, "Memory")
+    row = outcome_of(metric, SECONDS, 300 + 60 * SECONDS / 3600)
     assert (row.fault, row.tried, row.withstood) == ("memory", 480, 0)
     assert "growth +40 (17 allowed)" in row.remark
 
 
 def test_what_fills_a_set_size_is_held_against_it():
-    figure = Figure("cache", "MB", "server_shared_mb", 0, 0, "Memory", ceiling=150)
-    row = outcome_of(figure, SECONDS, 20 + SECONDS / 30)
+    metric = Metric("cache", "MB", "server_shared_mb", 0, 0, "Memory", ceiling=150)
+    row = outcome_of(metric, SECONDS, 20 + SECONDS / 30)
     assert row.tried == row.withstood == 480
-    assert outcome_of(figure, SECONDS, 40 + SECONDS / 30).withstood == 0
+    assert outcome_of(metric, SECONDS, 40 + SECONDS / 30).withstood == 0
 
 
 def test_work_in_progress_is_no_leak_but_what_it_leaves_is():
-    figure = Figure("files", "", "temporary_files", 0, 0.9, "Files", resting=True)
+    metric = Metric("files", "", "temporary_files", 0, 0.9, "Files", resting=True)
     busy = 1 + (SECONDS % 120 < 70) + (SECONDS > 1800) * (SECONDS % 120 < 100)
     assert judge(SECONDS, busy, 0, 0.9).growth >= 1
-    row = outcome_of(figure, SECONDS, busy)
+    row = outcome_of(metric, SECONDS, busy)
     assert row.tried == row.withstood == 10
-    assert outcome_of(figure, SECONDS, busy + SECONDS // 1300).withstood == 0
+    assert outcome_of(metric, SECONDS, busy + SECONDS // 1300).withstood == 0
 
 
 def measured(number, leak):
     tables = ("prediction", "contribution", "event", "artefact")
     sizes = {f"annotator.{name}/{what}": 1e4 for name in tables for what in ("rows", "bytes")}
-    flat_ones = {figure.key: 10.0 for figure in soak.FIGURES}
+    flat_ones = {metric.key: 10.0 for metric in soak.METRICS}
     flat_ones |= {"connections": 1 + 2 * (number % 4 == 0), "server_processes": 11 + number % 4}
     growing = {"daemon_mb": 300 + leak * number, "kept_rows": 1000.0 * number}
     return {**flat_ones, **sizes, **growing, "seconds": 5.0 * number}

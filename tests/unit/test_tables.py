@@ -115,7 +115,7 @@ def test_accuracy_and_precision_of_each_class_stand_under_what_they_count():
     accuracy, precision = class_tables(metrics).split("\n\n")
     assert "share of its samples that are recognised" in accuracy.splitlines()[0]
     assert accuracy.splitlines()[-1].split() == ["skin", "0.500", "0.750", "4", "2"]
-    assert "share of the samples predicted as it that are it" in precision.splitlines()[0]
+    assert "share of its predictions that are right" in precision.splitlines()[0]
     assert precision.splitlines()[-1].split() == ["skin", "0.600"]
     assert class_tables([]) == ""
 

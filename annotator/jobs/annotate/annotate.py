@@ -1,4 +1,4 @@
-"""Annotate everything pending: claim, predict, explain, write, batch by batch."""
+"""Annotate every pending sample: claim, predict, explain and write, batch by batch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AnnotateSummary:
-    """What one pass did, by field."""
+    """The number of releases, and of predicted and quarantined samples per field, in one pass."""
 
     releases: int
     predicted: Mapping[str, int]
@@ -64,7 +64,7 @@ class AnnotateSummary:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """A batch that was written, and the seconds from its claim to its commit."""
+    """A written batch, with the seconds from its claim to its commit."""
 
     field: str
     predicted: int
@@ -72,8 +72,8 @@ class BatchDone:
     seconds: float
 
 
-def _unheard(batch: BatchDone) -> None:
-    """Do nothing with it."""
+def _ignore(batch: BatchDone) -> None:
+    """Do nothing."""
 
 
 def annotate(
@@ -84,40 +84,40 @@ def annotate(
     models: LiveModels | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = silent,
-    batch_done: Callable[[BatchDone], None] = _unheard,
+    batch_done: Callable[[BatchDone], None] = _ignore,
 ) -> AnnotateSummary:
     """Annotate every pending sample of every field that has a live release.
 
-    Each batch is written in one transaction together with the end of its
-    lease, while the next one is predicted: killed at any point, a pass leaves
-    nothing half-written, and the next one finishes the rest.
+    Each batch is written, and its lease ended, in one transaction while the
+    next batch is predicted. A pass that is killed at any point leaves nothing
+    half-written, and the next pass finishes the rest.
 
     Parameters
     ----------
     database, settings
-        Where, and how large the batches are.
+        The database, and settings such as the batch size.
     worker
-        Unique name of this worker; leases carry it. It makes one pass at a time.
+        Unique name of this worker, stored with its leases. A worker makes one pass at a time.
     models
-        Models loaded by an earlier pass, to be used again.
+        Models that an earlier pass loaded, for reuse.
     stop
-        Asked between batches; true ends the pass early.
+        Called between batches; the pass ends early if it returns true.
     progress
-        Told how many samples are done and how many were waiting.
+        Called with the number of samples done and the number that were waiting.
     batch_done
-        Told of every batch that was written, within the log context of the batch.
+        Called for every written batch, within the log context of the batch.
 
     Raises
     ------
     ArtefactError
-        A live release is damaged and no earlier one is sound; nothing is written for
-        its field. This, and whatever else goes wrong with one field, is raised when
-        the other fields are done.
+        A live release is damaged and there is no fallback release; nothing is written
+        for its field. This and any other error of one field is raised after the other
+        fields are done.
     SchemaError
         The database is not at the schema that this version works with, or was migrated
-        meanwhile: what is in hand is given back.
+        during the pass; claims are released.
     DatabaseUnavailableError
-        The connection was lost. Claims run out by themselves.
+        The connection was lost. Claims expire by themselves.
     """
     with ExitStack() as stack:
         connection = stack.enter_context(database.connect())
@@ -125,16 +125,16 @@ def annotate(
         releases = live_releases(connection)
         look_after_queue(connection)
         stay_alive(connection, worker)
-        # What a pass of this worker had in hand when it lost its connection, and what
-        # workers had that are gone: whatever ended them is tried again first, before it
-        # speaks for other samples of its dataset.
+        # Claims from before this worker lost its connection, and those of crashed workers.
+        # A sample that crashed a worker is tried again first, before it is used to
+        # predict other samples in its dataset.
         release_claims(connection, worker)
         release_claims_of_the_gone(connection)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
             return AnnotateSummary(len(releases), {}, {})
 
-        # The models, which take seconds to import, are wanted only from here on.
+        # The models take seconds to import and are not needed earlier.
         from annotator.jobs.annotate.live_models import LiveModels
 
         keep_freed_memory()
@@ -172,7 +172,7 @@ def annotate(
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What every batch of one pass needs."""
+    """Shared state of the batches of one pass."""
 
     connection: psycopg.Connection
     writer: BatchWriter
@@ -184,7 +184,7 @@ class _Pass:
 
 
 class _Count:
-    """How many samples are done, by field."""
+    """Counts the samples that are done, per field."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
         self.total, self.progress = total, progress
@@ -199,7 +199,7 @@ class _Count:
 
 
 def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
-    """Queue what is pending; return how many samples wait, by field."""
+    """Queue pending samples; return how many samples wait per field."""
     for release in releases:
         quarantine_repeat_offenders(connection, release.field)
         queue_pending(connection, release.field, release.release_id)
@@ -210,10 +210,11 @@ def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> d
 def _annotate_field(
     work: _Pass, release: LiveRelease, stop: Callable[[], bool], count: _Count
 ) -> None:
-    sound = fallback_release(work.connection, work.models, release)  # damaged ones claim nothing
-    if sound != release:
-        queue_pending(work.connection, sound.field, sound.release_id)
-        release = sound
+    # Checked before the first claim: nothing is claimed for a damaged release.
+    usable = fallback_release(work.connection, work.models, release)
+    if usable != release:
+        queue_pending(work.connection, usable.field, usable.release_id)
+        release = usable
     from annotator.jobs.annotate.dataset_context import Remembered
 
     remembered = Remembered()
@@ -233,7 +234,7 @@ def _annotate_field(
             if not claimed:
                 return
             if any(sample.attempts > 1 for sample in claimed):
-                # These samples may crash the worker: no finished batch must be lost with it.
+                # These samples may crash the worker: finish writing the previous batch first.
                 work.writer.finish()
             batch = f"{work.annotation_run}-{release.field}-{number}"
             with log_context(release=release.release_id, batch=batch), _quietly():
@@ -247,10 +248,10 @@ def _annotate_field(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Switch off the collector of reference cycles and the threads of BLAS.
+    """Switch off the cyclic garbage collector and BLAS threads.
 
-    A batch makes many objects but no cycles, and the collector would go through the models
-    again and again. Threads of BLAS spin while they wait, on the core that writes.
+    A batch creates many objects but no reference cycles, and the collector would repeatedly
+    traverse the models. BLAS threads spin while they wait, on the core that writes.
     """
     from threadpoolctl import threadpool_limits
 
@@ -294,7 +295,7 @@ def _write_batch(
     count: _Count,
     connection: psycopg.Connection,
 ) -> None:
-    """Write one batch and report it, unless its lease was lost."""
+    """Write and report one batch, unless its lease was lost."""
     predictions, quarantined = found
     try:
         write_batch(

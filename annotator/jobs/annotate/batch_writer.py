@@ -17,12 +17,12 @@ class BatchWriter:
     """Writes batches one after the other, in a thread and on a connection of its own.
 
     At most one batch is being written and none is queued: :meth:`write` first waits for the
-    batch before. So a pass holds at most two batches.
+    previous batch. A pass therefore holds at most two batches.
 
     Parameters
     ----------
     connection
-        Not used by any other thread.
+        Connection that no other thread uses.
     """
 
     def __init__(self, connection: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Probabilities of samples, with what the other samples of their datasets say."""
+"""Class probabilities of samples, pooled with the other samples in their datasets."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from annotator.learn.release.field_model import Answers, FieldModel
 
 
-ROWS_AT_ONCE = 256  # of samples whose expression is in memory at a time
+ROWS_AT_ONCE = 256  # maximum number of samples whose expression is in memory
 MOST_REMEMBERED = 2048  # samples
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetSamples:
-    """What samples say that speak for others of their datasets.
+    """Predictions for the samples that are pooled with others in their datasets.
 
     Attributes
     ----------
     dataset_of
-        Each to its dataset.
+        Sample to dataset, for all samples that are pooled.
     sample_ids
-        Those that are not being annotated themselves.
+        The samples that are not being annotated themselves.
     raw
-        What the models said of these, model kind to ``(samples, classes)``.
+        Model kind to its probabilities for ``sample_ids``, ``(samples, classes)``.
     """
 
     dataset_of: Mapping[str, str]
@@ -49,31 +49,31 @@ class DatasetSamples:
     raw: Mapping[str, NDArray[np.float64]]
 
     def without(self, unusable: Collection[str]) -> DatasetSamples:
-        """Let some of those that are being annotated not speak."""
+        """Exclude some of the samples that are being annotated from pooling."""
         dataset_of = {name: of for name, of in self.dataset_of.items() if name not in unusable}
         return replace(self, dataset_of=dataset_of)
 
 
 class Remembered:
-    """Predictions of samples that the next batches of a pass may need again.
+    """Predictions that later batches of a pass may need again.
 
-    A dataset may be larger than a batch: its first samples are needed in each of its batches.
-    Only the :data:`MOST_REMEMBERED` samples that were asked for last are kept, so a pass over
-    any number of samples needs the same memory.
+    A dataset may be larger than a batch, and its first samples are needed in each of its
+    batches. Only the :data:`MOST_REMEMBERED` most recently used samples are kept, so the
+    memory that a pass needs does not grow with the number of samples.
     """
 
     def __init__(self) -> None:
         self._raw: OrderedDict[tuple[str, str], Mapping[str, NDArray[np.float64]]] = OrderedDict()
 
     def find(self, sample_id: str, input_hash: str) -> Mapping[str, NDArray[np.float64]] | None:
-        """Return each model kind's probabilities, ``(classes,)``, of a sample and its input."""
+        """Return each model kind's probabilities, ``(classes,)``, for a sample and its input."""
         found = self._raw.get((sample_id, input_hash))
         if found is not None:
             self._raw.move_to_end((sample_id, input_hash))
         return found
 
     def add(self, sample_id: str, input_hash: str, raw: Mapping[str, NDArray[np.float64]]) -> None:
-        """Remember each model kind's probabilities, ``(classes,)``."""
+        """Store each model kind's probabilities, ``(classes,)``."""
         self._raw[sample_id, input_hash] = raw
         if len(self._raw) > MOST_REMEMBERED:
             self._raw.popitem(last=False)
@@ -86,7 +86,7 @@ def predict_once(
     inputs: NDArray[np.float32],
     remembered: Remembered | None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Predict samples, except for those that the pass has predicted already.
+    """Predict the samples that the pass has not predicted yet; return the predictions of all.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def predict_once(
     inputs
         From :meth:`FieldModel.inputs`, ``(samples, features)``.
     remembered
-        Earlier predictions; these join them.
+        Earlier predictions of the pass; the new ones are added.
 
     Returns
     -------
@@ -125,7 +125,9 @@ def read_dataset_samples(
     quality: Quality,
     remembered: Remembered | None = None,
 ) -> DatasetSamples | None:
-    """Ask the samples that speak for some others; ``None`` where the release does not pool.
+    """Predict the other samples in the datasets of some samples.
+
+    Returns ``None`` if the release does not pool.
 
     Parameters
     ----------
@@ -134,11 +136,11 @@ def read_dataset_samples(
     live
         The release and its models.
     samples
-        Names and datasets of those that are annotated.
+        Names and datasets of the samples that are being annotated.
     quality
-        Says which of the others are usable.
+        Requirements that the other samples must meet.
     remembered
-        What the models predicted earlier in the pass.
+        Earlier predictions of the pass.
     """
     model = live.model
     if not model.pools:
@@ -154,7 +156,7 @@ def read_dataset_samples(
     dataset_of = {sample.sample_id: sample.dataset_id for sample in dataset_samples}
     further = [name for name in dataset_of if name not in annotated]
     usable: list[str] = []
-    said: list[dict[str, NDArray[np.float64]]] = []
+    raw: list[dict[str, NDArray[np.float64]]] = []
     for start in range(0, len(further), ROWS_AT_ONCE):
         read = read_profiles(conn, further[start : start + ROWS_AT_ONCE])
         conn.commit()
@@ -166,20 +168,20 @@ def read_dataset_samples(
             names = read.profiles.sample_ids[keep].tolist()
             inputs = model.aligned_inputs(aligned.take(keep))
             usable += names
-            said.append(predict_once(model, names, read.hashes[keep], inputs, remembered))
+            raw.append(predict_once(model, names, read.hashes[keep], inputs, remembered))
     conn.commit()
-    speaking = annotated.union(usable)
+    pooled = annotated.union(usable)
     return DatasetSamples(
-        {name: of for name, of in dataset_of.items() if name in speaking},
+        {name: of for name, of in dataset_of.items() if name in pooled},
         tuple(usable),
-        {kind: np.concatenate([part[kind] for part in said]) for kind in (said[0] if said else ())},
+        {kind: np.concatenate([part[kind] for part in raw]) for kind in (raw[0] if raw else ())},
     )
 
 
 def stands_alone(claimed: Sequence[ClaimedSample]) -> bool:
-    """Say whether a batch is one sample that ended its worker even when claimed alone.
+    """Return whether a batch is one sample that crashed its worker even when claimed alone.
 
-    It may be another sample of the dataset that does it: the next attempt looks at none.
+    Another sample in its dataset may be the cause, so the next attempt reads none of them.
     """
     return any(sample.attempts > SUSPECT_ATTEMPTS + 1 for sample in claimed)
 
@@ -191,23 +193,23 @@ def pooled_answers(
     dataset_ids: Sequence[str],
     dataset_samples: DatasetSamples | None,
 ) -> Answers:
-    """Calibrate, combine and pool.
+    """Calibrate, combine and pool the probabilities of samples.
 
     Parameters
     ----------
     model
         The release's models.
     raw
-        What they said of each sample, model kind to ``(samples, classes)``.
+        Model kind to its probabilities for the samples, ``(samples, classes)``.
     sample_ids, dataset_ids
         The samples and their datasets.
     dataset_samples
-        Usable ones; ``None``: every sample stands alone.
+        The samples to pool with; ``None`` to predict every sample by itself.
 
     Returns
     -------
     Answers
-        Of the samples only.
+        Answers for ``sample_ids`` only.
     """
     if dataset_samples is None:
         return model.answers(raw)

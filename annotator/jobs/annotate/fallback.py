@@ -1,4 +1,4 @@
-"""A release that can be loaded: the live one, or the one before it where that is damaged."""
+"""Load the live release of a field, or its fallback release if the live one is damaged."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ logger = logging.getLogger(__name__)
 def fallback_release(
     connection: psycopg.Connection, models: LiveModels, release: LiveRelease
 ) -> LiveRelease:
-    """Load a live release, or put the newest earlier one that is sound in its place.
+    """Load a live release, or replace a damaged one with the newest earlier one that loads.
 
-    The earlier release passed the gate when it went live, and is loaded, so checked,
-    before anything changes. Where none is sound nothing but the event log and the
-    training run changes: a release of a format that this version does not know stays
-    live for the version that does.
+    The earlier release passed the gate when it went live, and is loaded, and thereby
+    checked, before anything changes. If none loads, only the event log and the training
+    run change: a release in a format that this version cannot read stays live for the
+    version that can.
 
     Parameters
     ----------
     connection
         Connection; transactions are committed.
     models
-        Where it is loaded.
+        The loaded models, which the release is added to.
     release
         The live release of a field.
 
     Returns
     -------
     LiveRelease
-        The release that is live now; its models are loaded.
+        The release that is now live, with its models loaded.
 
     Raises
     ------
     ArtefactError
-        The release is damaged and no earlier one is sound.
+        The release is damaged and there is no fallback release.
     """
     try:
         models.load(connection, release)
@@ -55,19 +55,19 @@ def fallback_release(
             try:
                 models.load(connection, earlier)
             except ArtefactError as also:
-                logger.warning("an earlier release does not serve either: %s", also)
+                logger.warning("an earlier release cannot be loaded either: %s", also)
                 continue
             if damage.reinstate(connection, release, earlier.release_id, reason):
-                logger.error("%s; release %d serves again", reason, earlier.release_id)
+                logger.error("%s; release %d is live again", reason, earlier.release_id)
             return _now_live(connection, models, release.field)
         if damage.record_damage(connection, release, reason):
-            logger.error("%s; no earlier release of %s is sound", reason, release.field)
+            logger.error("%s; %s has no fallback release", reason, release.field)
         raise
     return release
 
 
 def _now_live(connection: psycopg.Connection, models: LiveModels, field: str) -> LiveRelease:
-    """Return what is live after the change, by whoever made it."""
+    """Return the release that is live after the change, whichever worker made it."""
     live = live_release(connection, field)
     if live is None:
         raise ArtefactError(f"no release of {field} is live any more; retrain the field")

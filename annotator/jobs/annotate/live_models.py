@@ -1,4 +1,4 @@
-"""The models of live releases, loaded once and kept while they are live."""
+"""Load the models of live releases once and keep them while they are live."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LiveModel:
-    """A release's models and what explains them."""
+    """The models of a release, with their explainer."""
 
     release: LiveRelease
     model: FieldModel
@@ -28,18 +28,18 @@ class LiveModel:
 
 
 class LiveModels:
-    """Loads releases on first use and forgets them when they are retired."""
+    """Loads releases on first use and frees them when they are retired."""
 
     def __init__(self) -> None:
         self._loaded: dict[int, LiveModel] = {}
 
     def load(self, connection: psycopg.Connection, release: LiveRelease) -> LiveModel:
-        """Return a release's models; the artefacts are checked before they are parsed.
+        """Return the models of a release; the artefacts are checked before they are parsed.
 
         Raises
         ------
         ArtefactError
-            An artefact is damaged or not trusted, or of another field.
+            An artefact is damaged or not trusted, or belongs to another field.
         """
         if release.release_id not in self._loaded:
             model = read_model(load_artefacts(connection, release.release_id))

@@ -1,4 +1,4 @@
-"""The plan of annotating and explaining: what the settings ask of it."""
+"""The part of the settings that annotating and explaining need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AnnotatePlan:
     Attributes
     ----------
     quality
-        What a sample needs.
+        Requirements that a sample must meet.
     top_contributions
         Contributing features stored per prediction and model kind.
     batch_size, lease_seconds
@@ -32,7 +32,7 @@ class AnnotatePlan:
 
 
 def annotate_plan(settings: Settings) -> AnnotatePlan:
-    """Turn the settings into the plan of a pass."""
+    """Return the plan of a pass with these settings."""
     return AnnotatePlan(
         quality_of(settings),
         settings.top_contributions,
@@ -42,5 +42,5 @@ def annotate_plan(settings: Settings) -> AnnotatePlan:
 
 
 def quality_of(settings: Settings) -> Quality:
-    """Return what the settings ask of a sample."""
+    """Return the requirements of the settings for samples."""
     return Quality(settings.minimum_reads, settings.minimum_known_features)

@@ -1,4 +1,4 @@
-"""From the expression of claimed samples to predictions with their contributions."""
+"""Turn the expression of claimed samples into predictions with contributions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 EXPLAINED = 2
-"""Classes of a sample that are explained when it is annotated: the winner and the runner-up."""
+"""Number of classes explained when a sample is annotated: the best one and the runner-up."""
 
 VALUES_AT_ONCE = 500_000
-"""Samples times features that are explained at a time: every model kind has a score for each."""
+"""Samples times features explained at a time; every model kind has a score for each."""
 
 
 def predict_samples(
@@ -48,23 +48,23 @@ def predict_samples(
     dataset_samples: DatasetSamples | None = None,
     remembered: Remembered | None = None,
 ) -> tuple[list[SamplePrediction], list[QuarantinedSample]]:
-    """Predict what can be predicted and give a reason for everything else.
+    """Predict the claimed samples; quarantine those that cannot be used, with the reason.
 
     Parameters
     ----------
     live
         The release's models.
     claimed
-        The samples asked for.
+        The samples to predict.
     read
-        Their expression, and which of them could not be used as read.
+        Their expression, and the samples whose expression was rejected.
     plan
-        What a sample needs, and how many contributions are stored.
+        Requirements that samples must meet, and how many contributions are stored.
     dataset_samples
-        Other samples of the same datasets, that speak for these; ``None``: every sample
-        stands alone.
+        Other samples in the same datasets to pool with; ``None`` to predict every sample
+        by itself.
     remembered
-        What the models predicted earlier in the pass.
+        Earlier predictions of the pass.
 
     Returns
     -------
@@ -97,10 +97,8 @@ def predict_samples(
     if len(rows) == 0:
         return [], quarantined
     samples = [by_id[name] for name in read.profiles.sample_ids[rows].tolist()]
-    speaking = dataset_samples.without(unusable) if dataset_samples is not None else None
-    found = _predict(
-        live, samples, aligned.take(rows), read.hashes[rows], plan, speaking, remembered
-    )
+    usable = dataset_samples.without(unusable) if dataset_samples is not None else None
+    found = _predict(live, samples, aligned.take(rows), read.hashes[rows], plan, usable, remembered)
     return found, quarantined
 
 
@@ -129,7 +127,7 @@ def _predict(
     numbers = model.numbers(inputs) if model.number_half_width is not None else None
     answers = _answers(model.classes, probabilities)
     class_probabilities = list(map(tuple, np.clip(probabilities[COMBINED], 0, 1).tolist()))
-    reasons = reasons_for(
+    contributions = contributions_to(
         live, inputs, answered, best_first[:, :EXPLAINED], aligned.rpm, plan.top_contributions
     )
     predictions = []
@@ -153,9 +151,9 @@ def _predict(
                 reason=decision.reason,
                 novelty=decision.novelty,
                 models=answers[row],
-                top_features=leading_features(reasons[0][row]),
+                top_features=leading_features(contributions[0][row]),
                 contributions=tuple(
-                    of_kind for of_class in reasons for of_kind in of_class[row].values()
+                    of_kind for of_class in contributions for of_kind in of_class[row].values()
                 ),
                 prediction_set=decision.prediction_set,
                 set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
@@ -167,7 +165,7 @@ def _predict(
     return predictions
 
 
-def reasons_for(
+def contributions_to(
     live: LiveModel,
     inputs: NDArray[np.float32],
     answers: Answers,
@@ -175,28 +173,28 @@ def reasons_for(
     expression: NDArray[np.float32],
     count: int,
 ) -> list[list[dict[str, ClassContributions]]]:
-    """Return the features that contribute most to classes of each sample.
+    """Return the features that contribute most to the given classes of each sample.
 
     Parameters
     ----------
     live
         The release's models.
     inputs, expression
-        What the models saw, and the same features in reads per million, each
+        Inputs of the models, and the same features in reads per million, each
         ``(samples, features)``, float32.
     answers
-        Of the same samples.
+        Answers for the same samples.
     best_first
         The classes to explain, each sample's most probable one first,
         ``(samples, asked)``.
     count
-        Features per class and model kind, at most.
+        Maximum number of features per class and model kind.
 
     Returns
     -------
     list of list of dict
-        ``[place in best_first][sample]``: ``"combined"``, the answer itself, and each model
-        kind to its contributions.
+        ``[place in best_first][sample]``: contributions per model kind, and under
+        ``"combined"`` those to the answer itself.
     """
     rows_at_once = max(1, VALUES_AT_ONCE // inputs.shape[1])
     others = other_samples(live, answers, best_first)
@@ -234,24 +232,24 @@ def reasons_for(
 def other_samples(
     live: LiveModel, answers: Answers, classes: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Return what the dataset's other samples contribute to the answer's logits.
+    """Return the contribution of the other samples in the dataset to the answer's logits.
 
-    With it, the contributions of the features add up to the difference between the logit,
-    pooled, and that of the reference, by itself.
+    Together with it, the contributions of the features add up to the difference between the
+    pooled logit and the logit of the reference, which is not pooled.
 
     Parameters
     ----------
     live
         The release's models.
     answers
-        Of some samples.
+        Answers for some samples.
     classes
-        The classes asked about, ``(samples, asked)``.
+        The classes to explain, ``(samples, asked)``.
 
     Returns
     -------
     NDArray[float64] or None
-        Shape ``(samples, asked)``; ``None`` where other samples do not count.
+        Shape ``(samples, asked)``; ``None`` if nothing is pooled.
     """
     if answers.own_weights is None or answers.others is None or not live.model.pools:
         return None
@@ -263,7 +261,7 @@ def other_samples(
 def decide(
     model: FieldModel, combined: NDArray[np.float64], novelty: NDArray[np.float64]
 ) -> list[Decision]:
-    """Return what is answered for each sample.
+    """Return the decision for each sample: a suggestion or an abstention.
 
     Parameters
     ----------
@@ -276,7 +274,7 @@ def decide(
     """
     if model.trust is not None:
         return model.trust.decide(combined, novelty, model.classes, model.lineages, model.field)
-    # A release that was never measured on new datasets names its best class.
+    # A release that was never validated on held-out datasets always answers with its best class.
     best = combined.argmax(axis=1)
     return [
         Decision(
@@ -296,7 +294,7 @@ def decide(
 def _number(
     numbers: NDArray[np.float64] | None, half_width: float | None, row: int
 ) -> dict[str, float]:
-    """Return the predicted number and its interval, where the release gives any."""
+    """Return the predicted number and its interval, if the release predicts numbers."""
     if numbers is None or half_width is None:
         return {}
     number = float(numbers[row])

@@ -1,4 +1,4 @@
-"""Samples with too little in them to be predicted, or to be learned from."""
+"""Find samples with too few reads or features to predict or to learn from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOO_FEW_KNOWN_FEATURES = "too_few_known_features"
 
 
 CHUNK = 1000
-"""Samples whose features are counted at a time: the counts are made dense."""
+"""Number of samples whose features are counted at a time, as dense counts."""
 
 
 def unusable_samples(
@@ -36,9 +36,9 @@ def unusable_samples(
     quality: Quality,
     known: NDArray[np.float64] | None = None,
 ) -> dict[str, tuple[SampleError, bool]]:
-    """Find samples with too little in them, and whether only this release minds.
+    """Find samples with too few reads or features, and whether only this release rejects them.
 
-    ``known`` are the samples' known features where they were worked out already.
+    ``known`` holds the samples' shares of known features, if they have been computed already.
     """
     found: dict[str, tuple[SampleError, bool]] = {}
     known = live.model.known_features(profiles) if known is None else known
@@ -56,27 +56,26 @@ def unusable_samples(
 
 
 def unusable_labelled(cohort: Cohort, preset: Preset, quality: Quality) -> dict[str, SampleError]:
-    """Find labelled samples with too little in them to be learned from.
+    """Find labelled samples with too few reads or features to learn from.
 
-    There is no release yet whose features could be counted. In their place stand the
-    features that a release of this cohort would start from: those of the field that
-    pass the preset's zero filter among the samples with enough reads. A sample
-    must express ``minimum_known_features`` times as
-    many of them as the median of these samples.
+    There is no release yet whose features could be counted. Instead, the features that
+    a release of this cohort would start from are counted: those of the field that pass
+    the preset's zero filter among the samples with enough reads. A sample must express
+    at least ``minimum_known_features`` times the median of these samples.
 
     Parameters
     ----------
     cohort
         The labelled samples.
     preset
-        Its zero filter decides which features count.
+        Preset whose zero filter decides which features count.
     quality
-        What a sample needs.
+        Requirements that a sample must meet.
 
     Returns
     -------
     dict
-        Each such sample to the reason, with the code that annotating gives.
+        Sample to the reason, with the same code as in annotating.
     """
     profiles = cohort.profiles
     reads = _reads(profiles)
@@ -100,7 +99,7 @@ def unusable_labelled(cohort: Cohort, preset: Preset, quality: Quality) -> dict[
 def left_out_notes(
     left_out: Mapping[str, SampleError], labelled: int, quality: Quality
 ) -> tuple[str, ...]:
-    """Say in a sentence how many labelled samples are left out, and why; or nothing."""
+    """Return a sentence with the number of labelled samples left out, and why, if there are any."""
     if not left_out:
         return ()
     words = {
@@ -117,7 +116,7 @@ def left_out_notes(
 
 
 def left_out_counts(left_out: Mapping[str, SampleError]) -> dict[str, int]:
-    """Count the samples that are left out by code, in the order of the codes."""
+    """Count the samples left out per code, in the order of the codes."""
     return dict(sorted(Counter(error.code for error in left_out.values()).items()))
 
 

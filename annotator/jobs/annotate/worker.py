@@ -8,5 +8,5 @@ import uuid
 
 
 def worker_name() -> str:
-    """Return a name that no other worker has, and that says where it runs."""
+    """Return a unique name that includes the host and the process ID."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"

@@ -1,1 +1,1 @@
-"""Retrain: cohort, validation, candidate, gate."""
+"""Retraining: cohort, validation, candidate and gate."""

@@ -1,8 +1,8 @@
-"""What contaminants add: the same models on sRNAs, on contaminants, and on both.
+"""Measure the effect of contaminants: the same models on sRNAs, contaminants, and both.
 
-The comparison of the paper's figures 5 and 6. The three see the same samples,
-dealt into the same folds; only the features that models may use differ. Reads
-per million refer to a sample's sRNA reads in all three.
+This is the comparison of the paper's figures 5 and 6. All three use the same samples
+in the same folds; only the features of the models differ. Reads per million refer to
+a sample's sRNA reads in all three.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """How well models do with each set of features.
+    """Validation metrics of models with each set of features.
 
     Attributes
     ----------
     field, preset, scheme
-        What was evaluated and how.
+        The field, preset and validation scheme.
     description
-        How samples were held out, in words.
+        How samples were held out, as text.
     metrics
-        Name of the feature set to its figures, a key of :data:`FEATURE_SETS`;
-        :data:`NO_FEATURES` holds those of the baselines that see labels alone.
-        A set that models cannot be made from is absent.
+        Name of the feature set, a key of :data:`FEATURE_SETS`, to its metrics;
+        :data:`NO_FEATURES` holds those of the baselines that use labels alone.
+        A set that no models can be fitted with is absent.
     notes
-        What a reader has to know: how many labelled samples are left out and why,
-        which sets are absent and why, and how many samples have no read of a kind.
+        Notes for readers: how many labelled samples are left out and why, which
+        sets are absent and why, and how many samples have no read of a kind.
     """
 
     field: str
@@ -80,20 +80,20 @@ def ablate(
     Parameters
     ----------
     database, settings
-        Where the labels are; preset, seed, folds and labels.
+        The database with the labels; preset, seed, folds and labels.
     field
         Name of the field.
     scheme
         ``cv`` for random 5-fold cross-validation, ``one-dataset-out``.
     progress
-        Told how many folds of all validations are done and how many there are.
+        Called with the number of folds done, over all validations, and their total.
 
     Raises
     ------
     InputError
         There is no such field or preset.
     CohortError
-        Not one set of features is enough to learn from.
+        No set of features is enough to learn from.
     """
     plan = plan_of(settings, field)
     plan = replace(plan, models=replace(plan.models, selective=None))
@@ -126,7 +126,7 @@ def ablate(
 
 
 def _of_features(validation: Validation) -> tuple[Metric, ...]:
-    """Return the figures of models, and of the baselines that see features."""
+    """Return the metrics of models, and of the baselines that use features."""
     baselines = metrics_of(validation.baselines)
     return (
         *validation.metrics,
@@ -135,37 +135,37 @@ def _of_features(validation: Validation) -> tuple[Metric, ...]:
 
 
 def _of_labels_alone(validation: Validation) -> tuple[Metric, ...]:
-    """Return the figures of the baselines that see no features."""
+    """Return the metrics of the baselines that use no features."""
     baselines = metrics_of(validation.baselines)
     return tuple(metric for metric in baselines if metric.model_kind in LABELS_ALONE)
 
 
 def _with_every_feature(database: Database, cohort: Cohort) -> Cohort:
-    """Return the cohort with all kinds of features, whichever the field's own models see."""
+    """Return the cohort with all kinds of features, whichever the field's own models use."""
     with database.connect() as connection:
         read = read_profiles(connection, cohort.profiles.sample_ids.tolist())
     if read.rejected:
         sample_id, reason = next(iter(read.rejected.items()))
         raise CohortError(
-            f"{sample_id}: {reason}, but it could be read a moment ago; an import is going on,"
-            " try again when it has ended"
+            f"{sample_id}: {reason}, but it could be read a moment ago; an import is running,"
+            " try again when it is done"
         )
     return replace(cohort, profiles=read.profiles)
 
 
 def _usable_sets(profiles: Profiles) -> tuple[list[str], list[str]]:
-    """Return the feature sets that can differ here, and what is to be said of the data."""
+    """Return the feature sets that differ for these samples, and notes on the data."""
     notes = []
     samples = len(profiles.sample_ids)
     without = {}
     for kind in FeatureKind:
         of_kind = (profiles.kinds == kind.value).astype(np.float64)
         without[kind] = int(np.sum(profiles.counts @ of_kind <= 0))
-        # A kind that no sample has gets a note of its own below.
+        # A kind without any reads has its own note below.
         if 0 < without[kind] < samples:
             notes.append(
-                f"{without[kind]} of {samples} labelled samples have no read of any"
-                f" {_singular(kind)}: there the values are 0"
+                f"{without[kind]} of {samples} labelled samples have no reads of any"
+                f" {_singular(kind)}: their values are 0"
             )
     for name, kind in (("sRNAs", FeatureKind.SRNA), ("contaminants", FeatureKind.CONTAMINANT)):
         if without[kind] == samples:
@@ -182,7 +182,7 @@ def _singular(kind: FeatureKind) -> str:
 
 
 def _part_of(progress: Progress, place: int, parts: int) -> Progress:
-    """Return the progress of one of several validations of as many folds."""
+    """Return the progress of one of several validations with the same number of folds."""
 
     def shown(done: int, total: int) -> None:
         progress(place * total + done, parts * total)
@@ -191,12 +191,12 @@ def _part_of(progress: Progress, place: int, parts: int) -> Progress:
 
 
 def _seeing(cohort: Cohort, kinds: tuple[FeatureKind, ...]) -> Cohort:
-    """Return the cohort of a field whose models see these features."""
+    """Return the cohort of a field whose models use these features."""
     return replace(cohort, definition=replace(cohort.definition, feature_kinds=kinds))
 
 
 def as_json(ablation: Ablation) -> dict[str, Any]:
-    """Return the figures as plain data."""
+    """Return the metrics as plain data."""
     return {
         "field": ablation.field,
         "preset": ablation.preset,

@@ -1,4 +1,4 @@
-"""A candidate release: validated, judged, fitted on everything, and explained."""
+"""Make a candidate release: validate it, judge it, fit it on everything, and explain it."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Candidate:
     Attributes
     ----------
     validation
-        With whole datasets held out.
+        The validation with whole datasets held out.
     verdict
-        What the gate says of it.
+        The verdict of the gate.
     labels
-        The class of each sample of the cohort, ``""`` where it has none, ``(samples,)``.
+        The class of each sample of the cohort, ``""`` if it has none, ``(samples,)``.
     model
-        Fitted on all that have one.
+        The model, fitted on all samples with a class.
     metrics
-        Validation scheme to its figures and those of the baselines.
+        Validation scheme to its metrics and those of the baselines.
     explanations
-        Why the model says what it says.
+        The explanations of the model.
     """
 
     validation: Validation
@@ -85,13 +85,13 @@ def make_candidate(
     Parameters
     ----------
     database
-        Where the live release is that the candidate is compared with.
+        The database with the live release that the candidate is compared with.
     plan, cohort, ontology
-        What models are made from and how.
+        The data that the models are fitted on, and how.
     parallel
-        What folds run on.
+        The processes and threads that folds run on.
     progress
-        Told how many folds are done and how many there are.
+        Called with the number of folds done and the total.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def make_candidate(
         verdict=with_live_accuracy(verdict, became),
         labels=make_labels(cohort, ontology, plan.models.labels)[1],
         model=model,
-        # That of held-out datasets first: curves belong to it.
+        # The scheme with held-out datasets comes first: curves belong to it.
         metrics={
             found.scheme: (*found.metrics, *metrics_of(found.baselines))
             for found in (validation, cross_validation)
@@ -134,7 +134,7 @@ def _validate(
     parallel: Parallelism,
     progress: Progress,
 ) -> tuple[Validation, Validation | None]:
-    """Hold out whole datasets, which decides, and samples at random, which is only shown."""
+    """Hold out whole datasets, for the gate, and random samples, for information only."""
     further = plan.cross_validation_folds
     held_out = 0
 
@@ -166,7 +166,7 @@ def _validate(
 
 
 def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> GateVerdict:
-    """Say how the live release did in use. That asks nothing of the candidate."""
+    """Add the live accuracy of the live release, which does not affect the verdict."""
     if became is None:
         return verdict
     sentence = (
@@ -201,8 +201,9 @@ def _fit_on_everything(
 def _number_half_width(held_out: HeldOutPredictions, coverage: float) -> float | None:
     """Return half the width of the interval around predicted numbers.
 
-    It holds the true number of so many samples of new datasets; ``None`` where the
-    predictions are no closer than the means of what is already known.
+    The interval contains the true number for the share ``coverage`` of samples of new
+    datasets. Returns ``None`` if the predictions are no closer than the means of the
+    known fields.
     """
     if held_out.numbers is None:
         return None

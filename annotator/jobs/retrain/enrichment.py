@@ -1,4 +1,4 @@
-"""Sets of features that are looked for among the markers of a release."""
+"""Find sets of features that are enriched among the markers of a release."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def reference_sets(files: Sequence[Path]) -> Mapping[str, tuple[FeatureSet, ...]
     Parameters
     ----------
     files
-        GMT files; the name of a file, without its folder, is its source.
+        GMT files; the source of a set is the name of its file, without the folder.
 
     Raises
     ------
     InputError
-        A file cannot be read or is no GMT file.
+        A file cannot be read or is not a GMT file.
     SettingsError
         Two files have the same name.
     """
@@ -42,19 +42,19 @@ def reference_sets(files: Sequence[Path]) -> Mapping[str, tuple[FeatureSet, ...]
     for path in files:
         if path.name in sources:
             raise SettingsError(
-                f"feature_sets names two sources {path.name!r}: rename {path} or leave it out"
+                f"feature_sets has two files named {path.name!r}: rename or remove {path}"
             )
         sources[path.name] = read_gmt(path)
     return sources
 
 
 def named_features(names: Sequence[str], background: Sequence[str]) -> Collection[str]:
-    """Return the features of the background that the names of a set stand for.
+    """Return the features of the background that the names of a set refer to.
 
-    Names may be of another namespace, as for samples
-    (:func:`annotator.learn.features.matching.match_features`). A name stands for one
-    feature at most: a mature miRNA for one of the identical copies of its stem-loop,
-    since copies that are counted alike would be taken for independent findings.
+    Names may come from another namespace, as for samples
+    (:func:`annotator.learn.features.matching.match_features`). A name refers to at most
+    one feature: a mature miRNA to one of the identical copies of its stem-loop, because
+    copies with the same counts would be taken for independent findings.
     """
     pairs = match_features(background, names)
     return {background[pair.model_column] for pair in pairs}
@@ -67,26 +67,26 @@ def release_enrichments(
     features: Sequence[str],
     expression: NDArray[np.floating],
 ) -> tuple[ClassEnrichment, ...]:
-    """Look for sets among the markers of a release.
+    """Test sets of features for enrichment among the markers of a release.
 
     Parameters
     ----------
     sources
-        What :func:`reference_sets` returned.
+        Sets by source, from :func:`reference_sets`.
     markers
-        Of all classes; those count that a class expresses more than the median class
-        (:func:`annotator.explain.enrichment.expressed_features`).
+        Markers of all classes; only those count that their class expresses more than the
+        median class (:func:`annotator.explain.enrichment.expressed_features`).
     classes
-        The release's classes; one that expresses nothing above the median is left out.
+        The release's classes; a class that expresses nothing above the median is left out.
     features
-        Of the release's models.
+        Features of the release's models.
     expression
         Mean expression in each class, shape ``(classes, features)``.
 
     Returns
     -------
     tuple of ClassEnrichment
-        By source, class and set; q-values hold for one source.
+        Ordered by source, class and set; q-values are adjusted within a source.
     """
     backgrounds = {
         name: expressed
@@ -104,7 +104,7 @@ def release_enrichments(
 def _within(
     markers: Iterable[ClassMarker], backgrounds: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
-    """Return the markers of each class that are in its background, best first."""
+    """Return the markers of each class that are in the class's background, best first."""
     known = {name: set(background) for name, background in backgrounds.items()}
     kept: dict[str, list[str]] = {name: [] for name in backgrounds}
     for marker in sorted(markers, key=lambda marker: marker.rank):

@@ -1,4 +1,4 @@
-"""Validation only: how well models of a field would do."""
+"""Validate the models of a field without storing anything."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def evaluate(
     Parameters
     ----------
     database, settings
-        Where the labels are; preset, seed, folds and labels.
+        The database with the labels; preset, seed, folds and labels.
     field
         Name of the field.
     scheme
         ``cv`` for random 5-fold cross-validation, ``one-dataset-out``.
     progress
-        Told how many folds are done and how many there are.
+        Called with the number of folds done and the total.
     """
     plan = plan_of(settings, field)
     read, ontology = read_labelled(database, plan)
@@ -70,14 +70,14 @@ def validate(
         cohort,
         ontology,
         plan.models,
-        folds=plan.folds or None,  # the paper's way: every dataset by itself
+        folds=plan.folds or None,  # by default every dataset by itself, as in the paper
         parallel=parallel,
         progress=progress,
     )
 
 
 def as_json(field: str, preset: str, validation: Validation) -> dict[str, Any]:
-    """Return the figures of a validation as plain data."""
+    """Return the metrics of a validation as plain data."""
     return {
         "field": field,
         "preset": preset,

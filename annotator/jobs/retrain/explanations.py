@@ -1,6 +1,6 @@
-"""Why the models of a release say what they say: worked out when the release is made.
+"""Explain the models of a release, when the release is made.
 
-Nothing of it decides whether the release goes live.
+Explanations do not affect whether the release goes live.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ if TYPE_CHECKING:
 OF_TISSUES = "tissue"  # the field that the paper's Table 4 is about
 CHECKED_SAMPLES = 16
 LARGEST_DIFFERENCE = 1e-4
-"""Of our DeepLIFT scores from the package's, as a share of the largest score."""
+"""Maximum difference from the package's DeepLIFT scores, as a share of the largest score."""
 TREE_SAMPLES = 50
 """Maximum number of samples per class whose tree contributions are computed."""
 
 TREE_SAMPLES_OF_FOLD = 10
-"""The same for the models of a fold."""
+"""Maximum number of such samples per class for the models of a fold."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationOptions:
-    """What of a release is explained, and how far.
+    """The extent of the explanations of a release.
 
     Attributes
     ----------
     marker_count
-        Markers of a class at most.
+        Maximum number of markers per class.
     similarity_samples
         Maximum number of samples per class used to compute class similarity.
     feature_sets
-        Source to its sets, which are looked for among the markers.
+        Source to its sets, which are tested for enrichment among the markers.
     hashes
         Source to the SHA-256 of its file.
     """
@@ -75,7 +75,7 @@ class ExplanationOptions:
     hashes: Mapping[str, str]
 
     def as_configuration(self) -> dict[str, Any]:
-        """Return what a release's explanations depend on, as plain data."""
+        """Return the options that a release's explanations depend on, as plain data."""
         return {
             "marker_count": self.marker_count,
             "similarity_samples": self.similarity_samples,
@@ -84,7 +84,7 @@ class ExplanationOptions:
 
 
 def explanation_options(settings: Settings, field: str) -> ExplanationOptions:
-    """Return what of a release of a field is explained; reads the files of sets.
+    """Return the options for explaining a release of a field; reads the files of sets.
 
     Raises
     ------
@@ -105,12 +105,12 @@ def explanation_options(settings: Settings, field: str) -> ExplanationOptions:
 def held_out_scores(
     model: FieldModel, profiles: Profiles, labels: NDArray[np.object_]
 ) -> HeldOutScores:
-    """Return what sets classes apart for the models of a fold.
+    """Return the marker scores of the models of a fold.
 
     Parameters
     ----------
     model
-        Made without the fold's datasets.
+        Model fitted without the fold's datasets.
     profiles, labels
         Its training samples and their classes, ``(samples,)``.
     """
@@ -129,33 +129,34 @@ def explain_release(
     options: ExplanationOptions,
     threads: int,
 ) -> ReleaseExplanations:
-    """Work out the markers, similarities, enrichments and the map of a release.
+    """Compute the markers, similarities, enrichments and map of a release.
 
-    Markers, similarities and enrichments are those of the answer; where the models have no
-    common answer, those of the network. The network's own stand beside them.
+    Markers, similarities and enrichments are those of the combination or, if there is
+    none, of the network. The network's own are returned beside those of the combination.
 
     Parameters
     ----------
     model
-        Fitted on everything.
+        Model fitted on everything.
     labelled
         The training samples, with the class of each.
     held_out
-        From :func:`held_out_scores` for every fold.
+        Results of :func:`held_out_scores`, one per fold.
     options
-        What, and how far.
+        The extent of the explanations.
     threads
-        Threads of a sum; the same everywhere, as its last bits depend on it.
+        Number of threads; must be the same everywhere, because the last bits of sums
+        depend on it.
 
     Returns
     -------
     ReleaseExplanations
-        Only the map where there is neither a common answer nor a network.
+        Only the map if there is neither a combination nor a network.
 
     Raises
     ------
     AnnotatorError
-        Our DeepLIFT scores are not those of the package.
+        The DeepLIFT scores differ from those of the package.
     """
     from threadpoolctl import threadpool_limits
 
@@ -223,7 +224,7 @@ def _scores_of_kinds(
 def _answer_scores(
     explainer: AnswerExplainer, scores: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Return D1 of the answer, or of the network where there is no common answer."""
+    """Return D1 of the combination, or of the network if there is none."""
     if explainer.factors is None:
         return scores[NETWORK.name]
     return np.asarray(sum(factor * scores[kind] for kind, factor in explainer.factors.items()))
@@ -236,7 +237,7 @@ def _similarities(
     class_index: NDArray[np.int64],
     options: ExplanationOptions,
 ) -> tuple[ClassSimilarity, ...]:
-    """Return the similarities by the answer, where there is one, and by the network."""
+    """Return the class similarities of the combination, if there is one, and of the network."""
     asked = {}
     if explainer.factors is not None:
         asked[COMBINED] = Explainable(
@@ -272,7 +273,7 @@ def _mean_expression(
 
 
 def _check_deep_lift(model: FieldModel, inputs: NDArray[np.float32]) -> None:
-    """Compare our scores with those of the package that the paper used, for some samples."""
+    """Compare the scores of some samples with those of the package that the paper used."""
     from annotator.explain.deep_lift_library import package_difference
 
     assert model.network is not None
@@ -284,5 +285,5 @@ def _check_deep_lift(model: FieldModel, inputs: NDArray[np.float32]) -> None:
         raise AnnotatorError(
             f"{model.field}: DeepLIFT scores of the network are up to {difference:.3g} away from"
             f" those of the deeplift package, the largest being {largest:.3g}; another version of"
-            " NumPy or TensorFlow may mend it, and the release was not made"
+            " NumPy or TensorFlow may fix it; the release was not made"
         )

@@ -1,4 +1,4 @@
-"""The plan of a retraining or evaluation, and the cohort it starts from."""
+"""Prepare a retraining or evaluation: its plan, and the cohort it starts from."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from annotator.store.server.connection import Database
 
 Progress = Callable[[int, int], None]
-"""Told how many folds are done and how many there are."""
+"""Called with the number of folds done and the total."""
 
 
 _PLAIN = (
@@ -56,25 +56,25 @@ _PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a retraining or evaluation of a field is made from, apart from the cohort.
+    """All inputs of a retraining or evaluation of a field, apart from the cohort.
 
     Attributes
     ----------
     field
         The field.
     models
-        How its models are made and validated.
+        How its models are fitted and validated.
     folds, quick_datasets
-        Folds that datasets are grouped into, 0 to decide by their number; up to
-        ``quick_datasets`` each is then held out by itself.
+        Number of folds that datasets are grouped into; 0 to decide by the number of
+        datasets: up to ``quick_datasets``, each is held out by itself.
     cross_validation_folds
-        Folds of the random cross-validation, 0 for none.
+        Number of folds of the random cross-validation, 0 for none.
     gate
-        When a candidate may go live.
+        Conditions for a candidate to go live.
     explanations
-        What of a release is explained, and how far.
+        The extent of the explanations of a release.
     quality
-        What a sample needs to be learned from.
+        Requirements that a sample must meet to be learned from.
     learn_from_reviews
         Whether values that a curator accepted or corrected count as labels.
     """
@@ -90,7 +90,7 @@ class Plan:
     learn_from_reviews: bool
 
     def configuration(self) -> dict[str, Any]:
-        """Return the plan as plain data: what is stored with a training run, and hashed."""
+        """Return the plan as plain data, which is hashed and stored with a training run."""
         models = self.models
         return {
             **{name: plain(getattr(self, name)) for name in _PLAIN},
@@ -102,17 +102,17 @@ class Plan:
         }
 
     def folds_for(self, datasets: int) -> int | None:
-        """Return how many folds datasets are grouped into; ``None`` for each by itself."""
+        """Return how many folds to group datasets into; ``None`` to hold out each by itself."""
         return self.folds or choose_folds(datasets, self.quick_datasets)
 
 
 def plan_of(settings: Settings, field: str) -> Plan:
-    """Turn the settings into the plan of a field; reads the files they name.
+    """Return the plan of a field with these settings; reads the files that they name.
 
     Parameters
     ----------
     settings
-        All of them.
+        The settings.
     field
         A key of :attr:`~annotator.settings.Settings.fields`.
 
@@ -161,12 +161,12 @@ def definition_of(settings: Settings, field: str) -> FieldDefinition:
 
 
 def preset_named(name: str, definition: FieldDefinition, settings: Settings) -> Preset:
-    """Return the preset as it is for a field.
+    """Return a preset, adapted to a field.
 
     Raises
     ------
     InputError
-        There is none of that name, or its file is no preset.
+        There is no preset of that name, or its file is not a preset.
     """
     if name.endswith(".toml"):
         return read_preset(Path(name), definition.name, settings.fields)
@@ -178,22 +178,22 @@ def preset_named(name: str, definition: FieldDefinition, settings: Settings) -> 
 def read_labelled(
     database: Database, plan: Plan, *, quarantine: bool = False
 ) -> tuple[ReadCohort, Ontology]:
-    """Read the cohort of a field and the ontology that its labels roll up along.
+    """Read the cohort of a field and the ontology along which its labels are rolled up.
 
-    A labelled sample with too little in it is left out, as it would not be annotated
-    either (:mod:`annotator.jobs.annotate.quality`).
+    Labelled samples with too few reads or features are left out, as they would not be
+    annotated either (:mod:`annotator.jobs.annotate.quality`).
 
     Parameters
     ----------
     database, plan
-        Where the labels are, which ones, and what a sample needs.
+        The database with the labels; which labels to use and the requirements for samples.
     quarantine
-        Whether the samples that are left out are put in quarantine.
+        Whether to quarantine the samples that are left out.
 
     Raises
     ------
     CohortError
-        Not one usable sample is labelled.
+        No usable sample is labelled.
     """
     field = plan.field
     with database.connect() as connection:
@@ -226,7 +226,7 @@ def _without_unusable(read: ReadCohort, plan: Plan) -> ReadCohort:
 
 
 def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
-    """Return what a person has to know about a cohort: how many samples are left out, and why."""
+    """Return notes on a cohort: how many samples are left out, and why."""
     labelled = len(read.cohort.values) + len(read.left_out)
     return left_out_notes(read.left_out, labelled, plan.quality)
 
@@ -234,16 +234,16 @@ def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
 def read_ontology(
     connection: psycopg.Connection, definition: FieldDefinition, labels: Iterable[str]
 ) -> Ontology:
-    """Read the ontology, for a field of terms with the groups that were asked for on top.
+    """Read the ontology; for a field of terms, add the requested groups on top of it.
 
     Parameters
     ----------
     connection
-        Read in the caller's transaction.
+        Connection; the ontology is read in the caller's transaction.
     definition
         The field.
     labels
-        The labels that are to be grouped.
+        The labels to group.
     """
     parents = read_term_parents(connection)
     is_ontology = definition.scheme is LabelScheme.ONTOLOGY
@@ -253,5 +253,5 @@ def read_ontology(
 
 
 def parallelism(settings: Settings) -> Parallelism:
-    """Return what folds run on."""
+    """Return the processes and threads that folds run on."""
     return Parallelism(settings.parallel_backend, settings.workers)

@@ -1,4 +1,4 @@
-"""Retrain a field: cohort, validation on unseen datasets, fit, gate, promote."""
+"""Retrain a field: read the cohort, validate on held-out datasets, fit, and apply the gate."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True, slots=True)
 class RetrainOutcome:
-    """How the retraining of one field ended."""
+    """The outcome of the retraining of one field."""
 
     field: str
     status: str
@@ -66,7 +66,7 @@ class RetrainOutcome:
 
     @property
     def failed(self) -> bool:
-        """Whether a person should look."""
+        """Whether a person should look into it."""
         return self.status == "failed"
 
 
@@ -77,32 +77,32 @@ def retrain(
     *,
     progress: Progress = silent,
 ) -> RetrainOutcome:
-    """Make a candidate release of a field and promote it if it is good enough.
+    """Make a candidate release of a field and promote it if it passes the gate.
 
-    Only one retraining of a field runs at a time on one database. A failure is
-    written to the training run and leaves the live release live.
+    Only one retraining per field runs at a time on a database. A failure is recorded
+    in the training run, and the live release stays live.
 
     Parameters
     ----------
     database, settings
-        Where the labels are; preset, seed, folds, margins.
+        The database with the labels; preset, seed, folds and margins.
     field
         Name of the field.
     progress
-        Told how many folds are done and how many there are.
+        Called with the number of folds done and the total.
 
     Returns
     -------
     RetrainOutcome
         ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
-        (another process is at it) or ``failed``.
+        (another process is retraining the field) or ``failed``.
 
     Raises
     ------
     SchemaError
         The database is not at the schema that this version works with.
     RetryableError
-        The database was lost, or a statement took too long.
+        The connection was lost, or a statement took too long.
     """
     with (
         database.connect(autocommit=True) as lock_connection,
@@ -110,7 +110,7 @@ def retrain(
     ):
         if not is_ours:
             return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
-        check_schema(lock_connection)  # a daemon of another version may have asked
+        check_schema(lock_connection)  # a daemon of another version may have started this
         runs.fail_orphaned_runs(lock_connection, field)
         registry.sweep_orphans(lock_connection)
         return _retrain_alone(database, settings, field, progress)
@@ -134,11 +134,10 @@ def _retrain_alone(
             run = _start(connection, settings, field, {}, None)
             runs.finish_run(connection, run, RunStatus.FAILED, str(error))
         return RetrainOutcome(field, "failed", (str(error),))
-    # The plan, and the ontology that it is carried out with.
     parents = {term: list(up) for term, up in ontology.parents.items()}
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
     configuration_hash = _hash(described)
-    # Not hashed: what is left out of a cohort is no reason to train on it again.
+    # Not hashed: samples left out of the cohort are no reason to train again.
     described["cohort"] = facts
     with database.connect() as connection:
         last = runs.last_attempt(connection, field)
@@ -160,7 +159,7 @@ def _retrain_alone(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One training run: where, by which plan, and how many releases are kept."""
+    """One training run: its database, its plan, and how many releases are kept."""
 
     database: Database
     plan: Plan
@@ -191,7 +190,7 @@ def _start(
 
 
 def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) -> RetrainOutcome:
-    """Carry a training run through to its end, and write down how it ended."""
+    """Carry out a training run and record its outcome."""
     field = read.cohort.field
     try:
         with translating():
@@ -209,12 +208,12 @@ def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) ->
         if isinstance(error, RetryableError) or not isinstance(error, Exception):
             raise
         if not isinstance(error, AnnotatorError):
-            logger.exception("retraining %s failed", field)  # ours to fix; other fields go on
+            logger.exception("retraining %s failed", field)  # a bug; other fields continue
         return RetrainOutcome(field, "failed", (reason, *notes_of(read, job.plan)))
 
 
 def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str, Any]:
-    """Return what a person has to know about a cohort besides its samples."""
+    """Return facts about a cohort besides its samples, for people."""
     label_set, _ = make_labels(read.cohort, ontology, plan.models.labels)
     return {
         **plain(plan.quality),
@@ -228,7 +227,7 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
-    """Store the candidate, then promote or reject it: one transaction."""
+    """Store the candidate, then promote or reject it, in one transaction."""
     cohort, verdict = read.cohort, candidate.verdict
     reasons = (*verdict.reasons, *notes_of(read, job.plan))
     with job.database.connect() as connection, connection.transaction():
@@ -271,7 +270,7 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
         runs.finish_run(connection, job.run, RunStatus.SUCCEEDED, None, folds=description)
         registry.retire_artefacts(connection, job.keep_releases)
     status = "promoted" if verdict.promoted else "rejected"
-    # The reasons are in the outcome, which is shown to whoever asked, and in the database.
+    # The reasons are part of the outcome, which the command prints, and of the database.
     logger.info(
         "%s release %d of %s",
         status,

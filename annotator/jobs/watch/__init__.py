@@ -1,1 +1,1 @@
-"""Watch: status, Prometheus metrics, doctor."""
+"""Monitoring: status, Prometheus metrics and the doctor."""

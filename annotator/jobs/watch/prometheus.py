@@ -1,8 +1,8 @@
-"""Figures for Prometheus, over HTTP.
+"""Metrics for Prometheus, over HTTP.
 
-What a scrape shows of the work comes from the database, so any daemon answers
-alike; only the time that batches take and the process's own memory, processor
-time and files are those of the daemon that is asked.
+Metrics about work are read from the database, so every daemon reports the same
+values. Only the duration of batches and the memory, processor time and open
+files of the process are those of the daemon that is scraped.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEEP_SECONDS = 5.0
-"""How long figures are shown again at least before the database is asked anew."""
+"""Minimum time for which metrics are served before the database is read again."""
 
 READING_SHARE = 0.05
-"""The share of the time that reading figures may take: what takes a second is kept for 20."""
+"""Maximum share of time spent reading metrics: if reading takes 1 s, they are kept for 20 s."""
 
 KEEP_AT_MOST_SECONDS = 300.0
-"""How old figures may get, however long reading them takes."""
+"""Maximum age of metrics, however long reading them takes."""
 
 STATEMENT_SECONDS = 20
-"""After which a scrape gives up on a statement."""
+"""Timeout of each statement of a scrape."""
 
 BATCH_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gauge:
-    """A figure of each field: its metric, and where to find it."""
+    """A metric that every field has: its name, help text and value."""
 
     name: str
     meaning: str
@@ -64,17 +64,17 @@ class _Gauge:
 
 
 _OF_FIELDS = (
-    _Gauge("annotator_pending_samples", "Samples that wait for an answer.", lambda f: f.pending),
+    _Gauge("annotator_pending_samples", "Samples that wait for a prediction.", lambda f: f.pending),
     _Gauge(
         "annotator_oldest_pending_seconds",
-        "How long the first of the waiting samples has waited; 0 where none waits.",
+        "How long the oldest pending sample has waited; 0 if no sample is pending.",
         lambda f: f.oldest_pending_seconds or 0,
     ),
     _Gauge("annotator_annotated_samples", "Samples with a suggestion.", lambda f: f.annotated),
-    _Gauge("annotator_abstained_samples", "Samples that were left open.", lambda f: f.abstained),
+    _Gauge("annotator_abstained_samples", "Samples with an abstention.", lambda f: f.abstained),
     _Gauge(
         "annotator_quarantined_samples",
-        "Samples that cannot be used as they are.",
+        "Samples that cannot be used.",
         lambda f: f.quarantined,
     ),
     _Gauge("annotator_live_release", "Number of the live release.", lambda f: f.release_id),
@@ -95,27 +95,27 @@ _OF_FIELDS = (
     ),
     _Gauge(
         "annotator_accuracy_in_use",
-        "Share of the judged suggestions that were right.",
+        "Share of the judged suggestions that are right.",
         lambda f: f.accuracy_in_use,
     ),
     _Gauge(
         "annotator_retrained_age_seconds",
-        "Since the last retraining that did not fail.",
+        "Time since the last retraining that did not fail.",
         lambda f: f.retrained_seconds_ago,
     ),
     _Gauge(
         "annotator_recent_predictions",
-        "Predictions for samples that came or changed lately; drift is measured on them.",
+        "Predictions for samples that arrived or changed lately, on which drift is measured.",
         lambda f: f.recent,
     ),
     _Gauge(
         "annotator_novelty_drift",
-        "How much less like training recent samples are than held-out ones were, 0 to 1.",
+        "How much more novel recent samples are than held-out ones were, 0 to 1.",
         lambda f: f.novelty_drift,
     ),
     _Gauge(
         "annotator_label_drift",
-        "How far the predicted shares of classes are from those in training, 0 to 1.",
+        "Distance between the class shares of recent predictions and of the cohort, 0 to 1.",
         lambda f: f.label_drift,
     ),
 )
@@ -124,21 +124,21 @@ _OF_FIELDS = (
 def families(
     figures: Figures | None, up: bool = True, age_seconds: float = 0.0
 ) -> Iterator[Metric]:
-    """Turn figures into what Prometheus reads.
+    """Yield the metrics in the form of the Prometheus client.
 
     Parameters
     ----------
     figures
-        ``None`` where they could not be read.
+        The metrics of the database; ``None`` if they could not be read.
     up
-        Whether the database answered at all.
+        Whether the database responded at all.
     age_seconds
         How long ago they were read.
     """
-    answers = GaugeMetricFamily("annotator_database_up", "Whether the database answers.")
+    answers = GaugeMetricFamily("annotator_database_up", "Whether the database responds.")
     answers.add_metric([], 1 if up else 0)
     yield answers
-    build = GaugeMetricFamily("annotator_build", "The version that runs.", labels=["version"])
+    build = GaugeMetricFamily("annotator_build", "The running version.", labels=["version"])
     build.add_metric([__version__], 1)
     yield build
     fields = () if figures is None else figures.fields
@@ -150,20 +150,18 @@ def families(
                 family.add_metric([one.field], value)
         yield family
     retrainings = CounterMetricFamily(
-        "annotator_retrainings", "Retrainings by how they ended.", labels=["field", "outcome"]
+        "annotator_retrainings", "Retrainings by outcome.", labels=["field", "outcome"]
     )
     for one in fields:
         for outcome, count in one.retrainings.items():
             retrainings.add_metric([one.field, outcome], count)
     yield retrainings
     age = GaugeMetricFamily(
-        "annotator_figures_age_seconds", "How long ago the figures of the database were read."
+        "annotator_figures_age_seconds", "How long ago these metrics were read from the database."
     )
-    daemons = GaugeMetricFamily(
-        "annotator_daemons", "Living daemons by what they do.", labels=["state"]
-    )
+    daemons = GaugeMetricFamily("annotator_daemons", "Running daemons by state.", labels=["state"])
     failures = GaugeMetricFamily(
-        "annotator_recent_failures", "Failures in the event log of the last 24 hours."
+        "annotator_recent_failures", "Failures in the event log in the last 24 hours."
     )
     if figures is not None:
         age.add_metric([], age_seconds)
@@ -176,17 +174,17 @@ def families(
 
 
 class FiguresCollector(Collector):
-    """Reads the figures when asked, however often that is at a bounded cost to the database.
+    """Reads the metrics on each scrape, at a bounded cost to the database.
 
-    What was read is shown again for :data:`KEEP_SECONDS`, or longer where reading took so
-    long that more than :data:`READING_SHARE` of the time would go into it.
+    The values are kept for :data:`KEEP_SECONDS`, or longer if reading them again would
+    take more than :data:`READING_SHARE` of the time.
 
     Parameters
     ----------
     database, settings
-        Where the figures are read.
+        The database to read metrics from, and settings such as the fields.
     clock
-        Seconds that only go up.
+        Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -204,17 +202,17 @@ class FiguresCollector(Collector):
         self._up = False
 
     def describe(self) -> Iterable[Metric]:
-        """Name what :meth:`collect` gives, without asking the database."""
+        """Return the metrics of :meth:`collect` without values, without reading the database."""
         return families(None, up=False)
 
     def collect(self) -> Iterable[Metric]:
-        """Return every figure of the database, or that it does not answer."""
-        with self._lock:  # scrapes at once share one answer
+        """Return every metric of the database, or only that it does not respond."""
+        with self._lock:  # simultaneous scrapes share one reading
             started = self._clock()
             if self._keep_until is None or started >= self._keep_until:
                 self._figures, self._up = self._read()
                 self._read_at = self._clock()
-                # Asking a database that is away costs it nothing.
+                # An unreachable database has no cost to limit.
                 took = self._read_at - started if self._up else 0.0
                 keep = min(max(KEEP_SECONDS, took / READING_SHARE), KEEP_AT_MOST_SECONDS)
                 self._keep_until = self._read_at + keep
@@ -222,7 +220,7 @@ class FiguresCollector(Collector):
             return list(families(self._figures, self._up, age))
 
     def _read(self) -> tuple[Figures | None, bool]:
-        """Return the figures and whether the database answered, if only with an error."""
+        """Return the metrics, and whether the database responded, even if with an error."""
         import psycopg
 
         try:
@@ -236,17 +234,17 @@ class FiguresCollector(Collector):
                 )
             return figures, True
         except (AnnotatorError, psycopg.Error) as error:
-            logger.warning("no figures for Prometheus: %s", error)
+            logger.warning("metrics for Prometheus cannot be read: %s", error)
             return None, not isinstance(error, DatabaseUnavailableError)
 
 
 class Metrics:
-    """The figures of one daemon, served while it runs.
+    """The metrics of one daemon, served while it runs.
 
     Parameters
     ----------
     database, settings
-        Where figures are read; ``metrics_host`` and ``metrics_port``.
+        The database to read metrics from; ``metrics_host`` and ``metrics_port``.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -257,7 +255,7 @@ class Metrics:
         self.registry.register(FiguresCollector(database, settings))
         self._batch_seconds = Histogram(
             "annotator_batch_seconds",
-            "Time from a batch's claim to its commit, in this daemon.",
+            "Time from claiming a batch to committing it, in this daemon.",
             ["field"],
             buckets=BATCH_BUCKETS,
             registry=self.registry,
@@ -266,7 +264,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
 
     def batch_done(self, field: str, seconds: float) -> None:
-        """Count a batch that was written."""
+        """Record a written batch."""
         self._batch_seconds.labels(field).observe(seconds)
 
     def start(self) -> None:
@@ -275,17 +273,17 @@ class Metrics:
         Raises
         ------
         NeedsPersonError
-            The address cannot be had.
+            The address cannot be used.
         """
         host, port = self._settings.metrics_host, self._settings.metrics_port
         try:
             self._server, self._thread = start_http_server(port, host, self.registry)
         except OSError as error:
             raise NeedsPersonError(
-                f"figures cannot be served on {host}, port {port}: {error.strerror or error};"
+                f"metrics cannot be served on {host}, port {port}: {error.strerror or error};"
                 " change metrics_host or metrics_port, or set metrics_port to 0"
             ) from error
-        logger.info("figures are served", extra={"host": host, "port": port})
+        logger.info("metrics are served", extra={"host": host, "port": port})
 
     def stop(self) -> None:
         """Stop serving."""

@@ -1,4 +1,4 @@
-"""What is live, pending, failing and scheduled."""
+"""Read what is live, pending, failing and scheduled."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from annotator.store.server.connection import Database
 
 MISSED_BEATS = 3
-NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot help itself
+NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot recover by itself
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The state of the whole, and what is wrong with it.
+    """The state of the installation, and its problems.
 
     Attributes
     ----------
     snapshot
-        What the database says.
+        The state recorded in the database.
     problems
-        One sentence each; empty where all is well.
+        One sentence per problem; empty if there is none.
     daemon_here
-        Whether a daemon of this host is alive and not in need of a person.
+        Whether a daemon on this host is running and does not need a person.
     retrain_cron
         When daemons with these settings retrain.
     figures
-        What Prometheus is shown, where it was asked for.
+        The metrics for Prometheus, if they were requested.
     """
 
     snapshot: StatusSnapshot
@@ -44,7 +44,7 @@ class StatusReport:
     figures: Figures | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return the report as plain data for JSON."""
         return asdict(self.snapshot) | {
             "problems": list(self.problems),
             "daemon_here": self.daemon_here,
@@ -56,21 +56,21 @@ class StatusReport:
 def read_status(
     database: Database, settings: Settings, *, with_figures: bool = False
 ) -> StatusReport:
-    """Read the state.
+    """Read the state of the installation.
 
     Parameters
     ----------
     database, settings
-        Where, and how often daemons there beat.
+        The database, and settings such as the heartbeat interval of its daemons.
     with_figures
-        Whether to read what Prometheus is shown, too.
+        Whether to read the metrics for Prometheus, too.
 
     Raises
     ------
     SchemaError
         The database is not at the schema that this version needs.
     DatabaseUnavailableError
-        It cannot be reached.
+        The database cannot be reached.
     """
     with database.connect() as connection:
         check_schema(connection)

@@ -1,1 +1,1 @@
-"""Experiments that break things, and check what is left."""
+"""Experiments that cause faults, and check the state afterwards."""

@@ -1,4 +1,4 @@
-"""A small simulated atlas with live releases, for experiments that break things."""
+"""Make a small simulated atlas with live releases, for experiments with faults."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one kind of fault.
+    """The outcome of one kind of fault.
 
     Attributes
     ----------
     fault
-        What was done.
+        The fault.
     tried, withstood
-        How often, and how often everything was as it should be.
+        Number of trials, and of those with the right outcome.
     remark
-        How it was withstood, or figures besides.
+        How the fault was withstood, or further numbers.
     """
 
     fault: str
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def fault_settings(settings: Settings) -> Settings:
-    """Let every candidate go live, with small models that are trained quickly."""
+    """Return settings with which every candidate goes live, with small, quickly trained models."""
     return replace(
         settings,
         preset=str(LIGHT),
@@ -58,7 +58,7 @@ def fault_settings(settings: Settings) -> Settings:
 def make_releases(
     database: Database, settings: Settings, field: str, seeds: Sequence[int]
 ) -> list[int]:
-    """Retrain a field once with each seed; every release but the last is retired."""
+    """Retrain a field once per seed; every release but the last is retired."""
     made = []
     for seed in seeds:
         outcome = retrain(database, replace(settings, seed=seed, preset=str(LIGHT)), field)
@@ -70,7 +70,7 @@ def make_releases(
 
 @contextmanager
 def own_database(folder: Path) -> Iterator[tuple[Database, Settings]]:
-    """A migrated embedded database in a folder."""
+    """Open a new migrated embedded database in a folder."""
     with running_server(folder / "home") as conninfo:
         database = Database(conninfo, embedded=True)
         migrate(database)

@@ -1,4 +1,4 @@
-"""Daemons whose hosts disagree about the time, after outages, across summer time."""
+"""Run daemons whose hosts disagree about the time, after outages and across summer time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _host = threading.local()
 
 
 class _HostClock(datetime):
-    """The clock of the host that the thread stands for."""
+    """The clock of the host that a thread represents."""
 
     @classmethod
     def now(cls, zone: Any = None) -> datetime:
@@ -50,7 +50,7 @@ def wrong_clocks() -> Iterator[None]:
 
 
 class _Counting(Daemon):
-    """A daemon that writes down when it would retrain."""
+    """A daemon that records when it would retrain."""
 
     def __init__(self, database: Database, settings: Settings, log: list[datetime]) -> None:
         super().__init__(database, settings)
@@ -64,7 +64,7 @@ class _Counting(Daemon):
 def _one_round(
     database: Database, settings: Settings, daemons: int, days: float, random: np.random.Generator
 ) -> bool:
-    """Start daemons at once after an outage; whether they retrained exactly as they should."""
+    """Start daemons together after an outage; return whether they retrained as they should."""
     log: list[datetime] = []
     with database.connect(autocommit=True) as connection:
         connection.execute("truncate annotator.tick")
@@ -93,13 +93,16 @@ def _one_round(
         thread.join()
     with database.connect(autocommit=True) as connection:
         after = service.database_time(connection)
-    due = {last_due(trigger, before), last_due(trigger, after)}  # two o'clock may strike meanwhile
+    due = {
+        last_due(trigger, before),
+        last_due(trigger, after),
+    }  # the due time of 2:00 may pass meanwhile
     wanted = {moment for moment in due if moment is not None and moment > last}
     return len(log) == len(set(log)) and set(log) <= wanted and bool(log) == bool(wanted)
 
 
 def across_summer_time(zone: str, years: int) -> Outcome:
-    """Ask every half hour of some years what is due, on a host of a zone."""
+    """Compute the last due time at every half hour of some years, on a host in a time zone."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = zone
     time.tzset()
@@ -125,16 +128,16 @@ def across_summer_time(zone: str, years: int) -> Outcome:
 def run_clocks(
     database: Database, settings: Settings, rounds: int = 200, years: int = 2
 ) -> list[Outcome]:
-    """Let daemons with wrong clocks come back from outages, and time go on across summer time.
+    """Start daemons with wrong clocks after outages, and check due times across summer time.
 
     Parameters
     ----------
     database, settings
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     rounds
-        How many outages.
+        Number of outages.
     years
-        Of half hours that are asked what is due, in each zone.
+        Number of years in which the due times are checked, in each time zone.
     """
     random = np.random.default_rng(1)
     logging.getLogger("annotator").setLevel(logging.ERROR)

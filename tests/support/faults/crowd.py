@@ -1,4 +1,4 @@
-"""Many daemons on one database, and one that sleeps past the end of its lease."""
+"""Run many daemons on one database, and one that sleeps past the end of its lease."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ where application_name = 'annotator' and state in ('active', 'idle in transactio
 
 
 def _is_right(at_work: Ready) -> bool:
-    """Tell whether every sample was written exactly once, and as it should be."""
+    """Return whether every sample was written exactly once, with the right content."""
     written = one_number(at_work.connection, _WRITTEN)
     return written == len(at_work.expected) and not different(
         final_rows(at_work.connection), at_work.expected
@@ -40,11 +40,11 @@ def _is_right(at_work: Ready) -> bool:
 
 
 def _quiet(processes: list[Process]) -> list[str]:
-    """Return what daemons complained of; a batch given up is no complaint."""
+    """Return the errors that daemons logged; giving up a batch is not an error."""
     return [
         line
         for process in processes
-        for line in process.said().splitlines()
+        for line in process.output().splitlines()
         if any(word in line for word in ("Traceback", "Error", " ERROR ", "unique", "deadlock"))
     ]
 
@@ -59,13 +59,13 @@ def _end(processes: list[Process]) -> Outcome:
 
 
 def together(database: Database, rounds: int, samples: int) -> list[Outcome]:
-    """Let daemons share the same samples, again and again."""
+    """Let several daemons annotate the same samples, again and again."""
     with ready(database, samples) as at_work:
         daemons = [at_work.start.start("serve") for _ in range(DAEMONS)]
         right, workers = 0, []
         for _ in range(rounds):
             at_work.wait_for_all()
-            time.sleep(0.3)  # a second answer would come now
+            time.sleep(0.3)  # a second prediction would be written now
             right += _is_right(at_work)
             workers.append(one_number(at_work.connection, _WORKERS))
             at_work.forget()
@@ -75,7 +75,7 @@ def together(database: Database, rounds: int, samples: int) -> list[Outcome]:
 
 
 def _stop_with_work(at_work: Ready, sleeper: Process, random: np.random.Generator) -> None:
-    """Stop a daemon that has samples in hand and no transaction open."""
+    """Stop a daemon that has claimed samples and no open transaction."""
 
     def stopped() -> bool | None:
         if at_work.left() == 0:
@@ -94,7 +94,7 @@ def _stop_with_work(at_work: Ready, sleeper: Process, random: np.random.Generato
 
 
 def stale(database: Database, times: int, samples: int) -> list[Outcome]:
-    """Stop a daemon in the middle of a batch, and wake it when others wrote the batch."""
+    """Stop a daemon in the middle of a batch, and resume it after others wrote the batch."""
     random = np.random.default_rng(11)
     settings = {"ANNOTATOR_LEASE_SECONDS": str(LEASE_SECONDS)}
     with ready(database, samples, **settings) as at_work:
@@ -103,11 +103,11 @@ def stale(database: Database, times: int, samples: int) -> list[Outcome]:
             _stop_with_work(at_work, sleeper, random)
             other = at_work.start.start("serve")
             at_work.wait_for_all()
-            before = sleeper.said().count(GIVEN_UP)
+            before = sleeper.output().count(GIVEN_UP)
             sleeper.send(signal.SIGCONT)
 
             def given_up(before: int = before) -> bool | None:
-                return sleeper.said().count(GIVEN_UP) > before or None
+                return sleeper.output().count(GIVEN_UP) > before or None
 
             wait_for(given_up, 30, "the batch to be given up")
             refused += _is_right(at_work)
@@ -121,15 +121,15 @@ def stale(database: Database, times: int, samples: int) -> list[Outcome]:
 def run_crowd(
     database: Database, _settings: Settings, rounds: int = 20, samples: int = SAMPLES
 ) -> list[Outcome]:
-    """Let daemons work side by side, and one sleep.
+    """Run daemons side by side, and one that sleeps.
 
     Parameters
     ----------
     database
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     rounds
-        How often of each.
+        Number of rounds of each.
     samples
-        How many are added to those of the atlas without a label.
+        Number of samples that are added to the unlabelled ones of the atlas.
     """
     return together(database, rounds, samples) + stale(database, rounds, samples)

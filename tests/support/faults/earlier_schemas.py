@@ -1,7 +1,7 @@
-"""Databases as earlier versions left them, with rows in every table; what is in a database.
+"""Make databases of earlier versions, with rows in every table, and read all their content.
 
-The rows of a revision are in ``earlier_rows/REVISION.sql``: what it brought, on top of the
-rows that the revision before it had and that were migrated to it.
+The rows of a revision are in ``earlier_rows/REVISION.sql``: those that it added to the
+migrated rows of the revision before it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 @contextmanager
 def another(database: Database, template: Database | None = None) -> Iterator[Database]:
-    """A database of its own on the same server, empty or a copy of one that nobody uses."""
+    """Make a new database on the same server, empty or a copy of one without connections."""
     name = f"migrated_{os.getpid()}_{next(_numbers)}"
     of = "template0" if template is None else str(conninfo_to_dict(template.conninfo)["dbname"])
     with database.connect(autocommit=True) as connection:
@@ -53,7 +53,7 @@ def another(database: Database, template: Database | None = None) -> Iterator[Da
 
 
 def bring_to(database: Database, revision: str) -> None:
-    """Make a database as the version of a revision left it: used since the first one."""
+    """Make a database as the version of a revision leaves it, after use since the first one."""
     with schema._only_one(database) as connection:
         schema._ensure_roles(connection)
     for step in EARLIER[: EARLIER.index(revision) + 1]:
@@ -61,7 +61,7 @@ def bring_to(database: Database, revision: str) -> None:
         with database.connect(autocommit=True) as connection:
             connection.execute((ROWS / f"{step}.sql").read_bytes())
     with database.connect(autocommit=True) as connection:
-        # As it would long have been; else plans, and the order of new ids, change midway.
+        # As in any database in use; otherwise plans, and the order of new ids, change midway.
         connection.execute("vacuum analyze")
     empty = [name for name, found in rows(database).items() if not found]
     if empty:
@@ -69,7 +69,7 @@ def bring_to(database: Database, revision: str) -> None:
 
 
 def dump(database: Database, *, rights: bool, data: bool = True) -> list[str]:
-    """Return everything in a database, schema and rows, as text that can be compared."""
+    """Return the whole content of a database, schema and rows, as comparable text."""
     command = [
         binaries.folder() / "pg_dump",
         "--no-owner",
@@ -78,12 +78,12 @@ def dump(database: Database, *, rights: bool, data: bool = True) -> list[str]:
         database.conninfo,
     ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = (line.rstrip(",") for line in text.splitlines())  # a column may be the last one now
+    lines = (line.rstrip(",") for line in text.splitlines())  # a column may now be the last one
     return sorted(line for line in lines if line and not line.startswith(("--", "\\")))
 
 
 def rows(database: Database) -> Rows:
-    """Return every row of every table of both schemas, and of what was once a table."""
+    """Return every row of every table of both schemas, and of a view that was a table."""
     with database.connect() as connection:
         names = connection.execute(
             "select format('%I.%I', schemaname, tablename) from pg_tables"
@@ -103,7 +103,7 @@ def rows(database: Database) -> Rows:
 
 
 def lost_rows(before: Rows, after: Rows) -> list[str]:
-    """Name the tables in which a row is missing or changed, in the columns that it had."""
+    """Return the tables in which a row is missing or its former columns changed."""
     lost = []
     for name, found in before.items():
         columns = sorted(set().union(*found)) if found else []

@@ -1,4 +1,4 @@
-"""A daemon that is killed at random moments while it annotates."""
+"""Kill a daemon at random moments while it annotates."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SAMPLES_A_KILL = 10
 _LEASED = "select count(*) from annotator.work where leased_by like %s"
-# A batch is written whole: a prediction without its contributions, or a sample that both
-# waits and is answered, would be half of one.
+# A batch is written as a whole: a prediction without its contributions, or a sample that is
+# both pending and predicted, would be half a batch.
 _HALF = """
 select
     (select count(*) from annotator.prediction p where not exists (
@@ -33,12 +33,12 @@ select
 
 
 def leased(ready: Ready, process: Process) -> int:
-    """Return how many samples a process has in hand."""
+    """Return the number of samples that a process has claimed."""
     return one_number(ready.connection, _LEASED, f"%/{process.pid}/%")
 
 
 def _one_life(at_work: Ready, seconds: float) -> tuple[int, bool]:
-    """Kill a daemon some time after its first claim; samples in hand, and if all is whole."""
+    """Kill a daemon after its first claim; return its claimed samples and if no batch is halved."""
     process = at_work.start.start("serve")
 
     def claimed() -> bool | None:
@@ -57,9 +57,9 @@ def run_kills(database: Database, _settings: Settings, kills: int = 200) -> list
     Parameters
     ----------
     database
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     kills
-        How often; there are ten samples for each.
+        Number of kills; there are ten samples per kill.
     """
     random = np.random.default_rng(9)
     with ready(database, SAMPLES_A_KILL * kills, ANNOTATOR_LEASE_SECONDS="1") as at_work:
@@ -69,8 +69,8 @@ def run_kills(database: Database, _settings: Settings, kills: int = 200) -> list
         at_work.forget()
         killed = whole = in_middle = 0
         while killed < kills and (left := at_work.left()):
-            # As many samples for each life that is left, in the mean; and no life so short that
-            # one sample is in hand each time, for that one is taken for what kills.
+            # On average as many samples for each remaining life; and no life so short that one
+            # sample is claimed each time, since that one would be taken for the cause.
             longest = 2 * pace * max(BATCH, left / (kills - killed))
             in_hand, is_whole = _one_life(at_work, random.uniform(0, longest))
             killed, whole, in_middle = killed + 1, whole + is_whole, in_middle + (in_hand > 0)

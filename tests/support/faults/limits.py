@@ -1,4 +1,4 @@
-"""Full disks, files that may not be written, no connection left, statements that take too long."""
+"""Test full disks, read-only files, exhausted connections and statements that take too long."""
 
 from __future__ import annotations
 
@@ -39,38 +39,38 @@ if TYPE_CHECKING:
 
 FIELD = "tissue"
 MEGABYTE = 1024**2
-FILE_LIMIT = 20 * MEGABYTE  # above a WAL segment: only the file of the models is as large
-FIRST_OWN = 16384  # PostgreSQL numbers what is its own below
+FILE_LIMIT = 20 * MEGABYTE  # larger than a WAL segment: only the file of the models is as large
+FIRST_OWN = 16384  # PostgreSQL's own objects have lower numbers
 WHOLE_DISK = 320 * MEGABYTE
 NOTHING_WRITTEN = r"the database server cannot write: could not .+"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that keeps a release from being written, for as long as a block lasts.
+    """A fault that prevents a release from being written, for the duration of a block.
 
     Attributes
     ----------
     name
-        For the table.
+        Name in the table.
     begin
-        Makes it so; gets a random generator.
-    says
-        What the error has to say, as a regular expression.
+        Causes the fault, given a random generator.
+    message
+        Regular expression that the error message must match.
     timeout
-        Seconds that a statement may take; 0 for any.
+        Seconds that a statement may take; 0 for no limit.
     may_miss
-        Whether there may be room enough by chance.
+        Whether there may be enough space by chance.
     """
 
     name: str
     begin: Callable[[np.random.Generator], AbstractContextManager[None]]
-    says: str
+    message: str
     timeout: int = 0
     may_miss: bool = False
 
 
-# -- what is done ------------------------------------------------------------------------
+# -- faults ------------------------------------------------------------------------------
 
 
 def _server_pid(home: Path) -> int:
@@ -83,13 +83,13 @@ def _restart(home: Path) -> None:
     os.kill(pid, signal.SIGINT)
     while server_lives(home / "cluster"):
         time.sleep(0.05)
-    with running_server(home):  # which goes on for those who use it
+    with running_server(home):  # the server keeps running for its other users
         pass
 
 
 @contextmanager
 def file_limit(home: Path) -> Iterator[None]:
-    """Let no file of the server grow beyond :data:`FILE_LIMIT`."""
+    """Limit every file of the server to :data:`FILE_LIMIT`."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, before[1]))  # the server inherits it
     try:
@@ -107,7 +107,7 @@ def _number(path: Path) -> int:
 
 @contextmanager
 def read_only_files(home: Path, *, ours_only: bool) -> Iterator[None]:
-    """Take from the server the right to write to the files of tables, its own ones or all."""
+    """Make the files of tables read-only for the server: those of the program, or all."""
     files = [
         path
         for path in (home / "cluster" / "base").rglob("*")
@@ -126,7 +126,7 @@ def read_only_files(home: Path, *, ours_only: bool) -> Iterator[None]:
 
 @contextmanager
 def no_connection_left(database: Database) -> Iterator[None]:
-    """Take every connection that the server has, those for its superuser too."""
+    """Use up every connection of the server, including those reserved for its superuser."""
     with ExitStack() as stack:
         while True:
             try:
@@ -138,7 +138,7 @@ def no_connection_left(database: Database) -> Iterator[None]:
 
 @contextmanager
 def locked_models(database: Database) -> Iterator[None]:
-    """Hold a lock that a statement waits for in vain."""
+    """Hold a lock that other statements wait for in vain."""
     with database.connect() as connection:
         connection.execute("lock table annotator.artefact, annotator.prediction in exclusive mode")
         yield
@@ -146,7 +146,7 @@ def locked_models(database: Database) -> Iterator[None]:
 
 @contextmanager
 def _small_disk(size: int) -> Iterator[Path]:
-    """A disk of its own in memory; only root can have one."""
+    """Mount a separate disk in memory, which only root can do."""
     with tempfile.TemporaryDirectory(prefix="disk-", dir="/tmp") as folder:
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder]
         subprocess.run(command, check=True, capture_output=True)
@@ -157,7 +157,7 @@ def _small_disk(size: int) -> Iterator[Path]:
 
 
 def can_make_disks() -> bool:
-    """Tell whether this process may mount a disk in memory."""
+    """Return whether this process may mount a disk in memory."""
     try:
         with _small_disk(MEGABYTE):
             return True
@@ -167,7 +167,7 @@ def can_make_disks() -> bool:
 
 @contextmanager
 def full_disk(disk: Path, most_left: int, random: np.random.Generator) -> Iterator[None]:
-    """Fill a disk up to a random rest."""
+    """Fill a disk except for a random amount of space."""
     filler = disk / "filler"
     left = int(random.integers(0, most_left))
     room = os.statvfs(disk)
@@ -179,12 +179,12 @@ def full_disk(disk: Path, most_left: int, random: np.random.Generator) -> Iterat
         filler.unlink()
 
 
-# -- what is asked then --------------------------------------------------------------------
+# -- work under a fault ----------------------------------------------------------------------
 
 
 @contextmanager
 def one_candidate() -> Iterator[None]:
-    """Train once; every later retraining writes that candidate, which is what is tried here."""
+    """Train once; every later retraining writes that candidate, as only writing is tested."""
     make, made = retrain_job.make_candidate, []
 
     def once(*arguments: Any) -> Any:
@@ -200,7 +200,7 @@ def one_candidate() -> Iterator[None]:
 
 
 def _retrained(database: Database, settings: Settings, seed: int) -> str:
-    """Retrain as the command does; return how it ended, in a person's words."""
+    """Retrain as the command does; return the outcome as text."""
     try:
         with translating():
             outcome = retrain_job.retrain(
@@ -219,7 +219,7 @@ def _first_release(database: Database, settings: Settings) -> None:
 
 
 def _annotated(database: Database, settings: Settings, models: LiveModels) -> str:
-    """Annotate as the daemon does; return how it ended."""
+    """Annotate as the daemon does; return the outcome as text."""
     try:
         with translating():
             annotate(database, settings, worker="one", models=models)
@@ -231,7 +231,7 @@ def _annotated(database: Database, settings: Settings, models: LiveModels) -> st
 
 
 def _serving(database: Database) -> int | None:
-    """Return the live release, if it is the only one, whole and readable."""
+    """Return the live release, if it is the only one, complete and readable."""
     with database.connect(autocommit=True) as connection:
         live = live_release(connection, FIELD)
         try:
@@ -248,7 +248,7 @@ def _make_pending(database: Database) -> None:
 
 
 def _left_over(database: Database) -> int:
-    """Count what a refused release left: rows of candidates, files and runs that seem to go on."""
+    """Count the remains of a refused release: candidates, files and runs that seem to be active."""
     with database.connect(autocommit=True) as connection:
         row = connection.execute(
             "select (select count(*) from annotator.release where status = 'candidate')"
@@ -267,17 +267,17 @@ def try_fault(
     Parameters
     ----------
     database, settings
-        With a live release.
+        A database with a live release.
     fault
-        What is done.
+        The fault.
     times
-        How often.
+        Number of trials.
     models
-        Loaded ones.
+        Loaded models.
     """
     random = np.random.default_rng(zlib.crc32(fault.name.encode()))
     hurt = replace(database, statement_timeout=fault.timeout)
-    says = re.compile(fault.says)
+    pattern = re.compile(fault.message)
     kept = resumed = annotated = unhurt = clear_ends = 0
     odd: list[str] = []
     for _ in range(times):
@@ -289,7 +289,7 @@ def try_fault(
                 _annotated(hurt, settings, models),
             ]
         now = _serving(database)
-        clear = [end for end in ends if says.search(end)]
+        clear = [end for end in ends if pattern.search(end)]
         strange = [end for end in ends if end not in (*clear, "promoted", "done")]
         odd += strange
         unhurt += not clear and not strange and fault.may_miss
@@ -331,7 +331,7 @@ def _fill_models_file(database: Database) -> None:
 
 
 def _own_disk(folder: Path, name: str, home: Path) -> Path:
-    """Make a folder on a disk that the account of the server may write to."""
+    """Make a folder on a disk, writable for the account of the server."""
     owner = (home / "cluster").stat()
     made = folder / name
     made.mkdir()
@@ -366,7 +366,7 @@ def run_disk(
 
 
 def run_whole_disk(times: int, models: LiveModels) -> list[Outcome]:
-    """Fill the disk of a server of its own, its log of transactions included."""
+    """Fill the disk of a separate server, including its write-ahead log."""
     refused = kept = resumed = 0
     odd: list[str] = []
     clear = re.compile(f"{NOTHING_WRITTEN}|connection to the database was lost|cannot be started")
@@ -385,14 +385,14 @@ def run_whole_disk(times: int, models: LiveModels) -> list[Outcome]:
                 database = Database(conninfo, embedded=True)
                 before = _serving(database)
                 ends: list[str] = []
-                # As many as it takes: the log has room to spare.
+                # As many as necessary, because the write-ahead log has spare space.
                 with full_disk(disk, MEGABYTE, random):
                     while len(ends) < 200 and (not ends or ends[-1] == "promoted"):
                         ends.append(_retrained(database, settings, int(random.integers(2**31))))
             good = clear.search(ends[-1]) is not None
             odd += [] if good else [ends[-1]]
             refused += good
-            with running_server(home) as conninfo:  # started again where it went down
+            with running_server(home) as conninfo:  # started again if it went down
                 database = Database(conninfo, embedded=True)
                 now = _serving(database)
                 kept += now is not None and (now == before) == ("promoted" not in ends)
@@ -412,16 +412,16 @@ def run_whole_disk(times: int, models: LiveModels) -> list[Outcome]:
 def run_limits(
     database: Database, settings: Settings, times: int = 20, *, disks: bool = True
 ) -> list[Outcome]:
-    """Retrain and annotate where the server cannot write, has no connection, or waits.
+    """Retrain and annotate while the server cannot write, has no free connection, or waits.
 
     Parameters
     ----------
     database, settings
-        A migrated embedded database of its own, in the home of the settings.
+        A migrated embedded database that nothing else uses, in the home of the settings.
     times
-        How often each.
+        Number of trials per fault.
     disks
-        Whether disks of their own are mounted, where this process may.
+        Whether separate disks are mounted, if this process may do so.
     """
     home = settings.home_folder()
     settings = replace(settings, keep_releases=1000)

@@ -1,4 +1,4 @@
-"""Migrations: from every earlier revision and back, five at once, interrupted, beside daemons."""
+"""Migrate from every earlier revision and back, five at once, interrupted, and beside daemons."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def start_migration(start: Launcher, database: Database) -> Process:
 
 def _migrated(start: Launcher, database: Database) -> bool:
     process = start_migration(start, database)
-    return process.wait() == 0 and f"is now at schema {REQUIRED_REVISION}" in process.said()
+    return process.wait() == 0 and f"is now at schema {REQUIRED_REVISION}" in process.output()
 
 
 # -- up and down ---------------------------------------------------------------------------
 
 
 def up_and_down(start: Launcher, database: Database, revision: str) -> list[Outcome]:
-    """Bring a database of an earlier revision up, and back, before and after it is worked on."""
+    """Migrate a database of an earlier revision up and back, before and after it is used."""
     with another(database) as one:
         empty = dump(one, rights=True)
         bring_to(one, revision)
@@ -58,7 +58,7 @@ def up_and_down(start: Launcher, database: Database, revision: str) -> list[Outc
         downgrade(one, revision)
         back = dump(one, rights=False, data=False) == schema_was
         lost = set(lost_rows(before, rows(one))) - _COUNTED_ANEW
-        back &= lost == {"annotator.review"}  # the one that was undone
+        back &= lost == {"annotator.review"}  # the review that was undone
         last = _migrated(start, one)
         downgrade(one)
         gone = dump(one, rights=True) == empty
@@ -102,7 +102,7 @@ def _views_answer(database: Database) -> bool:
         return len(views) >= 5 and decided.fetchone() == (32,)  # 30 known, 1 accepted, 1 corrected
 
 
-# Whatever is decided or undone, the order of the queue is counted anew.
+# The order of the queue is computed again after every decision and undo.
 _COUNTED_ANEW = {"annotator.queue_change", "annotator.queue_group"}
 # By field: waiting, leased, suggested, abstained, quarantined.
 _STATUS = {"tissue": (1, 1, 26, 1, 1), "sex": (0, 0, 0, 0, 0), "age": (0, 0, 0, 0, 0)}
@@ -117,11 +117,11 @@ _ACCURACY = "select field, judged, confirmed from live_accuracy where status = '
 
 
 def product_works(start: Launcher, database: Database) -> bool:
-    """Ask for the status, decide, take back, and label; hold all against what must come out."""
+    """Read the status, decide, undo and label; return whether all results are as expected."""
     process = start.run("status", "--json", ANNOTATOR_DATABASE_URL=url_of(database))
     if process.code() != 0:
         return False
-    fields = {field["field"]: field for field in json.loads(process.said())["fields"]}
+    fields = {field["field"]: field for field in json.loads(process.output())["fields"]}
     names = ("waiting", "leased", "suggested", "abstained", "quarantined")
     found = {name: tuple(field[key] for key in names) for name, field in fields.items()}
     good = found == _STATUS
@@ -142,7 +142,7 @@ def product_works(start: Launcher, database: Database) -> bool:
         good &= classes == [("blood",), ("lung",)]
         with database.connect(autocommit=True) as owner:
             owner.execute(_LABELS)
-        # Right: s6, s7; wrong: s2 and s3 by reviews of old, s8; s1 is open again.
+        # Right: s6, s7; wrong: s2 and s3 by earlier reviews, s8; s1 is open again.
         accuracy = {row[0]: tuple(row[1:]) for row in curator.execute(_ACCURACY)}
         good &= accuracy == {"tissue": (5, 2)}
     return good
@@ -152,7 +152,7 @@ def product_works(start: Launcher, database: Database) -> bool:
 
 
 def all_at_once(start: Launcher, database: Database, revision: str | None) -> Outcome:
-    """Start five migrations at the same moment, from a revision or an empty database."""
+    """Start five migrations at the same time, from a revision or an empty database."""
     with another(database) as one:
         before: Rows = {}
         if revision is not None:
@@ -160,7 +160,7 @@ def all_at_once(start: Launcher, database: Database, revision: str | None) -> Ou
             before = rows(one)
         processes = [start_migration(start, one) for _ in range(AT_ONCE)]
         ends = [process.wait() for process in processes]
-        said = [process.said() for process in processes]
+        said = [process.output() for process in processes]
         good = lost_rows(before, rows(one)) == [] and (revision is None or _views_answer(one))
     first = sum(f"is now at schema {REQUIRED_REVISION}" in text for text in said)
     rest = sum(f"is already at schema {REQUIRED_REVISION}" in text for text in said)
@@ -177,7 +177,7 @@ def all_at_once(start: Launcher, database: Database, revision: str | None) -> Ou
 
 
 def interrupted(start: Launcher, database: Database, revision: str, times: int) -> list[Outcome]:
-    """Interrupt migrations at random moments: killed, ended, or cut off from the server."""
+    """Interrupt migrations at random moments: by SIGKILL, SIGTERM, or a lost connection."""
     random = np.random.default_rng(int(revision))
     ways = (_kill, _kill, _end, _cut)
     count: dict[str, list[int]] = {way.__name__: [] for way in ways}
@@ -187,7 +187,7 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
         bring_to(template, revision)
         was = dump(template, rights=True)
         lasted = []
-        for _ in range(3):  # the first of all processes is slow
+        for _ in range(3):  # the very first process is slow
             with another(database, template) as undisturbed:
                 began = time.perf_counter()
                 if not _migrated(start, undisturbed):
@@ -202,7 +202,7 @@ def interrupted(start: Launcher, database: Database, revision: str, times: int) 
                 process.send(signal.SIGSTOP)
                 written += _has_written(one)
                 if not way(one, process):
-                    unclear.append(f"{way.__name__}: {process.code()}, {process.said()}")
+                    unclear.append(f"{way.__name__}: {process.code()}, {process.output()}")
                 _nobody_migrates(one)
                 found = dump(one, rights=True)
                 before += found == was
@@ -240,19 +240,19 @@ def _kill(_database: Database, process: Process) -> bool:
 def _end(_database: Database, process: Process) -> bool:
     process.send(signal.SIGTERM)
     process.send(signal.SIGCONT)
-    return process.wait() in (0, 128 + signal.SIGTERM) and "Traceback" not in process.said()
+    return process.wait() in (0, 128 + signal.SIGTERM) and "Traceback" not in process.output()
 
 
 def _cut(database: Database, process: Process) -> bool:
     with database.connect(autocommit=True) as connection:
         connection.execute(f"select pg_terminate_backend(pid) {_MIGRATES}")
     process.send(signal.SIGCONT)
-    code, said = process.wait(), process.said()
+    code, said = process.wait(), process.output()
     return code in (0, 4) and len(said.splitlines()) == 1
 
 
 def _has_written(database: Database) -> bool:
-    """Tell whether a transaction of a migration that is not over has changed something."""
+    """Return whether an open transaction of a migration has changed anything."""
     with database.connect(autocommit=True) as connection:
         found = connection.execute(f"select bool_or(backend_xid is not null) {_MIGRATES}")
         return found.fetchone() == (True,)
@@ -274,16 +274,16 @@ def _nobody_migrates(database: Database) -> None:
 def run_migrations(
     database: Database, _settings: Settings, times: int = 120, *, rounds: int = 20
 ) -> list[Outcome]:
-    """Migrate in every way that may go wrong.
+    """Migrate in every way that may fail.
 
     Parameters
     ----------
     database, settings
-        A migrated database of its own, on whose server others are made.
+        A migrated database that nothing else uses; others are made on its server.
     times
-        How many migrations are interrupted, over all earlier revisions.
+        Number of interrupted migrations, over all earlier revisions.
     rounds
-        How often a daemon is overtaken by a migration.
+        Number of migrations beside a daemon.
     """
     outcomes = []
     with (

@@ -1,7 +1,7 @@
-"""Daemons and retrainings that a migration overtakes: they are the version before it.
+"""Migrate the database while daemons and retrainings of the version before are running.
 
-A revision is made up that comes after the newest one; so the present version is the one
-before, on any machine.
+The migration goes to a made-up revision after the newest one, so that the present version
+is the one before.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SAMPLES_A_ROUND = 60
 TOLD = "update annotator"
 _NEXT = f"{int(REQUIRED_REVISION) + 1:04}"
-# Rows that are there get the mark; a row without it was written after the migration. The
-# sleep holds the locks for a while, as a migration of a large atlas does.
+# Existing rows are marked; a row without the mark was written after the migration. The
+# sleep holds the locks for a while, as the migration of a large atlas does.
 _NEXT_REVISION = f"""
 from alembic import op
 
@@ -58,7 +58,7 @@ _LEASED = "select count(*) from annotator.work where leased_by is not null"
 
 @contextmanager
 def version_after() -> Iterator[None]:
-    """Let this process be of the version that comes next."""
+    """Make this process the next version."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "migrations"
         shutil.copytree(schema.migrations_folder(), made)
@@ -84,7 +84,7 @@ def overtaken(database: Database, rounds: int) -> list[Outcome]:
         at_work.wait_for_all()
         alive = daemon.code() is None
         daemon.send(signal.SIGTERM)
-        ended = daemon.wait() == 0 and "Traceback" not in daemon.said()
+        ended = daemon.wait() == 0 and "Traceback" not in daemon.output()
         retrainings = [
             _overtaken_retraining(at_work, database, 100 + number)
             for number in range(max(1, rounds // 5))
@@ -104,7 +104,7 @@ def overtaken(database: Database, rounds: int) -> list[Outcome]:
 
 
 def _in_hand_after(at_work: Ready, daemon: Process, seconds: float) -> bool:
-    """Wait for a claim, and some time after it; tell whether the daemon has a batch in hand."""
+    """Wait for a claim and some seconds more; return whether the daemon still holds a batch."""
 
     def claimed() -> bool | None:
         return leased(at_work, daemon) > 0 or at_work.left() == 0 or None
@@ -115,9 +115,9 @@ def _in_hand_after(at_work: Ready, daemon: Process, seconds: float) -> bool:
 
 
 def _overtake(at_work: Ready, database: Database, daemon: Process) -> bool:
-    heard = len(daemon.said())
+    heard = len(daemon.output())
     migrate(database)
-    wait_for(lambda: TOLD in daemon.said()[heard:] or None, 60, "the daemon to notice")
+    wait_for(lambda: TOLD in daemon.output()[heard:] or None, 60, "the daemon to notice")
     late = one_number(at_work.connection, _LATE)
     held = one_number(at_work.connection, _LEASED)
     downgrade(database, REQUIRED_REVISION)
@@ -131,7 +131,7 @@ def _overtaken_retraining(at_work: Ready, database: Database, seed: int) -> bool
     wait_for(lambda: one_number(at_work.connection, query) or None, 60, "a retraining")
     migrate(database)
     code = process.wait()
-    good = code != 0 and TOLD in process.said() and "Traceback" not in process.said()
+    good = code != 0 and TOLD in process.output() and "Traceback" not in process.output()
     good &= _releases(at_work) == before and one_number(at_work.connection, query) == 0
     downgrade(database, REQUIRED_REVISION)
     return good

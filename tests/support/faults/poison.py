@@ -1,4 +1,4 @@
-"""Samples that are broken in every way, among many that are not, through views."""
+"""Add samples that are broken in every way to many good ones, through views."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 SHARE = 0.05
 FIELD = "tissue"
 
-# What is done to a row of a good sample, and the code it has to be quarantined with.
-# {ids} and {counts} are its arrays, {n} their length.
+# The change to the row of a good sample, and the code with which it must be quarantined.
 POISONS: dict[str, tuple[str, str]] = {
     "NaN": ("nnz, feature_ids, 'NaN'::float8 || counts[2:]", "non_finite_counts"),
     "infinite": ("nnz, feature_ids, 'Infinity'::float8 || counts[2:]", "non_finite_counts"),
@@ -51,7 +50,7 @@ POISONS: dict[str, tuple[str, str]] = {
     "negative nnz": ("-1, feature_ids, counts", "mismatched_arrays"),
 }
 
-# The mirror's own table would refuse most of this; an atlas of views cannot.
+# The mirror's own table would refuse most of these; an atlas of views cannot.
 _VIEWS = """
 create schema source;
 create table source.expression as
@@ -86,14 +85,14 @@ from copies join source.expression e on e.sample_id = copies.of
 
 
 def poison(database: Database, samples: int) -> dict[str, str]:
-    """Add samples, a share of them broken; return sample to the code it must get.
+    """Add samples, a share of them broken; return each broken sample with its expected code.
 
     Parameters
     ----------
     database
-        With the simulated atlas in it.
+        A database with the simulated atlas.
     samples
-        How many are added; :data:`SHARE` of them, but one of each sort at least,
+        Number of added samples; :data:`SHARE` of them, but at least one of each kind,
         are broken.
     """
     sorts = list(POISONS)
@@ -116,12 +115,12 @@ def poison(database: Database, samples: int) -> dict[str, str]:
 
 
 def peak_megabytes() -> float:
-    """Return the most memory that this process ever held."""
+    """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def held_megabytes() -> float:
-    """Return the memory that this process holds; 0 where the system does not say."""
+    """Return the current memory of this process, or 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -137,11 +136,11 @@ def run_poison(
     Parameters
     ----------
     database, settings
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     samples
-        How many are added to the atlas.
+        Number of samples added to the atlas.
     passes
-        How often everything is annotated; memory must not grow with it.
+        Number of times everything is annotated; memory must not grow with it.
     """
     load_atlas(database)
     make_releases(database, settings, FIELD, [1])
@@ -171,7 +170,7 @@ def run_poison(
 
 
 def _compare(database: Database, samples: int, expected: dict[str, str]) -> list[Outcome]:
-    """Hold what is stored against what should be."""
+    """Compare the stored predictions and quarantines with the expected ones."""
     with database.connect() as connection:
         codes = dict(
             connection.execute(

@@ -1,8 +1,8 @@
-"""Real processes of the command, started at once and killed at will.
+"""Start real processes of the command quickly, and kill them at any time.
 
-Importing the libraries takes longer than most of what is tried here. So one process
-imports them, and each process that is asked for is forked from it: it has its own id, its
-own connections, and runs the command from its first line.
+Importing the libraries takes longer than most experiments. Therefore one process imports
+them, and each requested process is forked from it, with its own id and connections, and
+runs the command from its first line.
 """
 
 from __future__ import annotations
@@ -74,30 +74,30 @@ class Process:
     _end: Path
 
     def kill(self) -> None:
-        """End it as no process can prevent, and wait until it is gone."""
+        """Kill the process with SIGKILL, and wait for its end."""
         self.send(signal.SIGKILL)
         self.wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended: that is written down a moment after it is gone."""
+        """Send a signal unless the process has ended, which is recorded shortly afterwards."""
         if self.code() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def code(self) -> int | None:
-        """Return how it ended, as a shell would say; None while it runs."""
+        """Return the exit code, as in a shell, or ``None`` while the process is running."""
         try:
             return int(self._end.read_text())
         except (FileNotFoundError, ValueError):
             return None
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Wait for its end."""
+        """Wait for the end of the process; return its exit code."""
         return wait_for(self.code, seconds, f"the end of process {self.pid}")
 
-    def said(self) -> str:
-        """Return what it wrote on standard output and error so far."""
-        with suppress(FileNotFoundError):  # it has only just begun
+    def output(self) -> str:
+        """Return the standard output and error of the process so far."""
+        with suppress(FileNotFoundError):  # it has only just started
             return self.log.read_text(encoding="utf-8", errors="replace")
         return ""
 
@@ -105,7 +105,7 @@ class Process:
 class Launcher:
     """Starts processes of the command against a database.
 
-    Without models only libraries that migrations need are imported beforehand.
+    Without models, only the libraries that migrations need are imported beforehand.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Launcher:
 def launcher(
     folder: Path, database: Database, *, models: bool = True, **settings: str
 ) -> Iterator[Launcher]:
-    """A launcher whose processes end with the block."""
+    """Open a launcher whose processes end with the block."""
     folder.mkdir(exist_ok=True)
     one = Launcher(folder, database, models=models, **settings)
     try:
@@ -185,13 +185,13 @@ def launcher(
 
 
 def url_of(database: Database) -> str:
-    """Return a URL that leads to a database over its socket."""
+    """Return a URL for a database over its socket."""
     parts = conninfo_to_dict(database.conninfo)
     return f"postgresql://{parts['user']}@:{parts['port']}/{parts['dbname']}?host={parts['host']}"
 
 
 def wait_for(condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """Ask until there is an answer; a failure where there is none in time."""
+    """Wait until a condition returns a value; raise TimeoutError if it does not in time."""
     deadline = time.monotonic() + seconds
     while (found := condition()) is None:
         if time.monotonic() > deadline:
@@ -204,7 +204,7 @@ def wait_for(condition: Callable[[], Found | None], seconds: float, what: str) -
 
 
 def _become(request: dict[str, object]) -> None:
-    """Run the command in this process, and end it."""
+    """Run the command in this process, and end the process."""
     from annotator.cli.commands import main
 
     code = 1
@@ -220,7 +220,7 @@ def _become(request: dict[str, object]) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 the log says what it was
+    except BaseException:  # noqa: BLE001 the log has the traceback
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -234,7 +234,7 @@ def _end_of(status: int) -> str:
 
 
 def _serve(*, models: bool) -> None:
-    """Fork a process for each line of standard input, and write down how each ends."""
+    """Fork a process per line of standard input, and record the exit code of each."""
     for name in LIBRARIES if models else MIGRATING:
         importlib.import_module(name)
     ends: dict[int, str] = {}

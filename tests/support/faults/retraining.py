@@ -1,4 +1,4 @@
-"""A retraining that is killed at random moments, and in the middle of storing and promoting."""
+"""Kill a retraining at random moments, and in the middle of storing and promoting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORPHANS = 5
 ORPHAN_BYTES = 1_000_000
 KEEP = 2
 
-# What waits for each of these waits within the transaction that stores and promotes.
+# A statement that waits for one of these locks is in the transaction that stores and promotes.
 _HELD_UP = {
     "the release": "lock table annotator.release in share row exclusive mode",
     "its files": "lock table annotator.artefact in exclusive mode",
@@ -60,8 +60,8 @@ from made, (select convert_to(repeat('x', %(size)s), 'UTF8') as content) as c
 """
 
 
-def is_sound(connection: psycopg.Connection) -> bool:
-    """Tell whether exactly one release is live, and its files are whole and can be loaded."""
+def is_intact(connection: psycopg.Connection) -> bool:
+    """Return whether exactly one release is live, and its files are complete and load."""
     live = live_releases(connection)
     try:
         for release in live:
@@ -73,7 +73,7 @@ def is_sound(connection: psycopg.Connection) -> bool:
 
 @contextmanager
 def _held_up(database: Database, statement: str) -> Iterator[None]:
-    """Keep everybody from going on behind a statement of the retraining."""
+    """Hold a lock so that the retraining waits at one of its statements."""
     with database.connect(application_name="experiment") as connection:
         connection.execute(statement)
         yield
@@ -81,7 +81,7 @@ def _held_up(database: Database, statement: str) -> Iterator[None]:
 
 
 def _gone(at_work: Ready) -> None:
-    """Wait until the server has noticed that the killed process is gone."""
+    """Wait until the server has noticed that the process was killed."""
     wait_for(
         lambda: one_number(at_work.connection, _SESSIONS) == 0 or None, 60, "its sessions' end"
     )
@@ -104,17 +104,17 @@ def _killed_while_waiting(database: Database, at_work: Ready, statement: str, se
         process.kill()
         during = live_releases(at_work.connection) == live
     _gone(at_work)
-    return during and live_releases(at_work.connection) == live and is_sound(at_work.connection)
+    return during and live_releases(at_work.connection) == live and is_intact(at_work.connection)
 
 
 def _killed_at_random(at_work: Ready, seed: int, seconds: float) -> tuple[bool, bool]:
-    """Kill a retraining after so long; whether all is sound, and whether it had promoted."""
+    """Kill a retraining after some seconds; return whether all is intact and it had promoted."""
     live = live_releases(at_work.connection)
     process = at_work.start.start("retrain", "--field", FIELD, ANNOTATOR_SEED=str(seed))
     time.sleep(seconds)
     process.kill()
     _gone(at_work)
-    return is_sound(at_work.connection), live_releases(at_work.connection) != live
+    return is_intact(at_work.connection), live_releases(at_work.connection) != live
 
 
 def run_retraining(database: Database, _settings: Settings, kills: int = 50) -> list[Outcome]:
@@ -123,40 +123,40 @@ def run_retraining(database: Database, _settings: Settings, kills: int = 50) -> 
     Parameters
     ----------
     database
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     kills
-        How many.
+        Number of kills.
     """
     random = np.random.default_rng(12)
     with ready(database, 10, ANNOTATOR_KEEP_RELEASES=str(KEEP)) as at_work:
         connection, seed = at_work.connection, 1
         longest = 1.2 * _seconds_to_promote(at_work, seed)
         at_random = kills - kills // 2
-        sound = promoted = 0
+        intact = promoted = 0
         for _ in range(at_random):
             seed += 1
             good, changed = _killed_at_random(at_work, seed, random.uniform(0, longest))
-            sound, promoted = sound + good, promoted + changed
+            intact, promoted = intact + good, promoted + changed
         outcomes = [
             Outcome(
                 "SIGKILL at a random moment",
                 at_random,
-                sound,
+                intact,
                 f"one live release, whole and loaded; {promoted} had gone live before the kill",
             )
         ]
         for place, (what, statement) in enumerate(_HELD_UP.items()):
             times = len(range(place, kills // 2, len(_HELD_UP)))
-            sound = 0
+            intact = 0
             for _ in range(times):
                 seed += 1
-                sound += _killed_while_waiting(database, at_work, statement, seed)
+                intact += _killed_while_waiting(database, at_work, statement, seed)
             remark = "what was live stays live, no candidate is left"
-            outcomes.append(Outcome(f"SIGKILL while it writes {what}", times, sound, remark))
+            outcomes.append(Outcome(f"SIGKILL while it writes {what}", times, intact, remark))
         connection.execute(_PLANT, {"orphans": ORPHANS, "size": ORPHAN_BYTES})
         before = live_releases(connection)
         last = at_work.start.run("retrain", "--field", FIELD, ANNOTATOR_SEED=str(seed + 1))
-        good = last.code() == 0 and live_releases(connection) != before and is_sound(connection)
+        good = last.code() == 0 and live_releases(connection) != before and is_intact(connection)
         outcomes.append(Outcome("the next retraining", 1, int(good), "goes live"))
         left = one_number(
             connection, "select count(*) from annotator.artefact where name = 'model'"

@@ -1,4 +1,4 @@
-"""What is stored of every sample, held against what an undisturbed run stored."""
+"""Compare the stored rows of every sample with those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH = 8
 
 
 class Row(NamedTuple):
-    """What was said of a sample, without ids and times."""
+    """The stored prediction or quarantine of a sample, without ids and times."""
 
     sample_id: str
     exact: tuple[object, ...]
@@ -84,16 +84,16 @@ TOLERANCE = 1e-5
 
 
 class Ready(NamedTuple):
-    """A database with a live release and samples that wait.
+    """A database with a live release and pending samples.
 
     Attributes
     ----------
     start
         Starts processes.
     connection
-        Of the owner, each statement its own transaction.
+        Connection of the owner, in autocommit mode.
     expected
-        What an undisturbed run stored of every sample.
+        Rows that an undisturbed run stored for every sample.
     """
 
     start: Launcher
@@ -101,26 +101,26 @@ class Ready(NamedTuple):
     expected: list[Row]
 
     def forget(self) -> None:
-        """Take back everything that was ever answered; daemons may be at work meanwhile."""
+        """Delete all predictions and quarantines; daemons may be running meanwhile."""
         for table in ("prediction", "quarantine", "work", "annotation_run"):
             self.connection.execute(f"delete from annotator.{table}")  # type: ignore[arg-type]
 
     def left(self) -> int:
-        """Return how many samples are not answered as they are now."""
+        """Return the number of samples without a prediction for their current state."""
         return len(self.expected) - one_number(self.connection, _ANSWERED)
 
     def wait_for_all(self, seconds: float = 120) -> None:
-        """Wait until every sample is answered."""
+        """Wait until every sample is predicted or quarantined."""
         wait_for(lambda: self.left() == 0 or None, seconds, "every sample to be answered")
 
     def judged(self) -> list[Outcome]:
-        """Hold what is stored against what should be; nothing was written twice."""
+        """Compare the stored rows with the expected ones; nothing may be written twice."""
         samples = len(self.expected)
         rows = final_rows(self.connection)
         odd = different(rows, self.expected)
         written = one_number(self.connection, _WRITTEN)
         return [
-            Outcome("samples after it", samples, samples - len(odd), told(rows, odd)),
+            Outcome("samples after it", samples, samples - len(odd), difference_text(rows, odd)),
             Outcome("written once", samples, samples - abs(written - samples), "none twice"),
         ]
 
@@ -146,11 +146,11 @@ def ready(database: Database, samples: int, **settings: str) -> Iterator[Ready]:
     Parameters
     ----------
     database
-        A migrated database of its own; may have served another experiment.
+        A migrated database, which another experiment may have used before.
     samples
-        How many wait besides the unlabelled ones of the atlas.
+        Number of pending samples besides the unlabelled ones of the atlas.
     settings
-        For every process, as environment variables.
+        Environment variables of every process.
     """
     with (
         tempfile.TemporaryDirectory(prefix="processes-") as folder,
@@ -161,7 +161,7 @@ def ready(database: Database, samples: int, **settings: str) -> Iterator[Ready]:
             load_atlas(database)
         if one_number(connection, _LIVE) == 0:
             made = start.run("retrain", "--field", FIELD)
-            assert made.code() == 0, made.said()
+            assert made.code() == 0, made.output()
         one = Ready(start, connection, [])
         one.forget()
         for table in ("expression", "sample", "dataset"):
@@ -171,7 +171,7 @@ def ready(database: Database, samples: int, **settings: str) -> Iterator[Ready]:
             )
         connection.execute(_COPIES, {"samples": samples})
         done = start.run("annotate")
-        assert done.code() == 0, done.said()
+        assert done.code() == 0, done.output()
         expected = final_rows(connection)
         one.forget()
         yield one._replace(expected=expected)
@@ -181,7 +181,7 @@ _LIVE = "select count(*) from annotator.release where status = 'live'"
 
 
 def final_rows(connection: psycopg.Connection) -> list[Row]:
-    """Return what is stored of every sample, in one order."""
+    """Return the stored rows of every sample, in a fixed order."""
     found = []
     for sample_id, *rest in connection.execute(_ROWS):
         exact, figures = rest[:-_FIGURES], rest[-_FIGURES:]
@@ -196,7 +196,7 @@ def final_rows(connection: psycopg.Connection) -> list[Row]:
 
 
 def different(rows: list[Row], expected: list[Row]) -> list[str]:
-    """Name the samples of which something else is stored; no, several or other rows."""
+    """Return the samples whose stored rows differ: none, several or other ones."""
 
     def by_sample(all_rows: list[Row]) -> Mapping[str, list[Row]]:
         named: dict[str, list[Row]] = {}
@@ -212,8 +212,8 @@ def different(rows: list[Row], expected: list[Row]) -> list[str]:
     )
 
 
-def told(rows: list[Row], odd: list[str]) -> str:
-    """Say in words what :func:`different` found."""
+def difference_text(rows: list[Row], odd: list[str]) -> str:
+    """Return the result of :func:`different` as text."""
     if not odd:
         return "same rows as in an undisturbed run"
     found = [row.exact for row in rows if row.sample_id == odd[0]]
@@ -229,7 +229,7 @@ def _alike(some: list[Row], others: list[Row]) -> bool:
 
 
 def one_number(connection: psycopg.Connection, query: str, *values: object) -> int:
-    """Return the one number that a query gives."""
+    """Return the single number that a query returns."""
     row = connection.execute(query, values).fetchone()
     assert row is not None
     return int(row[0] or 0)

@@ -1,4 +1,4 @@
-"""A daemon whose server is restarted, and whose connections are cut, while it annotates."""
+"""Restart the server of a daemon, and cut its connections, while it annotates."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tests.support.faults.processes import Process
 
 SAMPLES = 2000
-FEWEST = 600  # so that a pass outlasts the waits: an idle daemon has nothing to be cut off from
+FEWEST = 600  # so that a pass outlasts the waits: an idle daemon has no connection to cut
 WITHIN = 30.0
-# As the program comes, but for the size of a batch: a poll a minute, leases of ten minutes.
+# The program's defaults except for the batch size: one poll per minute, leases of ten minutes.
 SETTINGS = {"ANNOTATOR_POLL_SECONDS": "60", "ANNOTATOR_HEARTBEAT_SECONDS": "10"}
 
 _CUT = """
@@ -55,7 +55,7 @@ def restart(settings: Settings, mode: str) -> None:
 
 
 def connected(database: Database) -> psycopg.Connection:
-    """Connect as soon as the server serves."""
+    """Connect as soon as the server accepts connections."""
 
     def attempt() -> psycopg.Connection | None:
         try:
@@ -69,7 +69,7 @@ def connected(database: Database) -> psycopg.Connection:
 
 
 def _crash(connection: psycopg.Connection) -> None:
-    """Kill a session's process on the server: the server ends all others and recovers."""
+    """Kill a session's process on the server, which then ends all others and recovers."""
     row = connection.execute(_A_BACKEND).fetchone()
     if row is not None:
         os.kill(row[0], signal.SIGKILL)
@@ -77,13 +77,13 @@ def _crash(connection: psycopg.Connection) -> None:
 
 
 def _recovery(database: Database, daemon: Process) -> float:
-    """Return after how many seconds the daemon has written another batch."""
+    """Return the seconds until the daemon has written another batch."""
     began = time.monotonic()
     with connected(database) as connection:
         before = one_number(connection, _BATCHES)
 
         def written() -> bool | None:
-            assert daemon.code() is None, daemon.said()
+            assert daemon.code() is None, daemon.output()
             return one_number(connection, _BATCHES) > before or None
 
         wait_for(written, 4 * WITHIN, "a batch")
@@ -112,7 +112,7 @@ def _again_and_again(
     fault: Callable[[Settings, psycopg.Connection, int], None],
     waits: list[float],
 ) -> list[float]:
-    """Do the same to a server after each of some waits; seconds until a batch was written."""
+    """Repeat a fault after each of some waits; return the seconds until a batch was written."""
     seconds = []
     for number, wait in enumerate(waits):
         with connected(database) as connection:
@@ -131,11 +131,11 @@ def run_server(
     Parameters
     ----------
     database, settings
-        A migrated embedded database of its own.
+        A migrated embedded database that nothing else uses.
     restarts
-        How often the server is restarted.
+        Number of restarts of the server.
     cuts
-        How often a connection is ended; five times as often by default.
+        Number of ended connections; five per restart by default.
     """
     random = np.random.default_rng(10)
     outcomes = []
@@ -160,7 +160,7 @@ def run_server(
             at_work = at_work._replace(connection=connection)
             at_work.wait_for_all()
             daemon.send(signal.SIGTERM)
-            ended = daemon.wait() == 0 and "Traceback" not in daemon.said()
+            ended = daemon.wait() == 0 and "Traceback" not in daemon.output()
             outcomes.append(Outcome("the daemon", 1, int(ended), "the same process to the end"))
             outcomes.append(at_work.judged()[0])
     return outcomes

@@ -1,4 +1,4 @@
-"""Stored models that somebody changed: refused before they are parsed, and replaced."""
+"""Change stored models and check that they are refused before they are parsed, and replaced."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True, eq=False)
 class Tampering:
-    """Something to be done to the files of a release, by their names."""
+    """A change to the files of a release, which are given by name."""
 
     name: str
     change: Callable[[Files, np.random.Generator], Files]
 
 
 class _Canary:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,7 +70,7 @@ def flip(files: Files, random: np.random.Generator) -> Files:
 
 
 def truncate(files: Files, random: np.random.Generator) -> Files:
-    """Cut one file off somewhere."""
+    """Truncate one file at a random position."""
     name = _one(files, random)
     return files | {name: files[name][: random.integers(len(files[name]))]}
 
@@ -82,13 +82,13 @@ def append(files: Files, random: np.random.Generator) -> Files:
 
 
 def remove(files: Files, random: np.random.Generator) -> Files:
-    """Leave one file out."""
+    """Remove one file."""
     name = _one(files, random)
     return {other: content for other, content in files.items() if other != name}
 
 
 def plants(canary: Path) -> dict[str, bytes]:
-    """Return contents that would run code, or write files, if they were trusted."""
+    """Return contents that would run code or write files if they were trusted."""
     import keras
 
     model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x)])
@@ -109,7 +109,7 @@ def plants(canary: Path) -> dict[str, bytes]:
 
 
 def planted(content: bytes) -> Callable[[Files, np.random.Generator], Files]:
-    """Put something else in the place of a random file."""
+    """Replace a random file with other content."""
 
     def change(files: Files, random: np.random.Generator) -> Files:
         return files | {_one(files, random): content}
@@ -118,7 +118,7 @@ def planted(content: bytes) -> Callable[[Files, np.random.Generator], Files]:
 
 
 def stored(connection: psycopg.Connection, release_id: int) -> Files:
-    """Return the files of a release as they are."""
+    """Return the stored files of a release."""
     rows = connection.execute(
         "select name, content from annotator.artefact where release_id = %s", (release_id,)
     ).fetchall()
@@ -128,18 +128,18 @@ def stored(connection: psycopg.Connection, release_id: int) -> Files:
 def put(
     connection: psycopg.Connection, release_id: int, files: Files, *, with_digests: bool
 ) -> None:
-    """Write files in the place of a release's own, as who owns the table can.
+    """Replace the files of a release, as the owner of the table can.
 
     Parameters
     ----------
     connection
-        Of the owner.
+        Connection of the owner.
     release_id
-        Whose files.
+        The release.
     files
-        What is there afterwards.
+        The new files.
     with_digests
-        Whether the digests beside the files are made to fit.
+        Whether the digests beside the files are updated to match.
     """
     before = stored(connection, release_id)
     if not with_digests:
@@ -172,13 +172,13 @@ def put(
 
 @contextmanager
 def undone(connection: psycopg.Connection) -> Iterator[None]:
-    """Take back whatever the block does."""
+    """Roll back all changes of the block."""
     with connection.transaction(force_rollback=True):
         yield
 
 
 def refused(connection: psycopg.Connection, release_id: int) -> bool:
-    """Tell whether the files of a release are refused without being parsed."""
+    """Return whether the files of a release are refused without being parsed."""
     try:
         load_artefacts(connection, release_id)
     except ArtefactError:
@@ -193,7 +193,7 @@ def tamper(
     times: int,
     seed: int = 1,
 ) -> list[Outcome]:
-    """Tamper again and again; once with the digests as they were, once with digests to fit."""
+    """Tamper repeatedly, first with the original digests, then with matching ones."""
     random = np.random.default_rng(seed)
     files = stored(connection, release_id)
     outcomes = []
@@ -211,7 +211,7 @@ def tamper(
 def served_instead(
     connection: psycopg.Connection, field: str, earlier_id: int, tampering: Tampering, seed: int = 1
 ) -> Outcome:
-    """See that the release before serves when the live one was tampered with."""
+    """Check that the fallback release goes live if the live one was tampered with."""
     live = live_release(connection, field)
     assert live is not None
     with undone(connection):
@@ -238,10 +238,10 @@ def served_instead(
 def parsed(
     connection: psycopg.Connection, release_id: int, tampering: Tampering, times: int, seed: int = 2
 ) -> Outcome:
-    """Tamper where neither digest nor log can tell: parsers are all that is left.
+    """Tamper where neither digests nor the event log can detect it, so that files are parsed.
 
-    A changed weight is a model like any other; what counts is that nothing but a model
-    or a refusal comes of it.
+    A changed weight gives a model like any other; the only allowed results are a model or
+    a refusal.
     """
     random = np.random.default_rng(seed)
     files = stored(connection, release_id)
@@ -256,7 +256,7 @@ def parsed(
                 read_model(load_artefacts(connection, release_id))
             except ArtefactError:
                 ends["refused"] += 1
-            except Exception as error:  # noqa: BLE001 any other end is what is looked for
+            except Exception as error:  # noqa: BLE001 any other error is a failure of the test
                 ends[repr(error)[:60]] += 1
             else:
                 ends["another model"] += 1
@@ -271,9 +271,9 @@ def run_tampering(database: Database, settings: Settings, times: int = 1000) -> 
     Parameters
     ----------
     database, settings
-        A migrated database of its own.
+        A migrated database that nothing else uses.
     times
-        How many random bytes are flipped; other tampering is done a tenth as often.
+        Number of flipped random bytes; other tampering is done a tenth as often.
     """
     load_atlas(database)
     earlier_id, live_id = make_releases(database, settings, FIELD, [1, 2])
@@ -281,16 +281,16 @@ def run_tampering(database: Database, settings: Settings, times: int = 1000) -> 
 
 
 def tampered(database: Database, earlier_id: int, live_id: int, times: int) -> list[Outcome]:
-    """Tamper with a live release of sex that an earlier one can take over from.
+    """Tamper with a live release of sex that has a fallback release.
 
     Parameters
     ----------
     database
-        A database with both releases; it is afterwards as before.
+        A database with both releases, which is restored afterwards.
     earlier_id, live_id
-        The releases.
+        The fallback and the live release.
     times
-        As for :func:`run_tampering`.
+        As in :func:`run_tampering`.
     """
     few = max(1, times // 10)
     with (

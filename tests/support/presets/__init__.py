@@ -1,4 +1,4 @@
-"""Presets of small models: files that settings can name."""
+"""Presets of small models, as files that settings can name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _FOLDER = Path(__file__).parent
 LIGHT = _FOLDER / "light.toml"
 """Small models of every kind, trained in seconds."""
 LIGHT_WITHOUT_NETWORK = _FOLDER / "light_without_network.toml"
-"""The same without networks, so that TensorFlow is not loaded."""
+"""Small models without networks, so that TensorFlow is not loaded."""
 LINEAR_ONLY = _FOLDER / "linear_only.toml"
-"""Linear models alone, which are fitted at once."""
+"""Linear models alone, which are fitted in no time."""
 LIGHT_DEFAULT = _FOLDER / "light_default.toml"
-"""Small models of every kind, large enough to find what is planted in an atlas."""
+"""Small models of every kind, large enough to find the markers planted in an atlas."""

@@ -1,1 +1,1 @@
-"""A daemon under load, measured from outside."""
+"""Run a daemon under load and measure it from outside."""

@@ -1,4 +1,4 @@
-"""Telling whether a figure stays what it is, however long the program runs."""
+"""Judge whether a metric stays constant, however long the program runs."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WARM_UP = 1 / 3
-"""Share of the time that is not judged: caches fill, the first releases come."""
+"""Share of the time that is not judged, while caches fill and the first releases are made."""
 
 STRETCHES = 15
-"""Parts of the time whose least values are what is left when nothing is in progress."""
+"""Number of parts of the time whose minima are the values when no work is in progress."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure that should not grow with time.
+class Metric:
+    """A metric that should not grow with time.
 
     Attributes
     ----------
     name, unit
-        What it is, and in what.
+        Its name and unit.
     key
-        Where it stands in a measurement.
+        Its key in a measurement.
     share
-        Growth that is allowed, relative to the median after the warm-up.
+        Allowed growth, relative to the median after the warm-up.
     least
-        Growth that is allowed at least, in its unit.
+        Minimum allowed growth, in its unit.
     panel
-        The part of the plot that it is drawn in; empty for none.
+        Panel of the plot that it is drawn in; empty for none.
     ceiling
-        What is set in the server's configuration and fills up slowly is judged by its
-        highest value instead, which must not be above this.
+        Maximum value, for a metric that fills up slowly to a limit in the server's
+        configuration and is judged by its highest value instead.
     resting
-        Whether work in progress adds to it: then only its least value in each of
-        :data:`STRETCHES` parts of the time is judged. What leaks does not go back.
+        Whether work in progress adds to it: then only its minimum in each of
+        :data:`STRETCHES` parts of the time is judged, which a leak raises.
     judged
-        Whether it is judged at all; what grows on purpose is only drawn.
+        Whether it is judged at all; a metric that grows on purpose is only drawn.
     """
 
     name: str
@@ -59,19 +59,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a figure behaved after the warm-up.
+    """The behaviour of a metric after the warm-up.
 
     Attributes
     ----------
     measurements
-        How many there are.
+        Number of measurements.
     middle
         Their median.
     growth
-        What it grew by, in its unit: by its slope, or from the first quarter to the last
-        one, whichever is more.
+        Growth in its unit: by the slope, or from the first quarter to the last one,
+        whichever is larger.
     allowed
-        What it may have grown by.
+        Allowed growth.
     """
 
     measurements: int
@@ -88,19 +88,19 @@ class Judgement:
 def judge(
     seconds: NDArray[np.float64], values: NDArray[np.float64], share: float, least: float
 ) -> Judgement:
-    """Judge a figure.
+    """Judge a metric.
 
-    The slope is that of Theil and Sen, the median over all pairs, which neither peaks nor
-    a few odd values move. It would not see what starts late; the medians of the first
-    and the last quarter do.
+    The slope is that of Theil and Sen, the median over all pairs, which is not affected by
+    peaks or a few odd values. It would miss growth that starts late, which the medians of
+    the first and the last quarter detect.
 
     Parameters
     ----------
     seconds, values
-        When, ascending, and what was measured, each shape ``(measurements,)``; NaN where it
-        was not.
+        Times in ascending order, and the measured values, each of shape
+        ``(measurements,)``; NaN where there is no measurement.
     share, least
-        As in :class:`Figure`.
+        As in :class:`Metric`.
     """
     begins = seconds[0] + WARM_UP * (seconds[-1] - seconds[0]) if len(seconds) else 0.0
     counted = (seconds >= begins) & ~np.isnan(values)
@@ -117,7 +117,7 @@ def judge(
 def at_rest(
     seconds: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middle of each stretch of time, and the least value in it."""
+    """Return the middle of each stretch of time, and the minimum in it."""
     limits = np.linspace(seconds[0], seconds[-1], STRETCHES + 1)
     stretch = np.clip(np.searchsorted(limits, seconds, side="right") - 1, 0, STRETCHES - 1)
     least = np.full(STRETCHES, np.nan)
@@ -129,20 +129,20 @@ def at_rest(
 
 
 def outcome_of(
-    figure: Figure, seconds: NDArray[np.float64], values: NDArray[np.float64]
+    metric: Metric, seconds: NDArray[np.float64], values: NDArray[np.float64]
 ) -> Outcome:
-    """Judge a figure, and say it in a row of the table."""
-    if figure.resting and len(seconds):
+    """Judge a metric, and return its row of the table."""
+    if metric.resting and len(seconds):
         seconds, values = at_rest(seconds, values)
-    judged = judge(seconds, values, figure.share, figure.least)
-    unit = f" {figure.unit}" if figure.unit else ""
-    if figure.ceiling is None:
+    judged = judge(seconds, values, metric.share, metric.least)
+    unit = f" {metric.unit}" if metric.unit else ""
+    if metric.ceiling is None:
         flat = judged.flat
         growth = f"growth {judged.growth:+.2g} ({judged.allowed:.2g} allowed)"
         remark = f"{judged.middle:,.4g}{unit}, {growth}"
     else:
         most = float(np.nanmax(values, initial=0))
-        flat = judged.measurements > 0 and most <= figure.ceiling
-        remark = f"{most:,.4g}{unit} at most ({figure.ceiling:,.4g} allowed)"
+        flat = judged.measurements > 0 and most <= metric.ceiling
+        remark = f"{most:,.4g}{unit} at most ({metric.ceiling:,.4g} allowed)"
     withstood = judged.measurements if flat else 0
-    return Outcome(figure.name, max(1, judged.measurements), withstood, remark)
+    return Outcome(metric.name, max(1, judged.measurements), withstood, remark)

@@ -1,4 +1,4 @@
-"""A daemon under load: the process, what happens around it, and what should be so in the end."""
+"""Run a daemon under load: its process, the changes around it, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -63,22 +63,23 @@ EVERYTHING = (
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast everything goes.
+    """The pace of a soak test.
 
     Attributes
     ----------
     minutes
         How long samples arrive.
     turn, scrape, status
-        Seconds between turns of the world and measurements, scrapes, calls of the status.
+        Seconds between turns of the world and measurements, between scrapes, and between
+        calls of ``status``.
     lifetime
-        Seconds after which a sample that arrived goes again.
+        Seconds after which a sample that arrived is deleted.
     retrain_cron
-        When the daemon retrains.
+        Schedule of retraining.
     fields
-        Those that are labelled and learned.
+        Fields that get labels and releases.
     network
-        Whether there are networks, too.
+        Whether networks are trained, too.
     """
 
     minutes: float
@@ -93,7 +94,7 @@ class Pace:
 
 @dataclass
 class Soaked:
-    """What came of it: measurements, what was done how often, and what should be so in the end."""
+    """The results of a soak test: measurements, counts of actions, and checks at the end."""
 
     measurements: list[dict[str, float]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -101,13 +102,13 @@ class Soaked:
 
 
 class Clock:
-    """Says when a thing is due again."""
+    """A timer for a repeated action."""
 
     def __init__(self, every: float) -> None:
         self._every, self._next = every, time.monotonic()
 
     def due(self) -> bool:
-        """Tell whether it is, and if so, wind the clock for the next time."""
+        """Return whether the action is due; if so, set the timer for the next time."""
         now = time.monotonic()
         if now < self._next:
             return False
@@ -116,14 +117,14 @@ class Clock:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Program:
-    """The daemon, and calls of other commands, on the embedded server of a home."""
+    """The daemon and other commands, on the embedded server of a home."""
 
     def __init__(self, folder: Path, home: Path, pace: Pace) -> None:
         self.temporary, self.log = folder / "temporary", folder / "daemon.log"
@@ -152,7 +153,7 @@ class Program:
         self._status: subprocess.Popen[bytes] | None = None
 
     def scrape(self) -> bool:
-        """Read the figures as Prometheus does; whether they were there."""
+        """Read the metrics as Prometheus does; return whether they were available."""
         try:
             with urllib.request.urlopen(
                 f"http://127.0.0.1:{self.port}/metrics", timeout=30
@@ -172,7 +173,7 @@ class Program:
             )
 
     def status_ended(self) -> int | None:
-        """Return the exit code of the status once, where it has ended."""
+        """Return the exit code of the status once, if it has ended."""
         if self._status is None or self._status.poll() is None:
             return None
         code, self._status = self._status.returncode, None
@@ -194,7 +195,7 @@ class Program:
 
 @contextmanager
 def running(folder: Path, home: Path, pace: Pace) -> Iterator[Program]:
-    """The daemon; killed where the block fails."""
+    """Run the daemon, and kill it if the block fails."""
     program = Program(folder, home, pace)
     try:
         yield program
@@ -204,7 +205,7 @@ def running(folder: Path, home: Path, pace: Pace) -> Iterator[Program]:
             program.daemon.wait()
 
 
-# A due time that was met long ago: the daemon has missed those since, and catches up at once.
+# The last due time that was met is long ago: the daemon has missed later ones and catches up.
 _MISSED = """
 insert into annotator.tick (job, due_at, worker, outcome)
 values ('retrain', now() - interval '5 days', 'earlier', 'exit code 0')
@@ -228,11 +229,11 @@ def soak(database: Database, settings: Settings, pace: Pace, record: Path | None
     Parameters
     ----------
     database, settings
-        A migrated embedded database of its own.
+        A migrated embedded database that nothing else uses.
     pace
-        How long, and how fast.
+        Duration and pace.
     record
-        A file that gets each measurement as a line of JSON as soon as it is taken.
+        A file to which each measurement is written at once, as a line of JSON.
     """
     load_atlas(database)
     home = settings.home_folder()
@@ -268,7 +269,7 @@ def _work(
     soaked: Soaked,
     record: Path | None,
 ) -> None:
-    """Let everything happen again and again, and each thing once at least."""
+    """Repeat all actions, each at least once."""
     done, ends = soaked.done, time.monotonic() + 60 * pace.minutes
     turn, scrape, status = Clock(pace.turn), Clock(pace.scrape), Clock(pace.status)
     while (now := time.monotonic()) < ends or (
@@ -304,7 +305,7 @@ def _finish(
     curators: Curators,
     soaked: Soaked,
 ) -> None:
-    """See that all that was asked for was done, and stop the daemon between retrainings."""
+    """Check that all requested work was done, and stop the daemon between retrainings."""
 
     def waiting() -> int:
         releases = live_releases(connection)

@@ -1,4 +1,4 @@
-"""Measuring the daemon, its server and its tables from outside."""
+"""Measure the daemon, its server and its tables from outside."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 MB = 1024**2
 TABLES_EVERY = 3
-"""Tables and folders are measured at every so manieth measurement."""
+"""Number of measurements between those of tables and folders."""
 
-# Rows that stay for good: what was said, decided and seen, and what it was said by. A place
-# in the queue stays for as long as its dataset has an answer that nobody decided on.
+# Rows that are kept for good: predictions, decisions, events, and the releases that made
+# them. A place in the queue is kept as long as its dataset has an open sample.
 KEPT = (
     *("prediction", "contribution", "quarantine", "review", "undone_review", "event"),
     *("mirror_change", "annotation_run", "tick", "training_run", "release", "cohort"),
@@ -40,13 +40,13 @@ from pg_stat_activity where datname = current_database()
 
 
 def memory_of(pid: int) -> Counter[str]:
-    """Return the memory of a process in bytes, by what it is; nothing where it is gone.
+    """Return the memory of a process in bytes by kind; empty if the process has ended.
 
     Returns
     -------
     Counter
-        ``Rss``; and the process's share of what several use together: ``Pss_Anon`` its own,
-        ``Pss_Shmem`` memory that processes share.
+        ``Rss``, and the process's proportional shares: ``Pss_Anon`` of private memory,
+        ``Pss_Shmem`` of memory shared between processes.
     """
     found: Counter[str] = Counter()
     try:
@@ -60,7 +60,7 @@ def memory_of(pid: int) -> Counter[str]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the processes that a process started and that it has not buried."""
+    """Return the child processes of a process that it has not reaped."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -73,7 +73,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files of a folder; those that go meanwhile do not count."""
+    """Return the bytes of all files in a folder, without files that are deleted meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -93,13 +93,13 @@ class Watch:
     Parameters
     ----------
     connection
-        Of the owner, named otherwise than the daemon's.
+        Connection of the owner, with another name than the daemon's.
     daemon
         Process of the daemon.
     home
         Folder of the embedded server, with its reports.
     temporary
-        Folder for temporary files, of the daemon and of what it starts alone.
+        Folder for temporary files that only the daemon and its children use.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class Watch:
         self._sessions.append((row[0], row[1]))
 
     def measure(self) -> dict[str, float]:
-        """Take one measurement: what it is to its value; of connections the most since the last.
+        """Take one measurement: key to value; of connections, the maximum since the last one.
 
         Raises
         ------
         OSError
-            The daemon is gone.
+            The daemon has ended.
         """
         own = f"/proc/{self._daemon}"
         found = {

@@ -1,4 +1,4 @@
-"""An atlas that does not stand still: what arrives, changes, is labelled, broken and goes."""
+"""Change an atlas all the time: samples are added, changed, labelled, broken and deleted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 ARRIVALS = 3
 BROKEN_SHARE = 0.06
 DATASET_SIZE = 30
-# Broken in ways that the mirror's own tables let through.
+# Kinds of broken samples that the mirror's own tables accept.
 SORTS = ("NaN", "infinite", "negative", "1e18", "all zero", "empty", "a feature twice")
-REFUSALS = ("55000", "P0002", "22023")  # stale or decided; gone; not in the vocabulary
+REFUSALS = ("55000", "P0002", "22023")  # stale or decided; deleted; not in the vocabulary
 
 _GOOD = """
 select sample_id from atlas.expression e
@@ -81,16 +81,16 @@ class _Living:
 
 
 class World:
-    """Changes the mirror as an atlas's own people would.
+    """Changes the mirror as the maintainers of an atlas would.
 
     Parameters
     ----------
     connection
-        Of the owner, each statement its own transaction.
+        Connection of the owner, in autocommit mode.
     lifetime
-        Seconds after which a sample that arrived is taken away again.
+        Seconds after which a sample that arrived is deleted.
     fields
-        Those that labels arrive for.
+        Fields that get labels.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class World:
         self._number = 0
 
     def turn(self, now: float) -> None:
-        """Let a few things happen, as if ``now`` were the time."""
+        """Make a few changes, as if ``now`` were the time."""
         with self._connection.transaction():
             self._arrive(now)
         with self._connection.transaction():
@@ -158,7 +158,7 @@ class World:
     def _change(self) -> None:
         changed = {self._one(), self._one()}
         for name in changed:
-            self._measure(name)  # mends it, too
+            self._measure(name)  # also fixes a broken sample
         self._connection.execute(_TOUCHED, (sorted(changed),))
         self.done["changed"] += len(changed)
         if self._random.random() < 0.1:
@@ -199,17 +199,17 @@ _STANDING = "select review_id from annotator.review order by review_id desc limi
 
 
 class Curators:
-    """Decide what the queue shows, and take some of it back, with a curator's rights alone."""
+    """Decide on rows of the queue, and undo some decisions, with only a curator's rights."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self.done: Counter[str] = Counter()
         self.errors: list[str] = []
-        self.waited = 0.0  # seconds for the queue, the last time
+        self.waited = 0.0  # seconds that the last query of the queue took
         self._connection = connection
         self._random = np.random.default_rng(19)
 
     def turn(self) -> None:
-        """Look at the queue, and decide a few of its rows."""
+        """Query the queue and decide on a few of its rows."""
         began = time.monotonic()
         queue = self._connection.execute(_QUEUE).fetchall()
         self.waited = time.monotonic() - began

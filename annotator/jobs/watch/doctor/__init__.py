@@ -1,1 +1,1 @@
-"""Whether everything is set up as it should be: one file a subject, and what to do."""
+"""Check the installation and how to fix what is wrong: one file per subject."""

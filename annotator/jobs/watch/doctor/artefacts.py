@@ -1,4 +1,4 @@
-"""Whether the models of the live releases can be used."""
+"""Check that the models of the live releases can be used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import psycopg
 
 SUBJECT = "artefacts"
-_MEND = (
-    "run `annotator retrain --field {field}`; daemons go back to the release before, where that"
-    " is sound"
+_FIX = (
+    "run `annotator retrain --field {field}`; until then, daemons use the fallback release if"
+    " there is one"
 )
 
 
@@ -28,34 +28,34 @@ def check_artefacts(connection: psycopg.Connection, *, quick: bool) -> Iterator[
         yield warning(SUBJECT, "no release is live", "run `annotator retrain`")
     for files in stored:
         if files.files == 0 or files.damaged:
-            what = ", ".join(files.damaged) + " damaged" if files.files else "no stored models"
+            state = ", ".join(files.damaged) + " damaged" if files.files else "no stored models"
             yield wrong(
                 SUBJECT,
-                f"release {files.release_id} of {files.field}: {what}",
-                _MEND.format(field=files.field),
+                f"release {files.release_id} of {files.field}: {state}",
+                _FIX.format(field=files.field),
             )
-    sound = [files for files in stored if files.files and not files.damaged]
+    intact = [files for files in stored if files.files and not files.damaged]
     if quick:
-        yield from (_described(files, "digests are right; not loaded") for files in sound)
+        yield from (_described(files, "digests are right; not loaded") for files in intact)
     else:
-        yield from _loaded(connection, sound)
+        yield from _loaded(connection, intact)
 
 
-def _loaded(connection: psycopg.Connection, sound: list[StoredFiles]) -> Iterator[Finding]:
-    if not sound:
+def _loaded(connection: psycopg.Connection, intact: list[StoredFiles]) -> Iterator[Finding]:
+    if not intact:
         return
     from annotator.jobs.annotate.live_models import LiveModels  # its libraries take seconds
 
     releases = {release.release_id: release for release in live_releases(connection)}
     models = LiveModels()
-    for files in sound:
+    for files in intact:
         release = releases.get(files.release_id)
         if release is None:  # replaced a moment ago
             continue
         try:
             models.load(connection, release)
         except ArtefactError as error:
-            yield wrong(SUBJECT, str(error), _MEND.format(field=files.field))
+            yield wrong(SUBJECT, str(error), _FIX.format(field=files.field))
         else:
             yield _described(files, "digests are right and the models load")
 

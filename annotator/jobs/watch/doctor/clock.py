@@ -1,4 +1,4 @@
-"""Whether this machine and the database agree on what time it is."""
+"""Check that the clocks of this machine and the database agree."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 SUBJECT = "clock"
 SMALL = timedelta(seconds=5)
 LARGE = timedelta(minutes=5)
-_MEND = "let both machines follow a time server (chrony or systemd-timesyncd)"
+_FIX = "synchronise both machines with a time server (chrony or systemd-timesyncd)"
 
 
 def check_clock(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Compare the clocks. What is due goes by the database's, log lines by ours."""
+    """Compare the clocks: due times follow the database's clock, log lines this machine's."""
     before = datetime.now(UTC)
     facts = clock_facts(connection)
     after = datetime.now(UTC)
-    # Anywhere between the question and its answer is agreement.
+    # The clocks agree if the database's time lies between the query and its result.
     early, late = facts.now - after, facts.now - before
     offset = early if early > timedelta(0) else min(late, timedelta(0))
     if abs(offset) > SMALL:
@@ -32,16 +32,16 @@ def check_clock(connection: psycopg.Connection) -> Iterator[Finding]:
             f"the database's clock is {abs(offset).total_seconds():.0f} s"
             f" {'ahead of' if offset > timedelta(0) else 'behind'} this machine's"
         )
-        yield (wrong if abs(offset) > LARGE else warning)(SUBJECT, found, _MEND)
+        yield (wrong if abs(offset) > LARGE else warning)(SUBJECT, found, _FIX)
     else:
         yield good(SUBJECT, f"the database and this machine agree within {_seconds(SMALL)} s")
     if facts.latest_event is not None and facts.latest_event > facts.now + SMALL:
         ahead = facts.latest_event - facts.now
         yield wrong(
             SUBJECT,
-            f"the database's clock was set back: its log reaches {_seconds(ahead)} s into the"
-            " future, and leases and due times with it",
-            f"{_MEND}; nothing is lost, but work waits until that time has come",
+            f"the database's clock was set back: its event log reaches {_seconds(ahead)} s into"
+            " the future, and so do leases and due times",
+            f"{_FIX}; nothing is lost, but work waits until that time",
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether the server can be used."""
+"""Check that the server can be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANY_CONNECTIONS = 0.8
 
 
 def check_connection(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Look at the server's version, whether it can be written to, and its connections."""
+    """Check the server's version, whether it is writable, and its number of connections."""
     facts = server_facts(connection)
     if facts.version // 10000 < MINIMUM_POSTGRESQL:
         yield wrong(
@@ -29,15 +29,15 @@ def check_connection(connection: psycopg.Connection) -> Iterator[Finding]:
     if facts.read_only:
         yield wrong(
             SUBJECT,
-            f"database {facts.database} is read-only: a standby, or transactions are read-only"
-            " by default",
+            f"database {facts.database} is read-only: it is a standby, or its transactions are"
+            " read-only by default",
             "set database_url to the primary, or reset default_transaction_read_only",
         )
     if facts.connections >= MANY_CONNECTIONS * facts.maximum_connections:
         yield warning(
             SUBJECT,
             f"{facts.connections} of {facts.maximum_connections} connections are in use",
-            "raise max_connections of the server, or let other programs use fewer",
+            "raise max_connections of the server, or make other programs use fewer connections",
         )
     yield good(
         SUBJECT,

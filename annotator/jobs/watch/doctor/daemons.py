@@ -1,4 +1,4 @@
-"""Whether daemons run, and whether they are of this version."""
+"""Check that daemons are running, and that their version is this one."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SUBJECT = "daemons"
 
 
 def check_daemons(connection: psycopg.Connection, settings: Settings) -> Iterator[Finding]:
-    """Look at the daemons that say they live."""
+    """Check the daemons with a recent heartbeat."""
     found = living_daemons(connection, MISSED_BEATS * settings.heartbeat_seconds)
     for daemon in found:
         if daemon.state == NEEDS_A_PERSON:
             yield wrong(
                 SUBJECT,
                 f"daemon {daemon.worker} on {daemon.host} needs a person",
-                "read its log; it goes on by itself once the cause is gone",
+                "read its log; it continues by itself once the cause is fixed",
             )
         if daemon.version != __version__:
             yield warning(
                 SUBJECT,
                 f"daemon {daemon.worker} on {daemon.host} is version {daemon.version},"
                 f" this is {__version__}",
-                "install one version everywhere, then start the daemon again",
+                "install the same version everywhere, then restart the daemon",
             )
     if not found:
         yield warning(SUBJECT, "no daemon is running", "start one with `annotator serve`")

@@ -1,4 +1,4 @@
-"""Whether there is room to write."""
+"""Check that there is space to write."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TOO_LOW = 256 * 1024**2
 
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
-    """Look at the folder of the embedded database, where it is used, and that of temporary files.
+    """Check the folders of temporary files and, if it is used, of the embedded database.
 
-    What disk another server writes to cannot be seen from here.
+    The disk of another server cannot be checked from here.
     """
     folders = {"temporary files": Path(tempfile.gettempdir())}
     if settings.database_url is None:
@@ -33,7 +33,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
 
 def _folder(name: str, folder: Path) -> Iterator[Finding]:
     while not folder.exists() and folder != folder.parent:
-        folder = folder.parent  # it will be made in there
+        folder = folder.parent  # the folder will be created in it
     try:
         free = shutil.disk_usage(folder).free
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -42,15 +42,15 @@ def _folder(name: str, folder: Path) -> Iterator[Finding]:
     except OSError as error:
         yield wrong(
             SUBJECT,
-            f"{folder}, for {name}, cannot be written: {error.strerror or error}",
-            "make room or give this user the right to write there",
+            f"{folder}, for {name}, cannot be written to: {error.strerror or error}",
+            "free some space or give this user the right to write there",
         )
         return
     found = f"{free / 1024**3:.1f} GiB are free in {folder}, for {name}"
-    mend = f"make room; {LOW // 1024**3} GiB should be free"
+    fix = f"free some space; at least {LOW // 1024**3} GiB should be free"
     if free < TOO_LOW:
-        yield wrong(SUBJECT, found, mend)
+        yield wrong(SUBJECT, found, fix)
     elif free < LOW:
-        yield warning(SUBJECT, found, mend)
+        yield warning(SUBJECT, found, fix)
     else:
         yield good(SUBJECT, found)

@@ -1,4 +1,4 @@
-"""Every check, in the order in which one needs the other."""
+"""Run every check, in the order in which they depend on each other."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ STATEMENT_SECONDS = "60s"
 
 
 def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
-    """Check the whole set-up; what is wrong is a finding and never an error.
+    """Check the whole installation; every problem is a finding and never an error.
 
     Parameters
     ----------
     settings
-        What is checked.
+        The settings of the installation.
     quick
-        Leave out loading the models, which takes seconds.
+        Do not load the models, which takes seconds.
 
     Returns
     -------
     tuple of Finding
-        By subject.
+        The findings, grouped by subject.
     """
     disk = _checked("disk", lambda: check_disk(settings))
     with ExitStack() as stack:
@@ -52,7 +52,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
                 database.connect(autocommit=True, application_name="annotator doctor")
             )
         except AnnotatorError as error:
-            return (wrong("connection", str(error), _mend_connection(settings, error)), *disk)
+            return (wrong("connection", str(error), _connection_fix(settings, error)), *disk)
         connection.execute("select set_config('statement_timeout', %s, false)", [STATEMENT_SECONDS])
         found = _checked("connection", lambda: check_connection(connection))
         found += _checked("clock", lambda: check_clock(connection))
@@ -68,7 +68,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
 
 
 def _checked(subject: str, check: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
-    """Run one check; what keeps it from its end is a finding, too."""
+    """Run one check; an error that ends it early is a finding, too."""
     found: list[Finding] = []
     try:
         with translating():
@@ -76,7 +76,7 @@ def _checked(subject: str, check: Callable[[], Iterable[Finding]]) -> tuple[Find
     except (AnnotatorError, psycopg.Error) as error:
         text = " ".join(str(error).split())
         found.append(
-            wrong(subject, f"this could not be checked: {text}", "mend what the message names")
+            wrong(subject, f"the check failed: {text}", "fix the cause that the message names")
         )
     return tuple(found)
 
@@ -98,12 +98,12 @@ def _no_cluster(settings: Settings) -> tuple[Finding, ...]:
     )
 
 
-def _mend_connection(settings: Settings, error: AnnotatorError) -> str:
+def _connection_fix(settings: Settings, error: AnnotatorError) -> str:
     if settings.database_url is None:
         return f"read {settings.home_folder()}/cluster/server.log"
     if isinstance(error, DatabaseUnavailableError):
         return (
-            "see that the server runs and lets this machine in; correct host and port in"
-            " ANNOTATOR_DATABASE_URL"
+            "make sure that the server is running and accepts connections from this machine;"
+            " correct host and port in ANNOTATOR_DATABASE_URL"
         )
-    return "correct ANNOTATOR_DATABASE_URL: role, password, database"
+    return "correct the role, password or database in ANNOTATOR_DATABASE_URL"

@@ -1,4 +1,4 @@
-"""What a check of the set-up says."""
+"""Findings of the checks of an installation."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ OK, WARNING, WRONG = "ok", "warning", "wrong"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes
     ----------
     subject
-        What was looked at: ``connection``, ``roles``, ``schema``, ...
+        Subject of the check: ``connection``, ``roles``, ``schema``, ...
     level
-        ``ok``; ``warning`` where it works but may not for long, or not fully;
-        ``wrong`` where it does not work.
+        ``ok``; ``warning`` if it works, but perhaps not for long or not fully;
+        ``wrong`` if it does not work.
     found
-        What is so, in a sentence.
-    mend
-        What to do about it; ``None`` where nothing needs doing.
+        The state that was found, in a sentence.
+    fix
+        How to fix it; ``None`` if nothing has to be done.
     """
 
     subject: str
     level: str
     found: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def good(subject: str, found: str) -> Finding:
-    """Return a finding that needs nothing done."""
+    """Return a finding of something that works."""
     return Finding(subject, OK, found)
 
 
-def warning(subject: str, found: str, mend: str) -> Finding:
-    """Return a finding that somebody should see to."""
-    return Finding(subject, WARNING, found, mend)
+def warning(subject: str, found: str, fix: str) -> Finding:
+    """Return a finding that somebody should look into."""
+    return Finding(subject, WARNING, found, fix)
 
 
-def wrong(subject: str, found: str, mend: str) -> Finding:
-    """Return a finding of what does not work."""
-    return Finding(subject, WRONG, found, mend)
+def wrong(subject: str, found: str, fix: str) -> Finding:
+    """Return a finding of something that does not work."""
+    return Finding(subject, WRONG, found, fix)

@@ -1,4 +1,4 @@
-"""Whether the atlas can be read as it should be."""
+"""Check that the mirror has the expected relations and content."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SUBJECT = "mirror"
 
 
 def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Look at the relations of schema ``atlas``, their columns, and what is in them.
+    """Check the relations of schema ``atlas``, their columns and their content.
 
-    Of a database that nobody migrated they may all be missing: migrating makes them.
+    In a database that was never migrated they may all be missing: migrating creates them.
     """
     if not has_mirror(connection) and current_revision(connection) is None:
         return
@@ -39,19 +39,19 @@ def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
         yield wrong(
             SUBJECT,
             f"atlas.sample has {facts.repeated} rows more than samples",
-            "let the view give each sample_id once",
+            "make the view return each sample_id once",
         )
     if facts.strange_kinds:
         yield wrong(
             SUBJECT,
             f"atlas.feature has features of kind {', '.join(facts.strange_kinds)}",
-            "let kind be srna or contaminant, and leave other features out",
+            "set kind to srna or contaminant, and leave out other features",
         )
     if facts.timeless:
         yield warning(
             SUBJECT,
-            f"{facts.timeless} samples have no updated_at: nobody will notice when they change",
-            "let the view give a time that moves with the expression of a sample",
+            f"{facts.timeless} samples have no updated_at: changes to them will go unnoticed",
+            "make the view return a time that advances when a sample's expression changes",
         )
     if facts.unmeasured:
         yield warning(

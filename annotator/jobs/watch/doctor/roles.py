@@ -1,4 +1,4 @@
-"""Whether everybody may do what they need to, and no more."""
+"""Check that every role has the rights it needs, and no more."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ SUBJECT = "roles"
 
 
 def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[Finding]:
-    """Look at the group roles and at the role that we logged in as.
+    """Check the group roles and the role that this process logged in as.
 
     Parameters
     ----------
     connection
-        To a database with schema ``annotator``.
+        Connection to a database with schema ``annotator``.
     embedded
-        Whether the server is our own: we are its superuser, and nobody else gets in.
+        Whether the server is the embedded one: this user is its superuser, and nobody
+        else has access.
     """
     facts = role_facts(connection)
     if facts.missing_roles:
@@ -31,20 +32,21 @@ def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[F
         yield wrong(
             SUBJECT,
             f"the server lacks {', '.join(facts.missing_roles)}",
-            f"run `annotator migrate`, or let an administrator run: {statements}",
+            f"run `annotator migrate`, or ask an administrator to run: {statements}",
         )
     if facts.missing_rights:
         yield wrong(
             SUBJECT,
             f"rights are missing: {_some(facts.missing_rights)}",
-            "run `annotator migrate` as the owner of the database: it grants them again; rights on"
-            " an atlas of your own are for its owner to grant",
+            "run `annotator migrate` as the owner of the database, which grants them again; rights"
+            " on an atlas of your own must be granted by its owner",
         )
     if facts.excess_rights:
         yield wrong(
             SUBJECT,
             f"rights are too wide: {_some(facts.excess_rights)}",
-            "revoke them (on annotator, `annotator migrate` does); look for grants to PUBLIC, too",
+            "revoke them (`annotator migrate` revokes those on annotator); also look for grants to"
+            " PUBLIC",
         )
     if not facts.acts_as and not facts.owns_schema:
         yield wrong(
@@ -56,7 +58,7 @@ def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[F
         yield warning(
             SUBJECT,
             f"{facts.user} is a superuser",
-            f"let daemons log in as a role of their own: create role … login in role {DAEMON}",
+            f"create a separate role for daemons: create role … login in role {DAEMON}",
         )
     acting = ", ".join(facts.acts_as) or "owner"
     yield good(SUBJECT, f"logged in as {facts.user}, with the rights of {acting}")

@@ -1,4 +1,4 @@
-"""Whether the schema is the one that this version works with."""
+"""Check that the schema is the one that this version works with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _remedy(connection: psycopg.Connection) -> str:
     try:
         found = current_revision(connection)
     except SchemaError:
-        return "restore a backup, or make a new database, run `annotator migrate` and import again"
+        return (
+            "restore a backup, or create a new database, run `annotator migrate` and import again"
+        )
     if found is not None and found > REQUIRED_REVISION:
         return "install the version of annotator that migrated it"
     return "run `annotator migrate` as the owner of the database"
