@@ -20,17 +20,18 @@ def status_lines(report: StatusReport) -> str:
     """Return the status as text."""
     found = report.snapshot
     width = max([8, *(len(field.field) + 1 for field in found.fields)])
+    of_preset = max([9, *(len(field.preset or "") + 2 for field in found.fields)])
     lines = [
         f"atlas: {found.samples} samples in {found.datasets} datasets",
         "",
-        f"{'field':<{width}}{'live':>6}  {'preset':<9}{'since':<18}{'accuracy':>8}"
+        f"{'field':<{width}}{'live':>6}  {'preset':<{of_preset}}{'since':<18}{'accuracy':>8}"
         f"{'waiting':>9}{'leased':>8}{'suggested':>11}{'abstained':>11}{'quarantined':>13}",
     ]
     for field in found.fields:
         release = "-" if field.release_id is None else str(field.release_id)
         accuracy = "-" if field.accuracy is None else f"{field.accuracy:.3f}"
         lines.append(
-            f"{field.field:<{width}}{release:>6}  {field.preset or '-':<9}"
+            f"{field.field:<{width}}{release:>6}  {field.preset or '-':<{of_preset}}"
             f"{_when(field.promoted_at):<18}"
             f"{accuracy:>8}{field.waiting:>9}{field.leased:>8}{field.suggested:>11}"
             f"{field.abstained:>11}{field.quarantined:>13}"

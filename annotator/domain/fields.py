@@ -156,7 +156,8 @@ class FieldDefinition:
         spellings |= {value.casefold(): value for value in self.vocabulary}
         if text.casefold() not in spellings:
             raise ValueError(
-                f"{text!r} is none of {', '.join(self.vocabulary)}; leave unknown ones empty"
+                f"{text!r} is none of {', '.join(self.vocabulary)}; leave the cell empty if the"
+                " value is unknown, or add it to the field's vocabulary or synonyms in the settings"
             )
         return spellings[text.casefold()]
 

@@ -77,7 +77,7 @@ def test_whatever_is_read_as_a_number_is_finite_and_in_range(text) -> None:
         (TEMPERATURE, "warm", "'warm' is not a number; leave"),
         (TEMPERATURE, "-20.5", "'-20.5' is less than -20"),
         (TEMPERATURE, "1e400", "'1e400' is more than"),
-        (SEX, "unknown", "'unknown' is none of female, male; leave unknown ones empty"),
+        (SEX, "unknown", "'unknown' is none of female, male; leave the cell empty"),
     ],
 )
 def test_what_the_field_does_not_have_is_refused_in_words(definition, text, words) -> None:
