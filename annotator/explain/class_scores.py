@@ -68,7 +68,7 @@ def sampled_mean_differences(
     *,
     sum_to_zero: bool,
 ) -> NDArray[np.float64]:
-    """Return D1 of a forest or of boosted trees.
+    """Return D1 of a model kind whose contributions are costly, from some of its samples.
 
     Parameters
     ----------

@@ -30,7 +30,9 @@ class MeansModel:
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of each feature for each class, ``(samples, classes, features)``."""
         away = inputs[:, None, :].astype(np.float64) - self.means
-        return -self.sharpness * away**2
+        scores = -self.sharpness * away**2
+        # Centred over the classes, so that contributions above 0 support a class.
+        return np.asarray(scores - scores.mean(axis=1, keepdims=True))
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(softmax(self.scores(inputs).sum(axis=2), axis=1))
@@ -67,8 +69,7 @@ def read_means(content: bytes, features: int, classes: int, options: MeansOption
 
 MEANS = ModelKind(
     name="means",
-    title="nearest class mean",
-    unit="squared distance",
+    unit="scaled squared distance",
     options=MeansOptions,
     fit=fit_means,
     read=read_means,

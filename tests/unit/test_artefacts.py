@@ -107,12 +107,12 @@ def test_an_option_added_later_has_its_default_in_configurations_of_before() -> 
     assert preset.kinds["network"].deep_share == 1.0
 
 
-def test_a_model_kind_that_a_configuration_does_not_name_is_not_in_the_preset() -> None:
-    """Configurations of before cannot name a kind that was added later."""
+@pytest.mark.parametrize("absent", [{}, {"linear": None}])
+def test_a_model_kind_that_a_configuration_does_not_name_is_not_in_the_preset(absent) -> None:
+    """Neither one without its name, as now, nor one that is null, as in format 4."""
     data = configuration(PRESETS["paper"])
-    assert data["linear"] is None
-    del data["linear"]
-    assert preset_from_configuration(data) == PRESETS["paper"]
+    assert "linear" not in data
+    assert preset_from_configuration(data | absent) == PRESETS["paper"]
 
 
 @pytest.mark.parametrize(

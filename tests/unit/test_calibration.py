@@ -192,7 +192,8 @@ def test_only_samples_of_a_known_dataset_are_pooled() -> None:
     pooling = replace(alone, pooling=Pooling(0.5))
     datasets = np.array(["a", "b"] * 25, dtype=object)
     assert np.array_equal(pooling.apply(kinds)[1], alone.apply(kinds)[1])
-    calibrated, combined = pooling.apply(kinds, datasets)
+    calibrated, alone_combined = pooling.apply(kinds)
+    combined = pooling.pooling.apply(alone_combined, datasets)
     assert np.array_equal(combined, Pooling(0.5).apply(alone.apply(kinds)[1], datasets))
     assert np.array_equal(calibrated["network"], alone.apply(kinds)[0]["network"])
 

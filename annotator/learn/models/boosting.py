@@ -220,7 +220,6 @@ def _explain(model: BoostingModel, features: int, classes: int) -> KindExplainer
 
 BOOSTING = ModelKind(
     name="boosting",
-    title="boosted trees",
     unit="margin",
     options=BoostingOptions,
     fit=fit_boosting,

@@ -226,7 +226,6 @@ def _explain(model: ForestModel, features: int, classes: int) -> KindExplainer:
 
 FOREST = ModelKind(
     name="forest",
-    title="random forest",
     unit="probability",
     options=ForestOptions,
     fit=fit_forest,

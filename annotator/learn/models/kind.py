@@ -73,8 +73,8 @@ class ModelKind:
     ----------
     name
         The name of the kind in presets, metrics, tables and files.
-    title, unit
-        The name of the kind and the unit of its contributions, for readers.
+    unit
+        The unit of its contributions, for readers.
     options
         The dataclass of its hyper-parameters.
     fit
@@ -84,8 +84,11 @@ class ModelKind:
         Function from ``(content, features, classes, options)`` to a model; raises
         :class:`~annotator.errors.ArtefactError`.
     explain
-        Function from ``(model, features, classes)`` to an exact explainer, whose
-        contributions add up to the scores described under :attr:`votes`.
+        Function from ``(model, features, classes)`` to an exact explainer: its contributions
+        and its ``references`` add up to the scores described under :attr:`votes`, except for
+        a number that is the same for all classes of a sample. Contributions above 0 support
+        the class, so scores are centred over the classes (``tests/support/made_up_kind.py``
+        is a small example).
     votes
         Whether its scores are shares of votes; else they are log-probabilities.
     family
@@ -100,7 +103,6 @@ class ModelKind:
     """
 
     name: str
-    title: str
     unit: str
     options: type
     fit: Callable[[TrainingPart, Any, int, int], KindModel]

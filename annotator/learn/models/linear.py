@@ -271,7 +271,6 @@ def _number(model: LinearModel, inputs: NDArray[np.float32]) -> NDArray[np.float
 
 LINEAR = ModelKind(
     name="linear",
-    title="linear model",
     unit="logits",
     options=LinearOptions,
     fit=fit_linear,

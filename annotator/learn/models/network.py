@@ -388,7 +388,6 @@ def _explain(model: NetworkModel, features: int, classes: int) -> KindExplainer:
 
 NETWORK = ModelKind(
     name="network",
-    title="deep network",
     unit="logits",
     options=NetworkOptions,
     fit=fit_network,

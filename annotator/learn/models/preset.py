@@ -109,14 +109,13 @@ class Preset:
         """
         described = configuration(self)
         for name, value in changes.items():
-            if name not in described:
+            if name not in described and name not in KINDS:
                 raise ValueError(f"a preset has no {name!r}")
             if name in KINDS and (value is None or value is False):
-                described[name] = None
+                described.pop(name, None)
             elif isinstance(value, Mapping):
-                if not isinstance(described[name], dict):
-                    described[name] = {}
-                described[name] = {**described[name], **value}
+                before = described.get(name)
+                described[name] = {**(before if isinstance(before, dict) else {}), **value}
             else:
                 described[name] = plain(value)
         return preset_from_configuration(described)
@@ -134,10 +133,11 @@ class _Frame:
 
 
 def configuration(preset: Preset) -> dict[str, Any]:
-    """Return all hyper-parameters of a preset as plain data; ``None`` for kinds it lacks."""
+    """Return all hyper-parameters of a preset as plain data, without kinds it lacks."""
     described: dict[str, Any] = plain(preset)
-    kinds = described.pop("kinds")
-    return {**described, **{name: kinds.get(name) for name in KINDS}}
+    # A kind that is added to the program changes no preset without it.
+    kinds: dict[str, Any] = described.pop("kinds")
+    return described | kinds
 
 
 def preset_from_configuration(given: Mapping[str, Any]) -> Preset:

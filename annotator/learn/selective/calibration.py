@@ -78,20 +78,15 @@ class Calibration:
         return {kind: self.sharpness * weights[kind] * slope for kind, slope in self.slopes.items()}
 
     def apply(
-        self,
-        probabilities: Mapping[str, NDArray[np.float64]],
-        dataset_ids: NDArray[np.object_] | None = None,
-        contributing: NDArray[np.bool_] | None = None,
+        self, probabilities: Mapping[str, NDArray[np.float64]]
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-        """Calibrate, combine and pool probabilities.
+        """Calibrate and combine probabilities; :attr:`pooling` is applied to the result.
 
         Parameters
         ----------
         probabilities
             The raw probabilities of each model kind, ``(samples, classes)``. If all kinds
             give a class the probability 0, it stays 0.
-        dataset_ids, contributing
-            As for :meth:`Pooling.apply`; without datasets nothing is pooled.
 
         Returns
         -------
@@ -117,10 +112,7 @@ class Calibration:
         factors = self.factors
         # Summed in a fixed order, so that the order of the mapping makes no difference.
         logits = sum(factors[kind] * scores[kind] for kind in sorted(scores))
-        combined = _softmax(np.asarray(logits), impossible)
-        if dataset_ids is None:
-            return calibrated, combined
-        return calibrated, self.pooling.apply(combined, dataset_ids, contributing)
+        return calibrated, _softmax(np.asarray(logits), impossible)
 
 
 def shares(kinds: Iterable[str]) -> dict[str, float]:

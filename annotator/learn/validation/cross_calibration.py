@@ -84,7 +84,8 @@ def with_calibration(
     if calibration is None:
         combined = np.mean(list(raw.probabilities.values()), axis=0)
         return replace(raw, probabilities={**raw.probabilities, COMBINED: np.asarray(combined)})
-    calibrated, combined = calibration.apply(raw.probabilities, raw.dataset_ids)
+    calibrated, alone = calibration.apply(raw.probabilities)
+    combined = calibration.pooling.apply(alone, raw.dataset_ids)
     return replace(raw, probabilities={**calibrated, COMBINED: combined})
 
 

@@ -157,6 +157,8 @@ order by
     case when g.section = 0 then o.confidence else o.informativeness end desc nulls last, o.sample_id;
 comment on view annotator.review_queue is
     'Open samples, most useful first: whole datasets that can be decided with one click (one_click), those with the most samples first; then the most informative samples (informativeness), by dataset and field; last, without a prediction_id, samples of fields without a reliable model.';
+comment on column annotator.review_queue.created_at is
+    'When the prediction was made; in a row without a prediction, when the release was refused.';
 comment on column annotator.review_queue.disagreement is
     'Share of the model kinds that differ from the majority; 0 if all agree.';
 comment on column annotator.review_queue.dataset_value is
