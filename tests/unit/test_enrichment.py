@@ -193,5 +193,5 @@ def test_two_files_of_one_name(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "own.gmt").write_text("nerve\t\thsa-miR-9-5p\n")
-    with pytest.raises(SettingsError, match=r"two sources 'own\.gmt'"):
+    with pytest.raises(SettingsError, match=r"two files named 'own\.gmt'"):
         reference_sets([tmp_path / "a" / "own.gmt", tmp_path / "b" / "own.gmt"])
