@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "method" / "paper.md").read_text(encoding="utf-8")
+from tests.support import ROOT
+
+PAGE = (ROOT / "docs" / "method" / "paper.md").read_text(encoding="utf-8")
 
 
 def commands():
@@ -19,7 +20,7 @@ def commands():
         words = shlex.split(line, comments=True)
         if words:
             place = words.index(".venv/bin/annotator")
-            yield dict(word.split("=") for word in words[:place]), words[place + 1 :]
+            yield dict(word.split("=", 1) for word in words[:place]), words[place + 1 :]
 
 
 @pytest.mark.parametrize(("settings", "arguments"), list(commands()))
