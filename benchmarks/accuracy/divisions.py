@@ -272,7 +272,8 @@ def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Score
     trust = fit_trust(with_calibration(inner, calibration), lineages, options)
     dataset_ids = found["test_datasets"].astype(object)
     raw = {kind: found[f"test {kind}"] for kind in kinds}
-    calibrated, combined = calibration.apply(raw, dataset_ids)
+    calibrated, alone = calibration.apply(raw)
+    combined = calibration.pooling.apply(alone, dataset_ids)
     probabilities = {COMBINED: combined, **calibrated}
     probabilities |= {name: found[f"test {name}"] for name in found["others"].tolist()}
     column = {name: place for place, name in enumerate(classes)}
