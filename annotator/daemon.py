@@ -149,7 +149,9 @@ class Daemon:
         logger.info("stopped")
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.stopping.set()
+        # In a thread: the signal may have interrupted this very event's wait, whose lock a
+        # handler would then wait for without end.
+        threading.Thread(target=self.stopping.set, daemon=True).start()
 
     def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
         """Wrap a job so that errors are logged and the next run tries again."""
