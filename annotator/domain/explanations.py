@@ -151,15 +151,15 @@ class ExplainedSample:
     sample_id, dataset_id
         The sample.
     class_name, confidence
-        The most probable class, and how confident the answer was; ``None`` where that is
-        not known.
+        The most probable class, and the confidence of the prediction; ``None`` if that is
+        not stored.
     is_answered
         Whether the answer was confident enough for a suggestion.
     label
-        What the mirror or a curator said of the sample later, ``None`` where nobody did or
-        the suggestion was only rejected.
+        The label that the sample got later, in the mirror or by a curator; ``None`` if it got
+        none or the suggestion was only rejected.
     is_right
-        Whether the suggestion agrees with that; ``None`` where it was not judged.
+        Whether the suggestion agrees with that label; ``None`` if it was not judged.
     contributions
         Of one model kind, the answer's where they are stored: one entry per class, the
         most probable first.

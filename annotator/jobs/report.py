@@ -27,6 +27,7 @@ from annotator.store.watch.daemons import record_event
 if TYPE_CHECKING:
     import psycopg
 
+    from annotator.domain.reports import ReleaseSummary
     from annotator.report.contents import ReportContents
     from annotator.settings import Settings
     from annotator.store.releases.reports import ReportRow
@@ -42,7 +43,7 @@ class WrittenReport:
     Attributes
     ----------
     release_id, field
-        What it is of.
+        The release and its field.
     path
         The HTML file, absolute. The figures lie in the folder of the same name.
     figures
@@ -71,7 +72,7 @@ def report(database: Database, release_id: int | None, folder: Path) -> tuple[Wr
     release_id
         Any release; ``None`` for every live one.
     folder
-        Made where it does not exist. Files of the same name are replaced.
+        Created if it does not exist. Files of the same name are replaced.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def bring_up_to_date(database: Database, settings: Settings) -> tuple[WrittenRep
     Due are those of live releases and of the newest ``keep_reports`` of each field that
     were decided on, where they are missing or no longer say what became of the release,
     or how right a live one is in use.
-    What goes wrong with a report is logged and becomes an event of kind ``failure``,
+    Problems with a report are logged and become events of kind ``failure``,
     which the status shows; it stops nothing.
 
     Parameters
@@ -177,29 +178,28 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
     InputError
         There is no such release.
     """
-    from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents, Suspect
+    from annotator.report.contents import ReportContents
 
-    release = reports.read_release(connection, release_id)
-    if release is None:
+    found = reports.read_release(connection, release_id)
+    if found is None:
         raise InputError(f"there is no release {release_id}; `annotator status` names live ones")
-    summary = release._asdict()
-    run_id = summary.pop("run_id")
+    run_id, release = found
     return ReportContents(
-        release=ReleaseSummary(**summary),
-        cohort=tuple(CohortPart(*row) for row in reports.read_cohort_rows(connection, run_id)),
+        release=release,
+        cohort=reports.read_cohort_rows(connection, run_id),
         metrics=reports.read_metrics(connection, run_id),
         held_out=held_out_of(connection, run_id),
         curves=reports.read_curves(connection, run_id),
         explanations=read_explanations(connection, release_id),
         groups=_groups(connection, release),
-        suspects=tuple(Suspect(*row) for row in reports.read_suspects(connection, run_id)),
+        suspects=reports.read_suspects(connection, run_id),
         live_accuracy=live_accuracy_of(connection, release_id),
         comparisons=read_comparisons(connection, release_id),
         explained_samples=read_explained_samples(connection, release_id, release.field),
     )
 
 
-def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict[str, str]:
+def _groups(connection: psycopg.Connection, release: ReleaseSummary) -> dict[str, str]:
     """Return the broadest term above each class that is not too general."""
     from annotator.jobs.retrain.plan import read_ontology
     from annotator.learn.labels.answer_tree import label_tree
@@ -219,7 +219,7 @@ def _groups(connection: psycopg.Connection, release: reports.ReleaseRow) -> dict
     return {name: groups.get(name, name) for name in classes}
 
 
-def _definition(release: reports.ReleaseRow) -> FieldDefinition | None:
+def _definition(release: ReleaseSummary) -> FieldDefinition | None:
     """Return the field as it was when the release was made."""
     if "field" in release.configuration:
         return typed(release.configuration["field"], FieldDefinition)

@@ -73,7 +73,7 @@ def page(contents: ReportContents, figures: Sequence[Figure]) -> str:
     Parameters
     ----------
     contents
-        What is reported. Names and titles may hold any characters.
+        The contents of the report. Names and titles may hold any characters.
     figures
         Each is shown in the section that its name belongs to, and those of no
         section in one of their own; their ``svg`` is taken as it is.

@@ -1,4 +1,4 @@
-"""What the paper reports, for comparison with a release of the same field.
+"""The values that the paper reports, for comparison with a release of the same field.
 
 Fiosina, Fiosins and Bonn: Explainable deep learning for augmentation of small RNA
 expression profiles (J. Comput. Biol. 2020): 4,243 samples of the atlas SEA. Its deep
@@ -43,7 +43,7 @@ class PaperAccuracy:
     classes
         The number of classes it is for, where that was fixed.
     smallest_class
-        The number of samples that every class had at least, where that was said.
+        The number of samples that every class had at least, if the paper states it.
     of_groups
         Whether the classes are the groups of tissues of the paper's Table 2.
     """

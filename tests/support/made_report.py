@@ -16,7 +16,8 @@ from annotator.domain.explanations import (
     SampleMap,
 )
 from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, Metric
-from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents, Suspect
+from annotator.domain.reports import CohortPart, ReleaseSummary, Suspect
+from annotator.report.contents import ReportContents
 
 HOSTILE = '<script>alert("x")</script> & </svg>'
 KINDS = ("combined", "network", "forest", "linear")

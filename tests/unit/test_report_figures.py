@@ -24,9 +24,10 @@ from annotator.domain.explanations import (
     SampleMap,
 )
 from annotator.domain.held_out import HeldOutPredictions, Metric
+from annotator.domain.reports import CohortPart, ReleaseSummary
 from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.selective_metrics import curves
-from annotator.report.contents import CohortPart, ReleaseSummary, ReportContents
+from annotator.report.contents import ReportContents
 from annotator.report.figures import Figure, figures, heatmap_of_sample
 from annotator.report.figures.ablation import ablation_figure
 from annotator.report.figures.accuracy import accuracy

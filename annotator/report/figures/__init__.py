@@ -26,7 +26,7 @@ def figures(contents: ReportContents) -> tuple[Figure, ...]:
     Parameters
     ----------
     contents
-        What is reported.
+        The contents of the report.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What each kind of feature adds (paper, Fig. 5 to 7)."""
+"""The contribution of each kind of feature to accuracy (paper, Fig. 5 to 7)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ablation_figure(field: str, scheme: str, metrics: Mapping[str, Sequence[Metr
     Parameters
     ----------
     field, scheme
-        What was evaluated and how.
+        The field, and the validation scheme.
     metrics
         Name of the feature set to the metrics of its models. Further entries may hold the
         metrics of baselines that see labels alone.

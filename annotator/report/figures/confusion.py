@@ -1,4 +1,4 @@
-"""What is taken for what when whole datasets are held out."""
+"""Confusion of classes when whole datasets are held out."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ class Figure:
     name
         Stable, for file names and links: lower case and hyphens.
     title
-        What it shows, for a caption.
+        Its subject, for a caption.
     description
-        What is to be read from it, with the key numbers: the text alternative.
+        The text alternative: its message, with the key numbers.
     svg
         The SVG element with its styles, for a page or, as it is, for a file. It takes
         the width it is given up to a limit; where it is wider than a phone it does not
@@ -100,9 +100,9 @@ def draw(
         As in :class:`Figure`.
     make
         Draws it in the colours that it is given. It is called once for each page, under
-        the settings of the style sheet, so that settings of the user's change nothing.
+        the settings of the style sheet, so that the user's settings change nothing.
     heading
-        What is written above it, for a figure that stands by itself.
+        Text above a figure that is not part of a page.
 
     Returns
     -------

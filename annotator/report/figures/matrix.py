@@ -43,7 +43,7 @@ BAR_WIDTH, BAR_HEIGHT = 150.0, 9.0
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """What a matrix shows.
+    """The content of a matrix.
 
     Attributes
     ----------
@@ -53,17 +53,17 @@ class Matrix:
         Place of each cell in the colours, from 0 to 1, shape ``(rows, columns)``;
         NaN for a cell that stays empty.
     texts
-        What stands in each cell where it is large enough, the same shape.
+        Text of each cell, shown if the cell is large enough; the same shape.
     ramp
         ``sequential`` or ``diverging``.
     row_title, column_title
-        What rows and columns are.
+        Titles of the rows and of the columns.
     bar
         Places from 0 to 1 and labels beneath the scale of colours.
     bar_title
-        What the colours show.
+        Title of the colours.
     notes, notes_title
-        What stands right of each row, and its heading.
+        Text to the right of each row, and its heading.
     breaks
         Numbers of rows (and columns, where ``square``) that a new group starts at.
     square

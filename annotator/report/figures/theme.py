@@ -26,7 +26,7 @@ class Theme:
     text, muted, grid, surface
         Text, secondary text, grid lines, and the page itself.
     rest
-        What a figure does not name.
+        For everything without a colour of its own.
     categories
         Colours that are told apart with every kind of colour vision.
     sequential

@@ -1,4 +1,4 @@
-"""What a table of a report is: columns, cells, and how values become text."""
+"""Tables of a report: columns, cells, and values as text."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Cell:
     text
         As it is read.
     order
-        What sorting compares; ``None`` comes last, whichever way is sorted.
+        The value that is sorted by; ``None`` comes last in either direction.
     share
         Between 0 and 1 where a bar is drawn under the text.
     items
-        What the text lists; each is kept on one line where there is room.
+        The parts of a text that is a list; each stays on one line if it fits.
     """
 
     text: str
@@ -68,7 +68,7 @@ class Table:
     name
         Unique within the report; the anchor is ``table-`` and the name.
     caption
-        What it shows, in one sentence.
+        One sentence about its content.
     columns, rows
         Every row has a cell for each column.
     sorted_by

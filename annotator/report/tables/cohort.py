@@ -11,7 +11,8 @@ from annotator.report.tables.cells import Table, count, names, table, text, word
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from annotator.report.contents import CohortPart, ReportContents
+    from annotator.domain.reports import CohortPart
+    from annotator.report.contents import ReportContents
 
 MOST_CLASSES_NAMED = 6
 

@@ -10,10 +10,11 @@ from annotator.report.tables.cells import KIND_WORDS, per_cent
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from annotator.report.contents import ReleaseSummary, ReportContents
+    from annotator.domain.reports import ReleaseSummary
+    from annotator.report.contents import ReportContents
 
 REFUSED = "Refused: "
-"""What the gate's sentences against a release start with."""
+"""The start of the gate's sentences against a release."""
 
 STANDINGS = {
     "live": "Live",

@@ -5,65 +5,17 @@ Reading returns plain rows; the store does not depend on how they are shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from annotator.domain.held_out import CROSS_VALIDATION, Curve, CurvePoint, Metric
+from annotator.domain.reports import CohortPart, ReleaseSummary, Suspect
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     import psycopg
 
     from annotator.domain.answers import LiveAccuracy
-
-
-class ReleaseRow(NamedTuple):
-    """A release and the run that made it; ``trained_for`` is in seconds."""
-
-    run_id: int
-    release_id: int
-    field: str
-    status: str
-    preset: str
-    classes: tuple[str, ...]
-    features: int
-    reasons: tuple[str, ...]
-    created_at: datetime
-    promoted_at: datetime | None
-    retired_at: datetime | None
-    seed: int
-    folds: str | None
-    host: str
-    versions: Mapping[str, str]
-    configuration: Mapping[str, Any]
-    configuration_hash: str | None
-    cohort_hash: str | None
-    trained_for: float | None
-    weights: Mapping[str, float] | None
-
-
-class CohortRow(NamedTuple):
-    """Number of labelled samples per dataset and class; class "" for those left out."""
-
-    dataset_id: str
-    dataset_title: str
-    class_name: str
-    samples: int
-
-
-class SuspectRow(NamedTuple):
-    """One label that is probably wrong."""
-
-    rank: int
-    sample_id: str
-    dataset_id: str
-    label: str
-    predicted: str
-    suspicion: float
-    evidence: Mapping[str, Any]
 
 
 class ReportRow(NamedTuple):
@@ -75,8 +27,8 @@ class ReportRow(NamedTuple):
     host: str | None
 
 
-def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None:
-    """Read a release of any status, ``None`` if it does not exist."""
+def read_release(conn: psycopg.Connection, release_id: int) -> tuple[int, ReleaseSummary] | None:
+    """Read a release of any status and its ``run_id``, ``None`` if it does not exist."""
     with conn.transaction():
         row = conn.execute(
             "select r.run_id, r.release_id, r.field, r.status::text, t.preset, r.classes,"
@@ -91,11 +43,12 @@ def read_release(conn: psycopg.Connection, release_id: int) -> ReleaseRow | None
         ).fetchone()
     if row is None:
         return None
-    found = ReleaseRow(*row)
-    return found._replace(classes=tuple(found.classes), reasons=tuple(found.reasons))
+    run_id, *facts = row
+    found = ReleaseSummary(*facts)
+    return int(run_id), replace(found, classes=tuple(found.classes), reasons=tuple(found.reasons))
 
 
-def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortRow, ...]:
+def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortPart, ...]:
     """Read the number of samples per dataset and class, ordered by dataset and class."""
     with conn.transaction():
         rows = conn.execute(
@@ -108,7 +61,7 @@ def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortRow, 
             " group by s.dataset_id, s.class order by s.dataset_id, s.class",
             (run_id,),
         ).fetchall()
-    return tuple(CohortRow(*row) for row in rows)
+    return tuple(CohortPart(*row) for row in rows)
 
 
 def read_metrics(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metric, ...]]:
@@ -140,7 +93,7 @@ def read_curves(conn: psycopg.Connection, run_id: int) -> tuple[Curve, ...]:
     return tuple(Curve(*name, tuple(points)) for name, points in found.items())
 
 
-def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ...]:
+def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[Suspect, ...]:
     """Read the labels that the models of a run contradict, most suspicious first."""
     with conn.transaction():
         rows = conn.execute(
@@ -148,7 +101,7 @@ def read_suspects(conn: psycopg.Connection, run_id: int) -> tuple[SuspectRow, ..
             " from annotator.label_suspicion where run_id = %s order by rank, sample_id",
             (run_id,),
         ).fetchall()
-    return tuple(SuspectRow(*row) for row in rows)
+    return tuple(Suspect(*row) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
