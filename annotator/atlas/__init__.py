@@ -1,1 +1,1 @@
-"""Sources of data for a mirror: readers of files, and a simulated atlas."""
+"""A simulated atlas, and the names of real small RNAs that it uses."""

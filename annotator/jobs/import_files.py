@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.reading.importers import check_match, read_counts, read_ontology, read_samples
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.schema import check_schema
 
@@ -34,7 +34,7 @@ def import_files(
     database
         The database with the mirror.
     counts, samples, ontology
-        The files, in the formats of :mod:`annotator.atlas.importers`.
+        The files, in the formats of :mod:`annotator.reading.importers`.
     kind
         The kind of the features in ``counts``. Counts of contaminants may cover only
         some of the samples.

@@ -32,7 +32,6 @@ import numpy as np
 from scipy.sparse import vstack
 from tabulate import tabulate
 
-from annotator.atlas.importers import read_counts, read_ontology, read_samples
 from annotator.atlas.names import table4
 from annotator.domain.fields import FIELDS, FeatureKind, Level
 from annotator.domain.profiles import Cohort, Profiles
@@ -46,6 +45,7 @@ from annotator.learn.labels.ontology import ontology_or_built_in
 from annotator.learn.models.presets import preset_for
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.validation.validate import labelled_samples
+from annotator.reading.importers import read_counts, read_ontology, read_samples
 from benchmarks.accuracy.runs import SEED
 
 if TYPE_CHECKING:

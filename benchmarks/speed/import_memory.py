@@ -111,7 +111,7 @@ def loop(options: argparse.Namespace) -> tuple[int, float, str]:
 
 
 def read(options: argparse.Namespace) -> tuple[int, float, str]:
-    from annotator.atlas.importers import read_counts
+    from annotator.reading.importers import read_counts
 
     stored = samples = 0
     start = time.perf_counter()

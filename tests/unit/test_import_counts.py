@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from annotator.atlas import counts_spill, text_file
-from annotator.atlas.importers import read_counts
 from annotator.errors import InputError
+from annotator.reading import text_file
+from annotator.reading.counts import spill
+from annotator.reading.importers import read_counts
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
 
@@ -102,7 +103,7 @@ def test_any_matrix_survives_the_way_through_a_file(tmp_path: Path, data: st.Dat
         content = gzip.compress(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "BLOCK_BYTES", data.draw(st.integers(16, 200)))
-        patch.setattr(counts_spill, "_PIECE_ENTRIES", data.draw(st.integers(1, 20)))
+        patch.setattr(spill, "_PIECE_ENTRIES", data.draw(st.integers(1, 20)))
         path = write(tmp_path, content, data.draw(st.sampled_from(["c.tsv", "c.tsv.gz"])))
         found = read_all(path, samples_at_once=data.draw(st.integers(1, 8)))
     assert found[0] == tuple(ids)
@@ -371,7 +372,7 @@ def test_a_full_disk_is_for_a_person_to_solve(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from annotator.atlas.importers import read_counts\n"
+        "from annotator.reading.importers import read_counts\n"
         "from annotator.errors import NeedsPersonError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "try:\n"

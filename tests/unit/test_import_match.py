@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator.atlas.importers import check_match
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
+from annotator.reading.importers import check_match
 
 
 def record(sample_id: str) -> SampleRecord:

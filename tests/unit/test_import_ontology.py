@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.atlas.importers import read_ontology
 from annotator.errors import InputError
+from annotator.reading.importers import read_ontology
 
 several_runs = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.atlas.importers import read_samples
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
+from annotator.reading.importers import read_samples
 
 GOOD = (
     "sample_id\tdataset_id\ttissue\tsex\tage\torganism\tis_cell_line\tplatform\n"

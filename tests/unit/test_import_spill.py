@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.atlas import counts_spill
+from annotator.reading.counts import spill as spill_module
 
 
 def test_a_disk_that_takes_a_few_bytes_at_a_time_loses_none(tmp_path: Path) -> None:
@@ -17,10 +17,10 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_loses_none(tmp_path: Path) -> N
             return super().write(memoryview(data)[:3])
 
     with SlowFile(tmp_path / "spill", "w+b") as file:
-        spill = counts_spill.CountsSpill(file, samples=3)
+        spill = spill_module.CountsSpill(file, samples=3)
         for feature in range(2):
             spill.add(
-                counts_spill.ParsedLines(
+                spill_module.ParsedLines(
                     [f"miR-{feature}"],
                     np.array([2]),
                     np.array([0, 2], dtype=np.int32),

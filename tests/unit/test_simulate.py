@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.atlas.importers import read_counts, read_ontology, read_samples
 from annotator.atlas.names import biotype_of, contaminant_names, planted_names, srna_names, table4
 from annotator.atlas.simulate import (
     SimulatedAtlas,
@@ -22,6 +21,7 @@ from annotator.atlas.simulate import (
 from annotator.atlas.simulated_counts import EffectSizes, draw_counts
 from annotator.atlas.simulated_design import COMMON_TISSUES, RARE_TISSUES, group_of
 from annotator.errors import InputError
+from annotator.reading.importers import read_counts, read_ontology, read_samples
 
 SMALL = SimulationOptions(samples=24, datasets=5, srnas=70, contaminants=9, seed=3)
 

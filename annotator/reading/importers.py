@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.atlas.counts_file import CountsFile, read_counts
-from annotator.atlas.ontology_file import read_ontology
-from annotator.atlas.samples_file import read_samples
 from annotator.errors import InputError
+from annotator.reading.counts.registry import read_counts
+from annotator.reading.ontology_file import read_ontology
+from annotator.reading.samples_file import read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.imports import SampleRecord
 
-__all__ = ["CountsFile", "check_match", "read_counts", "read_ontology", "read_samples"]
+__all__ = ["check_match", "read_counts", "read_ontology", "read_samples"]
 
 
 def check_match(

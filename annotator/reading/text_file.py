@@ -225,3 +225,19 @@ def read_header(line: bytes, path: Path) -> tuple[str, ...]:
 def quoted_hint(names: tuple[str, ...]) -> str:
     """Return a hint for a header that a program has put in quotation marks."""
     return "; write the file without quotation marks" if names[0].startswith(('"', "'")) else ""
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a file is text, plain or gzip, as far as its first bytes show.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(4096)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return start.startswith(GZIP_MAGIC) or b"\0" not in start

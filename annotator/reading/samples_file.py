@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.atlas.tables import Table, read_table
 from annotator.domain.fields import FIELDS, OTHER_COLUMNS
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
+from annotator.reading.tables import Table, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from annotator.atlas.tables import Table, read_table
 from annotator.errors import InputError
+from annotator.reading.tables import Table, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

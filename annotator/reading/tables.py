@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from annotator.atlas.text_file import decode, open_blocks, quoted_hint, read_header
 from annotator.errors import InputError
+from annotator.reading.text_file import decode, open_blocks, quoted_hint, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

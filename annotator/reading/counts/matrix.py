@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from annotator.atlas.counts_spill import CountsSpill, ParsedLines
-from annotator.atlas.text_file import decode, open_blocks, quoted_hint, read_header
 from annotator.errors import InputError
+from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
+from annotator.reading.counts.spill import CountsSpill, ParsedLines
+from annotator.reading.text_file import decode, open_blocks, quoted_hint, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 LARGEST_COUNT = 1_000_000_000
-SAMPLES_AT_ONCE = 256
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBER_BYTES = b"0123456789.eE+- "
 _LONGEST_PLAIN = len(str(LARGEST_COUNT))
@@ -50,12 +50,15 @@ class CountsFile:
         In the order of the file's columns.
     feature_names
         In the order of the file's lines.
+    notes
+        What was detected, converted or left out.
     """
 
     def __init__(
         self, sample_ids: tuple[str, ...], feature_names: tuple[str, ...], spill: CountsSpill
     ) -> None:
         self.sample_ids, self.feature_names = sample_ids, feature_names
+        self.notes: tuple[str, ...] = ()
         self._spill = spill
 
     def batches(
@@ -82,7 +85,7 @@ class CountsFile:
 
 
 @contextmanager
-def read_counts(path: Path, *, spill_folder: Path | None = None) -> Iterator[CountsFile]:
+def read_matrix(path: Path, *, spill_folder: Path | None = None) -> Iterator[CountsFile]:
     """Read and check a COUNTS file in bounded memory.
 
     The format is tab-separated text in UTF-8, plain or gzip. The first line is
@@ -332,3 +335,8 @@ def _what_is_wrong(text: str) -> str | None:
     if value != int(value):
         return f"the count is fractional ({shown}); raw counts are needed, not normalised ones"
     return None
+
+
+MATRIX = CountsLayout(
+    "table of features and samples", lambda _head: True, lambda head: read_matrix(head.path)
+)

@@ -1,0 +1,1 @@
+"""Readers of counts: one file per layout, and the list that picks the one for a file."""

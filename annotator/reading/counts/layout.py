@@ -1,0 +1,102 @@
+"""What a layout of counts consists of, and what reading one returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from annotator.reading.head import Head
+
+SAMPLES_AT_ONCE = 256
+
+
+class CountsTable(Protocol):
+    """Counts that have been read to their end; ids and names are unique and not empty."""
+
+    @property
+    def sample_ids(self) -> Sequence[str]:
+        """Ids of the samples, in the order of the file."""
+        ...
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names of the features, in the order of the file."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was detected, converted or left out."""
+        ...
+
+    def batches(
+        self, samples_at_once: int = SAMPLES_AT_ONCE
+    ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+        """Yield the counts, some samples at a time; may be called more than once.
+
+        Yields
+        ------
+        sample_ids, counts
+            Counts have shape ``(samples, features)``, dtype float32, sorted indices and no
+            explicit zeros.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CountsLayout:
+    """One way in which counts are written to files.
+
+    Attributes
+    ----------
+    name
+        For messages, such as ``miRge3 miR.Counts.csv``.
+    recognises
+        Whether a file has this layout, from its first lines and its name.
+    read
+        Opens the file; everything is checked before the table is returned. Raises
+        InputError for an error in the file.
+    one_sample
+        Whether a file has one sample, whose id is the name of the file; a folder of such
+        files is read as one table.
+    """
+
+    name: str
+    recognises: Callable[[Head], bool]
+    read: Callable[[Head], AbstractContextManager[CountsTable]]
+    one_sample: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryTable:
+    """A table of counts in memory.
+
+    Attributes
+    ----------
+    sample_ids, feature_names, notes
+        As in :class:`CountsTable`.
+    counts
+        Shape ``(samples, features)``, float32; may have fractions.
+    """
+
+    sample_ids: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    counts: csr_matrix
+    notes: tuple[str, ...] = field(default=())
+
+    def batches(
+        self, samples_at_once: int = SAMPLES_AT_ONCE
+    ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+        """Yield the counts, some samples at a time; see :class:`CountsTable`."""
+        for first in range(0, len(self.sample_ids), samples_at_once):
+            ids = self.sample_ids[first : first + samples_at_once]
+            rows = csr_matrix(self.counts[first : first + len(ids)], dtype=np.float32)
+            rows.sum_duplicates()
+            rows.eliminate_zeros()
+            yield ids, rows
