@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from annotator.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from annotator.reading.head import Head
 
@@ -62,15 +65,11 @@ class CountsLayout:
     read
         Opens the file; everything is checked before the table is returned. Raises
         InputError for an error in the file.
-    one_sample
-        Whether a file has one sample, whose id is the name of the file; a folder of such
-        files is read as one table.
     """
 
     name: str
     recognises: Callable[[Head], bool]
     read: Callable[[Head], AbstractContextManager[CountsTable]]
-    one_sample: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,3 +99,42 @@ class MemoryTable:
             rows.sum_duplicates()
             rows.eliminate_zeros()
             yield ids, rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Renamed:
+    sample_ids: tuple[str, ...]
+    notes: tuple[str, ...]
+    table: CountsTable
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        return self.table.feature_names
+
+    def batches(
+        self, samples_at_once: int = SAMPLES_AT_ONCE
+    ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+        first = 0
+        for ids, counts in self.table.batches(samples_at_once):
+            yield self.sample_ids[first : first + len(ids)], counts
+            first += len(ids)
+
+
+def renamed(
+    table: CountsTable, sample_ids: Sequence[str], notes: Sequence[str], path: Path
+) -> CountsTable:
+    """Return the table with other sample ids, in the same order.
+
+    Raises
+    ------
+    InputError
+        Two samples would have the same id.
+    """
+    seen: dict[str, str] = {}
+    for new, old in zip(sample_ids, table.sample_ids, strict=True):
+        before = seen.setdefault(new, old)
+        if before != old:
+            raise InputError(
+                f"samples {before!r} and {old!r} would both be {new!r}", source=str(path)
+            )
+    return _Renamed(tuple(sample_ids), (*table.notes, *notes), table)

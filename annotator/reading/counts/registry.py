@@ -5,8 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from annotator.reading.counts import by_mirna, one_sample
+from annotator.reading.counts.anndata import ANNDATA
+from annotator.reading.counts.folder import read_folder
 from annotator.reading.counts.matrix import MATRIX
+from annotator.reading.counts.mirgff import MIRGFF
 from annotator.reading.counts.screen import screened
+from annotator.reading.counts.srnabench import SRNABENCH_MATRIX
+from annotator.reading.counts.triplets import TRIPLETS
 from annotator.reading.head import read_head
 
 if TYPE_CHECKING:
@@ -15,7 +21,22 @@ if TYPE_CHECKING:
 
     from annotator.reading.counts.layout import CountsLayout, CountsTable
 
-LAYOUTS: tuple[CountsLayout, ...] = (MATRIX,)
+LAYOUTS: tuple[CountsLayout, ...] = (
+    ANNDATA,
+    TRIPLETS,
+    MIRGFF,
+    by_mirna.MIRTOP,
+    by_mirna.MIRDEEP,
+    one_sample.EXCERPT,
+    one_sample.SRNABENCH,
+    one_sample.GDC_ISOFORMS,
+    one_sample.GDC_MIRNAS,
+    one_sample.SEQBUSTER,
+    one_sample.STAR,
+    one_sample.LIST,
+    SRNABENCH_MATRIX,
+    MATRIX,
+)
 """The first layout that recognises a file reads it; the plain matrix takes the rest."""
 
 
@@ -41,6 +62,9 @@ def read_counts(path: Path) -> Iterator[CountsTable]:
         A temporary file cannot be written, as when the disk is full.
     """
     head = read_head(path)
-    layout = next(each for each in LAYOUTS if each.recognises(head))
+    layout = next((each for each in LAYOUTS if each.recognises(head)), MATRIX)
+    if path.is_dir() and layout is MATRIX:
+        yield screened(read_folder(path, read_counts), path)
+        return
     with layout.read(head) as table:
-        yield screened(table, head.path)
+        yield screened(table, path)

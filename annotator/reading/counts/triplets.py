@@ -1,0 +1,92 @@
+"""Matrix Market files (``.mtx``) with the names of rows and columns in files beside them."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, cast
+
+import numpy as np
+from scipy.io import mmread
+from scipy.sparse import csr_matrix
+
+from annotator.errors import InputError
+from annotator.reading.counts.layout import CountsLayout, MemoryTable
+from annotator.reading.head import read_head
+from annotator.reading.rows import numbered_rows
+from annotator.reading.text_file import GZIP_MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from annotator.reading.counts.layout import CountsTable
+    from annotator.reading.head import Head
+
+_FEATURES = ("features", "genes", "rows", "rownames", "mirnas", "var")
+_SAMPLES = ("barcodes", "samples", "cells", "cols", "columns", "colnames", "obs")
+_ENDINGS = ("tsv", "txt", "csv", "tsv.gz", "txt.gz", "csv.gz")
+
+
+def _matrix_of(path: Path) -> Path | None:
+    """Return the matrix that a path means: itself, or the only one in a folder."""
+    if path.is_dir():
+        found = [*path.glob("*.mtx"), *path.glob("*.mtx.gz")]
+        return found[0] if len(found) == 1 else None
+    return path if path.name.endswith((".mtx", ".mtx.gz")) else None
+
+
+@contextmanager
+def _read(head: Head) -> Iterator[CountsTable]:
+    path = _matrix_of(head.path)
+    assert path is not None
+    matrix = _read_matrix(path)
+    features, samples = _names(path, _FEATURES), _names(path, _SAMPLES)
+    if matrix.shape == (len(features), len(samples)):
+        matrix = csr_matrix(matrix.T)
+    elif matrix.shape != (len(samples), len(features)):
+        raise InputError(
+            f"the matrix has shape {matrix.shape[0]} x {matrix.shape[1]}, but there are names of"
+            f" {len(features)} features and {len(samples)} samples beside it",
+            source=str(path),
+        )
+    yield MemoryTable(samples, features, matrix.astype(np.float32))
+
+
+def _read_matrix(path: Path) -> csr_matrix:
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(2).startswith(GZIP_MAGIC)
+            with gzip.open(raw) if packed else raw as file:
+                return csr_matrix(mmread(cast("IO[bytes]", file)))
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise InputError(f"cannot be read as Matrix Market: {error}", source=str(path)) from error
+
+
+def _names(matrix: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Read the names in the first column of the file beside the matrix."""
+    prefix = matrix.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
+    for kind in kinds:
+        for ending in _ENDINGS:
+            path = matrix.parent / f"{prefix}{kind}.{ending}"
+            if path.exists():
+                return _first_column(path)
+    raise InputError(
+        f"there is no file with the names of its {kinds[0]} beside it, such as"
+        f" {prefix}{kinds[0]}.tsv",
+        source=str(matrix),
+    )
+
+
+def _first_column(path: Path) -> tuple[str, ...]:
+    names: dict[str, int] = {}
+    for line, cells in numbered_rows(read_head(path), with_header=True):
+        before = names.setdefault(cells[0], line)
+        if before != line:
+            raise InputError(
+                f"{cells[0]!r} is already in line {before}", source=str(path), line=line
+            )
+    return tuple(names)
+
+
+TRIPLETS = CountsLayout("Matrix Market", lambda head: _matrix_of(head.path) is not None, _read)
