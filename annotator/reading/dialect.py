@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,10 +44,14 @@ class Dialect:
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
         """Yield the cells of each line; a quoted line break joins lines."""
+        for row in self.reader(lines):
+            yield tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row)
+
+    def reader(self, lines: Iterable[str]) -> Any:
+        """Return a ``csv.reader`` for lines in this dialect."""
         if self.delimiter == " ":
             lines = (_SPACES.sub(" ", line.strip()) for line in lines)
-        for row in csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True):
-            yield tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row)
+        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True)
 
     def description(self) -> str:
         """Return the dialect in words, such as ``commas, Latin-1``; empty for plain text."""

@@ -1,0 +1,51 @@
+"""The full text that NCBI BioSample exports: a block per sample with ``/key="value"`` lines."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from annotator.errors import InputError
+from annotator.reading.samples.delimited import whole_text
+from annotator.reading.samples.layout import SamplesLayout, SampleTable
+
+if TYPE_CHECKING:
+    from annotator.reading.head import Head
+
+_BLOCK = re.compile(r"^\d+: ", re.MULTILINE)
+_ATTRIBUTE = re.compile(r'^\s*/([^=]+)="(.*)"\s*$', re.MULTILINE)
+_ACCESSION = re.compile(r"^Accession: (\S+)", re.MULTILINE)
+_ORGANISM = re.compile(r"^Organism: (.+)$", re.MULTILINE)
+_SRA = re.compile(r"\bSRA: (\S+?)(;|\s|$)")
+
+
+def _is_full_text(head: Head) -> bool:
+    lines = [" ".join(row) for row in (head.header, *head.rows)]
+    return any(line.startswith("Identifiers: BioSample:") for line in lines)
+
+
+def _read(head: Head) -> SampleTable:
+    samples = []
+    for block in _BLOCK.split(whole_text(head))[1:]:
+        accession = _ACCESSION.search(block)
+        organism, sra = _ORGANISM.search(block), _SRA.search(block)
+        samples.append(
+            {
+                "BioSample": accession.group(1) if accession else "",
+                "SRA": sra.group(1) if sra else "",
+                "title": block.split("\n", 1)[0].strip(),
+                "organism": organism.group(1).strip() if organism else "",
+                **{key.strip(): value.strip() for key, value in _ATTRIBUTE.findall(block)},
+            }
+        )
+    if not samples:
+        raise InputError("there is no sample in this BioSample text", source=str(head.path))
+    columns = tuple(dict.fromkeys(name for sample in samples for name in sample))
+    rows = [
+        (number, tuple(sample.get(name, "") for name in columns))
+        for number, sample in enumerate(samples, start=1)
+    ]
+    return SampleTable(head.path, columns, tuple(rows))
+
+
+BIOSAMPLE = SamplesLayout("BioSample full text", _is_full_text, _read)

@@ -1,0 +1,78 @@
+"""Excel workbooks (``.xlsx``), read with openpyxl, which belongs to the extra ``formats``."""
+
+from __future__ import annotations
+
+import datetime
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from annotator.errors import InputError
+from annotator.reading.samples.cells import table_of
+from annotator.reading.samples.layout import SamplesLayout, SampleTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from annotator.reading.head import Head
+
+
+def _is_workbook(head: Head) -> bool:
+    if not head.path.is_file() or not zipfile.is_zipfile(head.path):
+        return False
+    with zipfile.ZipFile(head.path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+
+
+def _read(head: Head) -> SampleTable:
+    sheets = _sheets(head.path)
+    filled = [name for name, rows in sheets.items() if len(rows) > 1]
+    if not filled:
+        raise InputError("no sheet has a header and a sample", source=str(head.path))
+    rows = sheets[filled[0]]
+    table = table_of(head.path, rows[0][1], rows[1:])
+    if len(sheets) == 1:
+        return table
+    others = ", ".join(repr(name) for name in sheets if name != filled[0])
+    note = f"the sheet {filled[0]!r} is read, and not {others}"
+    return SampleTable(table.path, table.columns, table.rows, (*table.notes, note))
+
+
+def _sheets(path: Path) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
+    """Return the rows that are not empty of each sheet, with their numbers."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise InputError(
+            "this is an Excel workbook; reading one needs the extra 'formats':"
+            " pip install 'srna-annotator[formats]', or save the sheet as CSV",
+            source=str(path),
+        ) from error
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            return {
+                sheet.title: [
+                    (number, tuple(map(_text, cells)))
+                    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1)
+                    if any(cell is not None for cell in cells)
+                ]
+                for sheet in book.worksheets
+            }
+        finally:
+            book.close()
+    except Exception as error:
+        raise InputError(f"is no readable workbook: {error}", source=str(path)) from error
+
+
+def _text(cell: Any) -> str:
+    """Return a cell as a person sees it: 35 and not 35.0, no time with a date."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat()
+    return " ".join(str(cell).split())
+
+
+SPREADSHEET = SamplesLayout("Excel workbook", _is_workbook, _read)
