@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.atlas.tables import Table, read_table
-from annotator.domain.fields import FIELDS, OTHER_COLUMNS
+from annotator.atlas.tables import Findings, read_table
+from annotator.domain.fields import FIELDS, OTHER_COLUMNS, FieldDefinition, LabelScheme
 from annotator.domain.imports import SampleRecord
+from annotator.domain.missing import is_missing
+from annotator.domain.values import Problem, ReadValue, ValueReader
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from annotator.domain.fields import FieldDefinition
-
 _REQUIRED = ("sample_id", "dataset_id")
-_YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+CELL_LINE = FieldDefinition(
+    name="is_cell_line",
+    scheme=LabelScheme.CATEGORIES,
+    vocabulary=("true", "false"),
+    synonyms={
+        **dict.fromkeys(("yes", "y", "t", "1"), "true"),
+        **dict.fromkeys(("no", "n", "f", "0"), "false"),
+    },
+)
+"""The column ``is_cell_line``, which is read like a field of categories."""
+_CELL_LINES = ValueReader(CELL_LINE)
+
+AS_GIVEN = "{} (as given)"
+"""Name of the attribute that keeps a value that is not understood."""
 
 
 def read_samples(
@@ -25,10 +39,12 @@ def read_samples(
     """Read and check a SAMPLES file.
 
     The format is tab-separated text in UTF-8, plain or gzip, with the columns
-    ``sample_id`` and ``dataset_id`` and any of the fields (``sex`` as female or male,
-    also F or M; ``age`` in years, 0 to 130), ``organism`` and ``is_cell_line`` (true,
-    false, yes, no, 1 or 0). Other columns become attributes. An empty cell is a missing
-    value; a missing column changes nothing; spaces around a value are ignored.
+    ``sample_id`` and ``dataset_id`` and any of the fields, ``organism`` and
+    ``is_cell_line`` (true, false, yes, no, 1 or 0). Other columns become attributes. An
+    empty cell or a word such as NA (:mod:`annotator.domain.missing`) is a missing value;
+    a missing column changes nothing; spaces around a value are ignored. A value of a
+    field that is not understood (:mod:`annotator.domain.values`) is missing, too, and
+    its text becomes an attribute, such as ``sex (as given)``.
 
     Parameters
     ----------
@@ -45,56 +61,65 @@ def read_samples(
     Raises
     ------
     InputError
-        The file has an error; the message names the line and column.
+        The file has an error; the message names the line and column. Errors in identifiers
+        are collected.
     """
     table = read_table(path, _REQUIRED, (*fields, *OTHER_COLUMNS))
     if not table.rows:
         raise InputError("there is a header but no sample", source=str(path), line=2)
     line_of: dict[str, int] = {}
-    records = []
+    readers = {name: ValueReader(each) for name, each in fields.items()}
+    records, errors = [], Findings(table)
     for line, row in table.numbered_rows():
-        record = _record(table, line, dict(zip(table.columns, row, strict=True)), fields)
-        before = line_of.setdefault(record.sample_id, line)
-        if before != line:
-            table.refuse(
-                f"sample {record.sample_id!r} is already in line {before}", line, "sample_id"
-            )
-        records.append(record)
+        cells = dict(zip(table.columns, row, strict=True))
+        sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
+        _check_ids(errors, line, sample_id, dataset_id, line_of)
+        records.append(_record(sample_id, dataset_id, cells, readers))
+    errors.refuse()
     return tuple(records)
 
 
-def _record(
-    table: Table, line: int, cells: dict[str, str], fields: Mapping[str, FieldDefinition]
-) -> SampleRecord:
-    sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
-    given_fields = frozenset(name for name in fields if name in cells)
+def _check_ids(
+    errors: Findings, line: int, sample_id: str, dataset_id: str, line_of: dict[str, int]
+) -> None:
+    """Collect errors in the identifiers of a line, and remember its sample."""
     if not sample_id:
-        table.refuse("the sample id is empty", line, "sample_id")
-    if not dataset_id:
-        table.refuse(f"sample {sample_id!r} has no dataset", line, "dataset_id")
-    organism, cell_line = (cells.pop(name, "") for name in ("organism", "is_cell_line"))
-    values, numbers = {}, {}
-    for name in sorted(given_fields):
-        if text := cells.pop(name):
-            try:
-                values[name], number = fields[name].read(text)
-            except ValueError as error:
-                table.refuse(str(error), line, name)
-            if number is not None:
-                numbers[name] = number
+        errors.add("the sample id is empty", line, "sample_id")
+    elif is_missing(sample_id):
+        errors.add(f"{sample_id!r} is a word for a missing value", line, "sample_id")
+    elif (before := line_of.setdefault(sample_id, line)) != line:
+        errors.add(f"sample {sample_id!r} is already in line {before}", line, "sample_id")
+    if is_missing(dataset_id):
+        written = f": {dataset_id!r} is a word for a missing value" if dataset_id else ""
+        errors.add(f"sample {sample_id!r} has no dataset{written}", line, "dataset_id")
+
+
+def _record(
+    sample_id: str, dataset_id: str, cells: dict[str, str], readers: Mapping[str, ValueReader]
+) -> SampleRecord:
+    given_fields = frozenset(name for name in readers if name in cells)
+    written = {
+        name: text
+        for name in (*sorted(given_fields), CELL_LINE.name)
+        if (text := cells.pop(name, ""))
+    }
+    organism = cells.pop("organism", "")
+    found = {name: readers.get(name, _CELL_LINES).read(text) for name, text in written.items()}
+    attributes = {name: value for name, value in cells.items() if value}
+    attributes |= {
+        AS_GIVEN.format(name): text
+        for name, text in written.items()
+        if found[name].problem not in (None, Problem.MISSING)
+    }
+    cell_line = found.pop(CELL_LINE.name, ReadValue())
     return SampleRecord(
         sample_id,
         dataset_id,
-        values,
-        numbers,
-        organism=organism or None,
-        is_cell_line=_yes_or_no(table, line, cell_line) if cell_line else None,
-        attributes={name: value for name, value in cells.items() if value},
+        {name: each.value for name, each in found.items() if each.problem is None},
+        {name: each.number for name, each in found.items() if each.number is not None},
+        organism=None if is_missing(organism) else organism,
+        is_cell_line=cell_line.value == "true" if cell_line.value else None,
+        attributes=attributes,
         given_fields=given_fields,
+        written=written,
     )
-
-
-def _yes_or_no(table: Table, line: int, text: str) -> bool:
-    if text.lower() not in _YES_NO:
-        table.refuse(f"{text!r} is none of {', '.join(_YES_NO)}", line, "is_cell_line")
-    return _YES_NO[text.lower()]

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+MOST_FINDINGS = 20
+"""Maximum number of errors in a table that are reported one by one."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,10 +38,55 @@ class Table:
         """Yield each row with its line number in the file."""
         return enumerate(self.rows, start=2)
 
+    def error(self, message: str, line: int, column: str) -> InputError:
+        """Return the error in a cell, with the number and name of its column."""
+        number = self.columns.index(column) + 1
+        return InputError(message, source=str(self.path), line=line, column=f"{number} ({column})")
+
     def refuse(self, message: str, line: int, column: str) -> NoReturn:
         """Raise an InputError for a cell, with the number and name of its column."""
-        number = self.columns.index(column) + 1
-        raise InputError(message, source=str(self.path), line=line, column=f"{number} ({column})")
+        raise self.error(message, line, column)
+
+
+class Findings:
+    """The errors in the cells of a table, to report all of them at once.
+
+    Parameters
+    ----------
+    table
+        The table.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._errors: list[InputError] = []
+        self._count = 0
+
+    def add(self, message: str, line: int, column: str) -> None:
+        """Add the error in a cell."""
+        self._count += 1
+        if self._count <= MOST_FINDINGS:
+            self._errors.append(self._table.error(message, line, column))
+
+    def refuse(self) -> None:
+        """Refuse the table if there are errors.
+
+        Raises
+        ------
+        InputError
+            The first error; the others, at most :data:`MOST_FINDINGS` in all, and their number
+            are in ``further``.
+        """
+        if not self._errors:
+            return
+        first, *others = self._errors
+        further = [str(each) for each in others]
+        if self._count > 1:
+            more = self._count - len(self._errors)
+            unlisted = f"; {more} are not listed" if more else ""
+            further.append(f"{self._table.path}: {self._count} errors in all{unlisted}")
+        first.further = tuple(further)
+        raise first
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
