@@ -37,6 +37,8 @@ class InputError(AnnotatorError):
         The file with the error, if any.
     line, column
         Position in the file, counted from 1; a column can also be given by name.
+    further
+        Other errors in the same file, one line each.
     """
 
     exit_code = 2
@@ -48,8 +50,9 @@ class InputError(AnnotatorError):
         source: str | None = None,
         line: int | None = None,
         column: int | str | None = None,
+        further: tuple[str, ...] = (),
     ) -> None:
-        self.source, self.line, self.column = source, line, column
+        self.source, self.line, self.column, self.further = source, line, column, further
         place = [source] if source is not None else []
         if line is not None:
             place.append(f"line {line}")

@@ -19,10 +19,11 @@ import click
 import annotator.cli.model_commands  # noqa: F401 - adds its commands to the group
 from annotator.cli.group import FILE, command_line, database_of, utf8
 from annotator.domain.fields import FeatureKind
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from annotator.settings import Settings
@@ -46,10 +47,13 @@ def demo(settings: Settings) -> None:
 @click.pass_obj
 def migrate(settings: Settings) -> None:
     """Bring the database to the current schema."""
+    from annotator.store.mirror.label_values import declare_words
     from annotator.store.server.schema import migrate as bring_to_head
 
     with database_of(settings) as database:
         before, after = bring_to_head(database)
+        with database.connect() as connection:
+            declare_words(connection, settings.fields)
     state = "is already" if before == after else "is now"
     click.echo(f"the database {state} at schema {after}")
 
@@ -70,6 +74,7 @@ def import_(
     settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
 ) -> None:
     """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
+    from annotator.cli.value_text import value_lines
     from annotator.jobs.import_files import import_files
     from annotator.store.server.embedded import forget_demo
 
@@ -90,6 +95,13 @@ def import_(
         f" {summary.features_added} features, {summary.terms_added} terms added;"
         f" {summary.annotations_changed} annotations changed"
     )
+    for line in value_lines(summary.values):
+        click.echo(line)
+    if any(each.not_understood for each in summary.values):
+        click.echo(
+            "values that are not understood are kept as attributes, such as 'sex (as given)'; the"
+            " samples count as unlabelled"
+        )
 
 
 @command_line.command()
@@ -182,9 +194,9 @@ def sql(settings: Settings, query: str, output: str) -> None:
     click.echo(query_output(result.columns, result.rows, output), nl=False)
 
 
-def _end(code: int, message: str) -> NoReturn:
-    one_line = " ".join(message.split())
-    click.echo(f"annotator: {one_line}", err=True)
+def _end(code: int, message: str, further: Iterable[str] = ()) -> NoReturn:
+    for line in (message, *further):
+        click.echo(f"annotator: {' '.join(line.split())}", err=True)
     raise SystemExit(code)
 
 
@@ -199,6 +211,8 @@ def main() -> None:
         raise SystemExit(2) from None
     except click.ClickException as error:
         _end(2, error.format_message())
+    except InputError as error:
+        _end(error.exit_code, str(error), error.further)
     except AnnotatorError as error:
         _end(error.exit_code, str(error))
     except (click.Abort, KeyboardInterrupt):

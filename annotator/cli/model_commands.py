@@ -21,6 +21,7 @@ from annotator.cli.group import (
     write_file,
     write_json_file,
 )
+from annotator.cli.value_text import value_line
 from annotator.domain.fields import Level
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.logs import progress
@@ -67,6 +68,8 @@ def retrain(
 def _outcome_line(outcome: RetrainOutcome) -> str:
     release = f" release {outcome.release_id}" if outcome.release_id is not None else ""
     lines = [f"{outcome.field}: {outcome.status}{release}"]
+    if outcome.values is not None and outcome.values.given:
+        lines.append(f"  - {value_line(outcome.values)}")
     return "\n".join(lines + [f"  - {reason}" for reason in outcome.reasons])
 
 

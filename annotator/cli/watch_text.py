@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.cli.value_text import reasons_text, value_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -48,6 +50,7 @@ def status_lines(report: StatusReport) -> str:
         for field in found.fields
         if field.answered is not None and field.precision is None
     ]
+    lines += [value_line(each) for each in report.values if each.not_used]
     lines += [
         f"no reliable model of {field.field}: release {field.refused_release_id} was refused;"
         " model_card has the reasons"
@@ -85,7 +88,9 @@ def findings_lines(findings: Iterable[Finding]) -> str:
     """Return the findings as text."""
     lines = []
     for finding in findings:
-        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}")
+        of_values = finding.values
+        reasons = f": {reasons_text(of_values)}" if of_values and of_values.not_used else ""
+        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}{reasons}")
         if finding.fix is not None:
             lines.append(f"{'':<9}{'to fix':<12}{finding.fix}")
     return "\n".join(lines)

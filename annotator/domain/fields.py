@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,8 +17,6 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_ -]*$", max_length=63)]
 
 OTHER_COLUMNS = ("sample_id", "dataset_id", "organism", "is_cell_line")
 """Columns of SAMPLES files that no field can be named after."""
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class FeatureKind(StrEnum):
@@ -73,14 +69,16 @@ class FieldDefinition:
     vocabulary
         For categories: the allowed values, in the order of the classes.
     synonyms
-        For categories: other spellings, each with its value; case does not matter.
+        For categories: other spellings, each with its value; case does not matter. Those that
+        are declared for a built-in field are added to its own.
     limits
         For intervals: their limits, ascending. Every interval includes its end, and the first
         one also its start.
     largest
         For intervals: the largest number that is accepted in a file; ``None`` for no limit.
     unit
-        For intervals: the unit of the number, for messages.
+        For intervals: the unit of the number, which may follow it; months, weeks and days are
+        converted to years.
     level
         For an ontology: the most specific terms with enough samples, or groups of terms.
     groups
@@ -123,58 +121,6 @@ class FieldDefinition:
         if self.scheme is LabelScheme.INTERVALS and (len(self.limits) < 3 or not ascending):
             raise ValueError("intervals need at least three limits in ascending order")
 
-    def read(self, text: str) -> tuple[str, float | None]:
-        """Read a value from a file.
-
-        Parameters
-        ----------
-        text
-            Not empty, without spaces around it.
-
-        Returns
-        -------
-        value : str
-            The value as it is stored.
-        number : float or None
-            The number, if the field has intervals.
-
-        Raises
-        ------
-        ValueError
-            The field has no such value; the message lists the allowed ones.
-        """
-        if self.scheme is LabelScheme.CATEGORIES:
-            return self._category(text), None
-        if self.scheme is LabelScheme.INTERVALS:
-            number = self._number(text)
-            # 58 and 58.0 are stored alike, so that importing either again changes nothing.
-            return repr(number).removesuffix(".0"), number
-        return text, None
-
-    def _category(self, text: str) -> str:
-        spellings = {other.casefold(): value for other, value in self.synonyms.items()}
-        spellings |= {value.casefold(): value for value in self.vocabulary}
-        if text.casefold() not in spellings:
-            raise ValueError(
-                f"{text!r} is none of {', '.join(self.vocabulary)}; leave the cell empty if the"
-                " value is unknown, or add it to the field's vocabulary or synonyms in the settings"
-            )
-        return spellings[text.casefold()]
-
-    def _number(self, text: str) -> float:
-        of_unit = f" of {self.unit}" if self.unit else ""
-        if _NUMBER.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is not a number{of_unit}; leave unknown ones empty")
-        number = float(text)
-        smallest = min(self.limits[0], 0.0)
-        largest = sys.float_info.max if self.largest is None else self.largest
-        shown = f"{text!r} {self.unit}".rstrip()
-        if number < smallest:
-            raise ValueError(f"{shown} is less than {smallest:g}")
-        if number > largest:
-            raise ValueError(f"{shown} is more than {largest:g}; is it in another unit?")
-        return number or 0.0  # -0 is 0
-
 
 SEX_SPECIFIC_TISSUES = (
     "breast",
@@ -214,7 +160,10 @@ _BUILT_IN = (
         scheme=LabelScheme.CATEGORIES,
         feature_kinds=(FeatureKind.SRNA, FeatureKind.CONTAMINANT),
         vocabulary=("female", "male"),
-        synonyms={"f": "female", "m": "male"},
+        synonyms={
+            **dict.fromkeys(("f", "females", "woman", "women", "girl"), "female"),
+            **dict.fromkeys(("m", "males", "man", "men", "boy"), "male"),
+        },
         known_fields=("tissue",),
         left_out_where={"tissue": SEX_SPECIFIC_TISSUES},
     ),
@@ -258,6 +207,8 @@ def declared_fields(given: Any) -> dict[str, FieldDefinition]:
         if "name" in attributes:
             raise ValueError(f"field {name}: a field has no 'name' but that of its table")
         known = plain(fields[name]) if name in fields else {}
+        if isinstance(further := attributes.get("synonyms"), dict):
+            attributes = {**attributes, "synonyms": {**known.get("synonyms", {}), **further}}
         try:
             fields[name] = typed({**known, **attributes, "name": name}, FieldDefinition)
         except ValueError as error:

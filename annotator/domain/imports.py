@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from annotator.domain.values import ValueUse
+
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
@@ -28,6 +30,9 @@ class SampleRecord:
     given_fields
         Fields that are given: without a value, the value is missing. A field that is not
         listed here keeps its value in the mirror.
+    written
+        The cells of columns with values that are read, as they stand in the file, by column;
+        empty ones are left out. They are counted and not compared.
     """
 
     sample_id: str
@@ -38,11 +43,19 @@ class SampleRecord:
     is_cell_line: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     given_fields: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """The numbers of rows that an import added and changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror.
+
+    Attributes
+    ----------
+    values
+        For each column with values that are read: how many are used, and why the others
+        are not.
+    """
 
     datasets_added: int
     samples_added: int
@@ -51,3 +64,4 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    values: tuple[ValueUse, ...] = ()

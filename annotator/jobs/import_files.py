@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.values import value_use
 from annotator.reading.importers import check_match, read_counts, read_ontology, read_samples
+from annotator.reading.samples.records import CELL_LINE
 from annotator.store.mirror.importing import apply_import
+from annotator.store.mirror.label_values import declare_words
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from annotator.domain.fields import FieldDefinition
-    from annotator.domain.imports import ImportSummary
+    from annotator.domain.imports import ImportSummary, SampleRecord
+    from annotator.domain.values import ValueUse
     from annotator.store.server.connection import Database
 
 
@@ -52,9 +58,10 @@ def import_files(
     """
     with database.connect() as connection:
         check_schema(connection)
-    records = read_samples(samples, fields)
+        declare_words(connection, fields)
     terms = read_ontology(ontology) if ontology is not None else None
     with read_counts(counts) as table, database.connect() as connection:
+        records = read_samples(samples, fields, counted=table.sample_ids).records
         check_match(
             table.sample_ids,
             records,
@@ -72,4 +79,15 @@ def import_files(
             fields=fields,
         )
         connection.commit()
-    return summary
+    return replace(summary, values=_values_of(records, fields))
+
+
+def _values_of(
+    records: Sequence[SampleRecord], fields: Mapping[str, FieldDefinition]
+) -> tuple[ValueUse, ...]:
+    """Count the values of each column that is read."""
+    found = []
+    for name, definition in {**fields, CELL_LINE.name: CELL_LINE}.items():
+        counts = Counter(each.written[name] for each in records if name in each.written)
+        found.append(value_use(definition, [(text, None, n) for text, n in counts.items()]))
+    return tuple(found)

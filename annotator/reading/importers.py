@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.counts.registry import read_counts
 from annotator.reading.ontology_file import read_ontology
-from annotator.reading.samples_file import read_samples
+from annotator.reading.samples.registry import read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

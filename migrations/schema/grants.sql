@@ -13,7 +13,8 @@ grant usage on schema annotator to annotator_daemon, annotator_curator, annotato
 grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
     annotator.in_interval(text, double precision), annotator.annotation_history(text),
-    annotator.likely_share(bigint, bigint, double precision)
+    annotator.likely_share(bigint, bigint, double precision),
+    annotator.plain_word(text), annotator.missing_words()
 to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon reads everything and writes provenance, but decides nothing and changes no schema.
@@ -31,6 +32,7 @@ to annotator_daemon;
 grant insert, update, delete on annotator.release_report to annotator_daemon;
 grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
 to annotator_daemon;
+grant insert, delete on annotator.declared_word to annotator_daemon;
 grant update on annotator.training_run, annotator.release, annotator.annotation_run
 to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
@@ -50,7 +52,7 @@ grant select on
     annotator.suspect_annotation, annotator.model_card, annotator.curve, annotator.contribution,
     annotator.class_contribution, annotator.class_probability,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
-    annotator.known_label, annotator.release_comparison,
+    annotator.known_label, annotator.declared_word, annotator.release_comparison,
     annotator.queue_member,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,

@@ -37,7 +37,7 @@ drop table
     annotator.queue_group, annotator.undone_review, annotator.release_report,
     annotator.sample_map, annotator.class_enrichment, annotator.class_similarity,
     annotator.class_marker, annotator.label_suspicion, annotator.validation_curve,
-    annotator.release_comparison;
+    annotator.release_comparison, annotator.declared_word;
 -- Of several schemes only the one of held-out datasets was known.
 delete from annotator.metric where scheme = 'cv';
 alter table annotator.validation_prediction drop column novelty;

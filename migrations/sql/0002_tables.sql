@@ -73,6 +73,14 @@ comment on column annotator.release_comparison.margin is
 comment on column annotator.release_comparison.sentence is
     'The comparison as a sentence, as in release.reasons.';
 
+create table annotator.declared_word (
+    field text not null,
+    word  text not null,
+    primary key (field, word)
+);
+comment on table annotator.declared_word is
+    'Words for a missing value that are values of a field, because it was declared with them.';
+
 -- Validation: novelty, curves and suspect labels.
 alter table annotator.validation_prediction add column novelty double precision;
 comment on column annotator.validation_prediction.novelty is

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS, Level
+from annotator.domain.intervals import interval_names, interval_of
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import InputError
 from annotator.learn.labels.classes import (
     LabelOptions,
     LabelSet,
-    interval_names,
-    interval_of,
     lineages_of,
     make_labels,
 )

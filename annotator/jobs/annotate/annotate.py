@@ -33,6 +33,7 @@ from annotator.store.answers.work import (
     release_claims_of_the_gone,
     stay_alive,
 )
+from annotator.store.mirror.label_values import declare_words
 from annotator.store.releases.registry import LiveRelease, live_releases
 from annotator.store.server.connection import lost
 from annotator.store.server.schema import check_schema
@@ -122,6 +123,7 @@ def annotate(
     with ExitStack() as stack:
         connection = stack.enter_context(database.connect())
         check_schema(connection)
+        declare_words(connection, settings.fields)
         releases = live_releases(connection)
         look_after_queue(connection)
         stay_alive(connection, worker)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
 from annotator.plain_data import plain
+from annotator.store.mirror.label_values import declare_words, read_value_use
 from annotator.store.releases import registry, runs
 from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database, translating
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.domain.held_out import Metric
+    from annotator.domain.values import ValueUse
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.validation.parallel import Parallelism
@@ -56,13 +58,21 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True, slots=True)
 class RetrainOutcome:
-    """The outcome of the retraining of one field."""
+    """The outcome of the retraining of one field.
+
+    Attributes
+    ----------
+    values
+        How many values of the field in the mirror are used, and why the others are not;
+        ``None`` if another process is retraining the field.
+    """
 
     field: str
     status: str
     reasons: tuple[str, ...]
     release_id: int | None = None
     metrics: tuple[Metric, ...] = ()
+    values: ValueUse | None = None
 
     @property
     def failed(self) -> bool:
@@ -113,14 +123,16 @@ def retrain(
         check_schema(lock_connection)  # a daemon of another version may have started this
         runs.fail_orphaned_runs(lock_connection, field)
         registry.sweep_orphans(lock_connection)
-        return _retrain_alone(database, settings, field, progress)
+        # A wrong field or preset is the person's who asked; nothing is written about it.
+        preset_named(settings.preset, definition_of(settings, field), settings)
+        declare_words(lock_connection, settings.fields)
+        (values,) = read_value_use(lock_connection, settings.fields, (field,))
+        return replace(_retrain_alone(database, settings, field, progress), values=values)
 
 
 def _retrain_alone(
     database: Database, settings: Settings, field: str, progress: Progress
 ) -> RetrainOutcome:
-    # A wrong preset is the person's who asked; nothing is written about it.
-    preset_named(settings.preset, definition_of(settings, field), settings)
     try:
         plan = plan_of(settings, field)
         read, ontology = read_labelled(database, plan, quarantine=True)

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.statuses import RunStatus
+from annotator.store.mirror.label_values import read_value_use
 from annotator.store.server.schema import check_schema
 from annotator.store.watch.daemons import StatusSnapshot, snapshot
 from annotator.store.watch.monitoring import Figures, read_figures
 
 if TYPE_CHECKING:
+    from annotator.domain.values import ValueUse
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
@@ -35,6 +37,8 @@ class StatusReport:
         When daemons with these settings retrain.
     figures
         The metrics for Prometheus, if they were requested.
+    values
+        Per field, how many values of the mirror are used and why the others are not.
     """
 
     snapshot: StatusSnapshot
@@ -42,6 +46,7 @@ class StatusReport:
     daemon_here: bool
     retrain_cron: str
     figures: Figures | None = None
+    values: tuple[ValueUse, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data for JSON."""
@@ -50,6 +55,7 @@ class StatusReport:
             "daemon_here": self.daemon_here,
             "retrain_cron": self.retrain_cron,
             "figures": None if self.figures is None else asdict(self.figures),
+            "values": [asdict(each) for each in self.values],
         }
 
 
@@ -76,6 +82,7 @@ def read_status(
         check_schema(connection)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         found = snapshot(connection, alive_seconds, settings.fields)
+        values = read_value_use(connection, settings.fields)
         figures = (
             read_figures(
                 connection,
@@ -100,4 +107,4 @@ def read_status(
         daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
         for daemon in found.daemons
     )
-    return StatusReport(found, tuple(problems), here, settings.retrain_cron, figures)
+    return StatusReport(found, tuple(problems), here, settings.retrain_cron, figures, values)

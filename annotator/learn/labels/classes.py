@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
-from annotator.learn.labels.intervals import interval_names, interval_of
+from annotator.domain.intervals import interval_names
+from annotator.domain.values import ValueReader, describe
 from annotator.learn.labels.roll_up import LabelOptions, tally_of, term_classes
 
 if TYPE_CHECKING:
@@ -73,31 +74,26 @@ def lineages_of(
 
 
 def _plain_classes(
-    candidates: Sequence[str | None],
-    cohort: Cohort,
-    options: LabelOptions,
-    reason: str,
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Keep the candidate classes with enough samples; ``None`` stands for no class."""
-    tallies = tally_of((name or "" for name in candidates), cohort.dataset_ids)
+    cohort: Cohort, options: LabelOptions
+) -> tuple[list[str | None], dict[str, str], dict[str, str]]:
+    """Return the candidate class of each sample, and the classes with enough samples."""
+    reader = ValueReader(cohort.definition)
+    values = cohort.values.tolist()
+    found = [
+        reader.class_of(value, number)
+        for value, number in zip(values, cohort.numbers.tolist(), strict=True)
+    ]
+    tallies = tally_of((name or "" for name, _ in found), cohort.dataset_ids)
     class_of: dict[str, str] = {}
     dropped: dict[str, str] = {}
-    for value, name in zip(cohort.values.tolist(), candidates, strict=True):
-        if name is None:
-            dropped[value] = reason
-        elif tallies[name].enough(options):
+    for value, (name, problem) in zip(values, found, strict=True):
+        if problem is not None:
+            dropped[value] = describe(problem, cohort.definition)
+        elif name is not None and tallies[name].enough(options):
             class_of[value] = name
-        else:
+        elif name is not None:
             dropped[value] = f"{name!r} has {tallies[name].shortage(options)}"
-    return class_of, dropped
-
-
-def _interval_candidates(cohort: Cohort, limits: Sequence[float]) -> list[str | None]:
-    names = set(interval_names(limits))
-    return [
-        interval_of(number, limits) if np.isfinite(number) else (value if value in names else None)
-        for value, number in zip(cohort.values.tolist(), cohort.numbers.tolist(), strict=True)
-    ]
+    return [name for name, _ in found], class_of, dropped
 
 
 def _without_known(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
@@ -163,17 +159,11 @@ def make_labels(
         labels = [class_of.get(value, "") for value in cohort.values.tolist()]
         order = sorted(set(class_of.values()))
     else:
-        if definition.scheme is LabelScheme.INTERVALS:
-            names = interval_names(cohort.definition.limits)
-            candidates = _interval_candidates(cohort, cohort.definition.limits)
-            reason = f"neither a number within {names[0]} to {names[-1]} nor one of these intervals"
-        else:
-            names = definition.vocabulary
-            candidates = [value if value in names else None for value in cohort.values.tolist()]
-            reason = f"not in the vocabulary: {', '.join(names)}"
-        class_of, dropped = _plain_classes(candidates, cohort, options, reason)
+        is_intervals = definition.scheme is LabelScheme.INTERVALS
+        names = interval_names(definition.limits) if is_intervals else definition.vocabulary
+        candidates, class_of, dropped = _plain_classes(cohort, options)
         kept = set(class_of.values())
-        labels = [name if name in kept else "" for name in candidates]
+        labels = [name if name is not None and name in kept else "" for name in candidates]
         order = [name for name in names if name in kept]
     label_set = LabelSet(
         tuple(order),

@@ -12,6 +12,7 @@ import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.profiles import Cohort
+from annotator.domain.values import ValueReader
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
 from annotator.store.server.transactions import committed
@@ -145,6 +146,7 @@ def _read_labels(
     query = _CURATED + (_DECIDED if learn_from_reviews else "")
     rows = conn.execute(query, {"field": definition.name}).fetchall()
     labels: dict[str, _Label] = {}
+    reader = ValueReader(definition)
     complete = [row for row in rows if None not in row[:3]]
     for sample_id, dataset_id, value, number, updated_at in sorted(
         complete, key=lambda row: row[:3]
@@ -153,7 +155,7 @@ def _read_labels(
             sample_id,
             dataset_id,
             value.strip(),
-            _number(definition, value, number),
+            _number(reader, value, number),
             updated_at,
         )
         if label.value:
@@ -161,13 +163,10 @@ def _read_labels(
     return labels
 
 
-def _number(definition: FieldDefinition, value: str, number: float | None) -> float:
+def _number(reader: ValueReader, value: str, number: float | None) -> float:
     """Return the label as a number, NaN if it is none; a view may return it as text."""
-    if number is None and definition.scheme is LabelScheme.INTERVALS:
-        try:
-            number = float(value)
-        except ValueError:
-            return math.nan
+    if number is None and reader.definition.scheme is LabelScheme.INTERVALS:
+        number = reader.read(value).number
     return number if number is not None and math.isfinite(number) else math.nan
 
 

@@ -15,12 +15,20 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from annotator.domain.missing import IGNORED, PLAIN_MISSING_WORDS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
 _NAMED = re.compile(r"\bannotator\.(\w+)")
+
+# Texts in braces are replaced by lists of the program, so that each list exists once.
+_FILLED_IN = {
+    "{missing_words}": ", ".join(sql.quote(word) for word in sorted(PLAIN_MISSING_WORDS)),
+    "{ignored_characters}": sql.quote(IGNORED),
+}
 
 # Functions that triggers or generated columns call are dropped with their tables, by a revision.
 _DROPPABLE = """
@@ -68,7 +76,7 @@ def read_objects(folder: Path) -> tuple[SchemaObject, ...]:
         Objects refer to one another in a circle.
     """
     found = {
-        path.stem: SchemaObject(kind, path.stem, path.read_text(encoding="utf-8"))
+        path.stem: SchemaObject(kind, path.stem, _filled_in(path.read_text(encoding="utf-8")))
         for kind in ("function", "view")
         for path in sorted((folder / f"{kind}s").glob("*.sql"))
     }
@@ -77,6 +85,12 @@ def read_objects(folder: Path) -> tuple[SchemaObject, ...]:
         for name, each in found.items()
     }
     return tuple(found[name] for name in TopologicalSorter(graph).static_order())
+
+
+def _filled_in(definition: str) -> str:
+    for mark, text in _FILLED_IN.items():
+        definition = definition.replace(mark, text)
+    return definition
 
 
 def create_objects(connection: psycopg.Connection, folder: Path) -> None:

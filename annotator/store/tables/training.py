@@ -40,6 +40,16 @@ made_object = Table(
     ),
 )
 
+declared_word = Table(
+    "declared_word",
+    METADATA,
+    Column("field", Text, primary_key=True),
+    Column("word", Text, primary_key=True),
+    comment=(
+        "Words for a missing value that are values of a field, because it was declared with them."
+    ),
+)
+
 cohort = Table(
     "cohort",
     METADATA,

@@ -34,7 +34,7 @@ where not exists (
     where k.sample_id = d.sample_id and k.field = d.field
 );
 comment on view annotator.effective_annotation is
-    'Curated values of the mirror, else values that a curator accepted or corrected. Blanks are not values.';
+    'Curated values of the mirror, else values that a curator accepted or corrected. Words for a missing value are not values.';
 comment on column annotator.effective_annotation.origin is
     'mirror: curated there, whatever the decisions here; review: accepted or corrected by reviewer.';
 comment on column annotator.effective_annotation.numeric_value is

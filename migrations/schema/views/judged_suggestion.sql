@@ -19,6 +19,19 @@ with label as not materialized (
 ), line as not materialized (
     select given.field, given.value, annotator.lineage(given.value) as lineage
     from (select distinct l.field, l.value from label l where l.number is null) given
+), spelling as materialized (
+    -- Values and synonyms of categories, as the release was declared with them.
+    select r.release_id, lower(given.spelling) as spelling, given.value
+    from annotator.release r
+    join annotator.training_run t using (run_id)
+    cross join lateral (
+        select s.key as spelling, s.value
+        from jsonb_each_text(t.configuration -> 'field' -> 'synonyms') as s
+        union
+        select v.value, v.value
+        from jsonb_array_elements_text(t.configuration -> 'field' -> 'vocabulary') as v
+    ) given
+    where t.configuration -> 'field' ->> 'scheme' = 'categories'
 ), compared as (
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
@@ -31,13 +44,19 @@ with label as not materialized (
             -- A label that is broader than the suggestion, or an interval with other
             -- limits, neither confirms nor contradicts it.
             when l.value = any (p.lineage[2:]) then null
-            when annotator.in_interval(p.value, 0) is not null
-                and annotator.in_interval(l.value, 0) is not null then null
+            -- Neither does a label that only the program understands, such as "35 years".
+            when annotator.in_interval(p.value, 0) is not null then null
+            when spelled.value is not null then p.value = spelled.value
+            when p.value in (
+                select s.value from spelling s where s.release_id = p.release_id
+            ) then null
             else false
         end as is_right
     from label l
     join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
     left join line on line.field = l.field and line.value = l.value
+    left join spelling spelled
+        on spelled.release_id = p.release_id and spelled.spelling = lower(l.value)
     where p.status = 'suggested'
     union all
     -- A rejected value is wrong, whichever release predicted it.

@@ -10,12 +10,20 @@ select
 from atlas.annotation a
 cross join lateral (
     select
-        case when lower(btrim(a.value)) not in ('', 'nan') then btrim(a.value) end as text,
+        case
+            when annotator.plain_word(a.value) <> all (annotator.missing_words())
+                -- Unless the field was declared with this word.
+                or exists (
+                    select from annotator.declared_word d
+                    where d.field = a.field and d.word = annotator.plain_word(a.value)
+                )
+                then btrim(a.value)
+        end as text,
         nullif(a.numeric_value::float8, 'NaN') as number
 ) given
 where given.text is not null or given.number is not null;
 comment on view annotator.known_label is
-    'The labels of the mirror: one row per sample and field with a text or a number. Blanks and NaN are not labels.';
+    'The labels of the mirror: one row per sample and field with a text or a number. Words for a missing value (annotator.missing_words) and NaN are not labels.';
 comment on column annotator.known_label.value is
     'The text of the label without surrounding blanks; the number as text if there is no text.';
 comment on column annotator.known_label.numeric_value is

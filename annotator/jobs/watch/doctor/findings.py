@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annotator.domain.values import ValueUse
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -22,12 +26,15 @@ class Finding:
         The state that was found, in a sentence.
     fix
         How to fix it; ``None`` if nothing has to be done.
+    values
+        For a finding about the values of a field: their numbers, and why some are not used.
     """
 
     subject: str
     level: str
     found: str
     fix: str | None = None
+    values: ValueUse | None = None
 
 
 def good(subject: str, found: str) -> Finding:

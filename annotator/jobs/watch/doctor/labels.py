@@ -1,0 +1,54 @@
+"""Check that the values of the mirror are used, and that no class is a missing value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.domain.fields import LabelScheme
+from annotator.domain.missing import is_missing
+from annotator.jobs.watch.doctor.findings import OK, WARNING, Finding, warning
+from annotator.store.mirror.label_values import read_value_use
+from annotator.store.releases.registry import live_releases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import psycopg
+
+    from annotator.domain.fields import FieldDefinition
+    from annotator.domain.values import ValueUse
+
+SUBJECT = "labels"
+
+
+def check_labels(
+    connection: psycopg.Connection, fields: Mapping[str, FieldDefinition]
+) -> Iterator[Finding]:
+    """Check the values of each field, and the classes of its live release."""
+    for use in read_value_use(connection, fields):
+        if use.given:
+            yield _values_finding(use, fields[use.field])
+    for release in live_releases(connection):
+        definition = fields.get(release.field)
+        vocabulary = definition.vocabulary if definition is not None else ()
+        words = [name for name in release.classes if is_missing(name) and name not in vocabulary]
+        if words:
+            yield warning(
+                SUBJECT,
+                f"live release {release.release_id} of {release.field} predicts"
+                f" {', '.join(map(repr, words))}, as if a missing value were a class",
+                f"run `annotator retrain --field {release.field}`; missing values are no longer"
+                " learned from",
+            )
+
+
+def _values_finding(use: ValueUse, definition: FieldDefinition) -> Finding:
+    found = f"{use.used} of {use.given} values of {use.field} are used"
+    if use.not_understood <= use.used:
+        return Finding(SUBJECT, OK, found, values=use)
+    fix = (
+        f"add their spellings to the synonyms of [fields.{use.field}] in annotator.toml, or"
+        if definition.scheme is LabelScheme.CATEGORIES
+        else f"check limits and unit of [fields.{use.field}] in annotator.toml, or"
+    )
+    return Finding(SUBJECT, WARNING, found, f"{fix} correct the values in the atlas", use)

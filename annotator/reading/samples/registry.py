@@ -1,0 +1,194 @@
+"""The layouts of sample tables that are read, and the choice among them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from annotator.domain.fields import FIELDS
+from annotator.errors import InputError
+from annotator.reading.head import read_head
+from annotator.reading.samples.anndata_obs import ANNDATA_OBS
+from annotator.reading.samples.biosample import BIOSAMPLE
+from annotator.reading.samples.characteristics import named_columns
+from annotator.reading.samples.delimited import DELIMITED
+from annotator.reading.samples.geo import SERIES_MATRIX, SOFT
+from annotator.reading.samples.meanings import Column, column_meanings
+from annotator.reading.samples.records import NamedCells, records_of
+from annotator.reading.samples.spreadsheet import SPREADSHEET
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from annotator.domain.fields import FieldDefinition
+    from annotator.domain.imports import SampleRecord
+    from annotator.reading.samples.layout import SamplesLayout, SampleTable
+
+LAYOUTS: tuple[SamplesLayout, ...] = (
+    ANNDATA_OBS,
+    SPREADSHEET,
+    SERIES_MATRIX,
+    SOFT,
+    BIOSAMPLE,
+    DELIMITED,
+)
+"""The first layout that recognises a file reads it; the table of text takes the rest."""
+
+_SERIES = re.compile(r"(?<![A-Za-z0-9])(GSE\d+|PRJ[A-Z]+\d+|[SED]RP\d+)(?![0-9])")
+_ATTRIBUTES_NAMED = 5
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What a person says about a sample table.
+
+    Attributes
+    ----------
+    columns
+        Column of the file to its meaning.
+    dataset_id
+        The dataset of samples without one; empty if not given.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    dataset_id: str = ""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a file.
+
+    Attributes
+    ----------
+    records
+        In the order of the file.
+    lines
+        The number of the line of each record.
+    notes
+        What was detected, converted or left out, each as one line.
+    """
+
+    records: tuple[SampleRecord, ...]
+    lines: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def read_samples(
+    path: Path,
+    fields: Mapping[str, FieldDefinition] = FIELDS,
+    options: SampleOptions | None = None,
+    counted: Collection[str] = (),
+) -> Samples:
+    """Recognise the layout of a sample table, and read it.
+
+    A table needs the ids of samples and, in a column or from ``options``, of datasets, and
+    may have columns for the fields, ``organism`` and ``is_cell_line``. Names of columns are
+    recognised as :mod:`annotator.reading.samples.meanings` describes. Other columns become
+    attributes. An empty cell or a word such as NA (:mod:`annotator.domain.missing`) is a
+    missing value; a missing column changes nothing. A value of a field that is not
+    understood (:mod:`annotator.domain.values`) is missing, too, and its text becomes an
+    attribute, such as ``sex (as given)``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    fields
+        Name to definition of the fields whose columns are read.
+    options
+        What a person says about the file.
+    counted
+        Ids of the samples that have counts. If none of them is among the ids of the file,
+        but in another of its columns, that column has the ids.
+
+    Returns
+    -------
+    Samples
+
+    Raises
+    ------
+    InputError
+        The file has an error; the message names the line and column. Errors in identifiers
+        are collected.
+    """
+    options = options or SampleOptions()
+    head = read_head(path)
+    layout = next(each for each in LAYOUTS if each.recognises(head))
+    table = layout.read(head)
+    named = named_columns(table)
+    found = column_meanings(tuple(named.values), fields, options.columns)
+    notes = [*table.notes, *found.notes]
+    columns = dict(found.columns)
+    if "sample_id" not in options.columns.values():
+        notes += _choose_ids(columns, named.values, counted)
+    if "sample_id" not in columns:
+        raise InputError(
+            f"no column has the ids of samples; found: {_some(tuple(named.values))}; name it with"
+            " --map COLUMN=sample_id",
+            source=str(path),
+        )
+    dataset_id = options.dataset_id or table.dataset_id
+    if "dataset_id" not in columns and not dataset_id:
+        dataset_id = _series_in(path)
+        if not dataset_id:
+            raise InputError(
+                f"no column has the datasets; found: {_some(tuple(named.values))}; name it with"
+                " --map COLUMN=dataset_id, or give all samples one with --dataset ID",
+                source=str(path),
+            )
+        notes.append(f"all samples belong to {dataset_id}, the series in the name of the file")
+    notes += [
+        f"{number} samples have different values of {name!r}: the first is taken, the other is"
+        f" kept as {name + ' 2'!r}"
+        for name, number in named.conflicts.items()
+        if name in {column.name for column in columns.values()}
+    ]
+    lines = tuple(line for line, _ in table.rows)
+    cells = NamedCells(path, lines, named.values, columns, dataset_id)
+    records = records_of(cells, fields)
+    first = f"{layout.name}: {len(records)} samples"
+    if head.dialect.description():
+        first += f", {head.dialect.description()}"
+    return Samples(records, lines, (first, *notes, *_attributes(named.values, columns)))
+
+
+def _choose_ids(
+    columns: dict[str, Column], values: Mapping[str, list[str]], counted: Collection[str]
+) -> list[str]:
+    """Take the ids from the column that has those of the counts, if the first choice has none."""
+    wanted = set(counted)
+    chosen = columns.get("sample_id")
+    if not wanted or (chosen is not None and wanted & set(values[chosen.name])):
+        return []
+    used = {column.name for column in columns.values()}
+    shared = {
+        name: len(wanted & set(cells))
+        for name, cells in values.items()
+        if name not in used and len(set(cells)) == len(cells)
+    }
+    best = max(shared, key=shared.__getitem__, default=None)
+    if best is None or not shared[best]:
+        return []
+    columns["sample_id"] = Column(best)
+    return [f"column {best!r} is read as sample_id, since it has the ids of the counts"]
+
+
+def _series_in(path: Path) -> str:
+    found = _SERIES.search(path.name)
+    return found.group(1) if found else ""
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
+
+
+def _attributes(values: Mapping[str, list[str]], columns: Mapping[str, Column]) -> list[str]:
+    used = {column.name for column in columns.values()}
+    others = [name for name in values if name not in used]
+    if not others:
+        return []
+    more = len(others) - _ATTRIBUTES_NAMED
+    some = ", ".join(others[:_ATTRIBUTES_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return [f"kept as attributes: {some}"]
