@@ -101,7 +101,7 @@ def test_effects_change_counts_but_not_who_was_sampled() -> None:
 def test_written_files_read_back_as_the_atlas(tmp_path: Path) -> None:
     atlas = simulate_atlas(SMALL)
     files = write_atlas(atlas, tmp_path)
-    assert read_samples(files.samples) == atlas.samples
+    assert read_samples(files.samples).records == atlas.samples
     assert {k: set(v) for k, v in read_ontology(files.ontology).items()} == {
         k: set(v) for k, v in atlas.terms.items()
     }

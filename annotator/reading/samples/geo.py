@@ -81,9 +81,7 @@ def _soft_lines(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
             yield key.strip(), value.strip()
 
 
-def _from_pairs(
-    head: Head, samples: list[list[tuple[str, str]]], dataset: str
-) -> SampleTable:
+def _from_pairs(head: Head, samples: list[list[tuple[str, str]]], dataset: str) -> SampleTable:
     """Return a table with as many columns of a name as a sample has values of it."""
     most: dict[str, int] = {}
     for pairs in samples:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import SampleRecord
-    from annotator.reading.samples.layout import SamplesLayout, SampleTable
+    from annotator.reading.samples.layout import SamplesLayout
 
 LAYOUTS: tuple[SamplesLayout, ...] = (
     ANNDATA_OBS,
     SPREADSHEET,
-    SERIES_MATRIX,
     SOFT,
+    SERIES_MATRIX,
     BIOSAMPLE,
     DELIMITED,
 )
