@@ -48,7 +48,10 @@ EXCERPT = "\t".join(
 )
 GROUPED = "name\tunique reads\tread count\tread count (mult. map. adj.)\tRPM (lib)\tRPM (total)"
 GDC = "miRNA_ID\tread_count\treads_per_million_miRNA_mapped\tcross-mapped"
-ISOFORMS = "miRNA_ID\tisoform_coords\tread_count\treads_per_million_miRNA_mapped\tcross-mapped\tmiRNA_region"
+ISOFORMS = (
+    "miRNA_ID\tisoform_coords\tread_count\treads_per_million_miRNA_mapped"
+    "\tcross-mapped\tmiRNA_region"
+)
 
 
 def test_excerpt_has_one_file_per_sample_named_by_its_folder(tmp_path: Path) -> None:

@@ -47,15 +47,17 @@ def table_of(
     _refuse_long_rows(path, names, filled)
     short = sum(len(cells) < len(names) for _, cells in rows if any(cells))
     if short:
-        notes.append(f"{short} rows are shorter than the header: their last cells are missing")
+        notes.append(f"rows shorter than the header, whose last cells are missing: {short}")
     if len(rows) > len(filled):
-        notes.append(f"{len(rows) - len(filled)} empty rows are left out")
+        notes.append(f"empty rows left out: {len(rows) - len(filled)}")
     complete = [(line, (*cells, *[""] * (len(names) - len(cells)))) for line, cells in filled]
     used = [
         place
         for place, name in enumerate(names)
         if name or any(cells[place] for _, cells in complete)
     ]
+    if len(used) < len(header):
+        notes.append(f"empty columns left out: {len(header) - len(used)}")
     columns = tuple(names[place] or f"column {place + 1}" for place in used)
     return SampleTable(
         path,
