@@ -19,6 +19,11 @@ Messages are written for people: they state what happened, to what, and what to 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class AnnotatorError(Exception):
     """Base class of all errors that this project raises deliberately."""
@@ -37,9 +42,18 @@ class InputError(AnnotatorError):
         The file with the error, if any.
     line, column
         Position in the file, counted from 1; a column can also be given by name.
+
+    Attributes
+    ----------
+    findings
+        One line per error if several were found together, the first ones only.
+    found
+        Number of errors that were found.
     """
 
     exit_code = 2
+    findings: tuple[str, ...] = ()
+    found: int = 1
 
     def __init__(
         self,
@@ -56,6 +70,21 @@ class InputError(AnnotatorError):
         if column is not None:
             place.append(f"column {column}")
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
+
+    @classmethod
+    def together(cls, errors: Sequence[InputError], found: int) -> InputError:
+        """Return the first of several errors, which lists the others.
+
+        Parameters
+        ----------
+        errors
+            The first errors, at least one.
+        found
+            Number of errors, also of those that are not listed.
+        """
+        first = errors[0]
+        first.findings, first.found = tuple(map(str, errors)), found
+        return first
 
 
 class SettingsError(AnnotatorError):

@@ -12,14 +12,14 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import annotator.cli.model_commands  # noqa: F401 - adds its commands to the group
 from annotator.cli.group import FILE, command_line, database_of, utf8
 from annotator.domain.fields import FeatureKind
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
 
 if TYPE_CHECKING:
@@ -65,14 +65,38 @@ def migrate(settings: Settings) -> None:
     show_default=True,
     help="The kind of the features in COUNTS.",
 )
+@click.option(
+    "--samples",
+    "which",
+    type=click.Choice(["same", "common", "all"]),
+    default="same",
+    show_default=True,
+    help="Samples to take if the files do not have the same: those of both, or also those"
+    " without counts.",
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["features-down", "samples-down"]),
+    help="What the lines of COUNTS are, if it cannot be found out.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @click.pass_obj
 def import_(
-    settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
+    settings: Settings,
+    /,
+    counts: Path,
+    samples: Path,
+    ontology: Path | None,
+    kind: str,
+    **options: Any,
 ) -> None:
     """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
-    from annotator.jobs.import_files import import_files
+    from annotator.cli.import_text import import_lines
+    from annotator.jobs.import_files import ImportOptions, import_files
+    from annotator.reading.importers import Which
     from annotator.store.server.embedded import forget_demo
 
+    how = ImportOptions(Which(options["which"]), options["orientation"], options["dry_run"])
     with database_of(settings) as database:
         summary = import_files(
             database,
@@ -81,15 +105,11 @@ def import_(
             ontology=ontology,
             kind=FeatureKind(kind),
             fields=settings.fields,
+            options=how,
         )
-    if settings.database_url is None and forget_demo(settings.home_folder()):
+    if settings.database_url is None and not how.dry_run and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
-    click.echo(
-        f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
-        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
-        f" {summary.features_added} features, {summary.terms_added} terms added;"
-        f" {summary.annotations_changed} annotations changed"
-    )
+    click.echo(import_lines(summary, dry_run=how.dry_run))
 
 
 @command_line.command()
@@ -188,6 +208,14 @@ def _end(code: int, message: str) -> NoReturn:
     raise SystemExit(code)
 
 
+def _end_with_findings(error: InputError) -> NoReturn:
+    for finding in error.findings:
+        click.echo(f"annotator: {' '.join(finding.split())}", err=True)
+    shown = len(error.findings)
+    first = f", of which the first {shown} are listed" if error.found > shown else ""
+    _end(error.exit_code, f"{error.found} errors were found{first}; nothing was changed")
+
+
 def main() -> None:
     """Run the command line; turn every expected error into one line and an exit code."""
     # As with Ctrl-C, open resources are closed in order. The daemon has its own handlers.
@@ -199,6 +227,10 @@ def main() -> None:
         raise SystemExit(2) from None
     except click.ClickException as error:
         _end(2, error.format_message())
+    except InputError as error:
+        if error.found > 1:
+            _end_with_findings(error)
+        _end(error.exit_code, str(error))
     except AnnotatorError as error:
         _end(error.exit_code, str(error))
     except (click.Abort, KeyboardInterrupt):

@@ -41,8 +41,27 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReport:
+    """What was recognised in a file of an import.
+
+    Attributes
+    ----------
+    path
+        The file.
+    detected
+        Its layout, delimiter, encoding, orientation and size, in one line.
+    notes
+        What was converted or left out, one line each.
+    """
+
+    path: str
+    detected: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """The numbers of rows that an import added and changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror, and its files."""
 
     datasets_added: int
     samples_added: int
@@ -51,3 +70,4 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    files: tuple[FileReport, ...] = ()

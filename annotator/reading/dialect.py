@@ -1,4 +1,4 @@
-"""The dialect of a text table: its delimiter, quotation marks and encoding."""
+"""The dialect of a text table: its delimiter and quotation marks, and the file's encoding."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 
 _LINES_TRIED = 50
 _SPACES = re.compile(r"[ \t]+")
+csv.field_size_limit(1 << 26)  # lines of text are limited to this length already
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,13 @@ class Dialect:
     ----------
     delimiter
         Tab, comma, semicolon or a space; several spaces are one delimiter.
-    encoding
-        ``utf-8`` or ``latin-1``.
+    written_in
+        The encoding of the file, for messages: ``UTF-8``, ``UTF-16`` or ``Latin-1``.
+        Readers get UTF-8 in every case (:func:`annotator.reading.text_file.open_blocks`).
     """
 
     delimiter: str = "\t"
-    encoding: str = "utf-8"
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether lines can be split at tabs as they are."""
-        return self.delimiter == "\t" and self.encoding == "utf-8"
+    written_in: str = "UTF-8"
 
     def cells(self, line: str) -> tuple[str, ...]:
         """Split a line into cells without quotation marks and surrounding spaces."""
@@ -44,22 +41,45 @@ class Dialect:
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
         """Yield the cells of each line; a quoted line break joins lines."""
+        for _, row in self.numbered_rows(lines, strict=False):
+            yield row
+
+    def numbered_rows(
+        self, lines: Iterable[str], first_line: int = 1, *, strict: bool = True
+    ) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Yield the cells of each line and the number of the line that they begin in.
+
+        Parameters
+        ----------
+        lines
+            Lines without their ends.
+        first_line
+            The number of the first line.
+        strict
+            Whether quotation marks have to be closed, in front of a delimiter.
+
+        Raises
+        ------
+        csv.Error
+            Quotation marks are not as they have to be.
+        """
         if self.delimiter == " ":
             lines = (_SPACES.sub(" ", line.strip()) for line in lines)
-        for row in csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True):
-            yield tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row)
+        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
+        line = first_line
+        for row in reader:
+            yield (
+                line,
+                tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row),
+            )
+            line = first_line + reader.line_num
 
     def description(self) -> str:
-        """Return the dialect in words, such as ``commas, Latin-1``; empty for plain text."""
-        words = []
-        if self.delimiter != "\t":
-            words.append(f"separated by {DELIMITERS[self.delimiter]}")
-        if self.encoding != "utf-8":
-            words.append("not UTF-8, read as Latin-1")
-        return ", ".join(words)
+        """Return the dialect in words, such as ``separated by commas, Latin-1``."""
+        return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}"
 
 
-def detect_dialect(start: bytes) -> Dialect:
+def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """Detect the dialect from the first lines of a file.
 
     The delimiter is the one that splits most lines into the same number of cells, at least
@@ -68,10 +88,11 @@ def detect_dialect(start: bytes) -> Dialect:
     Parameters
     ----------
     start
-        Whole lines from the start of the file, without a byte order mark.
+        Whole lines from the start of the file, in UTF-8, without a byte order mark.
+    written_in
+        The encoding of the file.
     """
-    encoding = "utf-8" if _is_utf8(start) else "latin-1"
-    lines = [line for line in start.decode(encoding).split("\n") if line.strip()]
+    lines = [line for line in start.decode().split("\n") if line.strip()]
     lines = [line for line in lines if not line.startswith("#")] or lines
     best, most = "\t", 0
     for delimiter in DELIMITERS:
@@ -80,12 +101,4 @@ def detect_dialect(start: bytes) -> Dialect:
         )
         if widths and max(widths.values()) > most:
             best, most = delimiter, max(widths.values())
-    return Dialect(best, encoding)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return Dialect(best, written_in)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ROWS = 200
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is known from elsewhere about the counts in a file.
+
+    Attributes
+    ----------
+    sample_ids
+        Ids in the SAMPLES file; empty if there is none.
+    orientation
+        ``features-down`` or ``samples-down`` if the user has given it.
+    """
+
+    sample_ids: frozenset[str] = frozenset()
+    orientation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,8 @@ class Head:
         Cells of up to 200 further lines.
     header_line
         The number of the header's line, from 1.
+    hints
+        What is known from elsewhere.
     """
 
     path: Path
@@ -41,14 +61,22 @@ class Head:
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     header_line: int = 1
+    hints: Hints = Hints()
 
     def has_columns(self, *names: str) -> bool:
         """Return whether the header has all these columns; case does not matter."""
         return {name.casefold() for name in names} <= {name.casefold() for name in self.header}
 
 
-def read_head(path: Path) -> Head:
+def is_number(cell: str) -> bool:
+    """Return whether a cell is written like a number, also with a decimal comma."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def read_head(path: Path, hints: Hints = Hints()) -> Head:
     """Read the first lines of a file.
+
+    Blank lines and lines of comments before the header are not part of the table.
 
     Returns
     -------
@@ -61,23 +89,34 @@ def read_head(path: Path) -> Head:
         The file cannot be read or is empty.
     """
     if path.is_dir() or not is_text(path):
-        return Head(path)
+        return Head(path, hints=hints)
     with open_blocks(path) as blocks:
         _, block = next(blocks, (1, b""))
-    dialect = detect_dialect(block)
-    lines = block.decode(dialect.encoding).split("\n")[:-1]
-    first = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
-    marked = lines[first - 1] if first else ""
+    dialect = detect_dialect(block, blocks.encoding)
+    lines = block.decode().split("\n")[:-1]
+    first = next(
+        (at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0
+    )
     rows = list(dialect.rows(lines[first : first + _ROWS]))
-    if marked and rows and len(dialect.cells(marked)) == len(rows[0]) > 1:
-        # The header itself begins with the mark, as in "#miRNA".
+    marked = lines[first - 1] if first else ""
+    if rows and _is_marked_header(dialect.cells(marked) if marked else (), rows[0]):
         first -= 1
         rows = [dialect.cells(marked), *rows]
     return Head(
         path,
         dialect,
-        tuple(line.lstrip("#").strip() for line in lines[:first]),
+        tuple(line.lstrip("#").strip() for line in lines[:first] if line.strip()),
         rows[0] if rows else (),
         tuple(rows[1:]),
         first + 1,
+        hints,
+    )
+
+
+def _is_marked_header(marked: tuple[str, ...], row: tuple[str, ...]) -> bool:
+    """Return whether a line such as ``#miRNA S1 S2`` is the header of the row below it."""
+    return (
+        len(marked) == len(row) > 1
+        and not marked[0].startswith("##")
+        and any(map(is_number, row[1:]))
     )

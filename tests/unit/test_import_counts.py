@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix, vstack
 from annotator.errors import InputError
 from annotator.reading import text_file
 from annotator.reading.counts import spill
+from annotator.reading.counts.matrix import read_matrix
 from annotator.reading.importers import read_counts
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
@@ -49,7 +50,7 @@ def read_all(
     path: Path, samples_at_once: int = 2, spill_folder: Path | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float32]]:
     """Read a file and return sample ids, features and the matrix, samples down."""
-    with read_counts(path, spill_folder=spill_folder) as counts:
+    with read_matrix(path, spill_folder=spill_folder) as counts:
         batches = list(counts.batches(samples_at_once))
         ids = tuple(sample_id for batch_ids, _ in batches for sample_id in batch_ids)
         assert ids == counts.sample_ids
@@ -363,7 +364,7 @@ def test_nothing_is_left_in_the_spill_folder(tmp_path: Path, content: bytes) -> 
 def test_a_missing_spill_folder_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="no temporary file can be created here"),
-        read_counts(write(tmp_path, TWO_BY_TWO), spill_folder=tmp_path / "absent"),
+        read_matrix(write(tmp_path, TWO_BY_TWO), spill_folder=tmp_path / "absent"),
     ):
         pass
 

@@ -5,42 +5,57 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from annotator.reading.counts.matrix import MATRIX
+from annotator.reading.counts.matrix import MATRIX, CountsFile
 from annotator.reading.counts.screen import screened
-from annotator.reading.head import read_head
+from annotator.reading.head import Hints, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsLayout, CountsTable
+    from annotator.reading.head import Head
 
 LAYOUTS: tuple[CountsLayout, ...] = (MATRIX,)
 """The first layout that recognises a file reads it; the plain matrix takes the rest."""
 
 
 @contextmanager
-def read_counts(path: Path) -> Iterator[CountsTable]:
+def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  # noqa: B008
     """Recognise the layout of a file or folder of counts, and read it.
 
     Parameters
     ----------
     path
         The file or folder.
+    hints
+        What is known from elsewhere, such as the ids of samples.
 
     Yields
     ------
     CountsTable
-        Checked to its end, without rows that are no RNA, in whole reads.
+        Checked to its end, without rows that are no RNA, in whole reads. The first note
+        names the layout and the size of the table.
 
     Raises
     ------
     InputError
-        The file has an error or holds no raw counts; the message names the place.
+        The file has errors or holds no raw counts; the message names the place.
     NeedsPersonError
         A temporary file cannot be written, as when the disk is full.
     """
-    head = read_head(path)
+    head = read_head(path, hints)
     layout = next(each for each in LAYOUTS if each.recognises(head))
     with layout.read(head) as table:
-        yield screened(table, head.path)
+        yield screened(table, head.path, detected(head, layout, table))
+
+
+def detected(head: Head, layout: CountsLayout, table: CountsTable) -> str:
+    """Return what was recognised in a file, in one line."""
+    words = [layout.name]
+    if head.header:
+        words.append(head.dialect.description())
+    if isinstance(table, CountsFile):
+        words.append(table.orientation.replace("-", " "))
+    size = f"{len(table.sample_ids)} samples × {len(table.feature_names)} rows"
+    return f"{', '.join(words)}: {size}"
