@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 """Delimiters in order of preference, with their names."""
 
-_LINES_TRIED = 50
+_LINES_TRIED, _FEWEST_TRIED = 50, 3
+_CHARACTERS_TRIED = 1 << 16  # wide lines are slow to split in four ways
 _SPACES = re.compile(r"[ \t]+")
 csv.field_size_limit(1 << 26)  # lines of text are limited to this length already
 
@@ -79,6 +80,18 @@ class Dialect:
         return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}"
 
 
+def first_lines(lines: list[str], most: int, characters: int, fewest: int) -> list[str]:
+    """Return the first lines: at most so many, and fewer of them if they are long."""
+    kept: list[str] = []
+    size = 0
+    for line in lines[:most]:
+        if size > characters and len(kept) >= fewest:
+            break
+        kept.append(line)
+        size += len(line)
+    return kept
+
+
 def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """Detect the dialect from the first lines of a file.
 
@@ -94,11 +107,10 @@ def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """
     lines = [line for line in start.decode().split("\n") if line.strip()]
     lines = [line for line in lines if not line.startswith("#")] or lines
+    lines = first_lines(lines, _LINES_TRIED, _CHARACTERS_TRIED, _FEWEST_TRIED)
     best, most = "\t", 0
     for delimiter in DELIMITERS:
-        widths = Counter(
-            len(row) for row in Dialect(delimiter).rows(lines[:_LINES_TRIED]) if len(row) > 1
-        )
+        widths = Counter(len(row) for row in Dialect(delimiter).rows(lines) if len(row) > 1)
         if widths and max(widths.values()) > most:
             best, most = delimiter, max(widths.values())
     return Dialect(best, written_in)

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.reading.dialect import Dialect, detect_dialect
-from annotator.reading.text_file import is_text, open_blocks
+from annotator.reading.dialect import Dialect, detect_dialect, first_lines
+from annotator.reading.text_file import is_folder, is_text, open_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ROWS = 200
+_ROWS, _FEWEST_ROWS, _CHARACTERS = 200, 3, 1 << 17
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -48,7 +48,7 @@ class Head:
     header
         Cells of the first line that is no comment; empty for a file that is not text.
     rows
-        Cells of up to 200 further lines.
+        Cells of up to 200 further lines, fewer if they are long.
     header_line
         The number of the header's line, from 1.
     hints
@@ -88,7 +88,7 @@ def read_head(path: Path, hints: Hints = Hints()) -> Head:
     InputError
         The file cannot be read or is empty.
     """
-    if path.is_dir() or not is_text(path):
+    if is_folder(path) or not is_text(path):
         return Head(path, hints=hints)
     with open_blocks(path) as blocks:
         _, block = next(blocks, (1, b""))
@@ -97,7 +97,8 @@ def read_head(path: Path, hints: Hints = Hints()) -> Head:
     first = next(
         (at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0
     )
-    rows = list(dialect.rows(lines[first : first + _ROWS]))
+    shown = first_lines(lines[first:], _ROWS + 1, _CHARACTERS, _FEWEST_ROWS)
+    rows = list(dialect.rows(shown))
     marked = lines[first - 1] if first else ""
     if rows and _is_marked_header(dialect.cells(marked) if marked else (), rows[0]):
         first -= 1

@@ -252,7 +252,11 @@ def name_evidence(file_name: str, sample_ids: Sequence[str]) -> str | None:
     word = next((one for one in _words(file_name) if one in _WORDS), None)
     if word is not None:
         return f"the name of the file has {word!r}"
-    common = set.intersection(*(set(_words(one)) for one in sample_ids)) if sample_ids else set()
+    common = (
+        set.intersection(*(set(_words(one)) for one in sample_ids[:_TESTED]))
+        if sample_ids
+        else set()
+    )
     word = next((one for one in sorted(common) if one in _WORDS), None)
     return f"the names of the columns have {word!r}" if word is not None else None
 

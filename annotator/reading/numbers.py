@@ -88,14 +88,18 @@ class LineParser:
     decimal_comma: bool
     line_of: dict[str, int] = field(default_factory=dict)
     empty_lines: int = 0
+    _is_plain: bool = field(init=False)
     _blank: int = 0
     _marked: int = 0  # numbers with a point or comma
     _grouped: int = 0  # those that may have a separator of thousands, such as 1.234
     _has_large: bool = False  # numbers from 1000 without one
 
+    def __post_init__(self) -> None:
+        self._is_plain = self.shape.is_plain
+
     def parse(self, first_line: int, block: bytes) -> ParsedLines:
         r"""Parse whole lines, each ending with ``\n``, with the quick parser if possible."""
-        lines = _parse_plain(block, self.shape.width - 1) if self.shape.is_plain else None
+        lines = _parse_plain(block, self.shape.width - 1) if self._is_plain else None
         if lines is None:
             return self._parse_each_line(first_line, block)
         if self._blank:

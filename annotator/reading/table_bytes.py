@@ -32,7 +32,7 @@ def tab_separated(block: bytes, dialect: Dialect, first_line: int, findings: Fin
         The number of the first line.
     findings
         Gets an error for each line with quotation marks that are not closed; such a line
-        is blank in the result.
+        is blank in the result. In lines with tabs, they are taken as text.
     """
     delimiter = dialect.delimiter.encode()
     if b'"' in block:
@@ -74,7 +74,10 @@ def _line_by_line(block: bytes, dialect: Dialect, first_line: int, findings: Fin
         try:
             _, cells = next(dialect.numbered_rows([text], line), (line, ()))
         except csv.Error:
-            findings.add("a quotation mark is not closed in the line", line)
-            cells = ()
+            if dialect.delimiter == "\t":  # the mark is part of a text
+                cells = tuple(cell.strip() for cell in text.split("\t"))
+            else:
+                findings.add("a quotation mark is not closed in the line", line)
+                cells = ()
         lines.append("\t".join(" ".join(cell.split()) for cell in cells))
     return ("\n".join(lines) + "\n").encode()

@@ -274,6 +274,14 @@ def _clean(block: bytes, path: Path, first_line: int) -> bytes:
     return block
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, False if that cannot be found out."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def is_text(path: Path) -> bool:
     """Return whether a file is text, plain or gzip, as far as its first bytes show.
 
