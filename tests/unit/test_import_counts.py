@@ -25,10 +25,10 @@ from annotator.reading.importers import read_counts
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
 
-# Any text that may stand between two tabs and keeps itself when stripped.
+# Any text that may stand between two tabs and keeps itself when stripped and unquoted.
 names = (
     st.text(
-        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\x85\u2028\u2029"),
+        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='\x85\u2028\u2029"'),
         min_size=1,
         max_size=8,
     )
