@@ -21,7 +21,7 @@ _SUMMARY = re.compile(
 
 _SPIKE_IN = re.compile(
     r"ERCC-\d+.*|UniSp\d+.*|spike[-_ ]?in.*|HK_.*|blank(?:[ _-]?\d+)?|"
-    r"(?P<species>cel)-miR-(?:39|54|238|2)(?![0-9a-z]).*|(?P<plant>ath)-miR-159a(?![0-9a-z]).*",
+    r"(?:cel-miR-(?:39|54|238)|ath-miR-159a|osa-miR-414)(?![0-9a-z]).*",
     re.IGNORECASE,
 )
 """Synthetic RNA that is added to samples, and control probes of arrays."""
@@ -40,20 +40,17 @@ def spike_ins(names: Sequence[str]) -> frozenset[str]:
     MicroRNAs of another species are spike-ins only if they are few: where most microRNAs
     are of *C. elegans*, ``cel-miR-39-3p`` is one of the animal's own.
     """
-    found = {name: match for name in names if (match := _SPIKE_IN.fullmatch(name.strip()))}
-    foreign = {name for name, match in found.items() if match["species"] or match["plant"]}
-    if foreign:
-        own = _commonest_prefix(names)
-        found = {
-            name: match
-            for name, match in found.items()
-            if name not in foreign or (match["species"] or match["plant"]).lower() != own
-        }
-    return frozenset(found)
+    found = {name for name in names if _SPIKE_IN.fullmatch(name.strip())}
+    own = _commonest_prefix([name for name in names if name not in found])
+    return frozenset(name for name in found if not own or _prefix(name) != own)
 
 
 def _commonest_prefix(names: Sequence[str]) -> str:
-    prefixes = Counter(match[1].lower() for name in names if (match := _PREFIX.match(name.strip())))
-    (prefix, number), *others = prefixes.most_common(2)
-    # A file with nothing but spike-ins of one species has no species of its own.
-    return prefix if others or number > 5 else ""
+    """Return the species that most microRNAs are of, such as ``hsa``; empty if there is none."""
+    prefixes = Counter(filter(None, map(_prefix, names)))
+    return prefixes.most_common(1)[0][0] if prefixes else ""
+
+
+def _prefix(name: str) -> str:
+    match = _PREFIX.match(name.strip())
+    return match[1].lower() if match else ""

@@ -76,8 +76,9 @@ class Dialect:
             line = first_line + reader.line_num
 
     def description(self) -> str:
-        """Return the dialect in words, such as ``separated by commas, Latin-1``."""
-        return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}"
+        """Return the dialect in words, such as ``separated by commas, UTF-8``."""
+        converted = "" if self.written_in == "UTF-8" else " (converted)"
+        return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}{converted}"
 
 
 def first_lines(lines: list[str], most: int, characters: int, fewest: int) -> list[str]:

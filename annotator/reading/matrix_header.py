@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
+from annotator.reading.findings import counted
 from annotator.reading.head import is_number
 from annotator.reading.matching import loose_key
 from annotator.reading.numbers import LineShape
@@ -104,7 +105,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
         notes.append(f"columns left out because they describe {what}: {', '.join(left_out)}")
     unnamed = tuple(range(last + 1, len(names)))
     if unnamed:
-        notes.append(f"{len(unnamed)} empty columns at the end are left out")
+        notes.append(f"{counted(len(unnamed), 'empty column')} at the end left out")
     down, across = "feature", "sample"
     if orientation == SAMPLES_DOWN:
         down, across = across, down

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from annotator.errors import InputError
 from annotator.reading.dialect import detect_dialect
-from annotator.reading.findings import Findings
+from annotator.reading.findings import Findings, counted
 from annotator.reading.head import read_head
 from annotator.reading.text_file import open_blocks
 
@@ -91,7 +91,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     needed = max(columns.index(name) for name in required) + 1 if required else 1
     notes = [*cells.notes]
     if len(columns) < len(header):
-        notes.append(f"{len(header) - len(columns)} empty columns at the end are left out")
+        notes.append(f"{counted(len(header) - len(columns), 'empty column')} at the end left out")
     fitted, padded = [], 0
     for line, row in rows:
         if any(row[len(columns) :]) or len(row) < needed:
@@ -101,7 +101,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             fitted.append((*row, *[""] * (len(columns) - len(row)))[: len(columns)])
     findings.raise_all()
     if padded:
-        notes.append(f"{padded} rows are shorter than the header; their last cells are empty")
+        notes.append(f"{counted(padded, 'row')} shorter than the header; the last cells are empty")
     return Table(
         path,
         columns,
@@ -126,7 +126,9 @@ def _read_cells(path: Path) -> _Cells:
     dialect = detect_dialect(text[: 1 << 20].rsplit(b"\n", 1)[0] + b"\n", blocks.encoding)
     notes = [dialect.description()]
     if head.comments:
-        notes.append(f"{len(head.comments)} comment lines skipped: {head.comments[0][:60]!r}")
+        notes.append(
+            f"{counted(len(head.comments), 'comment line')} skipped: {head.comments[0][:60]!r}"
+        )
     try:
         rows = list(dialect.numbered_rows(lines, head.header_line))
     except csv.Error:
@@ -142,7 +144,7 @@ def _read_cells(path: Path) -> _Cells:
     last = kept[-1][0] if kept else 0
     empty = sum(not any(row) and (line < last or len(row) > 1) for line, row in rows)
     if empty:
-        notes.append(f"{empty} empty rows left out")
+        notes.append(f"{counted(empty, 'empty row')} left out")
     if kept and kept[0][1][0].startswith("#"):
         kept[0] = (kept[0][0], (kept[0][1][0].lstrip("# "), *kept[0][1][1:]))
     return _Cells(kept, tuple(notes))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
 from annotator.reading.counts.spill import CountsSpill, SampleSpill, Spill
-from annotator.reading.findings import Findings
+from annotator.reading.findings import Findings, counted
 from annotator.reading.head import read_head
 from annotator.reading.matrix_header import SAMPLES_DOWN, read_header
 from annotator.reading.numbers import LineParser
@@ -180,9 +180,11 @@ def _notes(head: Head, blocks: Blocks, parser: LineParser) -> tuple[str, ...]:
     if blocks.encoding != head.dialect.written_in:
         notes.append(f"a later line is not UTF-8; from there it was read as {blocks.encoding}")
     if head.comments:
-        notes.append(f"{len(head.comments)} comment lines skipped: {head.comments[0][:60]!r}")
+        notes.append(
+            f"{counted(len(head.comments), 'comment line')} skipped: {head.comments[0][:60]!r}"
+        )
     if parser.empty_lines:
-        notes.append(f"{parser.empty_lines} empty rows left out")
+        notes.append(f"{counted(parser.empty_lines, 'empty row')} left out")
     return tuple(notes)
 
 

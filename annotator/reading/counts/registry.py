@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsLayout, CountsTable
-    from annotator.reading.head import Head
 
 LAYOUTS: tuple[CountsLayout, ...] = (MATRIX,)
 """The first layout that recognises a file reads it; the plain matrix takes the rest."""
@@ -47,15 +46,9 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
     head = read_head(path, hints)
     layout = next(each for each in LAYOUTS if each.recognises(head))
     with layout.read(head) as table:
-        yield screened(table, head.path, detected(head, layout, table))
-
-
-def detected(head: Head, layout: CountsLayout, table: CountsTable) -> str:
-    """Return what was recognised in a file, in one line."""
-    words = [layout.name]
-    if head.header:
-        words.append(head.dialect.description())
-    if isinstance(table, CountsFile):
-        words.append(table.orientation.replace("-", " "))
-    size = f"{len(table.sample_ids)} samples × {len(table.feature_names)} rows"
-    return f"{', '.join(words)}: {size}"
+        words = [layout.name]
+        if head.header:
+            words.append(head.dialect.description())
+        if isinstance(table, CountsFile):
+            words.append(table.orientation.replace("-", " "))
+        yield screened(table, path, ", ".join(words))

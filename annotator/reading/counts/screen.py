@@ -55,7 +55,7 @@ class ScreenedTable:
             yield ids, selected if self.is_whole else _in_whole_reads(selected)
 
 
-def screened(table: CountsTable, path: Path, *detected: str) -> ScreenedTable:
+def screened(table: CountsTable, path: Path, detected: str = "counts") -> ScreenedTable:
     """Leave out rows that are no RNA, and round fractions of reads.
 
     Parameters
@@ -65,7 +65,7 @@ def screened(table: CountsTable, path: Path, *detected: str) -> ScreenedTable:
     path
         The file, whose name may show that it has normalised values.
     detected
-        What was recognised in the file; it becomes the first note.
+        What was recognised in the file; with the size, it becomes the first note.
 
     Raises
     ------
@@ -99,8 +99,12 @@ def screened(table: CountsTable, path: Path, *detected: str) -> ScreenedTable:
         *_left_out(names, spikes, values.spike_reads, values.reads, "spike-ins or controls"),
         *values.notes(evidence),
     ]
+    size = f"{len(table.sample_ids)} samples × {kept.size} features"
     return ScreenedTable(
-        table, None if all_kept else kept, values.is_whole, (*detected, *table.notes, *notes)
+        table,
+        None if all_kept else kept,
+        values.is_whole,
+        (f"{detected}: {size}", *table.notes, *notes),
     )
 
 
