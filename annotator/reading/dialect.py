@@ -16,6 +16,7 @@ DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 
 _LINES_TRIED, _FEWEST_TRIED = 50, 3
 _CHARACTERS_TRIED = 1 << 16  # wide lines are slow to split in four ways
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?", re.ASCII)
 _SPACES = re.compile(r"[ \t]+")
 csv.field_size_limit(1 << 26)  # lines of text are limited to this length already
 
@@ -66,19 +67,27 @@ class Dialect:
         """
         if self.delimiter == " ":
             lines = (_SPACES.sub(" ", line.strip()) for line in lines)
-        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
+        ended = (f"{line}\n" for line in lines)  # a line break inside of a cell is kept
+        reader = csv.reader(ended, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
         line = first_line
         for row in reader:
-            yield (
-                line,
-                tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row),
-            )
+            yield line, tuple(map(_tidy, row))
             line = first_line + reader.line_num
 
     def description(self) -> str:
         """Return the dialect in words, such as ``separated by commas, UTF-8``."""
         converted = "" if self.written_in == "UTF-8" else " (converted)"
         return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}{converted}"
+
+
+def _tidy(cell: str) -> str:
+    """Return a cell without surrounding spaces, and with single spaces for breaks and tabs."""
+    return " ".join(cell.split()) if "\n" in cell or "\t" in cell else cell.strip()
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is written like a number, also with a decimal comma."""
+    return _NUMBER.fullmatch(cell) is not None
 
 
 def first_lines(lines: list[str], most: int, characters: int, fewest: int) -> list[str]:
@@ -97,7 +106,8 @@ def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """Detect the dialect from the first lines of a file.
 
     The delimiter is the one that splits most lines into the same number of cells, at least
-    two. Lines that begin with ``#`` are not looked at if there are others.
+    two; among equals, the one that leaves most numbers. Lines that begin with ``#`` are not
+    looked at if there are others.
 
     Parameters
     ----------
@@ -109,9 +119,11 @@ def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     lines = [line for line in start.decode().split("\n") if line.strip()]
     lines = [line for line in lines if not line.startswith("#")] or lines
     lines = first_lines(lines, _LINES_TRIED, _CHARACTERS_TRIED, _FEWEST_TRIED)
-    best, most = "\t", 0
+    best, most = "\t", (0, 0)
     for delimiter in DELIMITERS:
-        widths = Counter(len(row) for row in Dialect(delimiter).rows(lines) if len(row) > 1)
-        if widths and max(widths.values()) > most:
-            best, most = delimiter, max(widths.values())
+        rows = [row for row in Dialect(delimiter).rows(lines) if len(row) > 1]
+        widths = Counter(map(len, rows))
+        numbers = sum(is_number(cell) for row in rows for cell in row[1:])
+        if rows and (max(widths.values()), numbers) > most:
+            best, most = delimiter, (max(widths.values()), numbers)
     return Dialect(best, written_in)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.reading.dialect import Dialect, detect_dialect, first_lines
+from annotator.reading.dialect import Dialect, detect_dialect, first_lines, is_number
 from annotator.reading.text_file import is_folder, is_text, open_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _ROWS, _FEWEST_ROWS, _CHARACTERS = 200, 3, 1 << 17
-_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,6 @@ class Head:
     def has_columns(self, *names: str) -> bool:
         """Return whether the header has all these columns; case does not matter."""
         return {name.casefold() for name in names} <= {name.casefold() for name in self.header}
-
-
-def is_number(cell: str) -> bool:
-    """Return whether a cell is written like a number, also with a decimal comma."""
-    return _NUMBER.fullmatch(cell) is not None
 
 
 def read_head(path: Path, hints: Hints = Hints()) -> Head:

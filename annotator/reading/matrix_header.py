@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
+from annotator.reading.dialect import is_number
 from annotator.reading.findings import counted
-from annotator.reading.head import is_number
 from annotator.reading.matching import loose_key
 from annotator.reading.numbers import LineShape
 

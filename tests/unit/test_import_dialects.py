@@ -19,6 +19,7 @@ from annotator.reading.counts import spill
 from annotator.reading.head import Hints
 from annotator.reading.importers import read_counts, read_samples
 
+NO_HINTS = Hints()
 EXPECTED = (("S1", "S2"), ("hsa-let-7a-5p", "hsa-miR-21-5p"), [[120, 5000], [80, 4100]])
 TSV = "feature\tS1\tS2\nhsa-let-7a-5p\t120\t80\nhsa-miR-21-5p\t5000\t4100\n"
 
@@ -29,18 +30,18 @@ def write(folder: Path, content: str | bytes, name: str = "counts.txt") -> Path:
     return path
 
 
-def read(path: Path, hints: Hints = Hints()) -> tuple[object, object, object]:
+def read(path: Path, hints: Hints = NO_HINTS) -> tuple[object, object, object]:
     with read_counts(path, hints) as table:
         matrix = vstack([counts for _, counts in table.batches(1)]).toarray()
         return tuple(table.sample_ids), tuple(table.feature_names), matrix.tolist()
 
 
-def notes(path: Path, hints: Hints = Hints()) -> str:
+def notes(path: Path, hints: Hints = NO_HINTS) -> str:
     with read_counts(path, hints) as table:
         return " | ".join(table.notes)
 
 
-def refusal(path: Path, hints: Hints = Hints()) -> InputError:
+def refusal(path: Path, hints: Hints = NO_HINTS) -> InputError:
     with pytest.raises(InputError) as caught, read_counts(path, hints):
         pass
     return caught.value
@@ -134,7 +135,7 @@ def test_an_unclear_orientation_is_refused_unless_it_is_given(tmp_path: Path) ->
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_any_csv_file_is_read_in_both_orientations(tmp_path: Path, data: st.DataObject) -> None:
@@ -143,7 +144,8 @@ def test_any_csv_file_is_read_in_both_orientations(tmp_path: Path, data: st.Data
     size = shape[0] * shape[1]
     drawn = data.draw(st.lists(values, min_size=size, max_size=size))
     matrix = np.array(drawn).reshape(shape)
-    tail = data.draw(st.sampled_from(["", ", b", ' "b"', "\tb", ";b", " b"]))
+    delimiter = data.draw(st.sampled_from(",;\t"))
+    tail = data.draw(st.sampled_from(["", f"{delimiter} b", ' "b"', " b"]))
     ids = [f"S{i}{tail}" for i in range(shape[0])]
     names = [f"hsa-miR-{i}{tail}" for i in range(shape[1])]
     down = data.draw(st.booleans())
@@ -152,7 +154,6 @@ def test_any_csv_file_is_read_in_both_orientations(tmp_path: Path, data: st.Data
         rows = [list(row) for row in zip(*rows, strict=True)]
     text = io.StringIO()
     quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]))
-    delimiter = data.draw(st.sampled_from(",;\t"))
     csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows(rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "BLOCK_BYTES", data.draw(st.integers(16, 200)))
