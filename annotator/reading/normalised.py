@@ -49,8 +49,8 @@ class TableValues:
         Largest difference of a value from the nearest whole number.
     highest
         The highest value.
-    fractions
-        Values with a fraction, of the first samples.
+    shown
+        Different values of the first samples.
     scaled, testable
         Of the first samples: those whose values are all multiples of one number that is
         neither whole nor one part of a whole, and those that could be tested.
@@ -65,7 +65,7 @@ class TableValues:
     fractional: int = 0
     largest_change: float = 0.0
     highest: float = 0.0
-    fractions: list[NDArray[np.float64]] = field(default_factory=list)
+    shown: list[NDArray[np.float64]] = field(default_factory=list)
     scaled: int = 0
     testable: int = 0
 
@@ -99,13 +99,34 @@ class TableValues:
     @property
     def are_parts_of_reads(self) -> bool:
         """Whether most fractions are simple, as those of reads that fit several places are."""
-        values = np.concatenate([np.zeros(0), *self.fractions])
+        values = self.fractions()
         if not values.size:
             return False
         simple = np.zeros(values.size, dtype=bool)
         for parts in _PARTS:
             simple |= np.abs(values - np.rint(values * parts) / parts) <= _WRITTEN
         return float(simple.mean()) >= 0.5
+
+    @property
+    def are_logarithms(self) -> bool:
+        """Whether values are logarithms: of whole numbers plus one, or as small and uneven."""
+        if self.highest > _HIGHEST_LOGARITHM:
+            return False
+        fractions, shown = self.fractions(), np.unique(np.concatenate(self.shown))
+        for base in (2.0, np.e, 10.0):
+            numbers = base**fractions - 1
+            small = numbers <= _FEW
+            error = np.abs(numbers - np.rint(numbers))[small]
+            near = error <= _WRITTEN * np.log(base) * (numbers[small] + 1)
+            if near.size >= 4 and near.mean() > 0.9 and numbers[small].min() > 0.5:
+                return True
+        uneven = fractions.size > shown.size / 2 and not self.are_parts_of_reads
+        return shown.size >= 4 and uneven
+
+    def fractions(self) -> NDArray[np.float64]:
+        """Return different values with a fraction, ascending."""
+        values = np.unique(np.concatenate([np.zeros(0), *self.shown]))
+        return np.asarray(values[values != np.rint(values)])
 
     def notes(self, evidence: str | None) -> list[str]:
         """Return what has to be known about values that are taken as counts."""
@@ -140,8 +161,8 @@ class TableValues:
         self.fractional += int(np.count_nonzero(fractional))
         self.largest_change = max(self.largest_change, float(change.max(initial=0)))
         self.highest = max(self.highest, float((data * is_rna).max(initial=0)))
-        if fractional.any() and len(self.fractions) * samples < _TESTED:
-            self.fractions.append(data[fractional])
+        if fractional.any() and len(self.shown) * samples < _TESTED:
+            self.shown.append(np.unique(data[is_rna].round(4)))
             for one in range(min(samples, _TESTED)):
                 at = slice(counts.indptr[one], counts.indptr[one + 1])
                 scaled = has_odd_unit(data[at][is_rna[at]])
@@ -165,21 +186,14 @@ def normalised_reason(values: TableValues, evidence: str | None) -> str | None:
             return reason
     if values.is_whole:
         return None
-    simple = values.are_parts_of_reads
-    stored = int(values.stored.sum())
-    if (
-        values.highest <= _HIGHEST_LOGARITHM
-        and stored >= 4
-        and values.fractional > stored / 2
-        and not simple
-    ):
-        return f"no value is above {values.highest:.3g} and most have fractions, as logarithms have"
+    if values.are_logarithms:
+        return f"no value is above {values.highest:.3g} and many have fractions, as logarithms do"
     if values.scaled * 2 > values.testable:
         return (
             "the values of a sample are multiples of one number that is not 1: counts divided by"
             " a factor"
         )
-    if evidence is not None and not simple:
+    if evidence is not None and not values.are_parts_of_reads:
         return f"{evidence}, and the values have fractions"
     return None
 
@@ -229,8 +243,9 @@ def has_odd_unit(values: NDArray[np.float64]) -> bool | None:
         unit = _refined_unit(distinct, float(distinct[0]) / parts)
         if unit is not None:
             inverse = 1 / unit
-            whole = min(abs(unit - round(unit)) / unit, abs(inverse - round(inverse)) / inverse)
-            return bool(whole > 2e-3)
+            if unit > 1:
+                return bool(abs(unit - round(unit)) > 2e-3)
+            return bool(abs(inverse - round(inverse)) > 2e-3 * inverse)
     return False
 
 
