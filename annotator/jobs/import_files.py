@@ -100,19 +100,17 @@ def import_files(
             which=options.samples,
             require_counts=kind is FeatureKind.SRNA,
         )
-        summary = apply_import(
-            connection,
-            samples=matched.samples,
-            feature_names=table.feature_names,
-            kind=kind,
-            batches=_matched_batches(table, matched),
-            terms=terms,
-            fields=fields,
-        )
-        if options.dry_run:
-            connection.rollback()
-        else:
-            connection.commit()
+        # A transaction around the import's own, so that a dry run can take it back.
+        with connection.transaction(force_rollback=options.dry_run):
+            summary = apply_import(
+                connection,
+                samples=matched.samples,
+                feature_names=table.feature_names,
+                kind=kind,
+                batches=_matched_batches(table, matched),
+                terms=terms,
+                fields=fields,
+            )
         files = (_counts_report(counts, table, matched), _samples_report(samples, records))
     return replace(summary, files=files)
 
