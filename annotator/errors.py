@@ -19,6 +19,11 @@ Messages are written for people: they state what happened, to what, and what to 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class AnnotatorError(Exception):
     """Base class of all errors that this project raises deliberately."""
@@ -37,11 +42,18 @@ class InputError(AnnotatorError):
         The file with the error, if any.
     line, column
         Position in the file, counted from 1; a column can also be given by name.
-    further
-        Other errors in the same file, one line each.
+
+    Attributes
+    ----------
+    findings
+        One line per error if several were found together, the first ones only.
+    found
+        Number of errors that were found.
     """
 
     exit_code = 2
+    findings: tuple[str, ...] = ()
+    found: int = 1
 
     def __init__(
         self,
@@ -50,15 +62,29 @@ class InputError(AnnotatorError):
         source: str | None = None,
         line: int | None = None,
         column: int | str | None = None,
-        further: tuple[str, ...] = (),
     ) -> None:
-        self.source, self.line, self.column, self.further = source, line, column, further
+        self.source, self.line, self.column = source, line, column
         place = [source] if source is not None else []
         if line is not None:
             place.append(f"line {line}")
         if column is not None:
             place.append(f"column {column}")
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
+
+    @classmethod
+    def together(cls, errors: Sequence[InputError], found: int) -> InputError:
+        """Return the first of several errors, which lists the others.
+
+        Parameters
+        ----------
+        errors
+            The first errors, at least one.
+        found
+            Number of errors, also of those that are not listed.
+        """
+        first = errors[0]
+        first.findings, first.found = tuple(map(str, errors)), found
+        return first
 
 
 class SettingsError(AnnotatorError):

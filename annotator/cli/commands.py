@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -23,7 +23,7 @@ from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from annotator.settings import Settings
@@ -69,39 +69,73 @@ def migrate(settings: Settings) -> None:
     show_default=True,
     help="The kind of the features in COUNTS.",
 )
+@click.option(
+    "--samples",
+    "which",
+    type=click.Choice(["same", "common", "all"]),
+    default="same",
+    show_default=True,
+    help="Samples to take if the files do not have the same: those of both, or also those"
+    " without counts.",
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["features-down", "samples-down"]),
+    help="What the lines of COUNTS are, if it cannot be found out.",
+)
+@click.option(
+    "--map",
+    "meanings",
+    multiple=True,
+    metavar="COLUMN=MEANING",
+    help="What a column of SAMPLES means: sample_id, dataset_id, organism, is_cell_line or a"
+    " field. May be repeated.",
+)
+@click.option("--dataset", metavar="ID", help="The dataset of samples for which none is given.")
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @click.pass_obj
 def import_(
-    settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
+    settings: Settings,
+    /,
+    counts: Path,
+    samples: Path,
+    ontology: Path | None,
+    kind: str,
+    **options: Any,
 ) -> None:
     """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
-    from annotator.cli.value_text import value_lines
-    from annotator.jobs.import_files import import_files
+    from annotator.cli.import_text import import_lines
+    from annotator.jobs.import_files import ImportOptions, import_files
+    from annotator.reading.importers import SampleOptions, Which
     from annotator.store.server.embedded import forget_demo
 
+    how = ImportOptions(
+        kind=FeatureKind(kind),
+        which=Which(options["which"]),
+        orientation=options["orientation"],
+        columns=SampleOptions(_meanings(options["meanings"]), options["dataset"] or ""),
+        dry_run=options["dry_run"],
+    )
     with database_of(settings) as database:
         summary = import_files(
             database,
             counts,
             samples,
             ontology=ontology,
-            kind=FeatureKind(kind),
             fields=settings.fields,
+            options=how,
         )
-    if settings.database_url is None and forget_demo(settings.home_folder()):
+    if settings.database_url is None and not how.dry_run and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
-    click.echo(
-        f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
-        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
-        f" {summary.features_added} features, {summary.terms_added} terms added;"
-        f" {summary.annotations_changed} annotations changed"
-    )
-    for line in value_lines(summary.values):
-        click.echo(line)
-    if any(each.not_understood for each in summary.values):
-        click.echo(
-            "values that are not understood are kept as attributes, such as 'sex (as given)'; the"
-            " samples count as unlabelled"
-        )
+    click.echo(import_lines(summary, dry_run=how.dry_run))
+
+
+def _meanings(given: Sequence[str]) -> dict[str, str]:
+    pairs = [each.rpartition("=") for each in given]
+    for column, _, meaning in pairs:
+        if not column or not meaning:
+            raise InputError("--map needs COLUMN=MEANING, such as --map organism_part=tissue")
+    return {column: meaning for column, _, meaning in pairs}
 
 
 @command_line.command()
@@ -194,10 +228,18 @@ def sql(settings: Settings, query: str, output: str) -> None:
     click.echo(query_output(result.columns, result.rows, output), nl=False)
 
 
-def _end(code: int, message: str, further: Iterable[str] = ()) -> NoReturn:
-    for line in (message, *further):
-        click.echo(f"annotator: {' '.join(line.split())}", err=True)
+def _end(code: int, message: str) -> NoReturn:
+    one_line = " ".join(message.split())
+    click.echo(f"annotator: {one_line}", err=True)
     raise SystemExit(code)
+
+
+def _end_with_findings(error: InputError) -> NoReturn:
+    for finding in error.findings:
+        click.echo(f"annotator: {' '.join(finding.split())}", err=True)
+    shown = len(error.findings)
+    first = f", of which the first {shown} are listed" if error.found > shown else ""
+    _end(error.exit_code, f"{error.found} errors were found{first}; nothing was changed")
 
 
 def main() -> None:
@@ -212,7 +254,9 @@ def main() -> None:
     except click.ClickException as error:
         _end(2, error.format_message())
     except InputError as error:
-        _end(error.exit_code, str(error), error.further)
+        if error.found > 1:
+            _end_with_findings(error)
+        _end(error.exit_code, str(error))
     except AnnotatorError as error:
         _end(error.exit_code, str(error))
     except (click.Abort, KeyboardInterrupt):

@@ -47,11 +47,32 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReport:
+    """What was recognised in a file of an import.
+
+    Attributes
+    ----------
+    path
+        The file.
+    detected
+        Its layout, delimiter, encoding, orientation and size, in one line.
+    notes
+        What was converted or left out, one line each.
+    """
+
+    path: str
+    detected: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
     """The numbers of rows that an import added and changed in the mirror.
 
     Attributes
     ----------
+    files
+        What was recognised in each file.
     values
         For each column with values that are read: how many are used, and why the others
         are not.
@@ -64,4 +85,5 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    files: tuple[FileReport, ...] = ()
     values: tuple[ValueUse, ...] = ()

@@ -3,25 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.imports import FileReport
 from annotator.domain.values import value_use
-from annotator.reading.importers import check_match, read_counts, read_ontology, read_samples
-from annotator.reading.samples.records import CELL_LINE
+from annotator.reading.importers import (
+    CELL_LINE,
+    Hints,
+    SampleOptions,
+    Which,
+    match_samples,
+    read_counts,
+    read_ontology,
+    read_samples,
+)
 from annotator.store.mirror.importing import apply_import
 from annotator.store.mirror.label_values import declare_words
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from scipy.sparse import csr_matrix
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import ImportSummary, SampleRecord
     from annotator.domain.values import ValueUse
+    from annotator.reading.counts.layout import CountsTable
+    from annotator.reading.importers import Matched, Samples
     from annotator.store.server.connection import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How files are read and applied.
+
+    Attributes
+    ----------
+    kind
+        The kind of the features in COUNTS. Counts of contaminants may cover only some of the
+        samples.
+    which
+        The samples to import if COUNTS and SAMPLES do not have the same ones.
+    orientation
+        ``features-down`` or ``samples-down``; found out if it is ``None``.
+    columns
+        The meaning of columns of SAMPLES and their dataset, where the file does not show them.
+    dry_run
+        Whether to change nothing and only report what would be changed.
+    """
+
+    kind: FeatureKind = FeatureKind.SRNA
+    which: Which = Which.SAME
+    orientation: str | None = None
+    columns: SampleOptions = field(default_factory=SampleOptions)
+    dry_run: bool = False
 
 
 def import_files(
@@ -30,7 +69,7 @@ def import_files(
     samples: Path,
     *,
     ontology: Path | None = None,
-    kind: FeatureKind = FeatureKind.SRNA,
+    options: ImportOptions = ImportOptions(),
     fields: Mapping[str, FieldDefinition] = FIELDS,
 ) -> ImportSummary:
     """Validate the files, then apply them in one transaction.
@@ -41,9 +80,8 @@ def import_files(
         The database with the mirror.
     counts, samples, ontology
         The files, in the formats of :mod:`annotator.reading.importers`.
-    kind
-        The kind of the features in ``counts``. Counts of contaminants may cover only
-        some of the samples.
+    options
+        How files are read and applied.
     fields
         Name to definition of the fields that ``samples`` may have columns for.
 
@@ -59,27 +97,56 @@ def import_files(
     with database.connect() as connection:
         check_schema(connection)
         declare_words(connection, fields)
+    described = read_samples(samples, fields, options.columns)
     terms = read_ontology(ontology) if ontology is not None else None
-    with read_counts(counts) as table, database.connect() as connection:
-        records = read_samples(samples, fields, counted=table.sample_ids).records
-        check_match(
+    hints = Hints(frozenset(one.sample_id for one in described.records), options.orientation)
+    with read_counts(counts, hints) as table, database.connect() as connection:
+        if not hints.sample_ids & set(table.sample_ids):
+            # The ids may be in another column.
+            described = read_samples(samples, fields, options.columns, table.sample_ids)
+        matched = match_samples(
             table.sample_ids,
-            records,
+            described.records,
             counts,
             samples,
-            require_counts=kind is FeatureKind.SRNA,
+            which=options.which,
+            require_counts=options.kind is FeatureKind.SRNA,
         )
-        summary = apply_import(
-            connection,
-            samples=records,
-            feature_names=table.feature_names,
-            kind=kind,
-            batches=table.batches(),
-            terms=terms,
-            fields=fields,
-        )
-        connection.commit()
-    return replace(summary, values=_values_of(records, fields))
+        # A transaction around the import's own, so that a dry run can take it back.
+        with connection.transaction(force_rollback=options.dry_run):
+            summary = apply_import(
+                connection,
+                samples=matched.samples,
+                feature_names=table.feature_names,
+                kind=options.kind,
+                batches=_matched_batches(table, matched),
+                terms=terms,
+                fields=fields,
+            )
+        files = (_counts_report(counts, table, matched), _samples_report(samples, described))
+    return replace(summary, files=files, values=_values_of(matched.samples, fields))
+
+
+def _matched_batches(
+    table: CountsTable, matched: Matched
+) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+    """Yield the counts of the samples that are imported, under their ids in SAMPLES."""
+    for ids, counts in table.batches():
+        rows = [row for row, one in enumerate(ids) if one in matched.id_of]
+        if len(rows) == len(ids):
+            yield [matched.id_of[one] for one in ids], counts
+        elif rows:
+            yield [matched.id_of[ids[row]] for row in rows], counts[rows]
+
+
+def _counts_report(path: Path, table: CountsTable, matched: Matched) -> FileReport:
+    detected, *notes = table.notes
+    return FileReport(str(path), detected, (*notes, *matched.notes))
+
+
+def _samples_report(path: Path, described: Samples) -> FileReport:
+    detected, *notes = described.notes
+    return FileReport(str(path), detected, tuple(notes))
 
 
 def _values_of(

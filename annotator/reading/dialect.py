@@ -1,4 +1,4 @@
-"""The dialect of a text table: its delimiter, quotation marks and encoding."""
+"""The dialect of a text table: its delimiter and quotation marks, and the file's encoding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 """Delimiters in order of preference, with their names."""
 
-_LINES_TRIED = 50
+_LINES_TRIED, _FEWEST_TRIED = 50, 3
+_CHARACTERS_TRIED = 1 << 16  # wide lines are slow to split in four ways
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?", re.ASCII)
 _SPACES = re.compile(r"[ \t]+")
+csv.field_size_limit(1 << 26)  # lines of text are limited to this length already
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,13 @@ class Dialect:
     ----------
     delimiter
         Tab, comma, semicolon or a space; several spaces are one delimiter.
-    encoding
-        ``utf-8`` or ``latin-1``.
+    written_in
+        The encoding of the file, for messages: ``UTF-8``, ``UTF-16`` or ``Latin-1``.
+        Readers get UTF-8 in every case (:func:`annotator.reading.text_file.open_blocks`).
     """
 
     delimiter: str = "\t"
-    encoding: str = "utf-8"
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether lines can be split at tabs as they are."""
-        return self.delimiter == "\t" and self.encoding == "utf-8"
+    written_in: str = "UTF-8"
 
     def cells(self, line: str) -> tuple[str, ...]:
         """Split a line into cells without quotation marks and surrounding spaces."""
@@ -44,52 +43,87 @@ class Dialect:
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
         """Yield the cells of each line; a quoted line break joins lines."""
-        for row in self.reader(lines):
-            yield tuple(" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in row)
+        for _, row in self.numbered_rows(lines, strict=False):
+            yield row
 
-    def reader(self, lines: Iterable[str]) -> Any:
-        """Return a ``csv.reader`` for lines in this dialect."""
+    def numbered_rows(
+        self, lines: Iterable[str], first_line: int = 1, *, strict: bool = True
+    ) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Yield the cells of each line and the number of the line that they begin in.
+
+        Parameters
+        ----------
+        lines
+            Lines without their ends.
+        first_line
+            The number of the first line.
+        strict
+            Whether quotation marks have to be closed, in front of a delimiter.
+
+        Raises
+        ------
+        csv.Error
+            Quotation marks are not as they have to be.
+        """
         if self.delimiter == " ":
             lines = (_SPACES.sub(" ", line.strip()) for line in lines)
-        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True)
+        ended = (f"{line}\n" for line in lines)  # a line break inside of a cell is kept
+        reader = csv.reader(ended, delimiter=self.delimiter, skipinitialspace=True, strict=strict)
+        line = first_line
+        for row in reader:
+            yield line, tuple(map(_tidy, row))
+            line = first_line + reader.line_num
 
     def description(self) -> str:
-        """Return the dialect in words, such as ``commas, Latin-1``; empty for plain text."""
-        words = []
-        if self.delimiter != "\t":
-            words.append(f"separated by {DELIMITERS[self.delimiter]}")
-        if self.encoding != "utf-8":
-            words.append("not UTF-8, read as Latin-1")
-        return ", ".join(words)
+        """Return the dialect in words, such as ``separated by commas, UTF-8``."""
+        converted = "" if self.written_in == "UTF-8" else " (converted)"
+        return f"separated by {DELIMITERS[self.delimiter]}, {self.written_in}{converted}"
 
 
-def detect_dialect(start: bytes) -> Dialect:
+def _tidy(cell: str) -> str:
+    """Return a cell without surrounding spaces, and with single spaces for breaks and tabs."""
+    return " ".join(cell.split()) if "\n" in cell or "\t" in cell else cell.strip()
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is written like a number, also with a decimal comma."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def first_lines(lines: list[str], most: int, characters: int, fewest: int) -> list[str]:
+    """Return the first lines: at most so many, and fewer of them if they are long."""
+    kept: list[str] = []
+    size = 0
+    for line in lines[:most]:
+        if size > characters and len(kept) >= fewest:
+            break
+        kept.append(line)
+        size += len(line)
+    return kept
+
+
+def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """Detect the dialect from the first lines of a file.
 
     The delimiter is the one that splits most lines into the same number of cells, at least
-    two. Lines that begin with ``#`` are not looked at if there are others.
+    two; among equals, the one that leaves most numbers. Lines that begin with ``#`` are not
+    looked at if there are others.
 
     Parameters
     ----------
     start
-        Whole lines from the start of the file, without a byte order mark.
+        Whole lines from the start of the file, in UTF-8, without a byte order mark.
+    written_in
+        The encoding of the file.
     """
-    encoding = "utf-8" if _is_utf8(start) else "latin-1"
-    lines = [line for line in start.decode(encoding).split("\n") if line.strip()]
+    lines = [line for line in start.decode().split("\n") if line.strip()]
     lines = [line for line in lines if not line.startswith("#")] or lines
-    best, most = "\t", 0
+    lines = first_lines(lines, _LINES_TRIED, _CHARACTERS_TRIED, _FEWEST_TRIED)
+    best, most = "\t", (0, 0)
     for delimiter in DELIMITERS:
-        widths = Counter(
-            len(row) for row in Dialect(delimiter).rows(lines[:_LINES_TRIED]) if len(row) > 1
-        )
-        if widths and max(widths.values()) > most:
-            best, most = delimiter, max(widths.values())
-    return Dialect(best, encoding)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        rows = [row for row in Dialect(delimiter).rows(lines) if len(row) > 1]
+        widths = Counter(map(len, rows))
+        numbers = sum(is_number(cell) for row in rows for cell in row[1:])
+        if rows and (max(widths.values()), numbers) > most:
+            best, most = delimiter, (max(widths.values()), numbers)
+    return Dialect(best, written_in)

@@ -1,4 +1,4 @@
-"""The errors in a file, reported all at once."""
+"""Collect the errors of a file, so that all of them can be fixed at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from annotator.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_FINDINGS = 20
-"""Maximum number of errors in a file that are reported one by one."""
+SHOWN = 20
+MOST = 100_000
+"""After so many errors a reader gives up, because this is not the file that was meant."""
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun, such as ``1 row`` or ``1,204 rows``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 class Findings:
-    """The errors that were found in a file.
+    """Errors of one file: the first ones, and how many there are.
 
     Parameters
     ----------
@@ -25,32 +31,31 @@ class Findings:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._errors: list[InputError] = []
-        self._count = 0
+        self.found = 0
 
     def add(self, message: str, line: int | None = None, column: int | str | None = None) -> None:
-        """Add an error, with its place if it has one."""
-        self._count += 1
-        if self._count <= MOST_FINDINGS:
-            self._errors.append(
-                InputError(message, source=str(self._path), line=line, column=column)
-            )
-
-    def refuse(self) -> None:
-        """Refuse the file if there are errors.
+        """Add an error at a place of the file.
 
         Raises
         ------
         InputError
-            The first error; the others, at most :data:`MOST_FINDINGS` in all, and their number
-            are in ``further``.
+            There are too many errors to go on.
         """
-        if not self._errors:
-            return
-        first, *others = self._errors
-        further = [str(each) for each in others]
-        if self._count > 1:
-            more = self._count - len(self._errors)
-            unlisted = f"; {more} are not listed" if more else ""
-            further.append(f"{self._path}: {self._count} errors in all{unlisted}")
-        first.further = tuple(further)
-        raise first
+        self.found += 1
+        if len(self._errors) < SHOWN:
+            self._errors.append(
+                InputError(message, source=str(self._path), line=line, column=column)
+            )
+        if self.found >= MOST:
+            self.raise_all()
+
+    def raise_all(self) -> None:
+        """Raise the errors, if there are any.
+
+        Raises
+        ------
+        InputError
+            The first error, with the others in ``findings``.
+        """
+        if self.found:
+            raise InputError.together(self._errors, self.found)

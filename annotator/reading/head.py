@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.reading.dialect import Dialect, detect_dialect
-from annotator.reading.text_file import is_text, open_blocks
+from annotator.reading.dialect import Dialect, detect_dialect, first_lines, is_number
+from annotator.reading.text_file import is_folder, is_text, open_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ROWS = 200
+_ROWS, _FEWEST_ROWS, _CHARACTERS = 200, 3, 1 << 17
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is known from elsewhere about the counts in a file.
+
+    Attributes
+    ----------
+    sample_ids
+        Ids in the SAMPLES file; empty if there is none.
+    orientation
+        ``features-down`` or ``samples-down`` if the user has given it.
+    """
+
+    sample_ids: frozenset[str] = frozenset()
+    orientation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -30,9 +46,11 @@ class Head:
     header
         Cells of the first line that is no comment; empty for a file that is not text.
     rows
-        Cells of up to 200 further lines.
+        Cells of up to 200 further lines, fewer if they are long.
     header_line
         The number of the header's line, from 1.
+    hints
+        What is known from elsewhere.
     """
 
     path: Path
@@ -41,14 +59,17 @@ class Head:
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     header_line: int = 1
+    hints: Hints = Hints()
 
     def has_columns(self, *names: str) -> bool:
         """Return whether the header has all these columns; case does not matter."""
         return {name.casefold() for name in names} <= {name.casefold() for name in self.header}
 
 
-def read_head(path: Path) -> Head:
+def read_head(path: Path, hints: Hints = Hints()) -> Head:
     """Read the first lines of a file.
+
+    Blank lines and lines of comments before the header are not part of the table.
 
     Returns
     -------
@@ -60,24 +81,36 @@ def read_head(path: Path) -> Head:
     InputError
         The file cannot be read or is empty.
     """
-    if path.is_dir() or not is_text(path):
-        return Head(path)
+    if is_folder(path) or not is_text(path):
+        return Head(path, hints=hints)
     with open_blocks(path) as blocks:
         _, block = next(blocks, (1, b""))
-    dialect = detect_dialect(block)
-    lines = block.decode(dialect.encoding).split("\n")[:-1]
-    first = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
+    dialect = detect_dialect(block, blocks.encoding)
+    lines = block.decode().split("\n")[:-1]
+    first = next(
+        (at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0
+    )
+    shown = first_lines(lines[first:], _ROWS + 1, _CHARACTERS, _FEWEST_ROWS)
+    rows = list(dialect.rows(shown))
     marked = lines[first - 1] if first else ""
-    rows = list(dialect.rows(lines[first : first + _ROWS]))
-    if marked and rows and len(dialect.cells(marked)) == len(rows[0]) > 1:
-        # The header itself begins with the mark, as in "#miRNA".
+    if rows and _is_marked_header(dialect.cells(marked) if marked else (), rows[0]):
         first -= 1
         rows = [dialect.cells(marked), *rows]
     return Head(
         path,
         dialect,
-        tuple(line.lstrip("#").strip() for line in lines[:first]),
+        tuple(line.lstrip("#").strip() for line in lines[:first] if line.strip()),
         rows[0] if rows else (),
         tuple(rows[1:]),
         first + 1,
+        hints,
+    )
+
+
+def _is_marked_header(marked: tuple[str, ...], row: tuple[str, ...]) -> bool:
+    """Return whether a line such as ``#miRNA S1 S2`` is the header of the row below it."""
+    return (
+        len(marked) == len(row) > 1
+        and not marked[0].startswith("##")
+        and any(map(is_number, row[1:]))
     )

@@ -6,66 +6,22 @@ column, for any error in a file; none of them uses a database.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from annotator.errors import InputError
 from annotator.reading.counts.registry import read_counts
+from annotator.reading.head import Hints
+from annotator.reading.matching import Matched, Which, match_samples
 from annotator.reading.ontology_file import read_ontology
-from annotator.reading.samples.registry import read_samples
+from annotator.reading.samples.records import CELL_LINE
+from annotator.reading.samples.registry import SampleOptions, Samples, read_samples
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from annotator.domain.imports import SampleRecord
-
-__all__ = ["check_match", "read_counts", "read_ontology", "read_samples"]
-
-
-def check_match(
-    counts_sample_ids: Sequence[str],
-    samples: Sequence[SampleRecord],
-    counts_path: Path,
-    samples_path: Path,
-    *,
-    require_counts: bool,
-) -> None:
-    """Check that a COUNTS and a SAMPLES file have the same samples.
-
-    Parameters
-    ----------
-    counts_sample_ids
-        Sample ids in the order of the columns of COUNTS.
-    samples
-        Records in the order of the lines of SAMPLES, as returned by :func:`read_samples`.
-    counts_path, samples_path
-        The files, for the error message.
-    require_counts
-        Whether every sample must have counts.
-
-    Raises
-    ------
-    InputError
-        A column of COUNTS has no line in SAMPLES, or, if counts are required, a line of
-        SAMPLES has no column in COUNTS.
-    """
-    known = {sample.sample_id for sample in samples}
-    for column, sample_id in enumerate(counts_sample_ids, start=2):
-        if sample_id not in known:
-            raise InputError(
-                f"sample {sample_id!r} has no line in {samples_path}",
-                source=str(counts_path),
-                line=1,
-                column=column,
-            )
-    if not require_counts:
-        return
-    counted = set(counts_sample_ids)
-    for line, sample in enumerate(samples, start=2):
-        if sample.sample_id not in counted:
-            raise InputError(
-                f"sample {sample.sample_id!r} has no column in {counts_path}",
-                source=str(samples_path),
-                line=line,
-                column="sample_id",
-            )
+__all__ = [
+    "CELL_LINE",
+    "Hints",
+    "Matched",
+    "SampleOptions",
+    "Samples",
+    "Which",
+    "match_samples",
+    "read_counts",
+    "read_ontology",
+    "read_samples",
+]

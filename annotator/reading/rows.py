@@ -33,7 +33,7 @@ def numbered_rows(
     first = head.header_line + (0 if with_header else 1)
     with open_blocks(head.path) as blocks:
         for first_line, block in blocks:
-            lines = block.decode(head.dialect.encoding, "replace").split("\n")[:-1]
+            lines = block.decode().split("\n")[:-1]
             for line, content in enumerate(lines, start=first_line):
                 if line < first:
                     continue

@@ -1,12 +1,16 @@
-"""Read small tab-separated tables with named columns into memory."""
+"""Read small tables with named columns into memory."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from annotator.errors import InputError
-from annotator.reading.text_file import decode, open_blocks, quoted_hint, read_header
+from annotator.reading.dialect import detect_dialect
+from annotator.reading.findings import Findings, counted
+from annotator.reading.head import read_head
+from annotator.reading.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,16 +28,26 @@ class Table:
     columns
         Their names, unique and not empty.
     rows
-        Cells of each line after the header; row 0 is line 2 of the file.
+        Cells of each line after the header, as many as there are columns.
+    lines
+        The number of each row's line; from 2 on if it is empty.
+    header_line
+        The number of the header's line.
+    notes
+        What was detected, left out or filled up.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...] = ()
+    header_line: int = 1
+    notes: tuple[str, ...] = ()
 
     def numbered_rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield each row with its line number in the file."""
-        return enumerate(self.rows, start=2)
+        lines = self.lines or range(2, len(self.rows) + 2)
+        return zip(lines, self.rows, strict=True)
 
     def refuse(self, message: str, line: int, column: str) -> NoReturn:
         """Raise an InputError for a cell, with the number and name of its column."""
@@ -44,8 +58,10 @@ class Table:
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
     """Read a table and check its shape.
 
-    The format is tab-separated text in UTF-8, plain or gzip; a byte order mark, Windows
-    line endings and blank lines at the end are accepted. Other columns are kept.
+    Columns are separated by tabs, commas, semicolons or spaces; cells may be in quotation
+    marks. Comment lines above the header, rows without any value and empty columns at
+    the end are left out. A row may be shorter than the header if only cells of columns
+    that are not required are missing. Other columns are kept.
 
     Parameters
     ----------
@@ -61,69 +77,117 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     Raises
     ------
     InputError
-        The file cannot be read, is empty, has another delimiter, lacks a required
-        column, has a repeated or unnamed column, or has a line with more or fewer
-        columns than the header.
+        The file cannot be read, is empty, lacks a required column, has a repeated or
+        unnamed column, or has a row that does not fit the header; ``findings`` has all of
+        these errors.
     """
-    columns: tuple[str, ...] = ()
-    rows: list[tuple[str, ...]] = []
-    blank_line: int | None = None
+    cells = _read_cells(path)
+    if not cells.rows:
+        raise InputError("the file is empty", source=str(path))
+    (header_line, header), *rows = cells.rows
+    findings = Findings(path)
+    columns = _columns(header, header_line, (required, optional), findings)
+    findings.raise_all()
+    needed = max(columns.index(name) for name in required) + 1 if required else 1
+    notes = [*cells.notes]
+    if len(columns) < len(header):
+        notes.append(f"{counted(len(header) - len(columns), 'empty column')} at the end left out")
+    fitted, padded = [], 0
+    for line, row in rows:
+        if any(row[len(columns) :]) or len(row) < needed:
+            findings.add(*_misfit(row, columns, line))
+        else:
+            padded += len(row) < len(columns)
+            fitted.append((*row, *[""] * (len(columns) - len(row)))[: len(columns)])
+    findings.raise_all()
+    if padded:
+        notes.append(f"{counted(padded, 'row')} shorter than the header; the last cells are empty")
+    return Table(
+        path,
+        columns,
+        tuple(fitted),
+        tuple(line for line, _ in rows),
+        header_line,
+        tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    rows: list[tuple[int, tuple[str, ...]]]  # with line numbers, the header first
+    notes: tuple[str, ...]
+
+
+def _read_cells(path: Path) -> _Cells:
+    head = read_head(path)
     with open_blocks(path) as blocks:
-        for line, content in _lines(blocks):
-            if line == 1:
-                columns = _columns(content, path, required, optional)
-            elif not content.strip(b" "):
-                blank_line = line if blank_line is None else blank_line
-            elif blank_line is not None:
-                raise InputError(
-                    "the line is blank, but not at the end", source=str(path), line=blank_line
-                )
-            else:
-                rows.append(_cells(content, path, line, columns))
-        if not columns:
-            raise InputError("the file is empty", source=str(path))
-    return Table(path, columns, tuple(rows))
+        text = b"".join(block for _, block in blocks)
+    lines = text.decode().split("\n")[head.header_line - 1 : -1]
+    dialect = detect_dialect(text[: 1 << 20].rsplit(b"\n", 1)[0] + b"\n", blocks.encoding)
+    notes = [dialect.description()]
+    if head.comments:
+        notes.append(
+            f"{counted(len(head.comments), 'comment line')} skipped: {head.comments[0][:60]!r}"
+        )
+    try:
+        rows = list(dialect.numbered_rows(lines, head.header_line))
+    except csv.Error:
+        if dialect.delimiter != "\t":
+            raise _open_quote(path, lines, head.header_line) from None
+        # Texts in tab-separated tables often begin with a quotation mark that is just text.
+        rows = [
+            (line, tuple(cell.strip() for cell in content.split("\t")))
+            for line, content in enumerate(lines, start=head.header_line)
+        ]
+        notes.append("quotation marks are taken as text, because not all of them are closed")
+    kept = [(line, row) for line, row in rows if any(row)]
+    last = kept[-1][0] if kept else 0
+    empty = sum(not any(row) and (line < last or len(row) > 1) for line, row in rows)
+    if empty:
+        notes.append(f"{counted(empty, 'empty row')} left out")
+    if kept and kept[0][1][0].startswith("#"):
+        kept[0] = (kept[0][0], (kept[0][1][0].lstrip("# "), *kept[0][1][1:]))
+    return _Cells(kept, tuple(notes))
 
 
-def _lines(blocks: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    for first_line, block in blocks:
-        yield from enumerate(block.split(b"\n")[:-1], start=first_line)
+def _open_quote(path: Path, lines: Sequence[str], first: int) -> InputError:
+    """Return the error for quotation marks, at the first line with an odd number of them."""
+    line = next((at for at, one in enumerate(lines, start=first) if one.count('"') % 2), None)
+    return InputError(
+        "a quotation mark is not closed, or is inside of a cell; double it there",
+        source=str(path),
+        line=line,
+    )
 
 
 def _columns(
-    header: bytes, path: Path, required: Sequence[str], optional: Sequence[str]
+    header: Sequence[str],
+    line: int,
+    names: tuple[Sequence[str], Sequence[str]],
+    findings: Findings,
 ) -> tuple[str, ...]:
-    columns = read_header(header, path)
+    last = max(place for place, name in enumerate(header, start=1) if name)
+    columns = tuple(header[:last])
+    required, optional = names
     known = {name.casefold(): name for name in (*required, *optional)}
     for number, name in enumerate(columns, start=1):
-        wrong = None
         if not name:
-            wrong = "the column has no name"
+            findings.add("the column has no name", line, number)
         elif name in columns[: number - 1]:
-            wrong = f"column {name!r} is already in column {columns.index(name) + 1}"
+            before = columns.index(name) + 1
+            findings.add(f"column {name!r} is already in column {before}", line, number)
         elif known.get(name.casefold(), name) != name:
             # If it were kept as an unknown column, its values would be lost silently.
-            wrong = f"column {name!r} must be written {known[name.casefold()]!r}"
-        if wrong is not None:
-            raise InputError(wrong, source=str(path), line=1, column=number)
-    for name in required:
-        if name not in columns:
-            raise InputError(
-                f"there is no column {name!r}; found: {', '.join(columns[:10])}"
-                f"{' …' if len(columns) > 10 else ''}{quoted_hint(columns)}",
-                source=str(path),
-                line=1,
+            findings.add(
+                f"column {name!r} must be written {known[name.casefold()]!r}", line, number
             )
+    found = f"{', '.join(columns[:10])}{' …' if len(columns) > 10 else ''}"
+    for name in required:
+        if name not in columns and name.casefold() not in {one.casefold() for one in columns}:
+            findings.add(f"there is no column {name!r}; found: {found}", line)
     return columns
 
 
-def _cells(content: bytes, path: Path, line: int, columns: tuple[str, ...]) -> tuple[str, ...]:
-    cells = tuple(cell.strip() for cell in decode(content, path, line).split("\t"))
-    if len(cells) != len(columns):
-        raise InputError(
-            f"{len(cells)} columns where the header has {len(columns)}",
-            source=str(path),
-            line=line,
-            column=min(len(cells), len(columns) + 1),
-        )
-    return cells
+def _misfit(row: Sequence[str], columns: Sequence[str], line: int) -> tuple[str, int, int]:
+    message = f"{len(row)} columns where the header has {len(columns)}"
+    return message, line, min(len(row), len(columns) + 1)

@@ -1,8 +1,10 @@
-"""Read text files, plain or gzip, as blocks of whole lines in bounded memory."""
+"""Read text files, plain or gzip, as blocks of whole lines of UTF-8 in bounded memory."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import re
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,13 +22,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a ZIP archive (or a spreadsheet)",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"%PDF": "a PDF file",
     b"\xfd7zXZ\x00": "an xz archive",
     b"BZh": "a bzip2 archive",
     b"\x28\xb5\x2f\xfd": "a zstd archive",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
 }
-_DELIMITERS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class _Source:
@@ -69,16 +72,113 @@ class _Source:
         )
 
 
+class Blocks:
+    """Blocks of whole lines: the number of the first line of each, from 1, and its bytes.
+
+    Attributes
+    ----------
+    encoding
+        The encoding of the file, as far as it has been read: ``UTF-8``, ``UTF-16`` or
+        ``Latin-1``. Blocks are UTF-8 in every case.
+    """
+
+    def __init__(self, source: _Source, *, named_gzip: bool) -> None:
+        self._path = source.path
+        self._has_mark = self._has_utf8 = False
+        self.encoding = "UTF-8"
+        self._blocks = self._read(source, named_gzip=named_gzip)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return self
+
+    def __next__(self) -> tuple[int, bytes]:
+        return next(self._blocks)
+
+    def _read(self, source: _Source, *, named_gzip: bool) -> Iterator[tuple[int, bytes]]:
+        for first_line, block in _whole_lines(self._chunks(source, named_gzip), source.path):
+            yield first_line, self._in_utf8(_clean(block, source.path, first_line), first_line)
+
+    def _chunks(self, source: _Source, named_gzip: bool) -> Iterator[bytes]:
+        data = source.read(BLOCK_BYTES)
+        if data.startswith(_UTF_16_MARKS):
+            self.encoding = "UTF-16"
+            yield from _from_utf_16(data, source)
+            return
+        _check_format(source.path, data, named_gzip=named_gzip)
+        self._has_mark = data.startswith(_BYTE_ORDER_MARK)
+        data = data.removeprefix(_BYTE_ORDER_MARK)
+        while data:
+            yield data
+            data = source.read(BLOCK_BYTES)
+
+    def _in_utf8(self, block: bytes, first_line: int) -> bytes:
+        """Return a block in UTF-8; a file is either UTF-8 or Latin-1 in all its lines."""
+        if block.isascii():
+            return block
+        bad = _first_invalid(block)
+        if bad is None and self.encoding != "Latin-1":
+            self._has_utf8 = True
+            return block
+        if bad is None:  # by chance valid, but the lines before were Latin-1
+            bad = next(place for place, byte in enumerate(block) if byte > 127)
+        if self._has_mark or self._has_utf8 or self.encoding == "UTF-16" or _any_utf8_line(block):
+            raise self._mixed(block, bad, first_line)
+        if _CONTROLS.search(block):
+            raise InputError(
+                "this is not text: it has control characters and is not UTF-8",
+                source=str(self._path),
+            )
+        self.encoding = "Latin-1"
+        return block.decode("latin-1").encode()
+
+    def _mixed(self, block: bytes, position: int, first_line: int) -> InputError:
+        start = block.rfind(b"\n", 0, position) + 1
+        return InputError(
+            f"byte 0x{block[position]:02x} is not UTF-8, but other lines are; save the file"
+            " as UTF-8",
+            source=str(self._path),
+            line=first_line + block.count(b"\n", 0, position),
+            column=1 + block.count(b"\t", start, position) if b"\t" in block else None,
+        )
+
+
+def _first_invalid(block: bytes) -> int | None:
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def _any_utf8_line(block: bytes) -> bool:
+    return any(not line.isascii() and _first_invalid(line) is None for line in block.split(b"\n"))
+
+
+def _from_utf_16(data: bytes, source: _Source) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    try:
+        while data:
+            yield decoder.decode(data).encode()
+            data = source.read(BLOCK_BYTES)
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the UTF-16 text is damaged ({error.reason}); save the file as UTF-8",
+            source=str(source.path),
+        ) from error
+
+
 @contextmanager
-def open_blocks(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
+def open_blocks(path: Path) -> Iterator[Blocks]:
     r"""Open a text file, plain or gzip, and yield its blocks of whole lines.
 
     The format is detected from the first bytes of the file, not from its name. A byte
-    order mark is removed, and Windows line endings become ``\n``.
+    order mark is removed, and Windows line endings become ``\n``. UTF-16 with a byte order
+    mark, and text that is not UTF-8 (read as Latin-1), are converted to UTF-8.
 
     Yields
     ------
-    Iterator of (int, bytes)
+    Blocks
         The number of the block's first line, counted from 1, and the block,
         which ends with ``\n``.
 
@@ -102,7 +202,7 @@ def open_blocks(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if is_gzip else raw
         source = _Source(path, stream)
         try:
-            yield _blocks(source, named_gzip=path.suffix == ".gz" and not is_gzip)
+            yield Blocks(source, named_gzip=path.suffix == ".gz" and not is_gzip)
         except InputError:
             if is_gzip:
                 source.drain()
@@ -114,29 +214,25 @@ def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
     return InputError(f"cannot be read: {reason}", source=str(path))
 
 
-def _blocks(source: _Source, *, named_gzip: bool) -> Iterator[tuple[int, bytes]]:
-    data = source.read(BLOCK_BYTES)
-    _check_format(source.path, data, named_gzip=named_gzip)
-    data = data.removeprefix(_BYTE_ORDER_MARK)
+def _whole_lines(chunks: Iterator[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
     first_line, parts, waiting = 1, [], 0
-    while data:
+    for data in chunks:
         cut = data.rfind(b"\n") + 1
         parts.append(data[:cut] if cut else data)
         waiting += len(parts[-1])
         if cut:
             block = b"".join(parts)
-            yield first_line, _clean(block, source.path, first_line)
+            yield first_line, block
             first_line += block.count(b"\n")
             parts, waiting = [data[cut:]], len(data) - cut
         elif waiting > LONGEST_LINE_BYTES:
             raise InputError(
                 f"the line is longer than {LONGEST_LINE_BYTES >> 20} MiB; is this a text file?",
-                source=str(source.path),
+                source=str(path),
                 line=first_line,
             )
-        data = source.read(BLOCK_BYTES)
     if waiting:
-        yield first_line, _clean(b"".join(parts) + b"\n", source.path, first_line)
+        yield first_line, b"".join(parts) + b"\n"
 
 
 def _check_format(path: Path, start: bytes, *, named_gzip: bool) -> None:
@@ -178,53 +274,12 @@ def _clean(block: bytes, path: Path, first_line: int) -> bytes:
     return block
 
 
-def decode(data: bytes, path: Path, line: int, column: int = 1) -> str:
-    """Decode UTF-8 that starts in the given line and column.
-
-    Raises
-    ------
-    InputError
-        The bytes are not UTF-8; the message names the column.
-    """
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, False if that cannot be found out."""
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8",
-            source=str(path),
-            line=line,
-            column=column + data.count(b"\t", 0, error.start),
-        ) from error
-
-
-def read_header(line: bytes, path: Path) -> tuple[str, ...]:
-    """Split the first line of a table into the names of its columns.
-
-    Raises
-    ------
-    InputError
-        The line is empty, not UTF-8, or seems to use another delimiter.
-    """
-    text = decode(line, path, 1)
-    if not text.strip():
-        raise InputError(
-            "the first line is empty; it must name the columns", source=str(path), line=1
-        )
-    names = tuple(name.strip() for name in text.split("\t"))
-    if len(names) == 1:
-        found = max(_DELIMITERS, key=names[0].count)
-        hint = (
-            f"it seems to be separated by {_DELIMITERS[found]}; separate the columns by tabs"
-            if found in names[0]
-            else "columns are separated by tabs"
-        )
-        raise InputError(f"the first line has only one column; {hint}", source=str(path), line=1)
-    return names
-
-
-def quoted_hint(names: tuple[str, ...]) -> str:
-    """Return a hint for a header that a program has put in quotation marks."""
-    return "; write the file without quotation marks" if names[0].startswith(('"', "'")) else ""
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def is_text(path: Path) -> bool:
@@ -240,4 +295,4 @@ def is_text(path: Path) -> bool:
             start = raw.read(4096)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return start.startswith(GZIP_MAGIC) or b"\0" not in start
+    return start.startswith((GZIP_MAGIC, *_UTF_16_MARKS)) or b"\0" not in start

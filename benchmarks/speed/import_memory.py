@@ -113,9 +113,11 @@ def loop(options: argparse.Namespace) -> tuple[int, float, str]:
 def read(options: argparse.Namespace) -> tuple[int, float, str]:
     from annotator.reading.importers import read_counts
 
+    tempfile.tempdir = str(options.file.parent)
+
     stored = samples = 0
     start = time.perf_counter()
-    with read_counts(options.file, spill_folder=options.file.parent) as counts:
+    with read_counts(options.file) as counts:
         checked = time.perf_counter()
         for ids, matrix in counts.batches():
             samples += len(ids)

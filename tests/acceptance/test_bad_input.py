@@ -6,6 +6,7 @@ import pytest
 
 GOOD_COUNTS = "feature\ts1\ts2\nhsa-miR-1-3p\t5\t0\nhsa-miR-2\t1\t7\n"
 GOOD_SAMPLES = "sample_id\tdataset_id\ttissue\ns1\td1\tskin\ns2\td1\t\n"
+LOGARITHMS = "feature\ts1\ts2\nmiR-1\t2.32\t4.91\nmiR-2\t11.2\t7.13\nmiR-3\t0.77\t1.23\n"
 
 
 def one_line(ended, *words):
@@ -59,15 +60,16 @@ def test_wrong_files_change_nothing(migrated, tmp_path):
     for content, words in (
         ("", ("counts.tsv",)),
         (GOOD_COUNTS.replace("\t5", "\t-5"), ("line 2", "column 2")),
-        (GOOD_COUNTS.replace("\t7", "\t7.5"), ("line 3", "column 3")),
         (GOOD_COUNTS.replace("\t7", "\tnan"), ("line 3", "column 3")),
         (GOOD_COUNTS.replace("\t7", ""), ("line 3",)),
-        (GOOD_COUNTS.replace("\t", ","), ("line 1",)),
         (GOOD_COUNTS.replace("s2", "s1"), ("line 1", "s1")),
-        (GOOD_COUNTS.replace("s2", "s3"), ("line 1", "s3")),
+        (LOGARITHMS, ("logarithms",)),
     ):
         counts.write_text(content)
         one_line(migrated.run("import", str(counts), str(samples), code=2), *words)
+    counts.write_text(GOOD_COUNTS.replace("\t5", "\t-5").replace("\t7", "\tseven"))
+    lines = migrated.run("import", str(counts), str(samples), code=2).err.splitlines()
+    assert ["line 2" in lines[0], "line 3" in lines[1], "2 errors" in lines[2]] == [True] * 3
     counts.write_text(GOOD_COUNTS)
     ontology = tmp_path / "ontology.tsv"
     ontology.write_text("term\tparent\na\tb\nb\ta\n")
@@ -79,6 +81,19 @@ def test_wrong_files_change_nothing(migrated, tmp_path):
     one_line(migrated.run("import", str(tmp_path / "no.tsv"), str(samples), code=2), "no.tsv")
     one_line(migrated.run("sql", "select * from nowhere", code=2), "nowhere")
     one_line(migrated.run("retrain", "--field", "tissue", "--folds", "1", code=2))
+
+
+def test_samples_of_one_file_only_are_refused_or_left_out(migrated, tmp_path):
+    counts, samples = tmp_path / "counts.tsv", tmp_path / "samples.tsv"
+    samples.write_text(GOOD_SAMPLES)
+    counts.write_text(GOOD_COUNTS.replace("s1", "Xs1").replace("s2", "Xs2"))
+    one_line(migrated.run("import", str(counts), str(samples), code=2), "Xs1", "one rule")
+    arguments = ("import", str(counts), str(samples), "--samples", "common")
+    dry = migrated.run(*arguments, "--dry-run").out
+    assert all(word in dry for word in ("by a rule", "2 added", "nothing was changed"))
+    assert migrated.rows("select count(*) as n from atlas.sample") == [{"n": 0}]
+    assert "2 added" in migrated.run(*arguments).out
+    assert migrated.rows("select count(*) as n from atlas.expression") == [{"n": 2}]
 
 
 def test_an_empty_database(program):

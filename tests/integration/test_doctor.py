@@ -65,6 +65,19 @@ def stocked(database: Any) -> Any:
     return database
 
 
+def test_features_that_are_no_rna_are_named(settings: Settings, stocked: Any) -> None:
+    execute(
+        stocked,
+        "insert into atlas.feature (name, kind) values ('__no_feature', 'srna'), ('Total', 'srna')",
+        "update atlas.expression set nnz = 1, counts = '{5}', feature_ids ="
+        " (select array[feature_id] from atlas.feature where name = '__no_feature')",
+    )
+    ((level, found),) = troubles(settings, "mirror")
+    assert level == "warning"
+    assert "1 samples" in found
+    assert "__no_feature" in found
+
+
 def test_nothing_is_wrong_with_a_good_set_up(stocked: Any, settings: Settings) -> None:
     found = examine(settings, quick=True)
     # Tests log in as the superuser of the server.

@@ -20,14 +20,15 @@ from scipy.sparse import csr_matrix, vstack
 from annotator.errors import InputError
 from annotator.reading import text_file
 from annotator.reading.counts import spill
+from annotator.reading.counts.matrix import read_matrix
 from annotator.reading.importers import read_counts
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
 
-# Any text that may stand between two tabs and keeps itself when stripped.
+# Any text that may stand between two tabs and keeps itself when stripped and unquoted.
 names = (
     st.text(
-        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\x85\u2028\u2029"),
+        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='\x85\u2028\u2029"'),
         min_size=1,
         max_size=8,
     )
@@ -49,7 +50,7 @@ def read_all(
     path: Path, samples_at_once: int = 2, spill_folder: Path | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float32]]:
     """Read a file and return sample ids, features and the matrix, samples down."""
-    with read_counts(path, spill_folder=spill_folder) as counts:
+    with read_matrix(path, spill_folder=spill_folder) as counts:
         batches = list(counts.batches(samples_at_once))
         ids = tuple(sample_id for batch_ids, _ in batches for sample_id in batch_ids)
         assert ids == counts.sample_ids
@@ -146,13 +147,11 @@ WRONG_COUNTS = {
     "-Infinity": "infinite",
     "-1": "negative",
     "-1e400": "negative",
-    "1.5": "fractional",
-    "1e-300": "fractional",
     "1000000001": "absurdly large",
     "1e400": "absurdly large",
     "99999999999999999999": "absurdly large",
     "twelve": "not a number",
-    "1,5": "not a number",
+    "1,234,567": "not a number",
     "1 2": "not a number",
     "1_2": "not a number",
     "0x1": "not a number",
@@ -160,7 +159,6 @@ WRONG_COUNTS = {
     "--1": "not a number",
     ".": "not a number",
     "١٢": "not a number",
-    '"12"': "not a number",
 }
 
 
@@ -227,28 +225,21 @@ def test_damage_of_any_kind_is_refused_or_harmless(tmp_path: Path, data: st.Data
         (b"\xef\xbb\xbf", None, None, "empty"),
         (b"feature\tS1\n", 2, None, "no feature"),
         (b"feature\tS1\n\n\n", 2, None, "no feature"),
-        (b"\nfeature\tS1\nmiR-1\t1\n", 1, None, "first line is empty"),
         (b"feature\nmiR-1\n", 1, None, "only one column"),
-        (b"feature,S1,S2\nmiR-1,1,2\n", 1, None, "separated by commas"),
-        (b"feature;S1;S2\nmiR-1;1;2\n", 1, None, "separated by semicolons"),
-        (b"feature S1 S2\nmiR-1 1 2\n", 1, None, "separated by spaces"),
-        (b"name\tS1\nmiR-1\t1\n", 1, 1, "must be named 'feature'"),
-        (b'"feature"\t"S1"\n"miR-1"\t1\n', 1, 1, "without quotation marks"),
         (b"feature\tS1\tS2\tS1\nmiR-1\t1\t2\t3\n", 1, 4, "'S1' is already in column 2"),
-        (b"feature\tS1\t\nmiR-1\t1\t2\n", 1, 3, "sample id is empty"),
+        (b"feature\tS1\t\nmiR-1\t1\t2\n", 2, 3, "column without a name"),
+        (b"feature\t\tS2\nmiR-1\t1\t2\n", 1, 2, "sample id is empty"),
+        (b"feature\tS1\nmiR-1\t\xb5\n", 2, 2, "not a number"),
+        ("feature\tS\u00e9\nmiR-1\t1\n".encode() + b"m\xfcR-2\t1\n", 3, 1, "0xfc is not UTF-8"),
+        (b'feature,S1\n"miR-1,1\n', 2, None, "quotation mark"),
         (b"feature\tS1\nmiR-1\t1\nmiR-2\t1\nmiR-1\t1\n", 4, 1, "'miR-1' is already in line 2"),
         (b"feature\tS1\nmiR-1\t1\n\t1\n", 3, 1, "name of the feature is empty"),
         (b"feature\tS1\nmiR-1\t1\n \t1\n", 3, 1, "name of the feature is empty"),
         (b"feature\tS1\nmiR-1\t1\t2\n", 2, 3, "3 columns where the header has 2"),
         (b"feature\tS1\tS2\nmiR-1\t1\t1\nmiR-2\t1\n", 3, 2, "2 columns where the header has 3"),
         (b"feature\tS1\tS2\nmiR-1\t1\nmiR-2\t1\t1\t1\n", 2, 2, "2 columns"),
-        (b"feature\tS1\nmiR-1\t1\n\nmiR-2\t1\n", 3, None, "blank"),
         (b"feature\tS1\nmiR-1\t\x001\n", 2, 2, "NUL"),
         (b"feature\tS1\rmiR-1\t1\r", 1, 2, "carriage return"),
-        (b"feature\tS\xe9\nmiR-1\t1\n", 1, 2, "0xe9 is not UTF-8"),
-        (b"feature\tS1\nmiR-1\t1\nm\xfcR-2\t1\n", 3, 1, "0xfc is not UTF-8"),
-        (b"feature\tS1\nmiR-1\t\xb5\n", 2, 2, "0xb5 is not UTF-8"),
-        ("feature\tS1\nmiR-1\t1\n".encode("utf-16"), None, None, "UTF-16"),
         (b"PK\x03\x04whatever", None, None, "ZIP"),
     ],
 )
@@ -260,18 +251,22 @@ def test_a_wrong_file_is_refused_in_the_right_place(
     assert message in str(error)
 
 
-def test_the_earlier_of_two_mistakes_is_reported(tmp_path: Path) -> None:
-    error = refusal(write(tmp_path, b"feature\tS1\nmiR-1\t1.5\nmiR-1\t1\t1\n"))
+def test_all_errors_are_found_and_the_first_ones_listed(tmp_path: Path) -> None:
+    error = refusal(write(tmp_path, b"feature\tS1\nmiR-1\t-5\nmiR-1\t1\t1\n" + b"\t\n\tx\n" * 30))
     assert (error.line, error.column) == (2, 2)
+    assert error.found == 2 + 2 * 30
+    assert len(error.findings) == 20
+    assert "line 3" in error.findings[1]
 
 
-def test_a_blank_line_is_refused_also_when_text_follows_in_a_later_block(
+def test_blank_lines_are_left_out_also_when_text_follows_in_a_later_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_file, "BLOCK_BYTES", 16)
-    content = b"feature\tS1\nmiR-1\t1\n" + b"\n" * 40 + b"miR-2\t1\n"
-    error = refusal(write(tmp_path, content))
-    assert error.line == 3
+    content = b"feature\tS1\nmiR-1\t1\n" + b"\n" * 40 + b"miR-2\t1\n\t\n\n"
+    with read_counts(write(tmp_path, content)) as counts:
+        assert counts.feature_names == ("miR-1", "miR-2")
+        assert any("41 empty rows" in note for note in counts.notes)
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,7 +358,7 @@ def test_nothing_is_left_in_the_spill_folder(tmp_path: Path, content: bytes) -> 
 def test_a_missing_spill_folder_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="no temporary file can be created here"),
-        read_counts(write(tmp_path, TWO_BY_TWO), spill_folder=tmp_path / "absent"),
+        read_matrix(write(tmp_path, TWO_BY_TWO), spill_folder=tmp_path / "absent"),
     ):
         pass
 

@@ -77,7 +77,7 @@ def test_a_wrong_ontology_is_refused_in_the_right_place(
     assert message in str(error)
 
 
-@pytest.mark.parametrize("content", ["", "term\tname\na\tb\n", "term,parent\na,b\n"])
+@pytest.mark.parametrize("content", ["", "term\tname\na\tb\n"])
 def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ontology.tsv"
     path.write_text(content)

@@ -85,7 +85,7 @@ def read_folder(
         for path in files:
             table = stack.enter_context(read_one(path))
             at = [columns.setdefault(name, len(columns)) for name in table.feature_names]
-            for note in table.notes:
+            for note in table.notes[1:]:  # the first has the size
                 notes[note] = notes.get(note, 0) + 1
             for ids, counts in table.batches():
                 parts.append((counts, [rows.setdefault(one, len(rows)) for one in ids], at))
@@ -96,7 +96,11 @@ def read_folder(
         tuple(rows),
         tuple(columns),
         counts,
-        (f"{len(files)} files were read as one table", *_left_out(left_out), *said),
+        (
+            f"folder of {len(files)} files: {len(rows)} samples × {len(columns)} features",
+            *_left_out(left_out),
+            *said,
+        ),
     )
 
 

@@ -52,7 +52,7 @@ def _read(head: Head) -> Iterator[CountsTable]:
 def _lines(head: Head) -> Iterator[tuple[int, dict[str, str]]]:
     with open_blocks(head.path) as blocks:
         for first_line, block in blocks:
-            lines = block.decode(head.dialect.encoding, "replace").split("\n")[:-1]
+            lines = block.decode().split("\n")[:-1]
             for line, content in enumerate(lines, start=first_line):
                 if content.startswith("#") or not content.strip():
                     continue

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from annotator.reading.counts import by_mirna, one_sample
 from annotator.reading.counts.anndata import ANNDATA
 from annotator.reading.counts.folder import read_folder
-from annotator.reading.counts.matrix import MATRIX
+from annotator.reading.counts.matrix import MATRIX, CountsFile
 from annotator.reading.counts.mirgff import MIRGFF
 from annotator.reading.counts.screen import screened
 from annotator.reading.counts.srnabench import SRNABENCH_MATRIX
 from annotator.reading.counts.triplets import TRIPLETS
-from annotator.reading.head import read_head
+from annotator.reading.head import Hints, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,30 +41,38 @@ LAYOUTS: tuple[CountsLayout, ...] = (
 
 
 @contextmanager
-def read_counts(path: Path) -> Iterator[CountsTable]:
+def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  # noqa: B008
     """Recognise the layout of a file or folder of counts, and read it.
 
     Parameters
     ----------
     path
         The file or folder.
+    hints
+        What is known from elsewhere, such as the ids of samples.
 
     Yields
     ------
     CountsTable
-        Checked to its end, without rows that are no RNA, in whole reads.
+        Checked to its end, without rows that are no RNA, in whole reads. The first note
+        names the layout and the size of the table.
 
     Raises
     ------
     InputError
-        The file has an error or holds no raw counts; the message names the place.
+        The file has errors or holds no raw counts; the message names the place.
     NeedsPersonError
         A temporary file cannot be written, as when the disk is full.
     """
-    head = read_head(path)
+    head = read_head(path, hints)
     layout = next((each for each in LAYOUTS if each.recognises(head)), MATRIX)
     if path.is_dir() and layout is MATRIX:
-        yield screened(read_folder(path, read_counts), path)
+        yield read_folder(path, lambda file: read_counts(file, hints))
         return
     with layout.read(head) as table:
-        yield screened(table, path)
+        words = [layout.name]
+        if head.header:
+            words.append(head.dialect.description())
+        if isinstance(table, CountsFile):
+            words.append(table.orientation.replace("-", " "))
+        yield screened(table, path, ", ".join(words))

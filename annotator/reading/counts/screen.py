@@ -1,15 +1,140 @@
-"""Checks that hold for counts of every layout."""
+"""Checks that hold for every layout: rows that are no RNA, and values that are no reads."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from annotator.domain.other_rows import is_summary, spike_ins
+from annotator.errors import InputError
+from annotator.reading.counts.layout import SAMPLES_AT_ONCE
+from annotator.reading.counts.matrix import CountsFile
+from annotator.reading.normalised import TableValues, name_evidence, normalised_reason
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from annotator.reading.counts.layout import CountsTable
 
+_LISTED = 5
 
-def screened(table: CountsTable, path: Path) -> CountsTable:  # noqa: ARG001
-    """Return a table without the rows that are no RNA."""
-    return table
+
+@dataclass(frozen=True, eq=False)
+class ScreenedTable:
+    """A table without the rows that are no RNA, in whole reads; see ``CountsTable``."""
+
+    table: CountsTable
+    kept: NDArray[np.int64] | None  # places of the features that are kept, if not all
+    is_whole: bool
+    notes: tuple[str, ...]
+
+    @property
+    def sample_ids(self) -> Sequence[str]:
+        """Ids of the samples, in the order of the file."""
+        return self.table.sample_ids
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names of the features that are RNA, in the order of the file."""
+        if self.kept is None:
+            return self.table.feature_names
+        return tuple(self.table.feature_names[at] for at in self.kept.tolist())
+
+    def batches(
+        self, samples_at_once: int = SAMPLES_AT_ONCE
+    ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+        """Yield the counts, some samples at a time; may be called more than once."""
+        for ids, counts in self.table.batches(samples_at_once):
+            selected = counts if self.kept is None else csr_matrix(counts[:, self.kept])
+            yield ids, selected if self.is_whole else _in_whole_reads(selected)
+
+
+def screened(table: CountsTable, path: Path, detected: str = "counts") -> ScreenedTable:
+    """Leave out rows that are no RNA, and round fractions of reads.
+
+    Parameters
+    ----------
+    table
+        Counts, which may have fractions.
+    path
+        The file, whose name may show that it has normalised values.
+    detected
+        What was recognised in the file; with the size, it becomes the first note.
+
+    Raises
+    ------
+    InputError
+        The values are no counts of reads but normalised, scaled or logarithms, or there is
+        no RNA.
+    """
+    names = table.feature_names
+    spikes = spike_ins(names)
+    sums = frozenset(name for name in names if is_summary(name))
+    kept = np.flatnonzero([name not in spikes and name not in sums for name in names])
+    if not kept.size:
+        raise InputError("no row is an RNA", source=str(path))
+    all_kept = kept.size == len(names)
+    if all_kept and isinstance(table, CountsFile) and table.is_whole:
+        values = TableValues.of_whole_totals(table.totals, len(names))
+    else:
+        values = TableValues.of_batches(
+            (counts for _, counts in table.batches()), _roles(names, spikes, sums)
+        )
+    evidence = name_evidence(path.name, table.sample_ids)
+    reason = normalised_reason(values, evidence)
+    if reason is not None:
+        raise InputError(
+            f"these are no counts of reads: {reason}; import the raw counts", source=str(path)
+        )
+    notes = [
+        *_left_out(
+            names, sums, values.summary_reads, values.reads, "sums or reads without a feature"
+        ),
+        *_left_out(names, spikes, values.spike_reads, values.reads, "spike-ins or controls"),
+        *values.notes(evidence),
+    ]
+    size = f"{len(table.sample_ids)} samples × {kept.size} features"
+    return ScreenedTable(
+        table,
+        None if all_kept else kept,
+        values.is_whole,
+        (f"{detected}: {size}", *table.notes, *notes),
+    )
+
+
+def _roles(names: Sequence[str], spikes: frozenset[str], sums: frozenset[str]) -> NDArray[np.int8]:
+    """Return 0 for an RNA, 1 for a sum or leftover and 2 for a spike-in."""
+    return np.array(
+        [2 if name in spikes else 1 if name in sums else 0 for name in names], dtype=np.int8
+    )
+
+
+def _left_out(
+    names: Sequence[str], out: frozenset[str], reads: float, total: float, what: str
+) -> list[str]:
+    if not out:
+        return []
+    listed = [name for name in names if name in out]
+    more = f" and {len(listed) - _LISTED} others" if len(listed) > _LISTED else ""
+    share = f"{reads / total:.1%}" if total else "none"
+    rows = "row is" if len(listed) == 1 else "rows are"
+    return [
+        f"{len(listed)} {rows} left out as {what}, with {share} of all reads:"
+        f" {', '.join(listed[:_LISTED])}{more}"
+    ]
+
+
+def _in_whole_reads(counts: csr_matrix) -> csr_matrix:
+    rounded = csr_matrix(
+        (np.rint(counts.data), counts.indices.copy(), counts.indptr.copy()),
+        shape=counts.shape,
+        dtype=np.float32,
+    )
+    rounded.eliminate_zeros()
+    return rounded

@@ -1,9 +1,9 @@
-"""Counts on disk, written one row per feature and read one row per sample."""
+"""Counts on disk, written line by line of a file and read one row per sample."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _PIECE_ENTRIES = 1 << 22
+_ENTRY = np.dtype([("column", "<i4"), ("count", "<f4")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,35 @@ class ParsedLines:
     counts: NDArray[np.float32]
 
 
+class Spill(Protocol):
+    """Counts in a temporary file, read one row per sample.
+
+    Attributes
+    ----------
+    totals
+        Sum of the counts of each sample in the finished pieces, float64.
+    is_whole
+        Whether all counts in the finished pieces are whole numbers.
+    """
+
+    totals: NDArray[np.float64]
+    is_whole: bool
+
+    def add(self, lines: ParsedLines) -> None:
+        """Add the counts of the next lines; raises NeedsPersonError if the disk is full."""
+        ...
+
+    def finish_piece(self) -> None:
+        """Write the buffered counts; raises NeedsPersonError if the disk is full."""
+        ...
+
+    def rows(self, first: int, last: int, features: int) -> csr_matrix:
+        """Return samples ``first`` to ``last`` (exclusive): float32, sorted indices."""
+        ...
+
+
 class CountsSpill:
-    """Non-zero counts in a temporary file, in pieces ordered by sample.
+    """Non-zero counts of lines that are features, in pieces ordered by sample.
 
     A piece holds the counts of consecutive features, as three arrays: where each
     sample starts (int64, samples + 1), features (int32) and counts (float32).
@@ -46,6 +74,7 @@ class CountsSpill:
 
     def __init__(self, file: FileIO, samples: int) -> None:
         self._file, self._samples = file, samples
+        self.totals, self.is_whole = np.zeros(samples), True
         self._waiting: list[ParsedLines] = []
         self._entries = 0
         self._features = 0  # number of features in finished pieces
@@ -85,20 +114,19 @@ class CountsSpill:
         )
         self._waiting.clear()
         by_sample = by_feature.tocsc()
+        self.is_whole = self.is_whole and _are_whole(by_sample.data)
+        self.totals += np.bincount(
+            by_feature.indices, weights=by_feature.data, minlength=self._samples
+        )
+        del by_feature
         features = by_sample.indices.astype(np.int32) + np.int32(self._features)
-        try:
-            self._pieces.append((self._file.tell(), self._entries))
-            for array in (
-                by_sample.indptr.astype(np.int64),
-                features,
-                by_sample.data.astype(np.float32),
-            ):
-                self._write(array)
-        except OSError as error:
-            raise NeedsPersonError(
-                f"counts cannot be written to a temporary file: {error.strerror or error};"
-                " free some space or set another folder for temporary files (TMPDIR)"
-            ) from error
+        self._pieces.append((self._file.tell(), self._entries))
+        for array in (
+            by_sample.indptr.astype(np.int64),
+            features,
+            by_sample.data.astype(np.float32),
+        ):
+            _write(self._file, array)
         self._features += stored.size
         self._entries = 0
 
@@ -126,11 +154,94 @@ class CountsSpill:
         matrix.sort_indices()
         return matrix
 
-    def _write(self, array: NDArray[np.generic]) -> None:
-        waiting = array.view(np.uint8).data
-        while waiting.nbytes:
-            waiting = waiting[self._file.write(waiting) :]
-
     def _read(self, start: int, dtype: type[np.generic], size: int) -> NDArray[np.generic]:
         self._file.seek(start)
         return np.frombuffer(self._file.read(size * np.dtype(dtype).itemsize), dtype=dtype)
+
+
+class SampleSpill:
+    """Non-zero counts of lines that are samples: features (int32) and counts (float32).
+
+    Parameters
+    ----------
+    file
+        Empty file, open for reading and writing, unbuffered.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.totals, self.is_whole = np.zeros(0), True
+        self._ends = np.zeros(1, dtype=np.int64)  # end of each sample, after a zero
+        self._waiting: list[ParsedLines] = []
+        self._entries = 0
+
+    def add(self, lines: ParsedLines) -> None:
+        """Add the counts of the next samples.
+
+        Raises
+        ------
+        NeedsPersonError
+            The file cannot be written, as when the disk is full.
+        """
+        self._waiting.append(lines)
+        self._entries += lines.columns.size
+        if self._entries >= _PIECE_ENTRIES:
+            self.finish_piece()
+
+    def finish_piece(self) -> None:
+        """Write the buffered counts.
+
+        Raises
+        ------
+        NeedsPersonError
+            The file cannot be written, as when the disk is full.
+        """
+        if not self._waiting:
+            return
+        stored = np.concatenate([lines.stored for lines in self._waiting])
+        entries = np.empty(self._entries, dtype=_ENTRY)
+        entries["column"] = np.concatenate([lines.columns for lines in self._waiting])
+        entries["count"] = np.concatenate([lines.counts for lines in self._waiting])
+        self._waiting.clear()
+        self._entries = 0
+        self.is_whole = self.is_whole and _are_whole(entries["count"])
+        ends = np.cumsum(stored)
+        sums = np.concatenate([[0.0], np.cumsum(entries["count"], dtype=np.float64)])
+        totals = sums[ends] - sums[ends - stored]
+        self.totals = np.concatenate([self.totals, totals])
+        self._ends = np.concatenate([self._ends, self._ends[-1] + ends])
+        _write(self._file, entries)
+
+    def rows(self, first: int, last: int, features: int) -> csr_matrix:
+        """Return samples ``first`` to ``last`` (exclusive), one row per sample.
+
+        Returns
+        -------
+        csr_matrix
+            Shape ``(last - first, features)``, float32, sorted indices.
+        """
+        ends = self._ends[first : last + 1]
+        self._file.seek(int(ends[0]) * _ENTRY.itemsize)
+        read = self._file.read(int(ends[-1] - ends[0]) * _ENTRY.itemsize)
+        entries = np.frombuffer(read, dtype=_ENTRY)
+        return csr_matrix(
+            (entries["count"].copy(), entries["column"].copy(), ends - ends[0]),
+            shape=(last - first, features),
+            dtype=np.float32,
+        )
+
+
+def _are_whole(counts: NDArray[np.float32]) -> bool:
+    return bool((counts == np.rint(counts)).all())
+
+
+def _write(file: FileIO, array: NDArray[np.generic]) -> None:
+    waiting = array.view(np.uint8).data
+    try:
+        while waiting.nbytes:
+            waiting = waiting[file.write(waiting) :]
+    except OSError as error:
+        raise NeedsPersonError(
+            f"counts cannot be written to a temporary file: {error.strerror or error};"
+            " free some space or set another folder for temporary files (TMPDIR)"
+        ) from error

@@ -23,22 +23,14 @@ def whole_text(head: Head) -> str:
     """
     with open_blocks(head.path) as blocks:
         data = b"".join(block for _, block in blocks)
-    try:
-        return data.decode(head.dialect.encoding)
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    return data.decode()
 
 
 def _read(head: Head) -> SampleTable:
-    lines = whole_text(head).splitlines(keepends=True)[head.header_line - 1 :]
+    lines = whole_text(head).split("\n")[head.header_line - 1 : -1]
     if not "".join(lines).strip():
         raise InputError("the file is empty", source=str(head.path))
-    # A cell in quotation marks can span lines; the others then still have the right number.
-    rows, before = [], 0
-    reader = head.dialect.reader(lines)
-    for cells in reader:
-        rows.append((head.header_line + before, tuple(" ".join(cell.split()) for cell in cells)))
-        before = reader.line_num
+    rows = list(head.dialect.numbered_rows(lines, head.header_line, strict=False))
     return table_of(head.path, rows[0][1], rows[1:])
 
 

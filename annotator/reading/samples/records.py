@@ -92,7 +92,7 @@ def records_of(
             dataset_id = table.dataset_id
         _check_ids(errors, line, sample_id, dataset_id, line_of)
         records.append(_record(table, row, (sample_id, dataset_id), readers))
-    errors.refuse()
+    errors.raise_all()
     return tuple(records)
 
 

@@ -148,9 +148,8 @@ def read_samples(
     lines = tuple(line for line, _ in table.rows)
     cells = NamedCells(path, lines, named.values, columns, dataset_id)
     records = records_of(cells, fields)
-    first = f"{layout.name}: {len(records)} samples"
-    if head.dialect.description():
-        first += f", {head.dialect.description()}"
+    written = f", {head.dialect.description()}" if head.header else ""
+    first = f"{layout.name}{written}: {len(records)} samples"
     return Samples(records, lines, (first, *notes, *_attributes(named.values, columns)))
 
 

@@ -122,3 +122,12 @@ def _checked_table(rows: tuple[tuple[int, str, str], ...]) -> FeatureTable:
             twice = next(value for place, value in enumerate(found) if value in found[:place])
             raise SchemaError(f"atlas.feature: {column} {twice!r} occurs twice; it must be unique")
     return feature_table(ids, names, [row[2] for row in rows])
+
+
+def samples_with_features(conn: psycopg.Connection, ids: Sequence[int]) -> int:
+    """Return how many samples have counts of any of these features."""
+    row = conn.execute(
+        "select count(*) from atlas.expression where feature_ids::bigint[] && %s::bigint[]",
+        [[*ids]],
+    ).fetchone()
+    return int(row[0]) if row is not None else 0

@@ -16,6 +16,7 @@ from annotator.jobs.watch.doctor.disk import check_disk
 from annotator.jobs.watch.doctor.findings import WRONG, Finding, wrong
 from annotator.jobs.watch.doctor.labels import check_labels
 from annotator.jobs.watch.doctor.mirror import check_relations
+from annotator.jobs.watch.doctor.other_rows import check_other_rows
 from annotator.jobs.watch.doctor.roles import check_roles
 from annotator.jobs.watch.doctor.schema import check_revision
 from annotator.store.server.connection import open_database, translating
@@ -61,6 +62,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
         found += schema
         found += _checked("mirror", lambda: check_relations(connection))
         if all(finding.level != WRONG for finding in schema):
+            found += _checked("mirror", lambda: check_other_rows(connection))
             embedded = database.embedded
             found += _checked("roles", lambda: check_roles(connection, embedded=embedded))
             found += _checked("artefacts", lambda: check_artefacts(connection, quick=quick))
