@@ -89,16 +89,8 @@ def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: st
         ("S2\t", "S1\t", 3, "1 (sample_id)", "'S1' is already in line 2"),
         ("S2\t", " \t", 3, "1 (sample_id)", "sample id is empty"),
         ("S2\tD1", "S2\t", 3, "2 (dataset_id)", "'S2' has no dataset"),
-        ("Female", "unknown", 2, "4 (sex)", "'unknown' is none of female, male"),
-        ("58.0", "old", 2, "5 (age)", "not a number"),
-        ("58.0", "nan", 2, "5 (age)", "not a number"),
-        ("58.0", "inf", 2, "5 (age)", "not a number"),
-        ("58.0", "5_8", 2, "5 (age)", "not a number"),
-        ("58.0", "58 years", 2, "5 (age)", "not a number"),
-        ("58.0", "-1", 2, "5 (age)", "less than 0"),
-        ("58.0", "131", 2, "5 (age)", "more than 130"),
-        ("58.0", "1e999", 2, "5 (age)", "more than 130"),
-        ("\tno\t", "\tmaybe\t", 2, "7 (is_cell_line)", "none of true"),
+        ("S2\t", "NA\t", 3, "1 (sample_id)", "missing value"),
+        ("S2\tD1", "S2\tNA", 3, "2 (dataset_id)", "'S2' has no dataset"),
         ("\tHiSeq", "", 2, 7, "7 columns where the header has 8"),
         ("\tHiSeq", "\tHiSeq\tx", 2, 9, "9 columns where the header has 8"),
         ("S3\t", "\nS3\t", 4, None, "blank"),
@@ -136,6 +128,43 @@ def test_a_file_that_is_no_such_table_is_refused(
     error = refusal(write(tmp_path, content))
     assert message in str(error)
     assert line is None or error.line == line
+
+
+@pytest.mark.parametrize("text", ["NA", "unknown", "not applicable", "-", "?"])
+def test_a_word_for_a_missing_value_is_a_missing_value_in_every_column(
+    tmp_path: Path, text: str
+) -> None:
+    header = "sample_id\tdataset_id\ttissue\tsex\tage\torganism\tis_cell_line\n"
+    (sample,) = read_samples(write(tmp_path, f"{header}S\tD\t" + "\t".join([text] * 5) + "\n"))
+    assert sample == SampleRecord(
+        "S", "D", {}, {}, given_fields=frozenset({"tissue", "sex", "age"})
+    )
+
+
+def test_a_cell_that_is_not_understood_becomes_an_attribute(tmp_path: Path) -> None:
+    header = "sample_id\tdataset_id\tsex\tage\tis_cell_line\n"
+    first, second = read_samples(
+        write(tmp_path, f"{header}S1\tD\tmixed\tNov-20\tmaybe\nS2\tD\tm\t>89\tyes\n")
+    )
+    assert (first.values, first.numbers, first.is_cell_line) == ({}, {}, None)
+    assert first.attributes == {
+        "sex (as given)": "mixed",
+        "age (as given)": "Nov-20",
+        "is_cell_line (as given)": "maybe",
+    }
+    assert first.given_fields == {"sex", "age"}
+    assert (second.values, second.numbers) == ({"sex": "male", "age": ">89"}, {})
+    assert (second.attributes, second.is_cell_line) == ({}, True)
+
+
+def test_errors_in_identifiers_are_reported_together(tmp_path: Path) -> None:
+    lines = "".join(f"S1\tD{i}\n" for i in range(29))
+    error = refusal(write(tmp_path, f"sample_id\tdataset_id\nS1\tD\n{lines}\tD\n"))
+    assert (error.line, error.column) == (3, "1 (sample_id)")
+    *others, total = error.further
+    assert len(others) == 19
+    assert "line 22, column 1 (sample_id)" in others[-1]
+    assert "30 errors" in total
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
