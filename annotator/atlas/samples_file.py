@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.atlas.tables import Findings, read_table
 from annotator.domain.fields import FIELDS, OTHER_COLUMNS, FieldDefinition, LabelScheme
-from annotator.domain.imports import SampleRecord
+from annotator.domain.imports import AS_GIVEN, SampleRecord
 from annotator.domain.missing import is_missing
 from annotator.domain.values import Problem, ReadValue, ValueReader
 from annotator.errors import InputError
@@ -28,9 +28,6 @@ CELL_LINE = FieldDefinition(
 )
 """The column ``is_cell_line``, which is read like a field of categories."""
 _CELL_LINES = ValueReader(CELL_LINE)
-
-AS_GIVEN = "{} (as given)"
-"""Name of the attribute that keeps a value that is not understood."""
 
 
 def read_samples(
@@ -107,7 +104,7 @@ def _record(
     found = {name: readers.get(name, _CELL_LINES).read(text) for name, text in written.items()}
     attributes = {name: value for name, value in cells.items() if value}
     attributes |= {
-        AS_GIVEN.format(name): text
+        f"{name}{AS_GIVEN}": text
         for name, text in written.items()
         if found[name].problem not in (None, Problem.MISSING)
     }

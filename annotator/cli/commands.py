@@ -99,8 +99,8 @@ def import_(
         click.echo(line)
     if any(each.not_understood for each in summary.values):
         click.echo(
-            "values that are not understood are kept as attributes, such as 'sex (as given)'; the"
-            " samples count as unlabelled"
+            "values that are not understood are kept in attributes named such as"
+            " 'sex (as given)'; the samples count as unlabelled"
         )
 
 

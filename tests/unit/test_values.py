@@ -283,11 +283,16 @@ def test_values_are_counted_by_whether_they_are_used_and_why_not() -> None:
     counted = [(word, None, count) for word, count in words.items()]
     numbers = [(None, None, 9), (None, math.nan, 9), (None, 1.0, 1)]
     use = value_use(SEX.definition, [*counted, *numbers])
-    assert (use.given, use.used, use.not_used, use.not_understood) == (159, 91, 68, 4)
+    assert (use.given, use.used, use.missing, use.not_understood) == (159, 91, 64, 4)
     assert [(each.problem, each.count, each.examples) for each in use.unused] == [
         (Problem.MISSING, 64, (("unknown", 61), ("NA", 3))),
         (Problem.NOT_IN_VOCABULARY, 4, (("mixed", 3), ("1", 1))),
     ]
+
+
+def test_an_interval_across_classes_is_understood_but_not_used() -> None:
+    use = value_use(AGE.definition, [("60-70", None, 2), ("old", None, 1)])
+    assert (use.used, use.not_used, use.missing, use.not_understood) == (0, 3, 0, 1)
 
 
 def test_only_the_most_frequent_values_are_examples() -> None:
