@@ -180,7 +180,9 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
     from annotator.jobs.watch.status import read_status
 
     with database_of(settings) as database:
-        report = read_status(database, settings, with_figures=as_json)
+        report = read_status(
+            database, settings, with_figures=as_json, with_values=as_json or not daemon
+        )
     click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
     if not report.daemon_here if daemon else report.problems:
         raise SystemExit(1)

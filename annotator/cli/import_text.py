@@ -25,8 +25,8 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     lines += value_lines(summary.values)
     if any(each.not_understood for each in summary.values):
         lines.append(
-            "values that are not understood are kept as attributes, such as 'sex (as given)'; the"
-            " samples count as unlabelled"
+            "values that are not understood are kept in attributes named such as 'sex (as given)';"
+            " the samples count as unlabelled"
         )
     if dry_run:
         lines.append("this was a dry run: nothing was changed")

@@ -16,23 +16,21 @@ LONGEST_VALUE = 40
 
 def value_line(use: ValueUse) -> str:
     """Return one line: how many values are used, and why the others are not, with examples."""
-    line = f"{use.field}: {use.used} of {use.given} values are used"
+    return f"{use.field}: {use.used} of {use.given} values are used{not_used_text(use)}"
+
+
+def not_used_text(use: ValueUse) -> str:
+    """Return the end of the line: how many are not used and why, the main reason first."""
     if not use.not_used:
-        return line
+        return ""
     are = "is" if use.not_used == 1 else "are"
-    return f"{line}, {use.not_used} {are} not: {reasons_text(use)}"
-
-
-def reasons_text(use: ValueUse) -> str:
-    """Return the reasons why values are not used, the most frequent one first."""
-    return "; ".join(map(_reason, use.unused))
+    return f", {use.not_used} {are} not: {'; '.join(map(_reason, use.unused))}"
 
 
 def _reason(of: UnusedValues) -> str:
     shown = ", ".join(f"{_shortened(value)} {count}" for value, count in of.examples)
     further = f" and {of.further} others" if of.further else ""
-    is_missing = of.problem is Problem.MISSING
-    reason = ("missing" if of.count > 1 else "means missing") if is_missing else of.reason
+    reason = "missing" if of.problem is Problem.MISSING else of.reason
     return f"{shown}{further} ({reason})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.cli.value_text import reasons_text, value_line
+from annotator.cli.value_text import not_used_text, value_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,9 +88,8 @@ def findings_lines(findings: Iterable[Finding]) -> str:
     """Return the findings as text."""
     lines = []
     for finding in findings:
-        of_values = finding.values
-        reasons = f": {reasons_text(of_values)}" if of_values and of_values.not_used else ""
-        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}{reasons}")
+        more = "" if finding.values is None else not_used_text(finding.values)
+        lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}{more}")
         if finding.fix is not None:
             lines.append(f"{'':<9}{'to fix':<12}{finding.fix}")
     return "\n".join(lines)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from annotator.domain.values import ValueUse
 
 
+AS_GIVEN = " (as given)"
+"""End of the name of an attribute that keeps a value that is not understood."""
+
+
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
     """One sample as described in a SAMPLES file or by a simulation.

@@ -15,7 +15,7 @@ from annotator.domain.missing import is_missing, plain_word
 from annotator.domain.written_numbers import AmbiguousNumberError, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 EXAMPLES = 5
 """Number of different values that a :class:`UnusedValues` names."""
@@ -32,6 +32,10 @@ class Problem(StrEnum):
     TOO_LARGE = "too large"
     OUTSIDE_LIMITS = "outside limits"
     SEVERAL_CLASSES = "several classes"
+
+
+IN_NO_CLASS = (Problem.OUTSIDE_LIMITS, Problem.SEVERAL_CLASSES)
+"""Problems of values that are understood but belong to no class."""
 
 
 def describe(problem: Problem, definition: FieldDefinition) -> str:
@@ -260,9 +264,17 @@ class ValueUse:
         return sum(each.count for each in self.unused)
 
     @property
+    def missing(self) -> int:
+        """Number of annotations whose value is a word for a missing value."""
+        return self._count(lambda problem: problem is Problem.MISSING)
+
+    @property
     def not_understood(self) -> int:
-        """The same without words for missing values."""
-        return sum(each.count for each in self.unused if each.problem is not Problem.MISSING)
+        """Number of annotations with another text that cannot be stored as a value."""
+        return self._count(lambda problem: problem not in (Problem.MISSING, *IN_NO_CLASS))
+
+    def _count(self, is_counted: Callable[[Problem], bool]) -> int:
+        return sum(each.count for each in self.unused if is_counted(each.problem))
 
     @property
     def given(self) -> int:

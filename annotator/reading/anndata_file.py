@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import InputError
+from annotator.reading.text_file import HDF5_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZARR_FILES = (".zgroup", "zarr.json", ".zattrs")
 
 

@@ -81,7 +81,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         unnamed column, or has a row that does not fit the header; ``findings`` has all of
         these errors.
     """
-    cells = _read_cells(path)
+    cells = read_cells(path)
     if not cells.rows:
         raise InputError("the file is empty", source=str(path))
     (header_line, header), *rows = cells.rows
@@ -113,12 +113,29 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class _Cells:
-    rows: list[tuple[int, tuple[str, ...]]]  # with line numbers, the header first
+class Cells:
+    """The cells of a text table.
+
+    Attributes
+    ----------
+    rows
+        The number of the line and the cells of each row, the header first; no row is empty.
+    notes
+        The dialect, and what was left out, each as one line.
+    """
+
+    rows: list[tuple[int, tuple[str, ...]]]
     notes: tuple[str, ...]
 
 
-def _read_cells(path: Path) -> _Cells:
+def read_cells(path: Path) -> Cells:
+    """Read the cells of a text table; comments above the header and empty rows are left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a quotation mark is not closed.
+    """
     head = read_head(path)
     with open_blocks(path) as blocks:
         text = b"".join(block for _, block in blocks)
@@ -147,7 +164,7 @@ def _read_cells(path: Path) -> _Cells:
         notes.append(f"{counted(empty, 'empty row')} left out")
     if kept and kept[0][1][0].startswith("#"):
         kept[0] = (kept[0][0], (kept[0][1][0].lstrip("# "), *kept[0][1][1:]))
-    return _Cells(kept, tuple(notes))
+    return Cells(kept, tuple(notes))
 
 
 def _open_quote(path: Path, lines: Sequence[str], first: int) -> InputError:

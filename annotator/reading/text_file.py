@@ -28,6 +28,7 @@ _OTHER_FORMATS = {
     b"BZh": "a bzip2 archive",
     b"\x28\xb5\x2f\xfd": "a zstd archive",
 }
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -295,4 +296,6 @@ def is_text(path: Path) -> bool:
             start = raw.read(4096)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return start.startswith((GZIP_MAGIC, *_UTF_16_MARKS)) or b"\0" not in start
+    if start.startswith((GZIP_MAGIC, *_UTF_16_MARKS)):
+        return True
+    return b"\0" not in start and not start.startswith(HDF5_MAGIC)

@@ -11,6 +11,9 @@ from annotator.domain.fields import FIELDS
 from annotator.domain.imports import SampleRecord
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
+from annotator.learn.labels.classes import make_labels
+from annotator.learn.labels.ontology import Ontology
+from annotator.learn.labels.roll_up import LabelOptions
 from annotator.settings import Settings
 from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
 from annotator.store.mirror.importing import apply_import
@@ -190,6 +193,20 @@ def test_values_of_a_foreign_view_are_cleaned(atlas: psycopg.Connection) -> None
     assert cohort.profiles.sample_ids.tolist() == ["s1", "s2"]
     assert cohort.values.tolist() == ["34", "12.5"]
     assert cohort.numbers.tolist() == [34.0, 12.5]
+
+
+def test_stored_texts_are_read_as_an_import_reads_them(atlas: psycopg.Connection) -> None:
+    atlas.execute("delete from atlas.annotation where field = 'age'")
+    atlas.execute(
+        "insert into atlas.annotation (sample_id, field, value)"
+        " values ('s1', 'age', '35 years'), ('s2', 'age', '>89'), ('s3', 'age', 'Not Available'),"
+        " ('s5', 'age', 'adult')"
+    )
+    cohort = read_cohort(atlas, FIELDS["age"], False).cohort
+    assert cohort.values.tolist() == ["35 years", ">89", "adult"]
+    assert str(cohort.numbers.tolist()) == "[35.0, nan, nan]"
+    _, labels = make_labels(cohort, Ontology(), LabelOptions(1, 1))
+    assert labels.tolist() == ["[0;65]", "(65;110]", ""]
 
 
 def test_an_empty_mirror_has_an_empty_cohort(connection: psycopg.Connection) -> None:

@@ -14,7 +14,6 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_at
 from annotator.cli.commands import command_line
 from annotator.cli.watch_text import status_lines
 from annotator.domain.fields import declared_fields
-from annotator.errors import InputError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.import_files import import_files
@@ -142,13 +141,16 @@ def test_the_column_of_a_field_that_is_not_declared_is_an_attribute(database, fi
     assert rows(database, ATTRIBUTES) == [(len(TRUTH) - len(UNLABELLED),)]
 
 
-def test_a_value_outside_of_the_vocabulary_is_refused_with_its_place(database, files):
+def test_values_outside_of_the_vocabulary_are_counted_and_kept_as_attributes(database, files):
     narrow = declared_fields({"disease": {**DISEASE, "synonyms": {}}})
-    with pytest.raises(
-        InputError, match=r"column \d+ \(disease\): 'Cancer' is none of tumour, healthy"
-    ):
-        files.read_into(database, narrow)
-    assert rows(database, "select count(*) from atlas.sample") == [(0,)]
+    summary = files.read_into(database, narrow)
+    (use,) = (each for each in summary.values if each.field == "disease")
+    labelled = {name: value for name, value in TRUTH.items() if name not in UNLABELLED}
+    healthy = {name: value for name, value in labelled.items() if value == "healthy"}
+    assert dict(rows(database, STORED)) == healthy
+    assert (use.used, use.not_understood) == (len(healthy), len(labelled) - len(healthy))
+    kept = "select count(*) from atlas.sample where attributes ->> 'disease (as given)' = 'Cancer'"
+    assert rows(database, kept) == [(use.not_understood,)]
 
 
 def test_values_of_a_declared_ontology_field_are_found_among_the_terms(database, files):

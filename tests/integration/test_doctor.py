@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from annotator.cli.commands import command_line
+from annotator.cli.watch_text import findings_lines
 from annotator.jobs.watch.doctor import clock, connection, disk
 from annotator.jobs.watch.doctor.examine import examine
 from annotator.jobs.watch.doctor.findings import Finding
@@ -338,3 +339,27 @@ def test_the_command_exits_1_when_something_is_wrong(
     wrong = [f for f in json.loads(bad.stdout)["findings"] if f["level"] == "wrong"]
     assert [f["subject"] for f in wrong] == ["artefacts"]
     assert "retrain" in wrong[0]["fix"]
+
+
+def test_values_that_are_not_used_are_counted(stocked, settings) -> None:
+    execute(
+        stocked,
+        "insert into atlas.sample (sample_id, dataset_id)"
+        " select name, 'D1' from unnest('{b,c,d}'::text[]) as name",
+        "insert into atlas.annotation (sample_id, field, value) values ('a', 'sex', 'm'),"
+        " ('b', 'sex', 'x1'), ('c', 'sex', 'x1'), ('d', 'sex', 'NA'), ('a', 'age', 'NA')",
+    )
+    age, sex = sorted(findings(settings, "labels"), key=lambda each: each.values.field)
+    assert (age.level, sex.level) == ("ok", "warning")
+    assert "1 of 4 values of sex" in sex.found
+    assert "synonyms" in sex.fix
+    shown = findings_lines([sex])
+    assert "3 are not: 'x1' 2" in shown
+    assert "'NA' 1 (missing)" in shown
+
+
+def test_a_class_that_means_missing_is_a_warning(stocked, settings) -> None:
+    execute(stocked, "update annotator.release set classes = '{liver,NA}'")
+    ((level, found),) = troubles(settings, "labels")
+    assert level == "warning"
+    assert "'NA'" in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -10,8 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from annotator.domain.answers import LiveAccuracy
+from annotator.domain.fields import FIELDS
 from annotator.domain.releases import Comparison, GateVerdict
 from annotator.jobs.retrain.candidate import with_live_accuracy
+from annotator.plain_data import plain
 from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store.answers import predictions, work
 from annotator.store.answers.review_queue import look_after_queue, refresh_queue
@@ -84,6 +87,33 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
     assert found.lowest == pytest.approx(0.3424, abs=1e-3)  # Wilson's interval of 2 of 2
     assert found.highest == pytest.approx(1.0)
     assert one(curator, "select live_judged, live_accuracy from model_card") == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "suggested", "label", "is_right"),
+    [
+        ("sex", "male", "M", True),
+        ("sex", "male", "f", False),
+        ("sex", "male", "mixed", None),
+        ("age", "[0;65]", "35", True),
+        ("age", "[0;65]", "70", False),
+        ("age", "[0;65]", "35 years", None),
+        ("age", "[0;65]", ">89", None),
+    ],
+)
+def test_a_label_is_compared_as_its_field_is_read(
+    connection, reviewable, field, suggested, label, is_right
+) -> None:
+    connection.execute(
+        "with run as (update annotator.training_run set configuration ="
+        " jsonb_build_object('field', %s::jsonb) returning run_id),"
+        " moved as (update annotator.prediction set field = %s, value = %s"
+        " where sample_id = 'a' returning sample_id)"
+        " insert into atlas.annotation (sample_id, field, value) values ('a', %s, %s)",
+        (json.dumps(plain(FIELDS[field])), field, suggested, field, label),
+    )
+    query = "select is_right from annotator.judged_suggestion where sample_id = 'a'"
+    assert one(connection, query) is is_right
 
 
 @pytest.mark.parametrize(("right", "whole"), [(0, 1), (2, 2), (7, 9), (48, 50), (1, 1000)])
@@ -185,6 +215,8 @@ def test_the_gate_tells_how_the_live_release_did_and_asks_nothing_of_the_candida
         ("[0;65]", 65, True),
         ("(65;110]", 65, False),
         ("(65;110]", 65.5, True),
+        ("[-20;-5.5]", -5.5, True),
+        ("(-20;1e+16)", -20, False),
         ("liver", 5, None),
     ],
 )

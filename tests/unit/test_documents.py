@@ -10,6 +10,7 @@ import click
 import pytest
 
 from annotator.cli.commands import command_line
+from annotator.domain.values import ValueReader
 from annotator.settings import Settings, description_of, load_settings
 from tests.support import ROOT
 
@@ -51,7 +52,7 @@ def test_the_example_of_fields_is_accepted(tmp_path):
     defined = load_settings({}, path).fields
     assert defined["tissue"].level == "group"
     assert defined["age"].limits == (0, 45, 70, 110)
-    assert defined["disease"].read("Cancer") == ("tumour", None)
+    assert ValueReader(defined["disease"]).read("Cancer").value == "tumour"
 
 
 def test_the_example_of_a_variable_is_accepted():

@@ -184,17 +184,20 @@ SAMPLES = "sample_id\tdataset_id\ttissue\nS1\tD1\tliver\nS2\tD1\t\n"
 def test_a_table_of_samples_is_read_as_programs_write_it(
     tmp_path: Path, content: str | bytes
 ) -> None:
-    assert read_samples(write(tmp_path, content)) == read_samples(write(tmp_path, SAMPLES, "s"))
+    assert (
+        read_samples(write(tmp_path, content)).records
+        == read_samples(write(tmp_path, SAMPLES, "s")).records
+    )
 
 
 def test_cells_of_samples_may_have_delimiters_and_line_breaks(tmp_path: Path) -> None:
     content = 'sample_id,dataset_id,title\nS1,D1,"liver, left\nlobe"\nS2,D1,"5"" tube"\n'
-    first, second = read_samples(write(tmp_path, content))
+    first, second = read_samples(write(tmp_path, content)).records
     assert first.attributes == {"title": "liver, left lobe"}
     assert second.attributes == {"title": '5" tube'}
 
 
 def test_quotation_marks_in_tab_separated_samples_may_be_text(tmp_path: Path) -> None:
     content = 'sample_id\tdataset_id\ttitle\nS1\tD1\t"old" tube\nS2\tD1\t5" tube\n'
-    titles = [one.attributes["title"] for one in read_samples(write(tmp_path, content))]
+    titles = [one.attributes["title"] for one in read_samples(write(tmp_path, content)).records]
     assert titles == ['"old" tube', '5" tube']

@@ -254,7 +254,7 @@ def test_all_wrong_ids_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_samples(file)
     assert caught.value.line == 3
-    assert len(caught.value.further) == 3
+    assert caught.value.found == 3
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).map(

@@ -38,7 +38,8 @@ class StatusReport:
     figures
         The metrics for Prometheus, if they were requested.
     values
-        Per field, how many values of the mirror are used and why the others are not.
+        Per field, how many values of the mirror are used and why the others are not,
+        if they were requested.
     """
 
     snapshot: StatusSnapshot
@@ -60,7 +61,11 @@ class StatusReport:
 
 
 def read_status(
-    database: Database, settings: Settings, *, with_figures: bool = False
+    database: Database,
+    settings: Settings,
+    *,
+    with_figures: bool = False,
+    with_values: bool = False,
 ) -> StatusReport:
     """Read the state of the installation.
 
@@ -70,6 +75,8 @@ def read_status(
         The database, and settings such as the heartbeat interval of its daemons.
     with_figures
         Whether to read the metrics for Prometheus, too.
+    with_values
+        Whether to count the values of the mirror, which reads every annotation once.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def read_status(
         check_schema(connection)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         found = snapshot(connection, alive_seconds, settings.fields)
-        values = read_value_use(connection, settings.fields)
+        values = read_value_use(connection, settings.fields) if with_values else ()
         figures = (
             read_figures(
                 connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
+from annotator.reading.findings import Findings, counted
 from annotator.reading.samples.layout import SampleTable
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def table_of(
     _refuse_long_rows(path, names, filled)
     short = sum(len(cells) < len(names) for _, cells in rows if any(cells))
     if short:
-        notes.append(f"rows shorter than the header, whose last cells are missing: {short}")
+        notes.append(f"{counted(short, 'row')} shorter than the header; the last cells are empty")
     if len(rows) > len(filled):
-        notes.append(f"empty rows left out: {len(rows) - len(filled)}")
+        notes.append(f"{counted(len(rows) - len(filled), 'empty row')} left out")
     complete = [(line, (*cells, *[""] * (len(names) - len(cells)))) for line, cells in filled]
     used = [
         place
@@ -57,7 +58,7 @@ def table_of(
         if name or any(cells[place] for _, cells in complete)
     ]
     if len(used) < len(header):
-        notes.append(f"empty columns left out: {len(header) - len(used)}")
+        notes.append(f"{counted(len(header) - len(used), 'empty column')} left out")
     columns = tuple(names[place] or f"column {place + 1}" for place in used)
     return SampleTable(
         path,
@@ -75,13 +76,9 @@ def _without_empty_end(cells: Sequence[str]) -> tuple[str, ...]:
 def _refuse_long_rows(
     path: Path, names: Sequence[str], rows: Sequence[tuple[int, tuple[str, ...]]]
 ) -> None:
-    long = [(line, cells) for line, cells in rows if len(cells) > len(names)]
-    if long:
-        line, cells = long[0]
-        others = f" ({len(long) - 1} other lines likewise)" if len(long) > 1 else ""
-        raise InputError(
-            f"{len(cells)} columns where the header has {len(names)}{others}",
-            source=str(path),
-            line=line,
-            column=len(names) + 1,
-        )
+    errors = Findings(path)
+    for line, cells in rows:
+        if len(cells) > len(names):
+            message = f"{len(cells)} columns where the header has {len(names)}"
+            errors.add(message, line, len(names) + 1)
+    errors.raise_all()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.samples.cells import table_of
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.tables import read_cells
 from annotator.reading.text_file import open_blocks
 
 if TYPE_CHECKING:
@@ -27,11 +29,11 @@ def whole_text(head: Head) -> str:
 
 
 def _read(head: Head) -> SampleTable:
-    lines = whole_text(head).split("\n")[head.header_line - 1 : -1]
-    if not "".join(lines).strip():
+    cells = read_cells(head.path)
+    if not cells.rows:
         raise InputError("the file is empty", source=str(head.path))
-    rows = list(head.dialect.numbered_rows(lines, head.header_line, strict=False))
-    return table_of(head.path, rows[0][1], rows[1:])
+    table = table_of(head.path, cells.rows[0][1], cells.rows[1:])
+    return replace(table, notes=(*cells.notes[1:], *table.notes))
 
 
 DELIMITED = SamplesLayout("table", lambda _head: True, _read)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
-from annotator.domain.imports import SampleRecord
+from annotator.domain.imports import AS_GIVEN, SampleRecord
 from annotator.domain.missing import is_missing
 from annotator.domain.values import Problem, ReadValue, ValueReader
 from annotator.reading.findings import Findings
@@ -28,9 +28,6 @@ CELL_LINE = FieldDefinition(
 )
 """The column ``is_cell_line``, which is read like a field of categories."""
 _CELL_LINES = ValueReader(CELL_LINE)
-
-AS_GIVEN = "{} (as given)"
-"""Name of the attribute that keeps a value that is not understood."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def records_of(
 def _check_ids(
     errors: Findings, line: int, sample_id: str, dataset_id: str, line_of: dict[str, int]
 ) -> None:
-    """Collect errors in the identifiers of a line, and remember its sample."""
+    """Collect errors in the ids of a line, and remember its sample."""
     if not sample_id:
         errors.add("the sample id is empty", line, "sample_id")
     elif is_missing(sample_id):
@@ -126,7 +123,7 @@ def _record(
         name: cells[row] for name, cells in table.values.items() if name not in used and cells[row]
     }
     attributes |= {
-        AS_GIVEN.format(name): text
+        f"{name}{AS_GIVEN}": text
         for name, text in written.items()
         if found[name].problem not in (None, Problem.MISSING)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.imports import AS_GIVEN
 from annotator.domain.values import ValueUse, declared_words, value_use
 from annotator.store.server.transactions import committed
 
@@ -14,13 +15,19 @@ if TYPE_CHECKING:
 
     from annotator.domain.fields import FieldDefinition
 
-# atlas.annotation instead of known_label, which leaves missing values out. Values that are
-# plain numbers in another notation are counted apart; there are not many of them.
+# atlas.annotation instead of known_label, which leaves missing values out, and the attributes
+# in which an import keeps values that it did not understand.
 _COUNTED = """
 select a.field::text, a.value::text, a.numeric_value::float8, count(*)
 from atlas.annotation a
-where a.field = any (%s)
+where a.field = any (%(names)s)
 group by 1, 2, 3
+union all
+select named.field, s.attributes::jsonb ->> (named.field || %(as_given)s), null, count(*)
+from atlas.sample s
+cross join unnest(%(names)s::text[]) as named (field)
+where s.attributes::jsonb ? (named.field || %(as_given)s)
+group by 1, 2
 """
 
 
@@ -48,7 +55,7 @@ def read_value_use(
     asked = [name for name in fields if names is None or name in set(names)]
     counted: dict[str, list[tuple[str | None, float | None, int]]] = {name: [] for name in asked}
     with conn.transaction():
-        for name, *counts in conn.execute(_COUNTED, [asked]):
+        for name, *counts in conn.execute(_COUNTED, {"names": asked, "as_given": AS_GIVEN}):
             counted[name].append((counts[0], counts[1], counts[2]))
     return tuple(value_use(fields[name], counted[name]) for name in asked)
 

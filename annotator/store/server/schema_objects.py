@@ -27,7 +27,7 @@ _NAMED = re.compile(r"\bannotator\.(\w+)")
 # Texts in braces are replaced by lists of the program, so that each list exists once.
 _FILLED_IN = {
     "{missing_words}": ", ".join(sql.quote(word) for word in sorted(PLAIN_MISSING_WORDS)),
-    "{ignored_characters}": sql.quote(IGNORED),
+    "{ignored_characters}": sql.quote(f"[{re.escape(IGNORED)}]+"),
 }
 
 # Functions that triggers or generated columns call are dropped with their tables, by a revision.

@@ -12,10 +12,9 @@ cross join lateral (
     select
         case
             when annotator.plain_word(a.value) <> all (annotator.missing_words())
-                -- Unless the field was declared with this word.
-                or exists (
-                    select from annotator.declared_word d
-                    where d.field = a.field and d.word = annotator.plain_word(a.value)
+                -- Unless the field was declared with this word. A subquery that is run once.
+                or a.field || ' ' || annotator.plain_word(a.value) = any (
+                    array(select d.field || ' ' || d.word from annotator.declared_word d)
                 )
                 then btrim(a.value)
         end as text,

@@ -44,7 +44,7 @@ def check_labels(
 
 def _values_finding(use: ValueUse, definition: FieldDefinition) -> Finding:
     found = f"{use.used} of {use.given} values of {use.field} are used"
-    if use.not_understood <= use.used:
+    if use.not_used - use.missing <= use.used:
         return Finding(SUBJECT, OK, found, values=use)
     fix = (
         f"add their spellings to the synonyms of [fields.{use.field}] in annotator.toml, or"
