@@ -68,6 +68,7 @@ def _record(
 ) -> SampleRecord:
     sample_id, dataset_id = cells.pop("sample_id"), cells.pop("dataset_id")
     given_fields = frozenset(name for name in fields if name in cells)
+    given_columns = cells.keys() - given_fields - {"organism"}
     if not sample_id:
         table.refuse("the sample id is empty", line, "sample_id")
     if not dataset_id:
@@ -91,6 +92,7 @@ def _record(
         is_cell_line=_yes_or_no(table, line, cell_line) if cell_line else None,
         attributes={name: value for name, value in cells.items() if value},
         given_fields=given_fields,
+        given_columns=frozenset(given_columns),
     )
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -65,31 +65,38 @@ def migrate(settings: Settings) -> None:
     show_default=True,
     help="The kind of the features in COUNTS.",
 )
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Remove what the samples have and the files do not; samples may change their dataset.",
+)
+@click.option(
+    "--sample-prefix",
+    metavar="TEXT|dataset",
+    help="Put TEXT, or the dataset and a colon, before every sample id.",
+)
 @click.pass_obj
 def import_(
-    settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
+    settings: Settings, /, counts: Path, samples: Path, ontology: Path | None, **options: Any
 ) -> None:
     """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
-    from annotator.jobs.import_files import import_files
+    from annotator.cli.import_text import summary_lines
+    from annotator.jobs.import_files import ImportOptions, import_files
     from annotator.store.server.embedded import forget_demo
 
+    options["kind"] = FeatureKind(options["kind"])
     with database_of(settings) as database:
         summary = import_files(
             database,
             counts,
             samples,
             ontology=ontology,
-            kind=FeatureKind(kind),
+            options=ImportOptions(**options),
             fields=settings.fields,
         )
     if settings.database_url is None and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
-    click.echo(
-        f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
-        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
-        f" {summary.features_added} features, {summary.terms_added} terms added;"
-        f" {summary.annotations_changed} annotations changed"
-    )
+    click.echo(summary_lines(summary))
 
 
 @command_line.command()

@@ -84,7 +84,7 @@ def _say(started: float, message: str) -> None:
 
 def _load_simulation(database: Database, started: float) -> Any:
     from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
-    from annotator.jobs.import_files import import_files
+    from annotator.jobs.import_files import ImportOptions, import_files
     from annotator.store.server.schema import downgrade, migrate
 
     downgrade(database)
@@ -100,7 +100,7 @@ def _load_simulation(database: Database, started: float) -> Any:
                 files / f"counts_{kind.value}.tsv.gz",
                 files / "samples.tsv",
                 ontology=files / "ontology.tsv",
-                kind=kind,
+                options=ImportOptions(kind=kind),
             )
             _say(
                 started,

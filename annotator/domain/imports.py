@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class SampleRecord:
     given_fields
         Fields that are given: without a value, the value is missing. A field that is not
         listed here keeps its value in the mirror.
+    given_columns
+        The other columns that are given: attributes and ``is_cell_line``. Without a value,
+        the value is missing; what is not listed here stays as it is in the mirror.
     """
 
     sample_id: str
@@ -38,11 +43,56 @@ class SampleRecord:
     is_cell_line: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     given_fields: frozenset[str] = frozenset()
+    given_columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedCounts:
+    """The counts that an import brings.
+
+    Attributes
+    ----------
+    feature_names
+        The columns of all batches.
+    kind
+        The kind of these features: ``srna`` or ``contaminant``.
+    batches
+        Sample ids with their counts, shape ``(samples, features)``; read once, one at a time.
+    """
+
+    feature_names: Sequence[str]
+    kind: str
+    batches: Iterable[tuple[Sequence[str], csr_matrix]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedFeatures:
+    """Stored features, of the imported kind, that the COUNTS file does not name.
+
+    ``features`` are distinct ones, over the ``samples`` that have reads of any of them.
+    """
+
+    features: int = 0
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """The numbers of rows that an import added and changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror.
+
+    Attributes
+    ----------
+    samples_moved
+        Samples that moved to another dataset; they are among the changed ones.
+    counts_changed
+        Stored counts, one per sample and feature, that were set to another value, also to zero.
+    expression_repaired
+        Samples whose stored expression could not be read and was replaced by the file's.
+    kept, removed
+        Features that the file does not name: kept, or removed if the files replace everything.
+    attributes_kept
+        Distinct attributes that the samples have and the files do not.
+    """
 
     datasets_added: int
     samples_added: int
@@ -51,3 +101,9 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    samples_moved: int = 0
+    counts_changed: int = 0
+    expression_repaired: int = 0
+    kept: UnnamedFeatures = UnnamedFeatures()
+    removed: UnnamedFeatures = UnnamedFeatures()
+    attributes_kept: int = 0

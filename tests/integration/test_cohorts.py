@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
-from annotator.domain.imports import SampleRecord
+from annotator.domain.imports import ImportedCounts, SampleRecord
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
 from annotator.settings import Settings
@@ -34,9 +34,7 @@ def load(
     apply_import(
         conn,
         samples=RECORDS,
-        feature_names=names,
-        kind=kind,
-        batches=[(list(counts), csr_matrix(list(counts.values())))],
+        counts=ImportedCounts(names, kind, [(list(counts), csr_matrix(list(counts.values())))]),
         terms=TERMS,
     )
 

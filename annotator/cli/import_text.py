@@ -1,0 +1,43 @@
+"""The summary of an import in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annotator.domain.imports import ImportSummary, UnnamedFeatures
+
+
+def summary_lines(summary: ImportSummary) -> str:
+    """Return what an import added and changed, and what it kept, one sentence per line."""
+    first = (
+        f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
+        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
+        f" {summary.features_added} features, {summary.terms_added} terms added;"
+        f" {summary.annotations_changed} annotations changed"
+    )
+    return "\n".join([first, *_details(summary)])
+
+
+def _details(summary: ImportSummary) -> list[str]:
+    lines = []
+    if summary.samples_moved:
+        lines.append(f"moved {summary.samples_moved:,} samples to another dataset")
+    if summary.counts_changed:
+        lines.append(f"changed {summary.counts_changed:,} stored counts that this file names too")
+    if summary.kept.features:
+        lines.append(f"kept {_unnamed(summary.kept)}")
+    if summary.removed.features:
+        lines.append(f"removed {_unnamed(summary.removed)}")
+    if summary.attributes_kept:
+        lines.append(f"kept {summary.attributes_kept:,} attributes that this file does not have")
+    if summary.expression_repaired:
+        lines.append(
+            f"replaced the expression of {summary.expression_repaired:,} samples whose stored"
+            " counts could not be read"
+        )
+    return lines
+
+
+def _unnamed(found: UnnamedFeatures) -> str:
+    return f"{found.features:,} features of {found.samples:,} samples that this file does not name"
