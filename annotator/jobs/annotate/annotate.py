@@ -18,6 +18,7 @@ from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.logs import log_context, silent
+from annotator.store.answers.bad_rows import note_rows_without_id, quarantine_bad_samples
 from annotator.store.answers.predictions import (
     finish_annotation_run,
     start_annotation_run,
@@ -200,8 +201,11 @@ class _Count:
 
 def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
     """Queue pending samples; return how many samples wait per field."""
+    if releases:
+        note_rows_without_id(connection)
     for release in releases:
         quarantine_repeat_offenders(connection, release.field)
+        quarantine_bad_samples(connection, release.field)
         queue_pending(connection, release.field, release.release_id)
     counts = pending_counts(connection)
     return {release.field: counts.get(release.field, (0, 0))[0] for release in releases}
