@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 import annotator.cli.model_commands  # noqa: F401 - adds its commands to the group
-from annotator.cli.group import FILE, command_line, database_of, utf8
+from annotator.cli.group import FILE, command_line, database_of, utf8, utf8_text
 from annotator.domain.fields import FeatureKind
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
 
 if TYPE_CHECKING:
@@ -97,6 +97,29 @@ def import_(
     if settings.database_url is None and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
     click.echo(summary_lines(summary))
+
+
+@command_line.command()
+@click.argument("datasets", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
+    """Remove DATASETS from the mirror, after showing what goes and asking."""
+    from annotator.cli.import_text import forgotten_lines
+    from annotator.jobs.forget import forget as remove
+    from annotator.jobs.forget import what_would_go
+
+    for dataset in datasets:
+        utf8_text("DATASETS", dataset)
+    with database_of(settings) as database:
+        click.echo(forgotten_lines(what_would_go(database, datasets)))
+        if not yes and not sys.stdin.isatty():
+            raise InputError("nobody can be asked here, and nothing was removed; add --yes")
+        if not yes and not click.confirm("Remove these datasets?", default=False):
+            click.echo("nothing was removed")
+            return
+        found = remove(database, datasets)
+    click.echo(f"done: {len(found.datasets):,} datasets with {found.samples:,} samples are gone")
 
 
 @command_line.command()

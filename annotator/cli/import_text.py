@@ -1,11 +1,11 @@
-"""The summary of an import in sentences."""
+"""What an import or a removal of datasets does, in sentences."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from annotator.domain.imports import ImportSummary, UnnamedFeatures
+    from annotator.domain.imports import ForgottenData, ImportSummary, UnnamedFeatures
 
 
 def summary_lines(summary: ImportSummary) -> str:
@@ -41,3 +41,18 @@ def _details(summary: ImportSummary) -> list[str]:
 
 def _unnamed(found: UnnamedFeatures) -> str:
     return f"{found.features:,} features of {found.samples:,} samples that this file does not name"
+
+
+def forgotten_lines(found: ForgottenData) -> str:
+    """Return what goes with some datasets, and what becomes of the rest."""
+    lines = [
+        f"{len(found.datasets):,} datasets: {', '.join(found.datasets)}",
+        f"removed: {found.samples:,} samples, {found.counts:,} counts,"
+        f" {found.annotations:,} annotations",
+        f"kept as history: {found.predictions:,} predictions, and {found.decisions:,} decisions by"
+        " curators, which are undone",
+    ]
+    if found.releases:
+        numbers = ", ".join(map(str, found.releases))
+        lines.append(f"live releases that have learned from these samples stay live: {numbers}")
+    return "\n".join(lines)

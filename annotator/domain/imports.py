@@ -77,6 +77,33 @@ class UnnamedFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgottenData:
+    """The numbers of rows that go with some datasets.
+
+    Attributes
+    ----------
+    datasets
+        Their ids.
+    samples, counts, annotations
+        Rows of the mirror; ``counts`` are stored ones, one per sample and feature.
+    predictions
+        Current predictions, which are kept as history.
+    decisions
+        Decisions of curators, which are undone.
+    releases
+        Live releases that have learned from them, which stay as they are.
+    """
+
+    datasets: tuple[str, ...]
+    samples: int
+    counts: int
+    annotations: int
+    predictions: int
+    decisions: int
+    releases: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
     """The numbers of rows that an import added and changed in the mirror.
 

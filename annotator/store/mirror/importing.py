@@ -79,7 +79,7 @@ def apply_import(
     """
     _check_input(samples, counts.feature_names, counts.kind)
     with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
+        wait_for_imports(conn)
         check_own_tables(conn, "files cannot be imported here; add the data to that atlas")
         terms_added = _apply_terms(conn, terms or {})
         features_added = _apply_features(conn, counts.feature_names, counts.kind)
@@ -134,6 +134,11 @@ def _check_input(samples: Sequence[SampleRecord], feature_names: Sequence[str], 
                     f"{what} {name!r} is given twice" if name else f"a {what} has no id"
                 )
             seen.add(name)
+
+
+def wait_for_imports(conn: psycopg.Connection) -> None:
+    """Be the only one that writes to the mirror until the transaction ends."""
+    conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
 
 
 def check_own_tables(conn: psycopg.Connection, advice: str) -> None:
