@@ -49,13 +49,13 @@ class MergedExpression:
 class _Columns:
     """How the columns of the mirror are merged, each ``(features,)``.
 
-    ``given`` are named by the file and ``of_kind`` of its kind; stored counts are kept in
-    ``kept`` columns.
+    ``given`` are named by the file, and ``unnamed`` are the others of its kind; stored counts
+    are kept in ``kept`` columns.
     """
 
     features: FeatureTable
     given: NDArray[np.bool_]
-    of_kind: NDArray[np.bool_]
+    unnamed: NDArray[np.bool_]
     kept: NDArray[np.bool_]
 
 
@@ -126,7 +126,7 @@ def _columns(
     given = np.zeros(len(features.ids), dtype=bool)
     given[places] = True
     of_kind = features.kinds == str(FeatureKind(kind))
-    return _Columns(features, given, of_kind, ~of_kind if replace else ~given)
+    return _Columns(features, given, of_kind & ~given, ~of_kind if replace else ~given)
 
 
 def _in_columns(counts: csr_matrix, columns: NDArray[np.int64], width: int) -> csr_matrix:
@@ -174,10 +174,12 @@ def _apply_batch(
 
 def _tally_unnamed(stored: csr_matrix, columns: _Columns, tally: _Tally) -> None:
     """Count the stored features of the file's kind that the file does not name."""
-    is_unnamed = (columns.of_kind & ~columns.given)[stored.indices]
-    tally.is_unnamed[stored.indices[is_unnamed]] = True
-    rows = np.repeat(np.arange(stored.shape[0]), np.diff(stored.indptr))
-    tally.samples_with_unnamed += len(np.unique(rows[is_unnamed]))
+    if not columns.unnamed.any():
+        return
+    found = np.flatnonzero(columns.unnamed[stored.indices])
+    tally.is_unnamed[stored.indices[found]] = True
+    rows = np.searchsorted(stored.indptr, found, side="right")
+    tally.samples_with_unnamed += len(np.unique(rows))
 
 
 def _stored_before(difference: csr_matrix, stored: csr_matrix, is_given: NDArray[np.bool_]) -> int:
