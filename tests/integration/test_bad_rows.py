@@ -69,6 +69,7 @@ def quarantined_now(connection) -> int:
 
 
 def test_bad_rows_are_quarantined_and_the_others_queued(connection, daemon, release) -> None:
+    assert bad_rows.quarantine_bad_samples(daemon, "tissue") == 4
     assert pass_of(daemon, release) == ["good"]
     assert codes(connection) == {
         "blank": "no_dataset",

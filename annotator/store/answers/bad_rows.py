@@ -46,6 +46,7 @@ select waiting.sample_id, %(field)s, waiting.updated_at, waiting.code, waiting.r
 from waiting
 order by waiting.sample_id
 on conflict do nothing
+returning sample_id
 """  # noqa: S608 constant text
 
 _NOTED_TODAY = """
@@ -74,7 +75,7 @@ def quarantine_bad_samples(conn: psycopg.Connection, field: str) -> int:
     Returns
     -------
     int
-        Number of rows of quarantine that were added.
+        Number of samples that were quarantined now.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def quarantine_bad_samples(conn: psycopg.Connection, field: str) -> int:
         hold_schema(conn)
         if not may_have_bad_rows(conn):
             return 0
-        return conn.execute(_QUARANTINE, {"field": field}).rowcount
+        return len({row[0] for row in conn.execute(_QUARANTINE, {"field": field})})
 
 
 def note_rows_without_id(conn: psycopg.Connection) -> int:
