@@ -18,6 +18,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import psycopg
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.combining import OrTrigger
@@ -91,6 +92,7 @@ class Daemon:
         self.stopping = threading.Event()
         self.doing = "idle"
         self.troubles: dict[str, str] = {}
+        self._recorded: dict[str, str] = {}
         self._models: object | None = None
         self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
@@ -161,6 +163,7 @@ class Daemon:
                 with translating():
                     job()
                 self.troubles.pop(name, None)
+                self._recorded.pop(name, None)
             except RetryableError as error:
                 self.troubles[name] = "waiting for the database"
                 logger.warning("%s; trying again", error)
@@ -168,11 +171,23 @@ class Daemon:
             except AnnotatorError as error:
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.error("%s", error)
-            except Exception:  # other jobs continue, and `annotator status` shows the state
+            except Exception as error:  # other jobs continue; `annotator status` shows the state
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.exception("job %r failed", name)
+                self._record_failure(name, _in_short(error))
 
         return run
+
+    def _record_failure(self, name: str, reason: str) -> None:
+        """Add the failure of a job to the event log, unless it is the same as before."""
+        if self._recorded.get(name) == reason:
+            return
+        try:
+            with translating(), self.database.connect(autocommit=True) as connection:
+                service.record_event(connection, "failure", f"job {name}", {"reason": reason})
+            self._recorded[name] = reason
+        except (AnnotatorError, psycopg.Error) as error:
+            logger.warning("the failure is not in the event log: %s", error)
 
     def _still_running(self, event: JobSubmissionEvent) -> None:
         """Report once that a heartbeat is due again before the last one is written.
@@ -324,6 +339,12 @@ class Daemon:
                 service.forget(connection, self.worker)
         except RetryableError as error:
             logger.warning("%s; the heartbeat expires by itself", error)
+
+
+def _in_short(error: Exception) -> str:
+    """Return an error on one line, without the rows that PostgreSQL adds as details."""
+    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return f"{type(error).__name__}: {' '.join((message or str(error)).split())}"[:500]
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

@@ -240,6 +240,7 @@ def _annotate(
                 is_cell_line=bool(design.cell_lines[i]),
                 attributes={"library_kit": KITS[design.kits[i]], "platform": design.platforms[i]},
                 given_fields=frozenset(known),
+                given_columns=frozenset({"library_kit", "platform", "is_cell_line"}),
             )
         )
     return tuple(records), tuple(design.sample_ids[i] for i in wrong)

@@ -12,20 +12,17 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-import annotator.cli.model_commands  # noqa: F401 - adds its commands to the group
-from annotator.cli.group import FILE, command_line, database_of, utf8
-from annotator.domain.fields import FeatureKind
+import annotator.cli.import_commands
+import annotator.cli.model_commands  # noqa: F401 - these add their commands to the group
+from annotator.cli.group import command_line, database_of, utf8
 from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from annotator.settings import Settings
 
 INTERRUPTED = 130
@@ -56,86 +53,6 @@ def migrate(settings: Settings) -> None:
             declare_words(connection, settings.fields)
     state = "is already" if before == after else "is now"
     click.echo(f"the database {state} at schema {after}")
-
-
-@command_line.command("import")
-@click.argument("counts", type=FILE)
-@click.argument("samples", type=FILE)
-@click.option("--ontology", type=FILE, help="TSV file with columns term and parent.")
-@click.option(
-    "--kind",
-    type=click.Choice([kind.value for kind in FeatureKind]),
-    default=FeatureKind.SRNA.value,
-    show_default=True,
-    help="The kind of the features in COUNTS.",
-)
-@click.option(
-    "--samples",
-    "which",
-    type=click.Choice(["same", "common", "all"]),
-    default="same",
-    show_default=True,
-    help="Samples to take if the files do not have the same: those of both, or also those"
-    " without counts.",
-)
-@click.option(
-    "--orientation",
-    type=click.Choice(["features-down", "samples-down"]),
-    help="What the lines of COUNTS are, if it cannot be found out.",
-)
-@click.option(
-    "--map",
-    "meanings",
-    multiple=True,
-    metavar="COLUMN=MEANING",
-    help="What a column of SAMPLES means: sample_id, dataset_id, organism, is_cell_line or a"
-    " field. May be repeated.",
-)
-@click.option("--dataset", metavar="ID", help="The dataset of samples for which none is given.")
-@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
-@click.pass_obj
-def import_(
-    settings: Settings,
-    /,
-    counts: Path,
-    samples: Path,
-    ontology: Path | None,
-    kind: str,
-    **options: Any,
-) -> None:
-    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
-    from annotator.cli.import_text import import_lines
-    from annotator.jobs.import_files import ImportOptions, import_files
-    from annotator.reading.importers import SampleOptions, Which
-    from annotator.store.server.embedded import forget_demo
-
-    how = ImportOptions(
-        kind=FeatureKind(kind),
-        which=Which(options["which"]),
-        orientation=options["orientation"],
-        columns=SampleOptions(_meanings(options["meanings"]), options["dataset"] or ""),
-        dry_run=options["dry_run"],
-    )
-    with database_of(settings) as database:
-        summary = import_files(
-            database,
-            counts,
-            samples,
-            ontology=ontology,
-            fields=settings.fields,
-            options=how,
-        )
-    if settings.database_url is None and not how.dry_run and forget_demo(settings.home_folder()):
-        click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
-    click.echo(import_lines(summary, dry_run=how.dry_run))
-
-
-def _meanings(given: Sequence[str]) -> dict[str, str]:
-    pairs = [each.rpartition("=") for each in given]
-    for column, _, meaning in pairs:
-        if not column or not meaning:
-            raise InputError("--map needs COLUMN=MEANING, such as --map organism_part=tissue")
-    return {column: meaning for column, _, meaning in pairs}
 
 
 @command_line.command()

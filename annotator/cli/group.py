@@ -67,11 +67,15 @@ folds_option = click.option(
 
 
 def utf8(_context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Refuse text that cannot be sent to the database; terminals cannot show it either."""
+    """Refuse an argument that cannot be sent to the database; terminals cannot show it either."""
+    return utf8_text(parameter.human_readable_name, value)
+
+
+def utf8_text(name: str, value: str) -> str:
+    """Return the value of an argument; raises InputError if it is not UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        name = parameter.human_readable_name
         raise InputError(f"{name}: not UTF-8 at character {error.start + 1}") from error
     return value
 

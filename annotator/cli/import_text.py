@@ -1,4 +1,4 @@
-"""The output of ``annotator import``."""
+"""What an import or a removal of datasets does, in sentences."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from annotator.cli.value_text import value_lines
 
 if TYPE_CHECKING:
-    from annotator.domain.imports import ImportSummary
+    from annotator.domain.imports import ForgottenData, ImportSummary, UnnamedFeatures
 
 
 def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
-    """Return what was recognised in the files, and what was changed."""
+    """Return what was recognised in the files, and what was changed and kept."""
     lines = []
     for file in summary.files:
         lines.append(f"{file.path}: {file.detected}")
@@ -22,7 +22,7 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
         f" {summary.features_added} features, {summary.terms_added} terms added;"
         f" {summary.annotations_changed} annotations changed"
     )
-    lines += value_lines(summary.values)
+    lines += [*_details(summary), *value_lines(summary.values)]
     if any(each.not_understood for each in summary.values):
         lines.append(
             "values that are not understood are kept in attributes named such as 'sex (as given)';"
@@ -30,4 +30,43 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
         )
     if dry_run:
         lines.append("this was a dry run: nothing was changed")
+    return "\n".join(lines)
+
+
+def _details(summary: ImportSummary) -> list[str]:
+    lines = []
+    if summary.samples_moved:
+        lines.append(f"moved {summary.samples_moved:,} samples to another dataset")
+    if summary.counts_changed:
+        lines.append(f"changed {summary.counts_changed:,} stored counts that this file names too")
+    if summary.kept.features:
+        lines.append(f"kept {_unnamed(summary.kept)}")
+    if summary.removed.features:
+        lines.append(f"removed {_unnamed(summary.removed)}")
+    if summary.attributes_kept:
+        lines.append(f"kept {summary.attributes_kept:,} attributes that this file does not have")
+    if summary.expression_repaired:
+        lines.append(
+            f"replaced the expression of {summary.expression_repaired:,} samples whose stored"
+            " counts could not be read"
+        )
+    return lines
+
+
+def _unnamed(found: UnnamedFeatures) -> str:
+    return f"{found.features:,} features of {found.samples:,} samples that this file does not name"
+
+
+def forgotten_lines(found: ForgottenData) -> str:
+    """Return what goes with some datasets, and what becomes of the rest."""
+    lines = [
+        f"{len(found.datasets):,} datasets: {', '.join(found.datasets)}",
+        f"removed: {found.samples:,} samples, {found.counts:,} counts,"
+        f" {found.annotations:,} annotations",
+        f"kept as history: {found.predictions:,} predictions, and {found.decisions:,} decisions by"
+        " curators, which are undone",
+    ]
+    if found.releases:
+        numbers = ", ".join(map(str, found.releases))
+        lines.append(f"live releases that have learned from these samples stay live: {numbers}")
     return "\n".join(lines)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scipy.sparse import csr_matrix
 
     from annotator.domain.values import ValueUse
 
@@ -34,6 +36,9 @@ class SampleRecord:
     given_fields
         Fields that are given: without a value, the value is missing. A field that is not
         listed here keeps its value in the mirror.
+    given_columns
+        The other columns that are given: attributes and ``is_cell_line``. Without a value,
+        the value is missing; what is not listed here stays as it is in the mirror.
     written
         The cells of columns with values that are read, as they stand in the file, by column;
         empty ones are left out. They are counted and not compared.
@@ -47,6 +52,7 @@ class SampleRecord:
     is_cell_line: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     given_fields: frozenset[str] = frozenset()
+    given_columns: frozenset[str] = frozenset()
     written: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -70,11 +76,78 @@ class FileReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedCounts:
+    """The counts that an import brings.
+
+    Attributes
+    ----------
+    feature_names
+        The columns of all batches.
+    kind
+        The kind of these features: ``srna`` or ``contaminant``.
+    batches
+        Sample ids with their counts, shape ``(samples, features)``; read once, one at a time.
+    """
+
+    feature_names: Sequence[str]
+    kind: str
+    batches: Iterable[tuple[Sequence[str], csr_matrix]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedFeatures:
+    """Stored features, of the imported kind, that the COUNTS file does not name.
+
+    ``features`` are distinct ones, over the ``samples`` that have reads of any of them.
+    """
+
+    features: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenData:
+    """The numbers of rows that go with some datasets.
+
+    Attributes
+    ----------
+    datasets
+        Their ids.
+    samples, counts, annotations
+        Rows of the mirror; ``counts`` are stored ones, one per sample and feature.
+    predictions
+        Current predictions, which are kept as history.
+    decisions
+        Decisions of curators, which are undone.
+    releases
+        Live releases that have learned from them, which stay as they are.
+    """
+
+    datasets: tuple[str, ...]
+    samples: int
+    counts: int
+    annotations: int
+    predictions: int
+    decisions: int
+    releases: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
     """The numbers of rows that an import added and changed in the mirror.
 
     Attributes
     ----------
+    samples_moved
+        Samples that moved to another dataset; they are among the changed ones.
+    counts_changed
+        Stored counts, one per sample and feature, that were set to another value, also to zero.
+    expression_repaired
+        Samples whose stored expression could not be read and was replaced by the file's.
+    kept, removed
+        Features that the file does not name: kept, or removed if the files replace everything.
+    attributes_kept
+        Distinct attributes that the samples have and the files do not.
     files
         What was recognised in each file.
     values
@@ -89,5 +162,11 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    samples_moved: int = 0
+    counts_changed: int = 0
+    expression_repaired: int = 0
+    kept: UnnamedFeatures = UnnamedFeatures()
+    removed: UnnamedFeatures = UnnamedFeatures()
+    attributes_kept: int = 0
     files: tuple[FileReport, ...] = ()
     values: tuple[ValueUse, ...] = ()

@@ -158,7 +158,10 @@ def explain_sample(
         check_schema(connection)
         dataset_id = dataset_of_sample(connection, sample_id)
         if dataset_id is None:
-            raise InputError(f"there is no sample {sample_id!r} in the atlas")
+            raise InputError(
+                f"the atlas has no sample {sample_id!r}, or the sample has no dataset; correct the"
+                " id or the atlas"
+            )
         release = live_release(connection, field)
         if release is None:
             raise NeedsPersonError(f"no release of {field} is live: run `annotator retrain` first")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS, FeatureKind
-from annotator.domain.imports import FileReport
+from annotator.domain.imports import FileReport, ImportedCounts
 from annotator.domain.values import value_use
+from annotator.errors import InputError
 from annotator.reading.importers import (
     CELL_LINE,
     Hints,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from annotator.store.server.connection import Database
 
 
+PREFIX_OF_DATASET = "dataset"
+"""As a prefix of sample ids: the id of the dataset and a colon."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
     """How files are read and applied.
@@ -52,6 +57,10 @@ class ImportOptions:
         ``features-down`` or ``samples-down``; found out if it is ``None``.
     columns
         The meaning of columns of SAMPLES and their dataset, where the file does not show them.
+    replace
+        Whether the files are the whole truth about their samples.
+    sample_prefix
+        Text before every sample id, or :data:`PREFIX_OF_DATASET`; ``None`` for none.
     dry_run
         Whether to change nothing and only report what would be changed.
     """
@@ -60,6 +69,8 @@ class ImportOptions:
     which: Which = Which.SAME
     orientation: str | None = None
     columns: SampleOptions = field(default_factory=SampleOptions)
+    replace: bool = False
+    sample_prefix: str | None = None
     dry_run: bool = False
 
 
@@ -92,8 +103,10 @@ def import_files(
     Raises
     ------
     InputError
-        A file is wrong; nothing was changed.
+        A file or the prefix is wrong, or samples would move to another dataset; nothing was
+        changed.
     """
+    _check_prefix(options.sample_prefix)
     with database.connect() as connection:
         check_schema(connection)
         declare_words(connection, fields)
@@ -113,30 +126,47 @@ def import_files(
             require_counts=options.kind is FeatureKind.SRNA,
         )
         # A transaction around the import's own, so that a dry run can take it back.
+        names = _names(matched.samples, options.sample_prefix)
         with connection.transaction(force_rollback=options.dry_run):
             summary = apply_import(
                 connection,
-                samples=matched.samples,
-                feature_names=table.feature_names,
-                kind=options.kind,
-                batches=_matched_batches(table, matched),
+                samples=[replace(one, sample_id=names[one.sample_id]) for one in matched.samples],
+                counts=ImportedCounts(
+                    table.feature_names,
+                    options.kind.value,
+                    _matched_batches(table, matched, names),
+                ),
                 terms=terms,
                 fields=fields,
+                replace=options.replace,
             )
         files = (_counts_report(counts, table, matched), _samples_report(samples, described))
     return replace(summary, files=files, values=_values_of(matched.samples, fields))
 
 
+def _check_prefix(prefix: str | None) -> None:
+    if prefix is not None and (not prefix.strip() or prefix != prefix.lstrip()):
+        raise InputError("--sample-prefix is empty or starts with a blank; give a text")
+    if prefix is not None and not prefix.isprintable():
+        raise InputError("--sample-prefix has characters that cannot be shown; leave them out")
+
+
+def _names(records: Sequence[SampleRecord], prefix: str | None) -> dict[str, str]:
+    """Return the id in the mirror of each sample id in SAMPLES."""
+    if prefix == PREFIX_OF_DATASET:
+        return {one.sample_id: f"{one.dataset_id}:{one.sample_id}" for one in records}
+    return {one.sample_id: (prefix or "") + one.sample_id for one in records}
+
+
 def _matched_batches(
-    table: CountsTable, matched: Matched
+    table: CountsTable, matched: Matched, names: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
-    """Yield the counts of the samples that are imported, under their ids in SAMPLES."""
+    """Yield the counts of the samples that are imported, under their ids in the mirror."""
     for ids, counts in table.batches():
         rows = [row for row, one in enumerate(ids) if one in matched.id_of]
-        if len(rows) == len(ids):
-            yield [matched.id_of[one] for one in ids], counts
-        elif rows:
-            yield [matched.id_of[ids[row]] for row in rows], counts[rows]
+        kept = [names[matched.id_of[ids[row]]] for row in rows]
+        if rows:
+            yield kept, counts if len(rows) == len(ids) else counts[rows]
 
 
 def _counts_report(path: Path, table: CountsTable, matched: Matched) -> FileReport:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from annotator.domain.imports import SampleRecord
+from annotator.domain.imports import ImportedCounts, SampleRecord
 from annotator.jobs.annotate import predict
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.annotate.live_models import LiveModels
@@ -48,9 +48,7 @@ def load(
             apply_import(
                 connection,
                 samples=records,
-                feature_names=list(profiles.features),
-                kind="srna",
-                batches=[(names, profiles.counts)],
+                counts=ImportedCounts(list(profiles.features), "srna", [(names, profiles.counts)]),
             )
             connection.commit()
 

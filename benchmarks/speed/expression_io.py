@@ -66,7 +66,7 @@ def blocks(size: Size) -> Iterator[tuple[int, csr_matrix]]:
 def load_arrays(conninfo: str, size: Size) -> dict[str, Any]:
     import psycopg
 
-    from annotator.domain.imports import SampleRecord
+    from annotator.domain.imports import ImportedCounts, SampleRecord
     from annotator.store.mirror.importing import apply_import
 
     waiting = [0.0]  # seconds spent on drawing random numbers
@@ -89,9 +89,9 @@ def load_arrays(conninfo: str, size: Size) -> dict[str, Any]:
         apply_import(
             connection,
             samples=records,
-            feature_names=[f"feature{number:06d}" for number in range(size.features)],
-            kind="srna",
-            batches=batches(),
+            counts=ImportedCounts(
+                [f"feature{number:06d}" for number in range(size.features)], "srna", batches()
+            ),
         )
         connection.commit()
         seconds = time.perf_counter() - started - waiting[0]

@@ -46,6 +46,15 @@ alter table annotator.review
     drop column field,
     drop column number;
 
+delete from annotator.quarantine q using annotator.quarantine earlier
+where earlier.quarantine_id < q.quarantine_id
+  and (earlier.sample_id, earlier.field) = (q.sample_id, q.field)
+  and earlier.release_id is not distinct from q.release_id
+  and earlier.sample_updated_at is not distinct from q.sample_updated_at;
+alter table annotator.quarantine
+    drop constraint quarantined_once,
+    add unique nulls not distinct (sample_id, field, release_id, sample_updated_at);
+
 drop index annotator.prediction_recent, annotator.one_current_prediction;
 create unique index one_current_prediction on annotator.prediction (sample_id, field)
     where is_current;

@@ -287,6 +287,12 @@ create table annotator.release_report (
 comment on table annotator.release_report is
     'Path of the report of a release, on the host that wrote it; status, judged and confirmed are those in the report.';
 
+-- A sample may have several problems in one state: one may be solved without another updated_at.
+alter table annotator.quarantine
+    drop constraint quarantine_sample_id_field_release_id_sample_updated_at_key,
+    add constraint quarantined_once
+        unique nulls not distinct (sample_id, field, release_id, sample_updated_at, code);
+
 -- Reviews: their sample, the number of a correction, and undone reviews.
 alter table annotator.review
     add column sample_id text,

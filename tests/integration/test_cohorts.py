@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
-from annotator.domain.imports import SampleRecord
+from annotator.domain.imports import ImportedCounts, SampleRecord
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
 from annotator.learn.labels.classes import make_labels
@@ -37,9 +37,7 @@ def load(
     apply_import(
         conn,
         samples=RECORDS,
-        feature_names=names,
-        kind=kind,
-        batches=[(list(counts), csr_matrix(list(counts.values())))],
+        counts=ImportedCounts(names, kind, [(list(counts), csr_matrix(list(counts.values())))]),
         terms=TERMS,
     )
 
@@ -186,7 +184,7 @@ def test_values_of_a_foreign_view_are_cleaned(atlas: psycopg.Connection) -> None
         " values ('s1', 'age', ' 34 ', null::numeric, null::text, 'theirs'),"
         " ('s2', 'age', '', 12.5, null, 'theirs'), ('s3', 'age', null, 'NaN', null, 'theirs'),"
         " ('s5', 'age', '  ', null, null, 'theirs'), ('s4', null, 'x', null, null, 'theirs'),"
-        " ('gone', 'age', '3', null, null, 'theirs'), ('s1', 'age', '35', null, null, 'theirs')"
+        " ('gone', 'age', '3', null, null, 'theirs'), ('s1', 'age', '34', null, null, 'theirs')"
     )
     create_objects(atlas, migrations_folder() / "schema")  # they stood on the table so far
     cohort = read_cohort(atlas, FIELDS["age"], False).cohort

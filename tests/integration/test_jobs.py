@@ -23,6 +23,7 @@ from annotator.learn.validation import cross_calibration
 from annotator.settings import Settings
 from annotator.store.releases.comparisons import read_comparisons
 from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.server.schema import migrate
 from tests.support.atlas import load_atlas, small_atlas
 from tests.support.databases import name_of, new_database
 from tests.support.explained import centred_log_odds
@@ -407,3 +408,30 @@ def test_what_may_end_a_worker_is_predicted_when_everything_before_is_written(
     annotate(trained, job_settings, worker="w1")
     assert seen
     assert seen[0] > 0
+
+
+WITH_BAD_ROWS = """
+create schema source;
+alter table atlas.sample rename to own;
+create table source.sample as select * from atlas.own;
+create view atlas.sample as select * from source.sample;
+update source.sample set dataset_id = null, updated_at = now() where sample_id = %(first)s;
+insert into source.sample (sample_id, dataset_id, updated_at)
+values (%(second)s, 'SUPERSERIES', now()), (null, 'SUPERSERIES', now());
+"""
+
+
+def test_bad_rows_of_a_view_do_not_stop_the_others(trained, job_settings):
+    pending = sorted(row.sample_id for row in ATLAS.samples if "tissue" not in row.values)
+    statements = WITH_BAD_ROWS.replace("%(first)s", repr(pending[0]))
+    execute(trained, statements.replace("%(second)s", repr(pending[1])))
+    migrate(trained)
+    done = annotate(trained, job_settings, worker="w1")
+    answered = rows(trained, "select sample_id from annotator.prediction where is_current")
+    refused = dict(rows(trained, "select sample_id, code from annotator.quarantine"))
+    assert (refused[pending[0]], refused[pending[1]]) == ("no_dataset", "repeated_sample")
+    assert not {(name,) for name in pending[:2]} & set(answered)
+    assert done.predicted["tissue"] == len(answered) > len(pending) / 2
+    assert done.quarantined["tissue"] == len(refused.keys() & set(pending))
+    again = annotate(trained, job_settings, worker="w1")
+    assert (again.predicted, again.quarantined) == ({}, {})

@@ -13,7 +13,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
-from annotator.domain.imports import ImportSummary, SampleRecord
+from annotator.domain.imports import ImportedCounts, ImportSummary, SampleRecord, UnnamedFeatures
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.importing import apply_import
@@ -52,14 +52,14 @@ def load(
     names: Sequence[str] = SRNAS,
     kind: str = "srna",
     terms: dict[str, tuple[str, ...]] | None = TERMS,
+    replace: bool = False,
 ) -> ImportSummary:
     summary = apply_import(
         conn,
         samples=records,
-        feature_names=names,
-        kind=kind,
-        batches=batches(COUNTS if counts is None else counts),
+        counts=ImportedCounts(names, kind, batches(COUNTS if counts is None else counts)),
         terms=terms,
+        replace=replace,
     )
     conn.commit()
     return summary
@@ -141,7 +141,7 @@ def test_a_changed_sample_is_replaced_and_marked(connection: psycopg.Connection)
     load(connection)
     before = updated(connection)
     summary = load(connection, counts=COUNTS | {"s1": [0, 2, 8]})
-    assert summary == ImportSummary(0, 0, 1, 2, 0, 0, 0)
+    assert summary == replace(UNCHANGED, samples_changed=1, samples_unchanged=2, counts_changed=2)
     assert dense(connection)["s1"] == {"let-7a": 2, "miR-21": 8}
     after = updated(connection)
     assert {name for name in after if after[name] != before[name]} == {"s1"}
@@ -165,14 +165,49 @@ def test_the_other_kind_of_feature_stays(connection: psycopg.Connection) -> None
     assert everything(connection) == stored
 
 
-def test_a_feature_missing_from_the_file_is_gone_from_its_samples(
+def test_a_feature_that_the_file_does_not_name_is_kept(connection: psycopg.Connection) -> None:
+    load(connection)
+    counts: dict[str, list[float]] = {"s1": [1, 5], "s3": [0, 0]}
+    summary = load(connection, [RECORDS[0], RECORDS[2]], counts, SRNAS[:2])
+    assert dense(connection) == {
+        "s1": {"miR-9": 1, "let-7a": 5, "miR-21": 3},
+        "s2": {"miR-21": 9},
+    }
+    assert summary.samples_changed == 2
+    assert summary.counts_changed == 2  # let-7a of s1, and miR-9 of s3, which is zero now
+    assert summary.kept == UnnamedFeatures(features=1, samples=1)
+
+
+def test_files_of_two_classes_of_features_add_up(connection: psycopg.Connection) -> None:
+    load(connection)
+    other: dict[str, list[float]] = {"s1": [30.0, 7.0], "s2": [0.0, 9.0], "s3": [0.0, 0.0]}
+    summary = load(connection, RECORDS, other, ["piR-1", "piR-2"])
+    assert summary.samples_changed == 2
+    assert summary.counts_changed == 0
+    assert summary.kept == UnnamedFeatures(features=3, samples=3)
+    assert dense(connection)["s1"] == {
+        "miR-9": 1,
+        "let-7a": 2,
+        "miR-21": 3,
+        "piR-1": 30,
+        "piR-2": 7,
+    }
+    stored = everything(connection)
+    again = (load(connection), load(connection, RECORDS, other, ["piR-1", "piR-2"]))
+    assert [one.samples_changed for one in again] == [0, 0]
+    assert again[0].kept == UnnamedFeatures(features=2, samples=2)
+    assert everything(connection) == stored
+
+
+def test_a_replacing_file_removes_the_features_that_it_does_not_name(
     connection: psycopg.Connection,
 ) -> None:
     load(connection)
-    counts: dict[str, list[float]] = {"s1": [1, 2]}
-    summary = load(connection, RECORDS[:1], counts, SRNAS[:2])
-    assert summary.samples_changed == 1
-    assert dense(connection)["s1"] == {"miR-9": 1, "let-7a": 2}
+    load(connection, RECORDS, {"s1": [5.0]}, ["virus"], "contaminant")
+    summary = load(connection, RECORDS[:1], {"s1": [1, 2]}, SRNAS[:2], replace=True)
+    assert summary.removed == UnnamedFeatures(features=1, samples=1)
+    assert summary.kept == UnnamedFeatures()
+    assert dense(connection)["s1"] == {"miR-9": 1, "let-7a": 2, "virus": 5}
     assert dense(connection)["s2"] == {"miR-21": 9}
 
 
@@ -227,16 +262,76 @@ def test_a_column_that_is_left_out_removes_nothing(connection: psycopg.Connectio
     assert rows == [("s1", "age"), ("s1", "tissue"), ("s2", "tissue"), ("s3", "age")]
 
 
-def test_a_sample_moves_and_what_is_not_said_stays(connection: psycopg.Connection) -> None:
+MOVED = replace(RECORDS[1], dataset_id="D9", organism=None, is_cell_line=None, attributes={})
+
+
+def test_a_sample_does_not_move_unless_it_is_asked_for(connection: psycopg.Connection) -> None:
     load(connection)
-    moved = replace(RECORDS[1], dataset_id="D9", organism=None, is_cell_line=None, attributes={})
-    summary = load(connection, [moved], {"s2": [0, 0, 9]})
-    assert summary == ImportSummary(1, 0, 1, 0, 0, 0, 0)
-    row = connection.execute(
-        "select dataset_id, organism, is_cell_line, attributes from atlas.sample"
-        " where sample_id = 's2'"
+    before = everything(connection)
+    with pytest.raises(InputError, match=r"'s2' from 'D1' to 'D9'.*--sample-prefix.*--replace"):
+        load(connection, [MOVED], {"s2": [0, 0, 9]})
+    connection.rollback()
+    assert everything(connection) == before
+
+
+def test_the_first_samples_that_would_move_are_named_and_all_are_counted(
+    connection: psycopg.Connection,
+) -> None:
+    records = [replace(RECORDS[1], sample_id=f"m{number}") for number in range(5)]
+    load(connection, records, {})
+    with pytest.raises(InputError, match=r"\(5 in all\): 'm0' .*'m2' .* and 2 more"):
+        load(connection, [replace(one, dataset_id="D9") for one in records], {})
+
+
+def test_a_sample_moves_with_a_replacing_file(connection: psycopg.Connection) -> None:
+    load(connection)
+    summary = load(connection, [MOVED], {"s2": [0, 0, 9]}, replace=True)
+    assert (summary.samples_moved, summary.samples_changed, summary.datasets_added) == (1, 1, 1)
+    query = "select dataset_id, organism, is_cell_line, attributes from atlas.sample"
+    row = connection.execute(f"{query} where sample_id = 's2'").fetchone()
+    assert row == ("D9", "Mus musculus", None, {})
+
+
+def of_sample(connection: psycopg.Connection, sample_id: str) -> tuple[Any, ...] | None:
+    return connection.execute(
+        "select is_cell_line, attributes from atlas.sample where sample_id = %s", [sample_id]
     ).fetchone()
-    assert row == ("D9", "Mus musculus", True, {})
+
+
+def test_attributes_without_a_column_are_kept(connection: psycopg.Connection) -> None:
+    load(connection)
+    less = replace(
+        RECORDS[1], is_cell_line=None, attributes={"lab": "A"}, given_columns=frozenset({"lab"})
+    )
+    summary = load(connection, [less], {})
+    assert summary.attributes_kept == 1
+    assert of_sample(connection, "s2") == (True, {"kit": "A\\b\t", "lab": "A"})
+
+
+def test_an_empty_cell_removes_an_attribute(connection: psycopg.Connection) -> None:
+    load(connection)
+    columns = frozenset({"kit", "is_cell_line"})
+    empty = replace(RECORDS[1], is_cell_line=None, attributes={}, given_columns=columns)
+    summary = load(connection, [empty], {})
+    assert summary.attributes_kept == 0
+    assert of_sample(connection, "s2") == (None, {})
+
+
+def test_a_replacing_file_removes_annotations_without_a_column(
+    connection: psycopg.Connection,
+) -> None:
+    load(connection)
+    connection.execute(
+        "insert into atlas.annotation (sample_id, field, value, source)"
+        " values ('s2', 'sex', 'male', 'curator')"
+    )
+    nothing = replace(RECORDS[1], values={}, given_fields=frozenset())
+    assert load(connection, [nothing], {}).annotations_changed == 0
+    assert load(connection, [nothing], {}, replace=True).annotations_changed == 1
+    rows = connection.execute(
+        "select field, source from atlas.annotation where sample_id = 's2'"
+    ).fetchall()
+    assert rows == [("sex", "curator")]
 
 
 def test_terms_have_the_parents_last_given(connection: psycopg.Connection) -> None:
@@ -288,7 +383,14 @@ def test_wrong_input_changes_nothing(connection: psycopg.Connection) -> None:
             given = good | change
             connection.autocommit = autocommit
             with pytest.raises(InputError, match=message):
-                apply_import(connection, **(given | {"batches": given["batches"]()}))
+                apply_import(
+                    connection,
+                    samples=given["samples"],
+                    counts=ImportedCounts(
+                        given["feature_names"], given["kind"], given["batches"]()
+                    ),
+                    terms=given["terms"],
+                )
             # Nothing is left for the caller's transaction to commit, nothing was committed.
             connection.autocommit = False
             connection.commit()
@@ -299,7 +401,8 @@ def test_damaged_expression_is_healed(connection: psycopg.Connection) -> None:
     load(connection)
     connection.execute("update atlas.expression set counts = '{-1,NaN,5}' where sample_id = 's1'")
     connection.commit()
-    assert load(connection).samples_changed == 1
+    summary = load(connection)
+    assert (summary.samples_changed, summary.expression_repaired) == (1, 1)
     assert dense(connection)["s1"] == {"miR-9": 1, "let-7a": 2, "miR-21": 3}
 
 
@@ -327,9 +430,7 @@ def test_readers_go_on_and_imports_wait_for_one_another(
     def run(source: Iterable[tuple[list[str], csr_matrix]]) -> None:
         with database.connect() as conn:
             results.append(
-                apply_import(
-                    conn, samples=RECORDS, feature_names=SRNAS, kind="srna", batches=source
-                )
+                apply_import(conn, samples=RECORDS, counts=ImportedCounts(SRNAS, "srna", source))
             )
             conn.commit()
 

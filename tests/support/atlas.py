@@ -9,6 +9,7 @@ import numpy as np
 
 from annotator.atlas.simulate import SimulatedAtlas, SimulationOptions, simulate_atlas
 from annotator.domain.fields import FeatureKind
+from annotator.domain.imports import ImportedCounts
 from annotator.store.mirror.importing import apply_import
 
 if TYPE_CHECKING:
@@ -60,9 +61,11 @@ def load_atlas(
             apply_import(
                 connection,
                 samples=atlas.samples,
-                feature_names=list(atlas.profiles.features[columns]),
-                kind=kind.value,
-                batches=[(tuple(atlas.profiles.sample_ids), counts)],
+                counts=ImportedCounts(
+                    list(atlas.profiles.features[columns]),
+                    kind.value,
+                    [(tuple(atlas.profiles.sample_ids), counts)],
+                ),
                 terms=atlas.terms if terms is None else terms,
             )
             connection.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,7 +36,12 @@ def refusal(path: Path) -> InputError:
 
 
 def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
-    every_field = frozenset({"tissue", "sex", "age"})
+    columns: dict[str, Any] = {
+        "given_fields": frozenset({"tissue", "sex", "age"}),
+        "given_columns": frozenset(
+            {"platform", "is_cell_line", "tissue (as given)", "sex (as given)", "age (as given)"}
+        ),
+    }
     assert read_samples(write(tmp_path, GOOD)).records == (
         SampleRecord(
             "S1",
@@ -45,16 +51,16 @@ def test_everything_that_is_known_of_a_sample_is_read(tmp_path: Path) -> None:
             organism="Homo sapiens",
             is_cell_line=False,
             attributes={"platform": "HiSeq"},
-            given_fields=every_field,
+            **columns,
         ),
-        SampleRecord("S2", "D1", {}, {}, given_fields=every_field),
+        SampleRecord("S2", "D1", {}, {}, **columns),
         SampleRecord(
             "S3",
             "D2",
             {"tissue": "blood", "sex": "male", "age": "0.5"},
             {"age": 0.5},
             is_cell_line=True,
-            given_fields=every_field,
+            **columns,
         ),
     )
 

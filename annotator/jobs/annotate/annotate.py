@@ -7,6 +7,7 @@ import itertools
 import logging
 import socket
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.plan import AnnotatePlan, annotate_plan
 from annotator.logs import log_context, silent
+from annotator.store.answers.bad_rows import note_rows_without_id, quarantine_bad_samples
 from annotator.store.answers.predictions import (
     finish_annotation_run,
     start_annotation_run,
@@ -132,9 +134,10 @@ def annotate(
         # predict other samples in its dataset.
         release_claims(connection, worker)
         release_claims_of_the_gone(connection)
+        refused = _quarantine(connection, releases)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
-            return AnnotateSummary(len(releases), {}, {})
+            return AnnotateSummary(len(releases), {}, refused)
 
         # The models take seconds to import and are not needed earlier.
         from annotator.jobs.annotate.live_models import LiveModels
@@ -169,7 +172,8 @@ def annotate(
                 finish_annotation_run(connection, annotation_run)
     if failed:
         raise failed[0]
-    return AnnotateSummary(len(releases), count.predicted, count.quarantined)
+    quarantined = Counter(count.quarantined) + Counter(refused)
+    return AnnotateSummary(len(releases), count.predicted, quarantined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +204,21 @@ class _Count:
         self.progress(done, max(self.total, done))
 
 
+def _quarantine(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
+    """Quarantine samples that cannot be queued; return how many are new, per field."""
+    if releases:
+        note_rows_without_id(connection)
+    for release in releases:
+        quarantine_repeat_offenders(connection, release.field)
+    found = {
+        release.field: quarantine_bad_samples(connection, release.field) for release in releases
+    }
+    return {field: samples for field, samples in found.items() if samples}
+
+
 def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
     """Queue pending samples; return how many samples wait per field."""
     for release in releases:
-        quarantine_repeat_offenders(connection, release.field)
         queue_pending(connection, release.field, release.release_id)
     counts = pending_counts(connection)
     return {release.field: counts.get(release.field, (0, 0))[0] for release in releases}

@@ -11,6 +11,11 @@ import numpy as np
 from annotator.errors import SampleError
 from annotator.learn.features.matrix import frequent_features
 from annotator.learn.release.field_model import expressed_features
+from annotator.store.sample_rows import (
+    CONTRADICTING_LABELS,
+    NO_DATASET,
+    REPEATED_SAMPLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +112,9 @@ def left_out_notes(
         TOO_FEW_KNOWN_FEATURES: (
             f"with fewer than {quality.minimum_known_features:.0%} of the usual number of features"
         ),
+        NO_DATASET: "without a dataset",
+        REPEATED_SAMPLE: "with several rows in atlas.sample",
+        CONTRADICTING_LABELS: "with labels that contradict each other",
     }
     reasons = ", ".join(
         f"{count} {words.get(code, f'whose counts are not usable ({code})')}"

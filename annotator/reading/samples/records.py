@@ -137,5 +137,14 @@ def _record(
         is_cell_line=cell_line.value == "true" if cell_line.value else None,
         attributes=attributes,
         given_fields=given_fields,
+        given_columns=_given_columns(table, given_fields),
         written=written,
     )
+
+
+def _given_columns(table: NamedCells, given_fields: frozenset[str]) -> frozenset[str]:
+    """Return the columns that are given apart from ids, organism and fields."""
+    used = {column.name for column in table.columns.values()}
+    as_given = {f"{name}{AS_GIVEN}" for name in given_fields}
+    cell_line = {CELL_LINE.name} & table.columns.keys()
+    return frozenset((table.values.keys() - used) | as_given | cell_line)

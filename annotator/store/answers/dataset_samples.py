@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.store.answers.work import SUSPECT_ATTEMPTS
+from annotator.store.sample_rows import CHECKED_AGAIN, REPEATED, may_have_bad_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
 
 # Samples that the release has learned from are left out, because it is more confident about
 # them than about any new sample. So are those that may crash a worker.
-_OTHERS = """
+_OTHERS = f"""
 with not_learned as (
     select s.sample_id, s.dataset_id,
         row_number() over (
             partition by s.dataset_id order by s.sample_id::text collate "C"
         ) as place
     from atlas.sample s
-    where s.dataset_id = any (%(datasets)s::text[])
+    where s.dataset_id = any (%(datasets)s::text[]) and s.sample_id <> ''
       and not exists (
+        select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
+    ) and not exists (
         select from annotator.learned_sample learned
         where learned.release_id = %(release_id)s and learned.sample_id = s.sample_id
     ) and not exists (
@@ -30,6 +33,7 @@ with not_learned as (
         where q.sample_id = s.sample_id and q.field = %(field)s
           and (q.release_id is null or q.release_id = %(release_id)s)
           and q.sample_updated_at is not distinct from s.updated_at
+          and q.code <> all ({CHECKED_AGAIN})
     ) and not exists (
         select from annotator.work w
         where w.sample_id = s.sample_id and w.field = %(field)s
@@ -40,7 +44,7 @@ with not_learned as (
 )
 select sample_id, dataset_id from not_learned where place <= %(most)s
 order by dataset_id::text collate "C", place
-"""
+"""  # noqa: S608 constant text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,12 @@ class DatasetSample:
 
 
 def dataset_of_sample(conn: psycopg.Connection, sample_id: str) -> str | None:
-    """Return the dataset of a sample, or ``None`` if the atlas has no such sample."""
+    """Return the dataset of a sample, or ``None`` if the atlas has no such sample or dataset."""
     with conn.transaction():
         row = conn.execute(
             "select dataset_id from atlas.sample where sample_id::text = %s limit 1", (sample_id,)
         ).fetchone()
-    return None if row is None else str(row[0])
+    return None if row is None or row[0] is None else str(row[0])
 
 
 def other_samples_in(
@@ -91,6 +95,7 @@ def other_samples_in(
             "release_id": release_id,
             "most": most,
             "suspect_attempts": SUSPECT_ATTEMPTS,
+            "bad_rows": may_have_bad_rows(conn),
         },
     ).fetchall()
     return [DatasetSample(*row) for row in rows]

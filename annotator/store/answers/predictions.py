@@ -34,6 +34,15 @@ order by w.sample_id
 for update
 """
 
+_REMOVED = """
+select given.sample_id
+from unnest(%(lost)s::text[]) as given (sample_id)
+where not exists (
+    select from annotator.work w
+    where w.sample_id = given.sample_id and w.field = %(field)s
+) and not exists (select from atlas.sample s where s.sample_id = given.sample_id)
+"""
+
 # In the order in which annotator.accept_dataset locks them: no deadlock with a curator.
 _LOCK_CURRENT = """
 select p.prediction_id
@@ -156,7 +165,8 @@ def write_batch(
     Older predictions are kept as history. If a release gets the same input again,
     its earlier prediction becomes current again instead of being stored twice. If a
     curator accepted or corrected a sample while the batch was processed, that
-    decision stands and the new result is dropped.
+    decision stands and the new result is dropped; so are results for samples that were
+    removed from the mirror meanwhile.
 
     Parameters
     ----------
@@ -190,13 +200,13 @@ def write_batch(
         hold_schema(conn)
         field = _live_field(conn, release_id)
         names = {"field": field, "samples": samples, "release_id": release_id, "worker": worker}
-        _keep_lease(conn, names)
+        dropped = _keep_lease(conn, names)
         conn.execute(_LOCK_CURRENT, names)
         # A separate statement, so that it sees decisions that the lock had to wait for.
-        decided = {row[0] for row in conn.execute(_DECIDED, names)}
-        predictions = [item for item in predictions if item.sample_id not in decided]
-        quarantined = [item for item in quarantined if item.sample_id not in decided]
-        open_samples = [sample for sample in samples if sample not in decided]
+        dropped |= {row[0] for row in conn.execute(_DECIDED, names)}
+        predictions = [item for item in predictions if item.sample_id not in dropped]
+        quarantined = [item for item in quarantined if item.sample_id not in dropped]
+        open_samples = [sample for sample in samples if sample not in dropped]
         conn.execute(_HIDE_CURRENT, names | {"samples": open_samples})
         _write_predictions(conn, field, release_id, annotation_run_id, predictions)
         _write_quarantine(conn, release_id, quarantined)
@@ -223,15 +233,18 @@ def _live_field(conn: psycopg.Connection, release_id: int) -> str:
     return str(row[0])
 
 
-def _keep_lease(conn: psycopg.Connection, names: dict[str, Any]) -> None:
-    """Lock the work rows of the batch, which the worker must still hold."""
+def _keep_lease(conn: psycopg.Connection, names: dict[str, Any]) -> set[str]:
+    """Lock the work rows, which the worker must still hold; return samples that were removed."""
     held = {row[0] for row in conn.execute(_LOCK_WORK, names)}
     lost = [sample for sample in names["samples"] if sample not in held]
+    removed = {row[0] for row in conn.execute(_REMOVED, names | {"lost": lost})} if lost else set()
+    lost = [sample for sample in lost if sample not in removed]
     if lost:
         raise LeaseLostError(
             f"{names['field']}: worker {names['worker']} no longer holds {len(lost)} of"
             f" {len(names['samples'])} samples ({lost[0]}, ...); nothing was written"
         )
+    return removed
 
 
 def _row(

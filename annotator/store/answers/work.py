@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.answers import ClaimedSample
 from annotator.store.events import add_event
+from annotator.store.sample_rows import CHECKED_AGAIN, REPEATED, may_have_bad_rows
 from annotator.store.server.schema import hold_schema
 from annotator.store.server.transactions import committed
 
@@ -28,12 +29,15 @@ SUSPECT_ATTEMPTS = 2
 
 # Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash, so none
 # may contain a volatile function (statement_timestamp() is stable, clock_timestamp()
-# is not). The relations of the atlas may be views: nothing here relies on their keys.
-_PENDING = """
+# is not). The relations of the atlas may be views: nothing here relies on their keys, and
+# samples without a dataset or with several rows are left out.
+_PENDING = f"""
 pending as (
     select s.sample_id, s.dataset_id, s.updated_at
     from atlas.sample s
-    where not exists (
+    where s.sample_id <> '' and s.dataset_id <> '' and not exists (
+        select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
+    ) and not exists (
         select from annotator.known_label k
         where k.sample_id = s.sample_id and k.field = %(field)s
     ) and not exists (
@@ -50,9 +54,10 @@ pending as (
         where q.sample_id = s.sample_id and q.field = %(field)s
           and (q.release_id is null or q.release_id = %(release_id)s)
           and q.sample_updated_at is not distinct from s.updated_at
+          and q.code <> all ({CHECKED_AGAIN})
     )
 )
-"""
+"""  # noqa: S608 constant text
 
 # As of the last ANALYZE, a new release has no predictions. With such statistics the
 # planner would compare every sample with every prediction.
@@ -210,6 +215,11 @@ select sample_id from taken order by sample_id
 """
 
 
+def _names(conn: psycopg.Connection, field: str, release_id: int) -> dict[str, object]:
+    """Return the parameters of a statement over pending samples."""
+    return {"field": field, "release_id": release_id, "bad_rows": may_have_bad_rows(conn)}
+
+
 def _is_live(conn: psycopg.Connection, release_id: int) -> bool:
     found = conn.execute(
         "select from annotator.release where release_id = %s and status = 'live'", (release_id,)
@@ -240,13 +250,13 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     int
         Number of samples that were queued for the first time or again.
     """
-    names = {"field": field, "release_id": release_id}
     with committed(conn):
         conn.execute(
             "select pg_advisory_xact_lock(hashtextextended('annotator.queue.' || %s, 0))", (field,)
         )
         if not _is_live(conn, release_id):
             return 0
+        names = _names(conn, field, release_id)
         conn.execute(_COMPARE_BY_HASH)
         conn.execute(_REMOVE, names)
         return conn.execute(_QUEUE, names).rowcount
@@ -256,7 +266,7 @@ def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     """Count the pending samples as :func:`queue_pending` finds them, including leased ones."""
     with conn.transaction():
         conn.execute(_COMPARE_BY_HASH)
-        row = conn.execute(_COUNT_PENDING, {"field": field, "release_id": release_id}).fetchone()
+        row = conn.execute(_COUNT_PENDING, _names(conn, field, release_id)).fetchone()
         conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
     assert row is not None
     return int(row[0])
@@ -276,9 +286,7 @@ def pending_and_oldest(
     """
     with conn.transaction():
         conn.execute(_COMPARE_BY_HASH)
-        row = conn.execute(
-            _PENDING_AND_OLDEST, {"field": field, "release_id": release_id}
-        ).fetchone()
+        row = conn.execute(_PENDING_AND_OLDEST, _names(conn, field, release_id)).fetchone()
         conn.execute(_COMPARE_AS_USUAL)  # the caller's transaction may go on
     assert row is not None
     return int(row[0]), None if row[1] is None else max(0.0, float(row[1]))

@@ -6,15 +6,17 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.profiles import Cohort
 from annotator.domain.values import ValueReader
+from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
+from annotator.store.sample_rows import CONTRADICTING_LABELS, read_bad_samples
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
     import psycopg
     from numpy.typing import NDArray
-
-    from annotator.errors import SampleError
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,6 @@ class _Label:
     dataset_id: str
     value: str
     number: float
-    updated_at: str | None
 
 
 _CURATED = """
@@ -93,7 +92,7 @@ where e.field = %(field)s
 def read_cohort(
     conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
 ) -> ReadCohort:
-    """Read every sample that has a value of a field and usable expression.
+    """Read every sample that has one value of a field and usable rows in the mirror.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ def read_cohort(
     SchemaError
         A relation of the mirror is a view that violates the contract.
     """
-    labels = _read_labels(conn, definition, learn_from_reviews)
+    labels, refused, updated_at = _read_labels(conn, definition, learn_from_reviews)
     read = read_profiles(conn, list(labels), [str(kind) for kind in definition.feature_kinds])
     kept = [labels[sample_id] for sample_id in read.profiles.sample_ids]
     known = {
@@ -134,33 +133,56 @@ def read_cohort(
     return ReadCohort(
         cohort,
         _lines(kept, known, read.hashes),
-        read.rejected,
-        {sample_id: label.updated_at for sample_id, label in labels.items()},
+        {**refused, **read.rejected},
+        updated_at,
     )
 
 
 def _read_labels(
     conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
-) -> dict[str, _Label]:
-    """Return the label of each sample, by sample id in ascending order."""
+) -> tuple[dict[str, _Label], dict[str, SampleError], dict[str, str | None]]:
+    """Return the label of each sample, by sample id in ascending order.
+
+    Beside it are the labelled samples that cannot be used, with the reason, and the time of
+    the last change of all of them.
+    """
     query = _CURATED + (_DECIDED if learn_from_reviews else "")
     rows = conn.execute(query, {"field": definition.name}).fetchall()
-    labels: dict[str, _Label] = {}
+    bad = read_bad_samples(conn)
     reader = ValueReader(definition)
-    complete = [row for row in rows if None not in row[:3]]
-    for sample_id, dataset_id, value, number, updated_at in sorted(
-        complete, key=lambda row: row[:3]
-    ):
-        label = _Label(
-            sample_id,
-            dataset_id,
-            value.strip(),
-            _number(reader, value, number),
-            updated_at,
-        )
-        if label.value:
-            labels.setdefault(sample_id, label)
-    return labels
+    given: dict[str, list[_Label]] = {}
+    refused: dict[str, SampleError] = {}
+    updated_at: dict[str, str | None] = {}
+    for sample_id, dataset_id, value, number, changed in sorted(rows, key=_order):
+        if sample_id in bad:
+            refused[sample_id] = bad[sample_id]
+        elif value.strip():
+            label = _Label(sample_id, dataset_id, value.strip(), _number(reader, value, number))
+            given.setdefault(sample_id, []).append(label)
+        updated_at.setdefault(sample_id, changed)
+    labels: dict[str, _Label] = {}
+    for sample_id, found in given.items():
+        if len({_meaning(reader, label) for label in found}) > 1:
+            refused[sample_id] = _contradicting(definition.name, found)
+        else:
+            labels[sample_id] = found[0]
+    return labels, refused, updated_at
+
+
+def _order(row: tuple[Any, ...]) -> tuple[str, str, str]:
+    sample_id, dataset_id, value = row[:3]
+    return sample_id, dataset_id or "", value
+
+
+def _meaning(reader: ValueReader, label: _Label) -> float | str:
+    if not math.isnan(label.number):
+        return label.number
+    return (reader.read(label.value).value or label.value).casefold()
+
+
+def _contradicting(field: str, labels: Sequence[_Label]) -> SampleError:
+    values = ", ".join(dict.fromkeys(repr(label.value) for label in labels))
+    return SampleError(CONTRADICTING_LABELS, f"labels of {field} contradict each other: {values}")
 
 
 def _number(reader: ValueReader, value: str, number: float | None) -> float:
@@ -176,10 +198,14 @@ def _known_values(conn: psycopg.Connection, field: str, sample_ids: Sequence[str
         " where field = %s and value is not null order by 1, 2",
         [field],
     ).fetchall()
-    values: dict[str, str] = {}
+    values: dict[str, set[str]] = {}
     for sample_id, value in rows:
-        values.setdefault(sample_id, value)
-    return [values.get(sample_id, "") for sample_id in sample_ids]
+        values.setdefault(sample_id, set()).add(value)
+    # Values that contradict each other are as good as none.
+    return [
+        next(iter(found)) if len(found := values.get(sample_id, set())) == 1 else ""
+        for sample_id in sample_ids
+    ]
 
 
 def _lines(

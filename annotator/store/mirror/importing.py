@@ -1,6 +1,7 @@
 """Applying an import to the mirror, in one transaction.
 
-The files replace the data of the samples they list and do not affect others.
+The files change what they give of the samples they list: features, attributes and
+annotations that they do not have are kept, unless the files are to replace everything.
 Only differences are written, so that importing the same files again changes nothing.
 No lock blocks readers; imports wait for one another.
 """
@@ -14,18 +15,19 @@ import psycopg
 from psycopg import sql
 
 from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
-from annotator.domain.imports import ImportSummary, SampleRecord
+from annotator.domain.imports import ImportSummary, SampleRecord, UnnamedFeatures
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from scipy.sparse import csr_matrix
+    from collections.abc import Iterator, Mapping, Sequence
 
     from annotator.domain.fields import FieldDefinition
+    from annotator.domain.imports import ImportedCounts
 
 SOURCE = "import"
+SHOWN = 3
+"""Number of samples that an error message names."""
 _TABLES = ["dataset", "sample", "feature", "expression", "annotation", "term", "term_parent"]
 
 
@@ -33,15 +35,14 @@ def apply_import(
     conn: psycopg.Connection,
     *,
     samples: Sequence[SampleRecord],
-    feature_names: Sequence[str],
-    kind: str,
-    batches: Iterable[tuple[Sequence[str], csr_matrix]],
+    counts: ImportedCounts,
     terms: Mapping[str, tuple[str, ...]] | None = None,
     fields: Mapping[str, FieldDefinition] = FIELDS,
+    replace: bool = False,
 ) -> ImportSummary:
     """Update the mirror from the files of an import.
 
-    A sample whose expression changes keeps its features of the other kind and
+    A sample whose expression changes keeps the features that are not named and
     gets a new ``updated_at``. An annotation of an earlier import is removed if its value is
     missing now; one from another source is kept unless the files have a value.
     Terms in ``terms`` get exactly the parents given there.
@@ -51,19 +52,18 @@ def apply_import(
     conn
         Connection; its open transaction is used, or else a new one.
     samples
-        All samples that may occur in ``batches``, once each.
-    feature_names
-        The columns of all batches.
-    kind
-        The kind of these features: ``srna`` or ``contaminant``.
-    batches
-        Sample ids with their counts, shape ``(samples, features)``; read once,
-        one at a time.
+        All samples that may occur in ``counts``, once each.
+    counts
+        The counts of some or all of them.
     terms
         Parents of each term, if an ontology was given.
     fields
         Definitions by name. For fields of the ontology scheme, values are looked up among
         the terms.
+    replace
+        Whether the files are the whole truth about their samples: features of the same kind,
+        attributes and annotations of earlier imports that the files do not have are removed,
+        and samples may move to another dataset.
 
     Returns
     -------
@@ -72,29 +72,31 @@ def apply_import(
     Raises
     ------
     InputError
-        The input contradicts itself or the mirror; nothing was changed.
+        The input contradicts itself or the mirror, or samples would move to another dataset;
+        nothing was changed.
     NeedsPersonError
         The mirror consists of views over another atlas.
     """
-    _check_input(samples, feature_names, kind)
+    _check_input(samples, counts.feature_names, counts.kind)
     with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
-        _check_tables(conn)
+        wait_for_imports(conn)
+        check_own_tables(conn, "files cannot be imported here; add the data to that atlas")
         terms_added = _apply_terms(conn, terms or {})
-        features_added = _apply_features(conn, feature_names, kind)
-        _stage(conn, samples, fields)
+        features_added = _apply_features(conn, counts.feature_names, counts.kind)
+        _stage(conn, samples, fields, replace=replace)
+        moved = _moved(conn, replace=replace)
+        attributes_kept = 0 if replace else _number(conn, _KEPT_ATTRIBUTES)
         datasets_added = conn.execute(_NEW_DATASETS).rowcount
-        changed = _ids(conn, _CHANGED_SAMPLES)
-        added = _ids(conn, _NEW_SAMPLES)
+        changed = set(_ids(conn, _CHANGED_SAMPLES))
+        added = set(_ids(conn, _NEW_SAMPLES))
         annotated = [
             sample_id
             for statement in (_GONE_ANNOTATIONS, _CHANGED_ANNOTATIONS, _NEW_ANNOTATIONS)
-            for sample_id in _ids_with_repeats(conn, statement)
+            for sample_id in _ids(conn, statement)
         ]
-        changed |= set(annotated)
-        changed |= merge_expression(conn, samples, feature_names, kind, batches, added)
+        merged = merge_expression(conn, samples, counts, added, replace=replace)
+        changed = (changed | set(annotated) | merged.changed) - added
         conn.execute("drop table pg_temp.import_sample, pg_temp.import_annotation")
-        changed -= added
         if added or changed:
             # So that the planner knows of the new rows before autovacuum does.
             conn.execute(
@@ -109,6 +111,12 @@ def apply_import(
         features_added=features_added,
         annotations_changed=len(annotated),
         terms_added=terms_added,
+        samples_moved=moved,
+        counts_changed=merged.counts_changed,
+        expression_repaired=merged.repaired,
+        kept=UnnamedFeatures() if replace else merged.unnamed,
+        removed=merged.unnamed if replace else UnnamedFeatures(),
+        attributes_kept=attributes_kept,
     )
 
 
@@ -128,7 +136,19 @@ def _check_input(samples: Sequence[SampleRecord], feature_names: Sequence[str], 
             seen.add(name)
 
 
-def _check_tables(conn: psycopg.Connection) -> None:
+def wait_for_imports(conn: psycopg.Connection) -> None:
+    """Be the only one that writes to the mirror until the transaction ends."""
+    conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
+
+
+def check_own_tables(conn: psycopg.Connection, advice: str) -> None:
+    """Refuse a mirror of views over another atlas, with advice for the person.
+
+    Raises
+    ------
+    NeedsPersonError
+        A relation of the mirror is not a table.
+    """
     rows = conn.execute(
         "select relname from pg_class where relnamespace = 'atlas'::regnamespace"
         " and relname = any(%s) and relkind not in ('r', 'p') order by relname",
@@ -137,16 +157,18 @@ def _check_tables(conn: psycopg.Connection) -> None:
     if rows:
         raise NeedsPersonError(
             f"atlas.{rows[0][0]} is not a table of this program but a view over another atlas:"
-            " files cannot be imported here; add the data to that atlas"
+            f" {advice}"
         )
 
 
-def _ids(conn: psycopg.Connection, statement: str) -> set[str]:
-    return set(_ids_with_repeats(conn, statement))
-
-
-def _ids_with_repeats(conn: psycopg.Connection, statement: str) -> list[str]:
+def _ids(conn: psycopg.Connection, statement: str) -> list[str]:
     return [row[0] for row in conn.execute(statement).fetchall()]
+
+
+def _number(conn: psycopg.Connection, statement: str) -> int:
+    row = conn.execute(statement).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 # --- terms and features -------------------------------------------------------------------------
@@ -205,10 +227,26 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
 
 _STAGING = (
     "create temporary table import_sample (sample_id text primary key, dataset_id text,"
-    " organism text, is_cell_line boolean, attributes jsonb, given_fields text[]) on commit drop",
+    " organism text, is_cell_line boolean, attributes jsonb, given_fields text[],"
+    " given_columns text[], replaces boolean not null default false) on commit drop",
     "create temporary table import_annotation (sample_id text, field text, value text,"
     " numeric_value double precision, term_id text, primary key (sample_id, field)) on commit drop",
 )
+
+_MOVED = """
+select s.sample_id, s.dataset_id, i.dataset_id
+from pg_temp.import_sample i
+join atlas.sample s on s.sample_id = i.sample_id
+where s.dataset_id <> i.dataset_id
+order by s.sample_id
+"""
+
+_KEPT_ATTRIBUTES = """
+select count(distinct kept.name)
+from pg_temp.import_sample i
+join atlas.sample s on s.sample_id = i.sample_id
+cross join lateral jsonb_object_keys(s.attributes - i.given_columns) as kept (name)
+"""
 
 _NEW_DATASETS = """
 insert into atlas.dataset (dataset_id)
@@ -218,15 +256,25 @@ where not exists (select from atlas.dataset d where d.dataset_id = i.dataset_id)
 
 _CHANGED_SAMPLES = """
 update atlas.sample s
-set dataset_id = i.dataset_id,
-    organism = coalesce(i.organism, s.organism),
-    is_cell_line = coalesce(i.is_cell_line, s.is_cell_line),
-    attributes = i.attributes
-from pg_temp.import_sample i
-where i.sample_id = s.sample_id
+set dataset_id = now.dataset_id,
+    organism = now.organism,
+    is_cell_line = now.is_cell_line,
+    attributes = now.attributes
+from (
+    select
+        before.sample_id,
+        i.dataset_id,
+        coalesce(i.organism, before.organism) as organism,
+        case when i.replaces or 'is_cell_line' = any (i.given_columns) then i.is_cell_line
+            else coalesce(i.is_cell_line, before.is_cell_line) end as is_cell_line,
+        case when i.replaces then i.attributes
+            else before.attributes - i.given_columns || i.attributes end as attributes
+    from pg_temp.import_sample i
+    join atlas.sample before on before.sample_id = i.sample_id
+) now
+where now.sample_id = s.sample_id
   and (s.dataset_id, s.organism, s.is_cell_line, s.attributes) is distinct from
-      (i.dataset_id, coalesce(i.organism, s.organism),
-       coalesce(i.is_cell_line, s.is_cell_line), i.attributes)
+      (now.dataset_id, now.organism, now.is_cell_line, now.attributes)
 returning s.sample_id
 """
 
@@ -247,7 +295,8 @@ where n.field = any(%s) and t.term_id = n.value
 _GONE_ANNOTATIONS = f"""
 delete from atlas.annotation a
 using pg_temp.import_sample i
-where a.sample_id = i.sample_id and a.field = any (i.given_fields) and a.source = '{SOURCE}'
+where a.sample_id = i.sample_id and (i.replaces or a.field = any (i.given_fields))
+  and a.source = '{SOURCE}'
   and not exists (
       select from pg_temp.import_annotation n
       where n.sample_id = a.sample_id and n.field = a.field)
@@ -278,6 +327,8 @@ def _stage(
     conn: psycopg.Connection,
     samples: Sequence[SampleRecord],
     fields: Mapping[str, FieldDefinition],
+    *,
+    replace: bool,
 ) -> None:
     """Put the samples and their annotations into temporary tables."""
     for statement in _STAGING:
@@ -285,7 +336,16 @@ def _stage(
     _copy(
         conn,
         "import_sample",
-        ("sample_id", "dataset_id", "organism", "is_cell_line", "attributes", "given_fields"),
+        (
+            "sample_id",
+            "dataset_id",
+            "organism",
+            "is_cell_line",
+            "attributes",
+            "given_fields",
+            "given_columns",
+            "replaces",
+        ),
         (
             (
                 one.sample_id,
@@ -294,6 +354,8 @@ def _stage(
                 one.is_cell_line,
                 json.dumps(dict(one.attributes), ensure_ascii=False),
                 sorted(one.given_fields),
+                sorted({*one.given_columns, *one.attributes}),
+                replace,
             )
             for one in samples
         ),
@@ -311,6 +373,23 @@ def _stage(
     conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
     of_terms = [name for name, one in fields.items() if one.scheme is LabelScheme.ONTOLOGY]
     conn.execute(_FIND_TERMS, [of_terms])
+
+
+def _moved(conn: psycopg.Connection, *, replace: bool) -> int:
+    """Return the number of samples that move to another dataset; refuse them unless asked for."""
+    moved = conn.execute(_MOVED).fetchall()
+    if moved and not replace:
+        shown = ", ".join(
+            f"{sample_id!r} from {before!r} to {after!r}"
+            for sample_id, before, after in moved[:SHOWN]
+        )
+        more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
+        raise InputError(
+            f"samples would move to another dataset ({len(moved)} in all): {shown}{more};"
+            " if they are other samples with the same ids, add --sample-prefix; to move them,"
+            " add --replace"
+        )
+    return len(moved)
 
 
 def _copy(

@@ -2,44 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.imports import UnnamedFeatures
 from annotator.errors import InputError
 from annotator.store.mirror.expression import read_profiles, write_expression
 from annotator.store.mirror.features import FeatureTable, read_features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import psycopg
     from numpy.typing import NDArray
 
-    from annotator.domain.imports import SampleRecord
+    from annotator.domain.imports import ImportedCounts, SampleRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MergedExpression:
+    """What merging did.
+
+    Attributes
+    ----------
+    changed
+        The samples whose expression was written.
+    counts_changed
+        Number of stored counts of these samples that were set to another value.
+    repaired
+        Number of samples whose stored expression could not be read.
+    unnamed
+        The stored features of the imported kind that the file does not name.
+    """
+
+    changed: set[str]
+    counts_changed: int
+    repaired: int
+    unnamed: UnnamedFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """How the columns of the mirror are merged, each ``(features,)``.
+
+    ``given`` are named by the file, and ``unnamed`` are the others of its kind; stored counts
+    are kept in ``kept`` columns.
+    """
+
+    features: FeatureTable
+    given: NDArray[np.bool_]
+    unnamed: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class _Tally:
+    """What is counted over the batches."""
+
+    is_unnamed: NDArray[np.bool_]
+    changed: set[str] = field(default_factory=set)
+    counts_changed: int = 0
+    repaired: int = 0
+    samples_with_unnamed: int = 0
 
 
 def merge_expression(
     conn: psycopg.Connection,
     samples: Sequence[SampleRecord],
-    feature_names: Sequence[str],
-    kind: str,
-    batches: Iterable[tuple[Sequence[str], csr_matrix]],
+    counts: ImportedCounts,
     added: set[str],
-) -> set[str]:
+    *,
+    replace: bool,
+) -> MergedExpression:
     """Write the expression that differs from that in the mirror.
 
-    Counts of the other kind of features are kept, and a sample that is not new gets a
-    new ``updated_at``. The parameters are those of
+    A feature that the file names gets the file's counts, also zero. Counts of the
+    other features are kept; if the file replaces everything, only those of the other
+    kind. A sample that is not new gets a new ``updated_at``. The parameters are those of
     :func:`annotator.store.mirror.importing.apply_import`, and ``added`` contains the
     samples that are new. One batch is held in memory at a time.
-
-    Returns
-    -------
-    set
-        The samples whose expression was written.
 
     Raises
     ------
@@ -48,24 +93,40 @@ def merge_expression(
     """
     waiting = {record.sample_id for record in samples}
     features = read_features(conn)
-    columns = features.columns_of_names(feature_names)
-    is_other_kind = features.kinds != str(FeatureKind(kind))
-    changed: set[str] = set()
-    for sample_ids, counts in batches:
+    places = features.columns_of_names(counts.feature_names)
+    columns = _columns(features, places, counts.kind, replace=replace)
+    tally = _Tally(np.zeros(len(features.ids), dtype=bool))
+    for sample_ids, batch in counts.batches:
         for sample_id in sample_ids:
             if sample_id not in waiting:
                 raise InputError(
                     f"the counts of sample {sample_id!r} are given twice or without the sample"
                 )
             waiting.remove(sample_id)
-        if counts.shape != (len(sample_ids), len(feature_names)):
+        if batch.shape != (len(sample_ids), len(counts.feature_names)):
             raise InputError(
-                f"counts of shape {counts.shape} for {len(sample_ids)} samples and"
-                f" {len(feature_names)} features"
+                f"counts of shape {batch.shape} for {len(sample_ids)} samples and"
+                f" {len(counts.feature_names)} features"
             )
-        given = _in_columns(counts, columns, len(features.ids))
-        changed |= _apply_batch(conn, sample_ids, given, features, is_other_kind, added)
-    return changed
+        given = _in_columns(batch, places, len(features.ids))
+        _apply_batch(conn, sample_ids, given, columns, added, tally)
+    return MergedExpression(
+        changed=tally.changed,
+        counts_changed=tally.counts_changed,
+        repaired=tally.repaired,
+        unnamed=UnnamedFeatures(
+            int(np.count_nonzero(tally.is_unnamed)), tally.samples_with_unnamed
+        ),
+    )
+
+
+def _columns(
+    features: FeatureTable, places: NDArray[np.int64], kind: str, *, replace: bool
+) -> _Columns:
+    given = np.zeros(len(features.ids), dtype=bool)
+    given[places] = True
+    of_kind = features.kinds == str(FeatureKind(kind))
+    return _Columns(features, given, of_kind & ~given, ~of_kind if replace else ~given)
 
 
 def _in_columns(counts: csr_matrix, columns: NDArray[np.int64], width: int) -> csr_matrix:
@@ -83,29 +144,48 @@ def _apply_batch(
     conn: psycopg.Connection,
     sample_ids: Sequence[str],
     given: csr_matrix,
-    features: FeatureTable,
-    is_other_kind: NDArray[np.bool_],
+    columns: _Columns,
     added: set[str],
-) -> set[str]:
+    tally: _Tally,
+) -> None:
     stored, unreadable = _stored_counts(
-        conn, [None if one in added else one for one in sample_ids], features
+        conn, [None if one in added else one for one in sample_ids], columns.features
     )
+    _tally_unnamed(stored, columns, tally)
     kept = stored.copy()
-    kept.data[~is_other_kind[kept.indices]] = 0
+    kept.data[~columns.kept[kept.indices]] = 0
     kept.eliminate_zeros()
     merged = csr_matrix(given + kept)
     difference = csr_matrix(merged - stored)
     difference.eliminate_zeros()
     rows = np.flatnonzero((np.diff(difference.indptr) > 0) | unreadable)
     if len(rows) == 0:
-        return set()
+        return
+    tally.repaired += int(np.count_nonzero(unreadable))
+    tally.counts_changed += _stored_before(difference[rows], stored[rows], columns.given)
     changed = [sample_ids[row] for row in rows.tolist()]
-    write_expression(conn, changed, features.ids, csr_matrix(merged[rows]))
+    write_expression(conn, changed, columns.features.ids, csr_matrix(merged[rows]))
     conn.execute(
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = any(%s)",
         [[one for one in changed if one not in added]],
     )
-    return set(changed)
+    tally.changed.update(changed)
+
+
+def _tally_unnamed(stored: csr_matrix, columns: _Columns, tally: _Tally) -> None:
+    """Count the stored features of the file's kind that the file does not name."""
+    if not columns.unnamed.any():
+        return
+    found = np.flatnonzero(columns.unnamed[stored.indices])
+    tally.is_unnamed[stored.indices[found]] = True
+    rows = np.searchsorted(stored.indptr, found, side="right")
+    tally.samples_with_unnamed += len(np.unique(rows))
+
+
+def _stored_before(difference: csr_matrix, stored: csr_matrix, is_given: NDArray[np.bool_]) -> int:
+    """Return how many of the differences in given columns are changes of stored counts."""
+    both = csr_matrix(difference.astype(bool).multiply(stored.astype(bool)))
+    return int(np.count_nonzero(is_given[both.indices]))
 
 
 def _stored_counts(

@@ -74,16 +74,21 @@ class StoredFiles:
 class MirrorFacts:
     """Facts about the contents of the mirror.
 
-    ``repeated`` counts rows of atlas.sample beyond the first per sample,
-    ``timeless`` rows without ``updated_at``, and ``unmeasured`` rows of samples without
-    one in atlas.expression; ``strange_kinds`` are unknown kinds of features.
+    ``repeated`` counts rows of atlas.sample beyond the first per sample, ``without_id`` and
+    ``without_dataset`` rows without a sample id or a dataset, ``timeless`` rows without
+    ``updated_at``, and ``unmeasured`` rows of samples without one in atlas.expression.
+    ``strange_kinds`` are unknown kinds of features; ``contradicting`` counts pairs of sample
+    and field with several different values.
     """
 
     samples: int
     repeated: int
+    without_id: int
+    without_dataset: int
     timeless: int
     unmeasured: int
     strange_kinds: tuple[str, ...]
+    contradicting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,20 +213,45 @@ def has_mirror(conn: psycopg.Connection) -> bool:
     return found.fetchone() is not None
 
 
+_CONTRADICTING = """
+select count(*)
+from (
+    select from atlas.annotation a
+    where a.sample_id is not null
+    group by a.sample_id, a.field
+    having count(*) > 1 and count(distinct lower(btrim(coalesce(
+        nullif(a.value::text, ''), a.numeric_value::text
+    )))) > 1
+) several
+"""
+
+
 def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
     """Read facts about the contents of the mirror; its columns must be right."""
     row = conn.execute(
-        "select count(distinct s.sample_id), count(*) - count(distinct s.sample_id),"
+        "select count(distinct s.sample_id), count(s.sample_id) - count(distinct s.sample_id),"
+        " count(*) filter (where not coalesce(s.sample_id <> '', false)),"
+        " count(*) filter (where not coalesce(s.dataset_id <> '', false)),"
         " count(*) filter (where s.updated_at is null),"
-        " count(*) filter (where not exists ("
+        " count(*) filter (where s.sample_id is not null and not exists ("
         "  select from atlas.expression e where e.sample_id = s.sample_id)),"
         " array(select distinct coalesce(f.kind::text, 'NULL') from atlas.feature f"
         "  where f.kind is null or f.kind::text not in ('srna', 'contaminant') order by 1)"
         " from atlas.sample s"
     ).fetchone()
     assert row is not None
-    samples, repeated, timeless, unmeasured, strange_kinds = row
-    return MirrorFacts(samples, repeated, timeless, unmeasured, tuple(strange_kinds))
+    (contradicting,) = conn.execute(_CONTRADICTING).fetchone() or (0,)
+    samples, repeated, without_id, without_dataset, timeless, unmeasured, strange_kinds = row
+    return MirrorFacts(
+        samples=samples,
+        repeated=repeated,
+        without_id=without_id,
+        without_dataset=without_dataset,
+        timeless=timeless,
+        unmeasured=unmeasured,
+        strange_kinds=tuple(strange_kinds),
+        contradicting=contradicting,
+    )
 
 
 def clock_facts(conn: psycopg.Connection) -> ClockFacts:

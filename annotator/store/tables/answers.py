@@ -240,6 +240,12 @@ quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     UniqueConstraint(
-        "sample_id", "field", "release_id", "sample_updated_at", postgresql_nulls_not_distinct=True
+        "sample_id",
+        "field",
+        "release_id",
+        "sample_updated_at",
+        "code",
+        name="quarantined_once",
+        postgresql_nulls_not_distinct=True,
     ),
 )

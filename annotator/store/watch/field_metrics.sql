@@ -17,14 +17,30 @@ with live as (
     from annotator.prediction p
     where p.is_current
     group by p.field
-), quarantined as (
-    select q.field, count(distinct q.sample_id) as samples
+), unusable as (
+    -- Some problems can be solved without a change of updated_at.
+    select q.field, q.sample_id
     from annotator.quarantine q
     join atlas.sample s
         on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
     left join live on live.field = q.field
     where q.release_id is null or q.release_id = live.release_id
-    group by q.field
+    group by q.field, q.sample_id
+    having count(*) filter (where q.code = 'repeated_sample') > 1 or bool_or(
+        case q.code
+            when 'repeated_sample' then false
+            when 'no_dataset' then coalesce(s.dataset_id, '') = ''
+            when 'contradicting_labels' then (
+                select count(*) from annotator.known_label k
+                where k.sample_id = q.sample_id and k.field = q.field
+            ) > 1
+            else true
+        end
+    )
+), quarantined as (
+    select unusable.field, count(*) as samples
+    from unusable
+    group by unusable.field
 ), retraining as (
     select t.field,
         count(*) filter (where r.promoted_at is not null) as promoted,

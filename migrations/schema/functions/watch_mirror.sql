@@ -12,11 +12,18 @@ begin
         select p.prediction_id, p.sample_id, s.dataset_id::text as dataset_id
         from annotator.prediction p
         join atlas.sample s on s.sample_id = p.sample_id
-        where p.is_current and p.dataset_id <> s.dataset_id
+        where p.is_current and p.dataset_id <> s.dataset_id and s.dataset_id <> ''
+          -- Behind views a sample may be in two datasets; it does not move between them.
+          and (
+              select true from atlas.sample same
+              where same.sample_id = p.sample_id and same.dataset_id = p.dataset_id
+              limit 1
+          ) is null
         for update of p skip locked
     ), noted as (
         insert into annotator.mirror_change (sample_id, what, value)
-        select distinct moved.sample_id, 'dataset', moved.dataset_id from moved
+        select distinct on (moved.sample_id) moved.sample_id, 'dataset', moved.dataset_id
+        from moved order by moved.sample_id, moved.dataset_id
     )
     update annotator.prediction p set dataset_id = moved.dataset_id
     from moved where p.prediction_id = moved.prediction_id;

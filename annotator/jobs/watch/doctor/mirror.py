@@ -39,7 +39,26 @@ def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
         yield wrong(
             SUBJECT,
             f"atlas.sample has {facts.repeated} rows more than samples",
-            "make the view return each sample_id once",
+            "make the view return each sample_id once; until then these samples are quarantined"
+            " with repeated_sample",
+        )
+    if facts.without_id:
+        yield wrong(
+            SUBJECT,
+            f"{facts.without_id} rows of atlas.sample have no sample_id and are left out",
+            "make the view return an id for each sample, or leave these rows out",
+        )
+    if facts.without_dataset:
+        yield warning(
+            SUBJECT,
+            f"{facts.without_dataset} samples have no dataset_id",
+            "make the view return their dataset; until then they are quarantined with no_dataset",
+        )
+    if facts.contradicting:
+        yield warning(
+            SUBJECT,
+            f"{facts.contradicting} labels contradict another one of the same sample and field",
+            "make atlas.annotation return one value; until then they are not learned from",
         )
     if facts.strange_kinds:
         yield wrong(
