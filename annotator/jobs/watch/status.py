@@ -6,16 +6,20 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.schedule import parse_schedule
 from annotator.domain.statuses import RunStatus
 from annotator.store.server.schema import check_schema
-from annotator.store.watch.daemons import StatusSnapshot, snapshot
+from annotator.store.watch.daemons import StatusSnapshot, database_time, snapshot
 from annotator.store.watch.monitoring import Figures, read_figures
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
 MISSED_BEATS = 3
+UPCOMING = 3  # number of retrainings that are shown
 NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot recover by itself
 
 
@@ -33,6 +37,8 @@ class StatusReport:
         Whether a daemon on this host is running and does not need a person.
     retrain_cron
         When daemons with these settings retrain.
+    next_retrainings
+        The next times of ``retrain_cron`` by the database's clock, in UTC.
     figures
         The metrics for Prometheus, if they were requested.
     """
@@ -41,6 +47,7 @@ class StatusReport:
     problems: tuple[str, ...]
     daemon_here: bool
     retrain_cron: str
+    next_retrainings: tuple[datetime, ...]
     figures: Figures | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,6 +56,7 @@ class StatusReport:
             "problems": list(self.problems),
             "daemon_here": self.daemon_here,
             "retrain_cron": self.retrain_cron,
+            "next_retrainings": [due.isoformat() for due in self.next_retrainings],
             "figures": None if self.figures is None else asdict(self.figures),
         }
 
@@ -72,8 +80,10 @@ def read_status(
     DatabaseUnavailableError
         The database cannot be reached.
     """
+    schedule = parse_schedule(settings.retrain_cron)
     with database.connect() as connection:
         check_schema(connection)
+        upcoming = schedule.upcoming(database_time(connection), UPCOMING)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         found = snapshot(connection, alive_seconds, settings.fields)
         figures = (
@@ -100,4 +110,4 @@ def read_status(
         daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
         for daemon in found.daemons
     )
-    return StatusReport(found, tuple(problems), here, settings.retrain_cron, figures)
+    return StatusReport(found, tuple(problems), here, settings.retrain_cron, upcoming, figures)
