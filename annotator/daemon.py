@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from annotator import __version__
+from annotator.domain.schedule import Schedule, parse_schedule
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
 from annotator.jobs.annotate.annotate import BatchDone, annotate
 from annotator.jobs.annotate.worker import worker_name
@@ -47,33 +48,33 @@ logger = logging.getLogger(__name__)
 
 RETRAIN = "retrain"
 HEARTBEAT = "heartbeat"
-LOOK_BACK = timedelta(days=8)  # long enough to find the last due time of a weekly schedule
 SHUTDOWN_GRACE_SECONDS = 20
 RETRY_SECONDS = 2
 
 
-def retrain_trigger(cron: str) -> CronTrigger:
-    """Return the schedule of retraining, in UTC.
+def retrain_schedule(cron: str) -> Schedule:
+    """Return the schedule of retraining.
 
     Raises
     ------
     SettingsError
-        ``cron`` is not a cron line with five fields.
+        ``cron`` is not a line of crontab(5).
     """
     try:
-        return CronTrigger.from_crontab(cron, timezone=UTC)
+        return parse_schedule(cron)
     except ValueError as error:
-        raise SettingsError(f"retrain_cron: {cron!r} is not a cron line: {error}") from error
+        raise SettingsError(f"retrain_cron: {cron!r} is not accepted: {error}") from error
 
 
-def last_due(trigger: CronTrigger, now: datetime) -> datetime | None:
-    """Return the latest due time of the schedule that is not after ``now``."""
-    due = None
-    following = trigger.get_next_fire_time(None, now - LOOK_BACK)
-    while following is not None and following <= now:
-        due = following
-        following = trigger.get_next_fire_time(following, following + timedelta(seconds=1))
-    return due
+class _WhenDue(BaseTrigger):  # type: ignore[misc]
+    """The scheduler's view of a schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        """Return the next time; earlier ones that were missed are looked up in the database."""
+        return self.schedule.following(now if previous is None else max(previous, now))
 
 
 class Daemon:
@@ -88,7 +89,7 @@ class Daemon:
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database, self.settings = database, settings
         self.worker = worker_name()
-        self.trigger = retrain_trigger(settings.retrain_cron)
+        self.schedule = retrain_schedule(settings.retrain_cron)
         self.stopping = threading.Event()
         self.doing = "idle"
         self.troubles: dict[str, str] = {}
@@ -136,7 +137,7 @@ class Daemon:
             id=HEARTBEAT,
         )
         # Also every ten minutes, so that a retraining that a crashed daemon left is taken over.
-        retrain = OrTrigger([self.trigger, IntervalTrigger(minutes=10, timezone=UTC)])
+        retrain = OrTrigger([_WhenDue(self.schedule), IntervalTrigger(minutes=10, timezone=UTC)])
         scheduler.add_job(self._guarded(RETRAIN, self.retrain_when_due), retrain, id=RETRAIN)
         scheduler.add_job(self._guarded("catch up", self.catch_up), id="catch up")
         scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
@@ -291,8 +292,8 @@ class Daemon:
         with self.database.connect(autocommit=True) as connection:
             if not service.any_tick(connection, RETRAIN):
                 # First start: due times in the past are not made up for.
-                due = last_due(self.trigger, service.database_time(connection))
-                if due is not None and service.take_tick(connection, RETRAIN, due, self.worker):
+                due = self.schedule.last(service.database_time(connection))
+                if service.take_tick(connection, RETRAIN, due, self.worker):
                     service.finish_tick(connection, RETRAIN, due, "before the first start")
                 return
         self.retrain_when_due()
@@ -303,8 +304,8 @@ class Daemon:
             return
         try:
             with self.database.connect(autocommit=True) as connection:
-                due = last_due(self.trigger, service.database_time(connection))
-                if due is None or not service.take_tick(connection, RETRAIN, due, self.worker):
+                due = self.schedule.last(service.database_time(connection))
+                if not service.take_tick(connection, RETRAIN, due, self.worker):
                     return
             code = self._retrain(due)
             # Without an outcome, this daemon or another takes the due time again.

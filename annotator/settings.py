@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_origin, get_type_hints
 from msgspec import Meta
 
 from annotator.domain.fields import FIELDS, FieldDefinition, declared_fields
+from annotator.domain.schedule import parse_schedule
 from annotator.errors import SettingsError
 from annotator.plain_data import typed
 
@@ -184,7 +185,7 @@ class Settings:
         Positive, means("seconds after which the daemon looks for pending samples again")
     ] = 60
     heartbeat_seconds: Annotated[Positive, means("seconds between heartbeats of the daemon")] = 10
-    retrain_cron: Annotated[str, means("cron expression in UTC for retraining by the daemon")] = (
+    retrain_cron: Annotated[str, means("crontab(5) line in UTC: when the daemon retrains")] = (
         "0 2 * * *"
     )
     metrics_port: Annotated[
@@ -242,6 +243,8 @@ def _value(name: str, given: Any, *, is_text: bool) -> Any:
     if is_text and get_origin(kind.__origin__) is tuple:
         given = given.split(",")
     value = typed(given, kind, from_text=is_text)
+    if name == "retrain_cron":
+        parse_schedule(value)  # refused here, not when the daemon starts
     if name in ONE_FOLD and value == 1:
         raise ValueError("one fold leaves nothing to train on; give 0 or at least 2")
     return value

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from annotator.store.server import binaries
 from tests.support import ROOT
+from tests.support.servers import version_of
 
 # Long files, to begin with: only the first needs the trained home, so no worker waits for it.
 FIRST = tuple(
@@ -26,6 +29,23 @@ hypothesis.settings.load_profile("tests")
 
 for _name in [name for name in os.environ if name.startswith(("ANNOTATOR_", "PG"))]:
     del os.environ[_name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let integration tests run on another server than the embedded one."""
+    parser.addoption(
+        "--postgresql",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the programs (initdb, postgres) of the server for integration tests",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the version of the server."""
+    programs = config.getoption("--postgresql")
+    found = f"{version_of(programs)} in {programs}" if programs else version_of(binaries.folder())
+    return f"PostgreSQL: {found}{'' if programs else ' (embedded)'}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

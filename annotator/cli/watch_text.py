@@ -79,7 +79,8 @@ def status_lines(report: StatusReport) -> str:
         f"failure at {_when(event.at)}, {event.subject}: {event.detail.get('reason', '')}"
         for event in found.failures
     ]
-    lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC)")
+    upcoming = ", ".join(f"{due:%a %Y-%m-%d %H:%M}" for due in report.next_retrainings)
+    lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC); next: {upcoming}")
     lines += [f"problem: {problem}" for problem in report.problems]
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from annotator.daemon import last_due, retrain_trigger
+from annotator.domain.schedule import parse_schedule
 from annotator.store.server.embedded import running_server
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -57,7 +57,7 @@ def test_hosts_an_hour_off_retrain_once_when_the_database_says_so(annotated, wro
         now = connection.execute("select clock_timestamp()").fetchone()[0]
         cron = f"{(now - timedelta(minutes=30)).minute} * * * *"
         # By the host ahead it would be due in half an hour, by the one behind an hour ago.
-        due = last_due(retrain_trigger(cron), now)
+        due = parse_schedule(cron).last(now)
         connection.execute(
             "insert into annotator.tick (job, due_at, worker, outcome)"
             " values ('retrain', %s, 'long gone', 'exit code 0')",

@@ -19,6 +19,7 @@ from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.server.embedded import running_server
 from tests.support.databases import EMPTY, make_migrated, new_database
+from tests.support.servers import server_of
 from tests.support.store import as_daemon
 
 
@@ -28,8 +29,14 @@ def _run_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[str]:
     """Connection string of the superuser, to database ``annotator``."""
+    programs = request.config.getoption("--postgresql")
+    if programs is not None:  # one per worker: it is stopped with the tests that use it
+        with server_of(programs) as conninfo:
+            make_migrated(conninfo)
+            yield conninfo
+        return
     with running_server(_run_folder(tmp_path_factory) / "server") as conninfo:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             # A test database need not survive a power failure.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from annotator.daemon import RETRAIN, Daemon, last_due
+from annotator.daemon import RETRAIN, Daemon
 from annotator.store.watch import daemons as service
 from tests.support.faults import clocks as fault_clocks
 
@@ -30,9 +31,34 @@ def test_a_first_start_does_not_retrain_for_what_was_due_before(database, settin
     one.retrain_when_due()
     assert log == []
     with database.connect() as connection:
-        due = last_due(one.trigger, service.database_time(connection))
+        due = one.schedule.last(service.database_time(connection))
         ticks = connection.execute("select due_at, outcome from annotator.tick").fetchall()
     assert ticks == [(due, "before the first start")]
+
+
+@pytest.mark.parametrize("cron", ["0 2 1 * *", "@yearly"])
+def test_a_rare_due_time_that_nobody_saw_is_made_up_for_once(database, settings, cron):
+    log = []
+    one = fault_clocks._Counting(database, replace(settings, retrain_cron=cron), log)
+    with database.connect(autocommit=True) as connection:
+        due = one.schedule.last(service.database_time(connection))
+        before = one.schedule.last(due - timedelta(seconds=1))
+        service.take_tick(connection, RETRAIN, before, "long gone")
+        service.finish_tick(connection, RETRAIN, before, "exit code 0")
+    one.catch_up()
+    one.retrain_when_due()
+    assert log == [due]
+
+
+def test_a_new_schedule_does_not_make_up_for_times_before_the_last_retraining(database, settings):
+    log = []
+    yearly = fault_clocks._Counting(database, replace(settings, retrain_cron="@yearly"), log)
+    with database.connect(autocommit=True) as connection:
+        nightly = service.database_time(connection)
+        service.take_tick(connection, RETRAIN, nightly, "of the schedule before")
+        service.finish_tick(connection, RETRAIN, nightly, "exit code 0")
+    yearly.catch_up()
+    assert log == []
 
 
 def test_a_retraining_that_found_no_database_is_tried_again(database, settings, monkeypatch):

@@ -317,13 +317,16 @@ def test_a_clock_that_is_off(
     assert datetime.now(UTC)
 
 
-def test_a_server_that_is_old_or_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = ServerFacts(160004, "16.4", "me", "atlas", False, 81, 100)
+def test_a_server_that_is_new_or_nearly_full_or_not_in_utf8(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = ServerFacts(990001, "99.1", "me", "atlas", False, 81, 100, "LATIN1")
     monkeypatch.setattr(connection, "server_facts", lambda _connection: facts)
     found = list(connection.check_connection(None))  # type: ignore[arg-type]
-    assert [finding.level for finding in found] == ["wrong", "warning", "ok"]
-    assert "16.4" in found[0].found
-    assert "81 of 100" in found[1].found
+    assert [finding.level for finding in found] == ["warning", "wrong", "warning", "ok"]
+    assert "99.1" in found[0].found
+    assert "LATIN1" in found[1].found
+    assert "81 of 100" in found[2].found
 
 
 def test_the_command_exits_1_when_something_is_wrong(

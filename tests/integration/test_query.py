@@ -51,7 +51,7 @@ BAD_STATEMENTS = [
     ("create table annotator.mine ()", "permission denied"),
     ("copy annotator.event to stdout", "COPY.*--format csv"),
     ("-- all\ncopy (select 1) to stdout with (header)", "COPY.*--format csv"),
-    ("copy annotator.event to program 'cat'", "permission denied"),
+    ("copy annotator.event to program 'cat'", "permission denied|must be superuser"),
     ("select accept_suggestion(987654)", "no prediction 987654"),
     ("select 'a\x00b'", "NUL"),
 ]

@@ -3,7 +3,12 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from annotator.errors import DatabaseUnavailableError, NeedsPersonError, SettingsError
+from annotator.errors import (
+    DatabaseUnavailableError,
+    NeedsPersonError,
+    RetryableError,
+    SettingsError,
+)
 from annotator.store.server.connection import Database, database_from_url, lost, translating
 
 
@@ -104,6 +109,7 @@ def test_a_database_does_not_show_its_password() -> None:
         (psycopg.OperationalError("server closed the connection unexpectedly"), True),
         (psycopg.errors.AdminShutdown(), True),
         (psycopg.errors.ConnectionFailure(), True),
+        (psycopg.errors.IdleInTransactionSessionTimeout(), True),
         (psycopg.errors.DeadlockDetected(), False),
         (psycopg.errors.QueryCanceled(), False),
         (psycopg.errors.UniqueViolation(), False),
@@ -117,7 +123,38 @@ def test_what_counts_as_lost(error: Exception, expected: bool) -> None:
 def test_translating() -> None:
     with pytest.raises(DatabaseUnavailableError), translating():
         raise psycopg.errors.AdminShutdown("bye\nbye")
-    with pytest.raises(psycopg.errors.DeadlockDetected), translating():
-        raise psycopg.errors.DeadlockDetected
+    with pytest.raises(psycopg.errors.UniqueViolation), translating():
+        raise psycopg.errors.UniqueViolation
     with pytest.raises(NeedsPersonError), translating():
         raise psycopg.errors.InsufficientPrivilege("permission denied for table x")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+        psycopg.errors.LockNotAvailable,
+    ],
+)
+def test_a_conflict_with_another_transaction_is_tried_again(error: type[psycopg.Error]) -> None:
+    with pytest.raises(RetryableError, match="try again"), translating():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "FATAL:  unsupported startup parameter: options",
+        "FATAL:  unsupported startup parameter in options: geqo",
+    ],
+)
+def test_a_startup_parameter_that_a_pool_refuses(
+    message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError(message)
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(NeedsPersonError, match=r"startup parameter (options|geqo): remove"):
+        database_from_url("postgresql://me:secret@db/atlas").connect()

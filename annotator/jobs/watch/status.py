@@ -6,18 +6,22 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.schedule import parse_schedule
 from annotator.domain.statuses import RunStatus
 from annotator.store.mirror.label_values import read_value_use
 from annotator.store.server.schema import check_schema
-from annotator.store.watch.daemons import StatusSnapshot, snapshot
+from annotator.store.watch.daemons import StatusSnapshot, database_time, snapshot
 from annotator.store.watch.monitoring import Figures, read_figures
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from annotator.domain.values import ValueUse
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 
 MISSED_BEATS = 3
+UPCOMING = 3  # number of retrainings that are shown
 NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot recover by itself
 
 
@@ -35,6 +39,8 @@ class StatusReport:
         Whether a daemon on this host is running and does not need a person.
     retrain_cron
         When daemons with these settings retrain.
+    next_retrainings
+        The next times of ``retrain_cron`` by the database's clock, in UTC.
     figures
         The metrics for Prometheus, if they were requested.
     values
@@ -46,6 +52,7 @@ class StatusReport:
     problems: tuple[str, ...]
     daemon_here: bool
     retrain_cron: str
+    next_retrainings: tuple[datetime, ...]
     figures: Figures | None = None
     values: tuple[ValueUse, ...] = ()
 
@@ -55,6 +62,7 @@ class StatusReport:
             "problems": list(self.problems),
             "daemon_here": self.daemon_here,
             "retrain_cron": self.retrain_cron,
+            "next_retrainings": [due.isoformat() for due in self.next_retrainings],
             "figures": None if self.figures is None else asdict(self.figures),
             "values": [asdict(each) for each in self.values],
         }
@@ -85,8 +93,10 @@ def read_status(
     DatabaseUnavailableError
         The database cannot be reached.
     """
+    schedule = parse_schedule(settings.retrain_cron)
     with database.connect() as connection:
         check_schema(connection)
+        upcoming = schedule.upcoming(database_time(connection), UPCOMING)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         found = snapshot(connection, alive_seconds, settings.fields)
         values = read_value_use(connection, settings.fields) if with_values else ()
@@ -114,4 +124,6 @@ def read_status(
         daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
         for daemon in found.daemons
     )
-    return StatusReport(found, tuple(problems), here, settings.retrain_cron, figures, values)
+    return StatusReport(
+        found, tuple(problems), here, settings.retrain_cron, upcoming, figures, values
+    )

@@ -1,7 +1,7 @@
 """Connections to the database, embedded or not.
 
-Every connection of the project is opened here, so that all use UTC, the same
-statement timeout and search path, and raise errors that a person can read.
+Every connection of the project is opened here, so that all have the same session settings
+whatever the defaults of the role or database are, and raise errors that a person can read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,45 @@ from annotator.errors import (
     RetryableError,
     SettingsError,
 )
+from annotator.store.server.pooler import check_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from annotator.settings import Settings
 
+MINIMUM_POSTGRESQL = 15
+TESTED_POSTGRESQL = 18
+"""The newest major version that the tests run on."""
 SEARCH_PATH = "annotator, atlas, public"
+# Defaults of a role or database could change results, or how psycopg reads them.
+# default_transaction_read_only stays as it is: an administrator means it.
+_SESSION = {
+    "TimeZone": "UTC",
+    "search_path": SEARCH_PATH,
+    "default_transaction_isolation": "read committed",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+}
+# Only if the server process is the one that the client logged in to; a pool is checked first.
+_SET_UP = """
+select count(set_config(name, value, false))
+from unnest(%(names)s::text[], %(values)s::text[]) as given (name, value)
+where %(backend)s::int is null or pg_backend_pid() = %(backend)s
+"""
+_checked_pools: set[tuple[str, str | None]] = set()
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
 _URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
 # SQLSTATEs of a server that shuts down; class 08 is "connection exception".
 _GOODBYES = ("57P01", "57P02", "57P03", "57P05")
+# A session that was idle in a transaction, or in one transaction, for too long is ended, too.
+_TIMED_OUT = ("25P03", "25P04")
+# Serialization failure, deadlock, lock timeout: the transaction would succeed if repeated.
+CONFLICTS = ("40001", "40P01", "55P03")
+# PgBouncer's words for startup parameters that it does not pass on.
+_UNSUPPORTED = re.compile(r"unsupported startup parameter(?: in options)?: *(\S*)")
 # Retrying does not help with these. Classes 28 and 3D are "invalid authorization"
 # and "invalid catalog name"; libpq seldom passes on the SQLSTATE of a login.
 _REFUSAL_CLASSES = ("28", "3D")
@@ -85,41 +113,78 @@ class Database:
         Returns
         -------
         psycopg.Connection
-            Set to UTC; a ``with`` block closes it at its end.
+            In UTC and UTF-8, with isolation level read committed; a ``with`` block closes it
+            at its end.
 
         Raises
         ------
         DatabaseUnavailableError
             The server cannot be reached, or does not accept connections yet.
         NeedsPersonError
-            The server refuses the login: role, password or database is wrong.
+            The server refuses the login (role, password or database is wrong), is too old, or
+            is behind a connection pool in transaction mode.
         """
+        connection = self._open(user, application_name)
+        try:
+            _check_version(connection)
+            self._set_up(connection, user)
+            connection.autocommit = autocommit
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, psycopg.OperationalError):
+                raise hindered(error) or unavailable(error) from error
+            raise
+        return connection
+
+    def _open(self, user: str | None, application_name: str | None) -> psycopg.Connection:
+        """Log in; the connection has autocommit and the session settings of the server."""
         given = libpq.conninfo_to_dict(self.conninfo)
         options = {key: value for key, value in _DEFAULTS.items() if key not in given}
         options["application_name"] = application_name or "annotator"
+        options["client_encoding"] = "utf8"
         if user is not None:
             options["user"] = user
         try:
-            connection = psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
+            return psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
         except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName) as error:
             text = _readable(error, given)
+            unsupported = _UNSUPPORTED.search(text)
+            if unsupported is not None:
+                raise NeedsPersonError(
+                    f"the connection pool refuses the startup parameter {unsupported[1]}: remove it"
+                    f" from {_URL_VARIABLE} (and PGOPTIONS), or connect to PostgreSQL directly"
+                ) from None
             if _refused(error):
                 raise NeedsPersonError(
                     f"the database refuses the login: {text}; check role, password and database"
                     f" in {_URL_VARIABLE}"
                 ) from None
             raise DatabaseUnavailableError(f"the database cannot be reached: {text}") from None
-        try:
-            connection.execute(
-                "select set_config('TimeZone', 'UTC', false),"
-                " set_config('search_path', %s, false), set_config('statement_timeout', %s, false)",
-                (SEARCH_PATH, str(self.statement_timeout * 1000)),
-            )
-            connection.autocommit = autocommit
-        except psycopg.OperationalError as error:
-            connection.close()
-            raise unavailable(error) from error
-        return connection
+
+    def _set_up(self, connection: psycopg.Connection, user: str | None) -> None:
+        """Set the session up; if a pool is in front of the server, check its mode before."""
+        settings = _SESSION | {"statement_timeout": str(self.statement_timeout * 1000)}
+        pool = (self.conninfo, user)  # the mode of a pool may depend on the role
+        names = {
+            "names": list(settings),
+            "values": list(settings.values()),
+            "backend": None if pool in _checked_pools else connection.info.backend_pid,
+        }
+        row = connection.execute(_SET_UP, names).fetchone()
+        assert row is not None
+        if row[0] == 0:
+            check_pool(connection, lambda: self._open(user, "annotator"))
+            _checked_pools.add(pool)  # once per process: each check takes a connection
+            connection.execute(_SET_UP, names | {"backend": None})
+
+
+def _check_version(connection: psycopg.Connection) -> None:
+    version = connection.info.server_version // 10000
+    if version < MINIMUM_POSTGRESQL:
+        raise NeedsPersonError(
+            f"the server is PostgreSQL {version}; {MINIMUM_POSTGRESQL} or newer is needed: update"
+            f" it, or give another server in {_URL_VARIABLE}"
+        )
 
 
 def _refused(error: psycopg.Error) -> bool:
@@ -204,15 +269,21 @@ def lost(error: BaseException) -> bool:
     error
         Any exception; the result can be true only for those of psycopg.
     """
-    if not isinstance(error, psycopg.OperationalError):
+    if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
+    if state in _TIMED_OUT:
+        return True
+    if not isinstance(error, psycopg.OperationalError):
+        return False
     return state is None or state.startswith("08") or state in _GOODBYES
 
 
 def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     """Make the error for a connection that was lost during work."""
     text = " ".join(str(error).split())
+    if "query_wait_timeout" in text:  # PgBouncer
+        text += "; all server connections of the connection pool are in use: raise its pool size"
     return DatabaseUnavailableError(f"the connection to the database was lost: {text}")
 
 
@@ -238,7 +309,12 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
         )
     if state == "25006":
         return RetryableError(
-            f"the database accepts no changes: {message}; is it a standby, or read-only?"
+            f"the database accepts no changes: {message}; is it a standby, or is"
+            " default_transaction_read_only set for the role or database?"
+        )
+    if state in CONFLICTS:
+        return RetryableError(
+            f"another transaction was in the way: {message}; nothing was changed, try again"
         )
     return None
 
@@ -252,7 +328,8 @@ def translating() -> Iterator[None]:
     DatabaseUnavailableError
         The connection was lost; changes that were not committed are lost.
     RetryableError
-        A statement took too long, or the database accepts no changes at present.
+        A statement took too long, another transaction was in the way, or the database
+        accepts no changes at present.
     NeedsPersonError
         The role lacks a right, or the server's disk is full or cannot be written to.
     """

@@ -30,6 +30,7 @@ class ServerFacts:
     read_only: bool
     connections: int
     maximum_connections: int
+    encoding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def server_facts(conn: psycopg.Connection) -> ServerFacts:
         " session_user::text, current_database()::text,"
         " pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool,"
         " (select count(*) from pg_stat_activity where backend_type = 'client backend'),"
-        " current_setting('max_connections')::int"
+        " current_setting('max_connections')::int, current_setting('server_encoding')"
     ).fetchone()
     assert row is not None
     return ServerFacts(*row)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from annotator.errors import InputError, NeedsPersonError
-from annotator.store.server.connection import lost, unavailable
+from annotator.store.server.connection import CONFLICTS, hindered, lost, unavailable
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -107,8 +107,11 @@ def _curator(database: Database) -> Iterator[psycopg.Connection]:
 
 def _role(connection: psycopg.Connection) -> str:
     """Choose the stronger of the two roles that the login role may assume."""
+    # Before PostgreSQL 16 every member of a role may assume it.
+    right = "set" if connection.info.server_version >= 160000 else "member"
     for role in (CURATOR, READER):
-        row = connection.execute("select pg_has_role(session_user, %s, 'set')", (role,)).fetchone()
+        query = "select pg_has_role(session_user, %s, %s)"
+        row = connection.execute(query, (role, right)).fetchone()
         if row is not None and row[0]:
             return role
     login = connection.info.user
@@ -125,6 +128,8 @@ def _one_line_errors() -> Iterator[None]:
     except psycopg.Error as error:
         if lost(error):
             raise unavailable(error) from error
+        if error.sqlstate in CONFLICTS:
+            raise hindered(error) or error from error
         diagnosis = error.diag
         parts = [diagnosis.message_primary or str(error)]
         parts += [text for text in (diagnosis.message_detail, diagnosis.message_hint) if text]

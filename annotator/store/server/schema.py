@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 REQUIRED_REVISION = "0002"
-MINIMUM_POSTGRESQL = 17
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
 _LOCK_NAME = "annotator schema"
 
@@ -204,7 +203,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
         Schema ``atlas`` lacks relations or columns, or the database was migrated by a
         newer version.
     NeedsPersonError
-        The role lacks rights, or the server is too old.
+        The role lacks rights, or the encoding of the database is not UTF-8.
     DatabaseUnavailableError
         The connection was lost.
     """
@@ -212,7 +211,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
         before = current_revision(connection)
         if before is not None and before > REQUIRED_REVISION:
             _check_revision(before)
-        _check_server(connection)
+        _check_encoding(connection)
         _check_mirror(connection, complete=before is not None)
         _ensure_roles(connection)
         _run_alembic(database, "upgrade", "head", afterwards=partial(_complete, database.embedded))
@@ -258,12 +257,7 @@ def _only_one(database: Database) -> Iterator[psycopg.Connection]:
         yield connection  # closing the connection drops the lock
 
 
-def _check_server(connection: psycopg.Connection) -> None:
-    version = connection.info.server_version // 10000
-    if version < MINIMUM_POSTGRESQL:
-        raise NeedsPersonError(
-            f"the server is PostgreSQL {version}; {MINIMUM_POSTGRESQL} or newer is needed"
-        )
+def _check_encoding(connection: psycopg.Connection) -> None:
     row = connection.execute("show server_encoding").fetchone()
     if row is not None and row[0] != "UTF8":
         raise NeedsPersonError(
@@ -434,6 +428,9 @@ def _explain(error: BaseException | None) -> None:
         return
     if lost(error):
         raise unavailable(error) from error
+    trouble = hindered(error)
+    if trouble is not None:
+        raise trouble from error
     message = error.diag.message_primary or str(error)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         raise NeedsPersonError(

@@ -157,7 +157,8 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
 
     A due time is abandoned, and can be taken again, if it has no outcome and its daemon
     has had no heartbeat for :data:`ABANDONED_AFTER_SECONDS`. So can one that this daemon
-    took that long ago and did not finish.
+    took that long ago and did not finish. A due time before one that was taken already is
+    not made up for: it belongs to a schedule that was changed since, or a clock was set back.
 
     Returns
     -------
@@ -166,7 +167,9 @@ def take_tick(conn: psycopg.Connection, job: str, due_at: datetime, worker: str)
     """
     with committed(conn):
         taken = conn.execute(
-            "insert into annotator.tick (job, due_at, worker) values (%(job)s, %(due)s, %(worker)s)"
+            "insert into annotator.tick (job, due_at, worker)"
+            " select %(job)s, %(due)s, %(worker)s where not exists ("
+            " select from annotator.tick t where t.job = %(job)s and t.due_at > %(due)s)"
             " on conflict (job, due_at) do update"
             " set worker = excluded.worker, taken_at = clock_timestamp()"
             " where tick.outcome is null"

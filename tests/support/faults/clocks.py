@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator import daemon as daemon_module
-from annotator.daemon import RETRAIN, Daemon, last_due, retrain_trigger
+from annotator.daemon import RETRAIN, Daemon
+from annotator.domain.schedule import parse_schedule
 from annotator.store.watch import daemons as service
 from tests.support.faults.atlas import Outcome
 
@@ -69,9 +70,8 @@ def _one_round(
     with database.connect(autocommit=True) as connection:
         connection.execute("truncate annotator.tick")
         before = service.database_time(connection)
-        trigger = retrain_trigger(NIGHTLY)
-        last = last_due(trigger, before - timedelta(days=days))
-        assert last is not None
+        schedule = parse_schedule(NIGHTLY)
+        last = schedule.last(before - timedelta(days=days))
         service.take_tick(connection, RETRAIN, last, "long gone")
         service.finish_tick(connection, RETRAIN, last, "exit code 0")
     barrier = threading.Barrier(daemons)
@@ -94,10 +94,10 @@ def _one_round(
     with database.connect(autocommit=True) as connection:
         after = service.database_time(connection)
     due = {
-        last_due(trigger, before),
-        last_due(trigger, after),
+        schedule.last(before),
+        schedule.last(after),
     }  # the due time of 2:00 may pass meanwhile
-    wanted = {moment for moment in due if moment is not None and moment > last}
+    wanted = {moment for moment in due if moment > last}
     return len(log) == len(set(log)) and set(log) <= wanted and bool(log) == bool(wanted)
 
 
@@ -107,19 +107,17 @@ def across_summer_time(zone: str, years: int) -> Outcome:
     os.environ["TZ"] = zone
     time.tzset()
     try:
-        trigger = retrain_trigger(NIGHTLY)
+        schedule = parse_schedule(NIGHTLY)
         start = datetime(2026, 1, 1, tzinfo=UTC)
         days = round(365.25 * years)
-        found = [
-            last_due(trigger, start + timedelta(minutes=30 * step)) for step in range(48 * days)
-        ]
+        found = [schedule.last(start + timedelta(minutes=30 * step)) for step in range(48 * days)]
     finally:
         if before is None:
             del os.environ["TZ"]
         else:
             os.environ["TZ"] = before
         time.tzset()
-    seen = sorted({due for due in found if due is not None})
+    seen = sorted(set(found))
     steps = [later - earlier for earlier, later in itertools.pairwise(seen)]
     nights = sum(step == timedelta(days=1) for step in steps)
     return Outcome(f"nights in {zone}", days, nights, "one due time each, 24 h apart")

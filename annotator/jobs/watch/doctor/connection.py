@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
+from annotator.store.server.connection import TESTED_POSTGRESQL
 from annotator.store.server.health import server_facts
-from annotator.store.server.schema import MINIMUM_POSTGRESQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +18,20 @@ MANY_CONNECTIONS = 0.8
 
 
 def check_connection(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Check the server's version, whether it is writable, and its number of connections."""
+    """Check version and encoding, whether it is writable, and its number of connections."""
     facts = server_facts(connection)
-    if facts.version // 10000 < MINIMUM_POSTGRESQL:
+    if facts.version // 10000 > TESTED_POSTGRESQL:
+        yield warning(
+            SUBJECT,
+            f"the server is PostgreSQL {facts.version_text}, newer than any that this version of"
+            f" annotator was tested on ({TESTED_POSTGRESQL})",
+            "update annotator, or use a server of a tested version",
+        )
+    if facts.encoding != "UTF8":
         yield wrong(
             SUBJECT,
-            f"the server is PostgreSQL {facts.version_text}",
-            f"update the server to PostgreSQL {MINIMUM_POSTGRESQL} or newer",
+            f"database {facts.database} has the encoding {facts.encoding}",
+            "create a database with encoding UTF8 and give it in ANNOTATOR_DATABASE_URL",
         )
     if facts.read_only:
         yield wrong(

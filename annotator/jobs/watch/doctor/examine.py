@@ -110,4 +110,7 @@ def _connection_fix(settings: Settings, error: AnnotatorError) -> str:
             "make sure that the server is running and accepts connections from this machine;"
             " correct host and port in ANNOTATOR_DATABASE_URL"
         )
-    return "correct the role, password or database in ANNOTATOR_DATABASE_URL"
+    return (
+        "change what the message names: role, password, database or address in"
+        " ANNOTATOR_DATABASE_URL, or the server itself"
+    )
