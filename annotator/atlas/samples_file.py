@@ -27,7 +27,9 @@ CELL_LINE = FieldDefinition(
     },
 )
 """The column ``is_cell_line``, which is read like a field of categories."""
-_CELL_LINES = ValueReader(CELL_LINE)
+ORGANISM = FieldDefinition(name="organism", scheme=LabelScheme.ONTOLOGY)
+"""The column ``organism``, which is read like terms: anything but a missing value."""
+_OTHERS = {each.name: ValueReader(each) for each in (CELL_LINE, ORGANISM)}
 
 
 def read_samples(
@@ -96,26 +98,23 @@ def _record(
 ) -> SampleRecord:
     given_fields = frozenset(name for name in readers if name in cells)
     written = {
-        name: text
-        for name in (*sorted(given_fields), CELL_LINE.name)
-        if (text := cells.pop(name, ""))
+        name: text for name in (*sorted(given_fields), *_OTHERS) if (text := cells.pop(name, ""))
     }
-    organism = cells.pop("organism", "")
-    found = {name: readers.get(name, _CELL_LINES).read(text) for name, text in written.items()}
+    found = {name: {**_OTHERS, **readers}[name].read(text) for name, text in written.items()}
     attributes = {name: value for name, value in cells.items() if value}
     attributes |= {
         f"{name}{AS_GIVEN}": text
         for name, text in written.items()
         if found[name].problem not in (None, Problem.MISSING)
     }
-    cell_line = found.pop(CELL_LINE.name, ReadValue())
+    cell_line, organism = (found.pop(name, ReadValue()).value or None for name in _OTHERS)
     return SampleRecord(
         sample_id,
         dataset_id,
         {name: each.value for name, each in found.items() if each.problem is None},
         {name: each.number for name, each in found.items() if each.number is not None},
-        organism=None if is_missing(organism) else organism,
-        is_cell_line=cell_line.value == "true" if cell_line.value else None,
+        organism=organism,
+        is_cell_line=None if cell_line is None else cell_line == "true",
         attributes=attributes,
         given_fields=given_fields,
         written=written,

@@ -57,8 +57,8 @@ class ImportSummary:
     Attributes
     ----------
     values
-        For each column with values that are read: how many are used, and why the others
-        are not.
+        For each field, and for other columns with values that are not used: how many are
+        used, and why the others are not.
     """
 
     datasets_added: int

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
-from annotator.atlas.samples_file import CELL_LINE
+from annotator.atlas.samples_file import CELL_LINE, ORGANISM
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.values import value_use
 from annotator.store.mirror.importing import apply_import
@@ -85,9 +85,12 @@ def import_files(
 def _values_of(
     records: Sequence[SampleRecord], fields: Mapping[str, FieldDefinition]
 ) -> tuple[ValueUse, ...]:
-    """Count the values of each column that is read."""
+    """Count the values of each field, and of other columns if some are not used."""
     found = []
-    for name, definition in {**fields, CELL_LINE.name: CELL_LINE}.items():
+    others = {each.name: each for each in (CELL_LINE, ORGANISM)}
+    for name, definition in {**fields, **others}.items():
         counts = Counter(each.written[name] for each in records if name in each.written)
-        found.append(value_use(definition, [(text, None, n) for text, n in counts.items()]))
+        use = value_use(definition, [(text, None, n) for text, n in counts.items()])
+        if name in fields or use.not_used:
+            found.append(use)
     return tuple(found)
