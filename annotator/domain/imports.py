@@ -151,8 +151,8 @@ class ImportSummary:
     files
         What was recognised in each file.
     values
-        For each column with values that are read: how many are used, and why the others
-        are not.
+        For each field, and for other columns with values that are not used: how many are
+        used, and why the others are not.
     """
 
     datasets_added: int

@@ -12,6 +12,7 @@ from annotator.domain.values import value_use
 from annotator.errors import InputError
 from annotator.reading.importers import (
     CELL_LINE,
+    ORGANISM,
     Hints,
     SampleOptions,
     Which,
@@ -182,9 +183,12 @@ def _samples_report(path: Path, described: Samples) -> FileReport:
 def _values_of(
     records: Sequence[SampleRecord], fields: Mapping[str, FieldDefinition]
 ) -> tuple[ValueUse, ...]:
-    """Count the values of each column that is read."""
+    """Count the values of each field, and of other columns if some are not used."""
     found = []
-    for name, definition in {**fields, CELL_LINE.name: CELL_LINE}.items():
+    others = {each.name: each for each in (CELL_LINE, ORGANISM)}
+    for name, definition in {**fields, **others}.items():
         counts = Counter(each.written[name] for each in records if name in each.written)
-        found.append(value_use(definition, [(text, None, n) for text, n in counts.items()]))
+        use = value_use(definition, [(text, None, n) for text, n in counts.items()])
+        if name in fields or use.not_used:
+            found.append(use)
     return tuple(found)

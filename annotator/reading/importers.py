@@ -10,11 +10,12 @@ from annotator.reading.counts.registry import read_counts
 from annotator.reading.head import Hints
 from annotator.reading.matching import Matched, Which, match_samples
 from annotator.reading.ontology_file import read_ontology
-from annotator.reading.samples.records import CELL_LINE
+from annotator.reading.samples.records import CELL_LINE, ORGANISM
 from annotator.reading.samples.registry import SampleOptions, Samples, read_samples
 
 __all__ = [
     "CELL_LINE",
+    "ORGANISM",
     "Hints",
     "Matched",
     "SampleOptions",

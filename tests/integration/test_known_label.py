@@ -8,6 +8,8 @@ import pytest
 
 from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
 from annotator.domain.missing import IGNORED, MISSING_WORDS, plain_word
+from annotator.jobs.retrain.retrain import UNLABELLED, retrain
+from annotator.jobs.watch.status import read_status
 from annotator.store.answers.work import count_pending
 from annotator.store.mirror.label_values import declare_words, read_value_use
 from tests.support.store import add_release, add_samples, run
@@ -94,3 +96,14 @@ def test_values_are_counted_with_those_that_an_import_kept_as_attributes(connect
     assert (sex.used, sex.missing, sex.not_understood) == (2, 1, 2)
     (only,) = read_value_use(connection, FIELDS, ["sex"])
     assert only == sex
+
+
+def test_a_retraining_counts_the_values_of_its_field(connection, database, settings) -> None:
+    annotate(connection, "sex", "unknown", "mixed")
+    outcome = retrain(database, settings, "sex")
+    assert outcome.status == UNLABELLED
+    assert (outcome.values.used, outcome.values.missing, outcome.values.not_understood) == (0, 1, 1)
+    assert read_status(database, settings).values == ()
+    status = read_status(database, settings, with_values=True)
+    assert outcome.values in status.values
+    assert status.as_dict()["values"][1]["field"] == "sex"

@@ -27,7 +27,9 @@ CELL_LINE = FieldDefinition(
     },
 )
 """The column ``is_cell_line``, which is read like a field of categories."""
-_CELL_LINES = ValueReader(CELL_LINE)
+ORGANISM = FieldDefinition(name="organism", scheme=LabelScheme.ONTOLOGY)
+"""The column ``organism``, which is read like terms: anything but a missing value."""
+_OTHERS = {each.name: ValueReader(each) for each in (CELL_LINE, ORGANISM)}
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,9 @@ def _record(
 ) -> SampleRecord:
     given_fields = frozenset(name for name in readers if name in table.columns)
     written = {
-        name: text
-        for name in (*sorted(given_fields), CELL_LINE.name)
-        if (text := table.text(name, row))
+        name: text for name in (*sorted(given_fields), *_OTHERS) if (text := table.text(name, row))
     }
-    found = {name: readers.get(name, _CELL_LINES).read(text) for name, text in written.items()}
+    found = {name: {**_OTHERS, **readers}[name].read(text) for name, text in written.items()}
     used = {column.name for column in table.columns.values()}
     attributes = {
         name: cells[row] for name, cells in table.values.items() if name not in used and cells[row]
@@ -127,14 +127,13 @@ def _record(
         for name, text in written.items()
         if found[name].problem not in (None, Problem.MISSING)
     }
-    cell_line = found.pop(CELL_LINE.name, ReadValue())
-    organism = table.text("organism", row)
+    cell_line, organism = (found.pop(name, ReadValue()).value or None for name in _OTHERS)
     return SampleRecord(
         *ids,
         {name: each.value for name, each in found.items() if each.problem is None},
         {name: each.number for name, each in found.items() if each.number is not None},
-        organism=None if is_missing(organism) else organism,
-        is_cell_line=cell_line.value == "true" if cell_line.value else None,
+        organism=organism,
+        is_cell_line=None if cell_line is None else cell_line == "true",
         attributes=attributes,
         given_fields=given_fields,
         given_columns=_given_columns(table, given_fields),

@@ -61,9 +61,10 @@ def read_value_use(
 
 
 def declare_words(conn: psycopg.Connection, fields: Mapping[str, FieldDefinition]) -> None:
-    """Tell ``annotator.known_label`` which words for a missing value are declared; committed.
+    """Store the words for a missing value that are values of a field; committed.
 
-    A word such as "none" is a value of the fields whose vocabulary or synonyms contain it.
+    A word such as "none" is a label of the fields whose vocabulary or synonyms contain it:
+    ``annotator.known_label`` reads the stored words.
     Nothing is written if the words are the same as before.
 
     Parameters
