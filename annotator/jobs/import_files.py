@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import FileReport
-from annotator.reading.head import read_head
+from annotator.reading.findings import counted
 from annotator.reading.importers import (
     Hints,
     Which,
@@ -16,6 +16,7 @@ from annotator.reading.importers import (
     read_ontology,
     read_samples,
 )
+from annotator.reading.tables import read_table
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.schema import check_schema
 
@@ -133,7 +134,6 @@ def _counts_report(path: Path, table: CountsTable, matched: Matched) -> FileRepo
 
 
 def _samples_report(path: Path, records: Sequence[SampleRecord]) -> FileReport:
-    return FileReport(
-        str(path),
-        f"table of samples, {read_head(path).dialect.description()}: {len(records)} samples",
-    )
+    dialect, *notes = read_table(path, ()).notes
+    size = counted(len(records), "sample")
+    return FileReport(str(path), f"table of samples, {dialect}: {size}", tuple(notes))
