@@ -83,6 +83,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
     InputError
         There is no table, or its orientation cannot be found out.
     """
+    _check_is_counts(head)
     names, notes = _column_names(head)
     rows = [row for row in head.rows if any(row)]
     name_at = _name_column(names, rows)
@@ -113,6 +114,21 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
     kept = tuple(names[at] for at in places)
     shape = LineShape(down, across, kept, tuple(places), len(names), unnamed, name_at)
     return MatrixHeader(shape, orientation, tuple(notes))
+
+
+def _check_is_counts(head: Head) -> None:
+    wrong = None
+    if head.has_columns("sample_id", "dataset_id") and not any(map(_is_rna, head.header)):
+        wrong = "this is a table of samples, not of counts; COUNTS comes first, then SAMPLES"
+    elif (
+        len(head.header) > 1
+        and _is_rna(head.header[0])
+        and all(map(is_number, head.header[1:]))
+        and head.hints.sample_ids.isdisjoint(head.header)
+    ):
+        wrong = "there is no header: the first line has counts; name the columns above it"
+    if wrong is not None:
+        raise InputError(wrong, source=str(head.path), line=head.header_line)
 
 
 def _column_names(head: Head) -> tuple[list[str], list[str]]:
@@ -197,7 +213,11 @@ def _known_shares(
 
 
 def _rna_like(names: Sequence[str]) -> float:
-    return _share(_RNA_LIKE.search(name) is not None for name in names)
+    return _share(map(_is_rna, names))
+
+
+def _is_rna(name: str) -> bool:
+    return _RNA_LIKE.search(name) is not None
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -107,6 +107,16 @@ def test_utf_8_and_latin_1_in_one_file_are_refused(
     assert refusal(write(tmp_path, content)).line == 4
 
 
+def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
+    assert "no header" in str(refusal(write(tmp_path, "hsa-miR-1\t5\t6\nhsa-miR-2\t7\t8\n")))
+    numbered = write(tmp_path, TSV.replace("S1", "1").replace("S2", "2"))
+    assert read(numbered)[0] == ("1", "2")
+
+
+def test_a_table_of_samples_in_place_of_counts_is_named(tmp_path: Path) -> None:
+    assert "SAMPLES" in str(refusal(write(tmp_path, SAMPLES)))
+
+
 def test_what_was_detected_is_named(tmp_path: Path) -> None:
     found = notes(write(tmp_path, FORMS["samples down, quotes"]))
     assert all(word in found for word in ("commas", "UTF-8", "samples down", "2 samples × 2"))

@@ -12,6 +12,7 @@ from annotator.domain.other_rows import is_summary, spike_ins
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE
 from annotator.reading.counts.matrix import CountsFile
+from annotator.reading.findings import counted
 from annotator.reading.normalised import TableValues, name_evidence, normalised_reason
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         *_left_out(names, spikes, values.spike_reads, values.reads, "spike-ins or controls"),
         *values.notes(evidence),
     ]
-    size = f"{len(table.sample_ids)} samples × {kept.size} features"
+    size = f"{counted(len(table.sample_ids), 'sample')} × {counted(kept.size, 'feature')}"
     return ScreenedTable(
         table,
         None if all_kept else kept,

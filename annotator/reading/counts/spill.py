@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _PIECE_ENTRIES = 1 << 22
+_RUNS_AT_ONCE = 1 << 13
 _ENTRY = np.dtype([("column", "<i4"), ("count", "<f4")])
 
 
@@ -114,11 +115,9 @@ class CountsSpill:
         )
         self._waiting.clear()
         by_sample = by_feature.tocsc()
-        self.is_whole = self.is_whole and _are_whole(by_sample.data)
-        self.totals += np.bincount(
-            by_feature.indices, weights=by_feature.data, minlength=self._samples
-        )
         del by_feature
+        self.is_whole = self.is_whole and _are_whole(by_sample.data)
+        self.totals += _sums(by_sample.data, by_sample.indptr)
         features = by_sample.indices.astype(np.int32) + np.int32(self._features)
         self._pieces.append((self._file.tell(), self._entries))
         for array in (
@@ -206,9 +205,8 @@ class SampleSpill:
         self._entries = 0
         self.is_whole = self.is_whole and _are_whole(entries["count"])
         ends = np.cumsum(stored)
-        sums = np.concatenate([[0.0], np.cumsum(entries["count"], dtype=np.float64)])
-        totals = sums[ends] - sums[ends - stored]
-        self.totals = np.concatenate([self.totals, totals])
+        starts = np.concatenate([[0], ends])
+        self.totals = np.concatenate([self.totals, _sums(entries["count"], starts)])
         self._ends = np.concatenate([self._ends, self._ends[-1] + ends])
         _write(self._file, entries)
 
@@ -229,6 +227,18 @@ class SampleSpill:
             shape=(last - first, features),
             dtype=np.float32,
         )
+
+
+def _sums(counts: NDArray[np.float32], limits: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the sum of each run of counts, in float64 but a piece at a time."""
+    sums = np.zeros(len(limits) - 1)
+    filled = np.flatnonzero(np.diff(limits))
+    for first in range(0, len(filled), _RUNS_AT_ONCE):
+        runs = filled[first : first + _RUNS_AT_ONCE]
+        start = limits[runs[0]]
+        part = counts[start : limits[runs[-1] + 1]].astype(np.float64)
+        sums[runs] = np.add.reduceat(part, limits[runs] - start)
+    return sums
 
 
 def _are_whole(counts: NDArray[np.float32]) -> bool:
