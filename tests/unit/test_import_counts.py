@@ -22,6 +22,7 @@ from annotator.reading import text_file
 from annotator.reading.counts import spill
 from annotator.reading.counts.matrix import read_matrix
 from annotator.reading.importers import read_counts
+from annotator.reading.matrix_header import NOT_SAMPLES
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
 
@@ -89,7 +90,8 @@ def test_a_small_file_is_read_with_samples_down(tmp_path: Path) -> None:
 @several_runs
 @given(data=st.data())
 def test_any_matrix_survives_the_way_through_a_file(tmp_path: Path, data: st.DataObject) -> None:
-    ids = data.draw(st.lists(names, min_size=1, max_size=7, unique=True))
+    sample_ids = names.filter(lambda name: name.casefold() not in NOT_SAMPLES)
+    ids = data.draw(st.lists(sample_ids, min_size=1, max_size=7, unique=True))
     features = data.draw(st.lists(names, min_size=1, max_size=9, unique=True))
     counts = st.one_of(st.just(0), st.integers(0, 300), st.integers(0, 1_000_000_000))
     rows = st.lists(counts, min_size=len(ids), max_size=len(ids))
