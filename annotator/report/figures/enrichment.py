@@ -52,7 +52,6 @@ def enrichment(contents: ReportContents) -> Iterable[Figure]:
         rows=classes,
         columns=[f"{name} ({source})" if several else name for source, name in sets],
         shares=shares,
-        texts=np.full(shares.shape, "", dtype=object),
         ramp="sequential",
         row_title="markers of",
         column_title="set",
