@@ -7,10 +7,21 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED
-from annotator.report.tables.cells import Table, count, names, number, share, table, text, words
+from annotator.report.tables.cells import (
+    Table,
+    count,
+    first_of,
+    names,
+    number,
+    share,
+    table,
+    table_of,
+    text,
+    words,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sized
+    from collections.abc import Iterator
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
@@ -44,7 +55,7 @@ def confusions(contents: ReportContents) -> Table | None:
     ]
     return table(
         "confusions",
-        f"The most frequent mistakes on held-out datasets{_first(rows, MOST_CONFUSIONS)}",
+        f"The most frequent mistakes on held-out datasets{first_of(rows, MOST_CONFUSIONS)}",
         [
             words("Labelled"),
             words("Predicted"),
@@ -89,7 +100,7 @@ def worst_datasets(contents: ReportContents) -> Table | None:
     return table(
         "worst-datasets",
         "The datasets that were recognised worst when they were held out"
-        + _first(rows, MOST_DATASETS),
+        + first_of(rows, MOST_DATASETS),
         [
             words("Dataset"),
             *([words("Title", long=True)] if has_titles else []),
@@ -105,32 +116,23 @@ def worst_datasets(contents: ReportContents) -> Table | None:
 
 def suspects(contents: ReportContents) -> Table | None:
     """Return the labels that probably are wrong, the most suspicious first."""
-    rows = [
-        [
-            text(suspect.sample_id),
-            count(suspect.rank),
-            text(suspect.dataset_id),
-            text(suspect.label),
-            text(suspect.predicted),
-            number(suspect.suspicion, 3),
-            text(str(suspect.evidence.get("summary", ""))),
-        ]
-        for suspect in contents.suspects
-    ]
-    return table(
+    return table_of(
         "suspects",
         "Labels that are contradicted by models trained without their dataset"
-        f"{_first(rows, MOST_SUSPECTS)}",
+        f"{first_of(contents.suspects, MOST_SUSPECTS)}",
+        contents.suspects[:MOST_SUSPECTS],
         [
-            words("Sample"),
-            "Rank",
-            words("Dataset"),
-            words("Label"),
-            words("Predicted"),
-            "Suspicion",
-            words("Evidence", long=True),
+            (words("Sample"), lambda each: text(each.sample_id)),
+            ("Rank", lambda each: count(each.rank)),
+            (words("Dataset"), lambda each: text(each.dataset_id)),
+            (words("Label"), lambda each: text(each.label)),
+            (words("Predicted"), lambda each: text(each.predicted)),
+            ("Suspicion", lambda each: number(each.suspicion, 3)),
+            (
+                words("Evidence", long=True),
+                lambda each: text(str(each.evidence.get("summary", ""))),
+            ),
         ],
-        rows[:MOST_SUSPECTS],
         (1, "ascending"),
     )
 
@@ -158,7 +160,3 @@ def _wilson_upper(right: int, samples: int, z: float = 1.96) -> float:
     middle = at + z**2 / (2 * samples)
     spread = z * math.sqrt(at * (1 - at) / samples + z**2 / (4 * samples**2))
     return (middle + spread) / (1 + z**2 / samples)
-
-
-def _first(rows: Sized, most: int) -> str:
-    return f" (the first {most} of {len(rows):,})" if len(rows) > most else ""
