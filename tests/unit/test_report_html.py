@@ -25,7 +25,8 @@ from annotator.report.tables import (
     provenance,
     summary,
 )
-from annotator.report.tables.cells import Cell, Column, Table, number, per_cent, share, small_number
+from annotator.report.tables.cells import Cell, Column, Table, number, share, small_number
+from annotator.report.words import percent
 from tests.support import made_report
 
 CONTENTS = made_report.made_contents()
@@ -339,7 +340,7 @@ def test_confusions_add_up_to_the_mistakes():
     pairs = list(zip(held.truth, best, strict=True))
     first = rows(table)[0]
     assert int(first[2]) == pairs.count((first[0], first[1]))
-    assert first[3] == per_cent(int(first[2]) / list(held.truth).count(first[0]))
+    assert first[3] == percent(int(first[2]) / list(held.truth).count(first[0]))
     counts = [row[2].order for row in table.rows]
     assert counts == sorted(counts, reverse=True)
 
@@ -359,9 +360,9 @@ def test_suggestions_that_got_a_label_later_are_told():
         for tile in summary.tiles(replace(CONTENTS, live_accuracy=became))
         if tile.title == "Right in use"
     )
-    assert tile.value == per_cent(0.95)
+    assert tile.value == percent(0.95)
     assert "40 suggestions" in tile.behind
-    assert per_cent(0.835) in tile.behind
+    assert percent(0.835) in tile.behind
 
 
 def test_the_worst_dataset_is_the_one_that_is_all_wrong():
@@ -420,8 +421,8 @@ def test_tiles_say_what_is_recorded():
 
 
 def test_numbers_as_people_write_them():
-    assert per_cent(0.8431) == "84.3\xa0%"
-    assert [per_cent(value) for value in (0.0, 1.0, 1e-5, 0.99999)] == [
+    assert percent(0.8431) == "84.3\xa0%"
+    assert [percent(value) for value in (0.0, 1.0, 1e-5, 0.99999)] == [
         *("0\xa0%", "100\xa0%", "under 0.1\xa0%", "over 99.9\xa0%")
     ]
     assert small_number(3.21e-12) == "3.2\xa0×\xa010⁻¹²"
