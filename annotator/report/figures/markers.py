@@ -59,15 +59,10 @@ CLUSTER: Final = 0.7  # share of the largest distance that clusters are closer t
 
 def markers(contents: ReportContents) -> Iterable[Figure]:
     """Yield the leading markers of each class and the expression of all of them."""
-    by_class: Markers = {}
-    for marker in contents.explanations.markers:
-        by_class.setdefault(marker.class_name, []).append(marker)
+    by_class = contents.markers_by_class()
     if not by_class:
         return
-    ordered = {
-        name: sorted(by_class[name], key=lambda marker: marker.rank)
-        for name in class_order(contents, by_class)
-    }
+    ordered = {name: by_class[name] for name in class_order(contents, by_class)}
     shown = 10 if len(by_class) <= 6 else 8 if len(by_class) <= 15 else 5
     leading = {name: found[:shown] for name, found in ordered.items()}
     stable = [each.stability for found in ordered.values() for each in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -240,9 +239,7 @@ def class_precision(contents: ReportContents) -> ClassPrecision:
         if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_KINDS
         if math.isfinite(each.value)
     }
-    samples: Counter[str] = Counter()
-    for part in contents.cohort:
-        samples[part.class_name] += part.samples
+    samples = contents.class_sizes()
     names = sorted({name for _, _, name in values}, key=lambda name: (-samples[name], name))
     return ClassPrecision(
         values,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from annotator.report.tables.cells import (
@@ -20,7 +19,7 @@ from annotator.report.tables.cells import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from annotator.domain.explanations import ClassMarker, ClassSimilarity, ExplainedSample
     from annotator.report.contents import ReportContents
@@ -45,7 +44,7 @@ def leading_markers(contents: ReportContents) -> Table | None:
     return table_of(
         "leading-markers",
         f"The first {LEADING} markers of each class",
-        _by_class(contents).values(),
+        _by_class(contents),
         [
             (words("Class"), lambda found: text(found[0].class_name)),
             (
@@ -74,7 +73,7 @@ def markers(contents: ReportContents) -> Table | None:
     return table_of(
         "markers",
         f"The first {MARKERS_SHOWN} markers of each class",
-        [each for found in _by_class(contents).values() for each in found[:MARKERS_SHOWN]],
+        [each for found in _by_class(contents) for each in found[:MARKERS_SHOWN]],
         [
             (words("sRNA"), lambda each: text(each.feature)),
             (words("Class"), lambda each: text(each.class_name)),
@@ -91,9 +90,7 @@ def markers(contents: ReportContents) -> Table | None:
 
 def shown_samples(contents: ReportContents) -> tuple[ExplainedSample, ...]:
     """Return the samples whose heatmaps are drawn: those of the classes with most samples."""
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        sizes[part.class_name] += part.samples
+    sizes = contents.class_sizes()
     names = {sample.class_name for sample in contents.explained_samples}
     largest = sorted(names, key=lambda name: (-sizes[name], name))[:MOST_EXPLAINED]
     return tuple(
@@ -213,15 +210,10 @@ def _first_names(features: Sequence[str]) -> list[str]:
     return [*shown, f"and {further} more"] if further else shown
 
 
-def _by_class(contents: ReportContents) -> Mapping[str, list[ClassMarker]]:
+def _by_class(contents: ReportContents) -> list[list[ClassMarker]]:
     """Return the markers of each class by rank, classes by name."""
-    found: defaultdict[str, list[ClassMarker]] = defaultdict(list)
-    for marker in contents.explanations.markers:
-        found[marker.class_name].append(marker)
-    return {
-        name: sorted(found[name], key=lambda marker: marker.rank)
-        for name in sorted(found, key=str.casefold)
-    }
+    found = contents.markers_by_class()
+    return [found[name] for name in sorted(found, key=str.casefold)]
 
 
 def _also_leading_in_trees(of_class: Sequence[ClassMarker]) -> float | None:
