@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from annotator.domain.answers import LiveAccuracy
+    from annotator.domain.explanations import ClassMarker
     from annotator.domain.held_out import Curve, HeldOutPredictions, Metric
     from annotator.domain.releases import Comparison
     from annotator.domain.reports import CohortPart, ReleaseSummary, Suspect
@@ -57,3 +59,18 @@ class ReportContents:
     live_accuracy: LiveAccuracy | None = None
     comparisons: tuple[Comparison, ...] = ()
     explained_samples: tuple[ExplainedSample, ...] = ()
+
+    def class_sizes(self) -> Counter[str]:
+        """Count the labelled samples of each class that it was learned from."""
+        sizes: Counter[str] = Counter()
+        for part in self.cohort:
+            if part.class_name:
+                sizes[part.class_name] += part.samples
+        return sizes
+
+    def markers_by_class(self) -> dict[str, list[ClassMarker]]:
+        """Return the markers of each class by rank."""
+        found: defaultdict[str, list[ClassMarker]] = defaultdict(list)
+        for marker in sorted(self.explanations.markers, key=lambda marker: marker.rank):
+            found[marker.class_name].append(marker)
+        return dict(found)

@@ -18,8 +18,9 @@ from annotator.report.tables import (
     mistakes,
     provenance,
 )
-from annotator.report.tables.cells import Table, per_cent, table, text, words
+from annotator.report.tables.cells import Table, table_of, text, words
 from annotator.report.tables.summary import tiles
+from annotator.report.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +141,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "trust": {
             "trust": accuracy.trust_figures(contents),
             "terms": accuracy.term_figures(contents),
-            "target_precision": None if target is None else per_cent(target),
+            "target_precision": None if target is None else percent(target),
         },
         "markers": {
             "leading": explanations.leading_markers(contents),
@@ -174,11 +175,14 @@ def _range(numbers: Iterable[int]) -> str:
 
 
 def _versions(versions: Mapping[str, str]) -> Table | None:
-    return table(
+    return table_of(
         "versions",
         "Versions that it was trained with",
-        [words("Library"), words("Version")],
-        [[text(name), text(versions[name])] for name in sorted(versions, key=str.casefold)],
+        sorted(versions, key=str.casefold),
+        [
+            (words("Library"), text),
+            (words("Version"), lambda name: text(versions[name])),
+        ],
         (0, "ascending"),
     )
 

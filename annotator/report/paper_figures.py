@@ -8,7 +8,6 @@ its text differ in the last digit, the text's is given.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -149,10 +148,7 @@ def paper_accuracies(
 
 def paper_accuracies_of(contents: ReportContents) -> Mapping[tuple[str, str, str], PaperAccuracy]:
     """Return what the paper has for a field and for classes like those of a release."""
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        if part.class_name:
-            sizes[part.class_name] += part.samples
+    sizes = contents.class_sizes()
     configuration = contents.release.configuration
     # Releases that were made before the field was stored have the level among the labels.
     level = configuration.get("field", {}).get("level") or configuration.get("labels", {}).get(

@@ -25,7 +25,8 @@ from annotator.report.tables import (
     provenance,
     summary,
 )
-from annotator.report.tables.cells import Cell, Column, Table, number, per_cent, share, small_number
+from annotator.report.tables.cells import Cell, Column, Table, number, share, small_number
+from annotator.report.words import percent
 from tests.support import made_report
 
 CONTENTS = made_report.made_contents()
@@ -80,6 +81,11 @@ class Outline(HTMLParser):
 
 def rows(table):
     return [[cell.text for cell in row] for row in table.rows]
+
+
+def class_metric(metrics, name, class_name, kind="combined"):
+    wanted = (kind, name, class_name)
+    return next(each for each in metrics if (each.model_kind, each.name, each.class_name) == wanted)
 
 
 def test_the_outline_is_sound():
@@ -282,7 +288,7 @@ def test_accuracy_by_class_counts_datasets_only_where_they_are_held_out():
             ),
             ("Precision, all combined, samples split at random", at_random, "class_precision"),
         ):
-            expected = accuracy.figure_of(metrics, metric, class_name=name)
+            expected = class_metric(metrics, metric, name)
             assert row[titles.index(title)].order == expected.value
     assert "mean over datasets" in table.caption
     assert not any("datasets" in title for title in titles if "random" in title)
@@ -316,9 +322,8 @@ def test_precision_by_class_of_network_and_forest_stands_behind_the_plots():
     sizes = [row[1].order for row in table.rows]
     assert sizes == sorted(sizes, reverse=True)
     first = table.rows[0]
-    expected = accuracy.figure_of(
-        CONTENTS.metrics["cv"], "class_precision", "forest", first[0].text
-    )
+    precision = CONTENTS.metrics["cv"]
+    expected = class_metric(precision, "class_precision", first[0].text, "forest")
     assert first[4].order == expected.value
     alone = {"one-dataset-out": CONTENTS.metrics["one-dataset-out"]}
     held_out = accuracy.precision_figures(replace(CONTENTS, metrics=alone))
@@ -339,7 +344,7 @@ def test_confusions_add_up_to_the_mistakes():
     pairs = list(zip(held.truth, best, strict=True))
     first = rows(table)[0]
     assert int(first[2]) == pairs.count((first[0], first[1]))
-    assert first[3] == per_cent(int(first[2]) / list(held.truth).count(first[0]))
+    assert first[3] == percent(int(first[2]) / list(held.truth).count(first[0]))
     counts = [row[2].order for row in table.rows]
     assert counts == sorted(counts, reverse=True)
 
@@ -359,9 +364,9 @@ def test_suggestions_that_got_a_label_later_are_told():
         for tile in summary.tiles(replace(CONTENTS, live_accuracy=became))
         if tile.title == "Right in use"
     )
-    assert tile.value == per_cent(0.95)
+    assert tile.value == percent(0.95)
     assert "40 suggestions" in tile.behind
-    assert per_cent(0.835) in tile.behind
+    assert percent(0.835) in tile.behind
 
 
 def test_the_worst_dataset_is_the_one_that_is_all_wrong():
@@ -420,8 +425,8 @@ def test_tiles_say_what_is_recorded():
 
 
 def test_numbers_as_people_write_them():
-    assert per_cent(0.8431) == "84.3\xa0%"
-    assert [per_cent(value) for value in (0.0, 1.0, 1e-5, 0.99999)] == [
+    assert percent(0.8431) == "84.3\xa0%"
+    assert [percent(value) for value in (0.0, 1.0, 1e-5, 0.99999)] == [
         *("0\xa0%", "100\xa0%", "under 0.1\xa0%", "over 99.9\xa0%")
     ]
     assert small_number(3.21e-12) == "3.2\xa0×\xa010⁻¹²"

@@ -6,10 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION
-from annotator.report.figures.drawing import canvas_of, draw
+from annotator.report.figures.drawing import canvas_of, draw, strokes
 from annotator.report.figures.rows import (
     WIDTH,
-    head_beside,
     height_of_rows,
     key,
     label_room,
@@ -17,9 +16,11 @@ from annotator.report.figures.rows import (
     low_end,
     mark,
     place_rows,
-    scale_shares,
-    write_beside,
+    scale,
+    write_column,
+    write_title,
 )
+from annotator.report.figures.theme import LIGHT
 from annotator.report.paper_figures import PAPER_ABLATION
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from annotator.domain.held_out import Metric
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 KINDS: Final = (COMBINED, "network", "forest")
 VALUE: Final = 56.0  # width of a column of per cent
@@ -81,38 +81,37 @@ def ablation_figure(field: str, scheme: str, metrics: Mapping[str, Sequence[Metr
     )
 
 
-def _draw(
-    ours: Values, paper: Values, sets: Sequence[str], baseline: float | None, theme: Theme
-) -> Canvas:
+def _draw(ours: Values, paper: Values, sets: Sequence[str], baseline: float | None) -> Canvas:
     """Draw a panel for each set of features, a row for each kind of model in it."""
-    here = key("here", theme.categories[0], "o")
-    there = key("paper, random cross-validation", theme.text, "D", hollow=True)
+    here = key("here", LIGHT.categories[0], "o")
+    there = key("paper, random cross-validation", LIGHT.text, "D", hollow=True)
     keys = [here, *([there] if paper else [])]
     if baseline is not None:
-        keys.append(key(kind_words(MAJORITY), theme.muted, "", line="--"))
+        keys.append(key(kind_words(MAJORITY), LIGHT.muted, "", line="--"))
     low = low_end([*ours.values(), *paper.values(), *([baseline] if baseline else [])])
     names = [kind_words(kind) for kind in KINDS]
-    height = height_of_rows(names) + 60
-    canvas = canvas_of(WIDTH, height * len(sets))
+    height = height_of_rows(names)
+    canvas = canvas_of(WIDTH, (height + 60) * len(sets))
     for number, features in enumerate(sets):
-        axes, middles = place_rows(canvas, number * height, names)
-        axes.set_title(features)
-        scale_shares(axes, low)
+        axes, middles = place_rows(canvas, number * (height + 60), names)
+        write_title(axes, features)
+        scale(axes, low, 1.0)
         if baseline is not None:
-            axes.axvline(baseline, color=theme.muted, linestyle="--")
-        for kind, y in zip(KINDS, middles, strict=True):
-            value, fact = ours.get((features, kind)), paper.get((features, kind))
-            if value is not None:
-                mark(axes, [(value, y)], here, 7)
-                write_beside(axes, y, percent(value), VALUE, theme.text)
-            if fact is not None:
-                mark(axes, [(fact, y)], there, 9)
-                write_beside(axes, y, percent(fact), 2 * VALUE, theme.muted)
+            strokes(axes, [(baseline, 0, baseline, height)], LIGHT.muted, linestyle="--")
+        heads = ("here", "paper" if paper else "") if number == 0 else ("", "")
+        for values, style, size, head, column in (
+            (ours, here, 7, heads[0], 1),
+            (paper, there, 9, heads[1], 2),
+        ):
+            found = [
+                (values.get((features, kind)), y) for kind, y in zip(KINDS, middles, strict=True)
+            ]
+            mark(axes, found, style, size)
+            texts = [(y, None if value is None else percent(value)) for value, y in found]
+            colour = LIGHT.text if values is ours else LIGHT.muted
+            write_column(axes, texts, column * VALUE, head, colour)
         if number == 0:
             legend_above(axes, keys, left=label_room(names), lift=28)
-            head_beside(axes, "here", VALUE, theme.muted)
-            if paper:
-                head_beside(axes, "paper", 2 * VALUE, theme.muted)
     return canvas
 
 

@@ -10,11 +10,9 @@ import numpy as np
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.report.figures.class_order import has_order
-from annotator.report.figures.drawing import canvas_of, draw
-from annotator.report.figures.intervals import Interval, intervals
+from annotator.report.figures.drawing import canvas_of, draw, strokes
 from annotator.report.figures.rows import (
     WIDTH,
-    head_beside,
     height_of_rows,
     key,
     label_room,
@@ -22,9 +20,12 @@ from annotator.report.figures.rows import (
     low_end,
     mark,
     place_rows,
-    scale_shares,
-    write_beside,
+    scale,
+    write_column,
+    write_title,
 )
+from annotator.report.figures.theme import LIGHT
+from annotator.report.intervals import Interval, intervals
 from annotator.report.paper_figures import PaperAccuracy, paper_accuracies_of
 from annotator.report.tables.accuracy import (
     CLASS_METRICS,
@@ -41,12 +42,13 @@ from annotator.report.words import count, listed, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.lines import Line2D
 
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 PANELS: Final = (
     ("accuracy", "Accuracy, mean over samples"),
@@ -75,6 +77,7 @@ class _Row:
 
 
 Panels = list[tuple[str, list[_Row]]]
+_Share = tuple[float | None, PaperAccuracy | None, float]
 
 
 def accuracy(contents: ReportContents) -> Iterable[Figure]:
@@ -125,14 +128,14 @@ def _values(metrics: Iterable[Metric], name: str) -> Mapping[str, float]:
     }
 
 
-def _draw_kinds(panels: Panels, theme: Theme) -> Canvas:
+def _draw_kinds(panels: Panels) -> Canvas:
     everything = [row for _, rows in panels for row in rows]
-    held_out = key("whole datasets held out", theme.categories[0], "o")
-    random = key("random cross-validation", theme.categories[1], "s")
+    held_out = key("whole datasets held out", LIGHT.categories[0], "o")
+    random = key("random cross-validation", LIGHT.categories[1], "s")
     with_random = any(row.random is not None for row in everything)
     keys = [held_out, *([random] if with_random else [])]
     if _has_paper(panels):
-        keys.append(key("paper, in the colour it compares with", theme.text, "D", hollow=True))
+        keys.append(key("paper, in the colour it compares with", LIGHT.text, "D", hollow=True))
     low = low_end(value for row in everything if row.kind != "majority" for value in row.values())
     names = [[kind_words(row.kind) for row in rows] for _, rows in panels]
     heights = [height_of_rows(each) + 66 for each in names]
@@ -141,28 +144,33 @@ def _draw_kinds(panels: Panels, theme: Theme) -> Canvas:
         axes, middles = place_rows(canvas, sum(heights[:number]), names[number])
         if number == 0:
             legend_above(axes, keys, left=label_room(names[0]), lift=30)
-        axes.set_title(title)
-        scale_shares(axes, low)
-        head_beside(axes, "held out", VALUE, theme.muted)
-        if with_random:
-            head_beside(axes, "random", 2 * VALUE, theme.muted)
+        write_title(axes, title)
+        scale(axes, low, 1.0)
         at = list(zip(middles, rows, strict=True))
-        for y, row in at:
-            if row.interval is not None:
-                axes.plot(row.interval, (y, y), color=held_out.get_color(), linewidth=2.5)
-        for style, column, values in (
-            (random, 1, [(row.random, row.paper[1], y) for y, row in at]),
-            (held_out, 0, [(row.held_out, row.paper[0], y) for y, row in at]),
-        ):
-            mark(axes, [(x, y) for x, _, y in values if x is not None and x >= low], style)
-            below = key("", str(style.get_color()), "<")
-            mark(axes, [(low, y) for x, _, y in values if x is not None and x < low], below)
-            paper = key("", str(style.get_color()), "D", hollow=True)
-            mark(axes, [(fact.value, y) for _, fact, y in values if fact is not None], paper, 9)
-            for x, _, y in values:
-                if x is not None:
-                    write_beside(axes, y, _narrow(x), VALUE * (column + 1), theme.text)
+        ranges = [(*row.interval, y) for y, row in at if row.interval is not None]
+        lines = [(start, y, end, y) for start, end, y in ranges]
+        strokes(axes, lines, LIGHT.categories[0], linewidth=2.5)
+        found = [(row.random, row.paper[1], y) for y, row in at]
+        _mark_shares(axes, found, random, low)
+        _write_shares(axes, found, 2, "random" if with_random else "")
+        found = [(row.held_out, row.paper[0], y) for y, row in at]
+        _mark_shares(axes, found, held_out, low)
+        _write_shares(axes, found, 1, "held out")
     return canvas
+
+
+def _mark_shares(axes: Axes, found: Sequence[_Share], style: Line2D, low: float) -> None:
+    """Mark the shares, those left of the scale by an arrow, and the paper's, if any."""
+    colour = str(style.get_color())
+    mark(axes, [(x, y) for x, _, y in found if x is not None and x >= low], style)
+    mark(axes, [(low, y) for x, _, y in found if x is not None and x < low], key("", colour, "<"))
+    paper = key("", colour, "D", hollow=True)
+    mark(axes, [(fact.value, y) for _, fact, y in found if fact is not None], paper, 9)
+
+
+def _write_shares(axes: Axes, found: Sequence[_Share], column: int, head: str) -> None:
+    texts = [(y, None if x is None else _narrow(x)) for x, _, y in found]
+    write_column(axes, texts, column * VALUE, head, LIGHT.text)
 
 
 def _has_paper(panels: Panels) -> bool:
@@ -228,31 +236,29 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
     else:
         classes.sort(key=lambda each: (-each.value, each.class_name))
 
-    def make(theme: Theme) -> Canvas:
+    def make() -> Canvas:
         marks = dict(zip(DRAWN_KINDS, "^so", strict=True))
         styles = {
-            kind: key(kind_words(kind), theme.kind(kind), marks[kind], hollow=kind != COMBINED)
+            kind: key(kind_words(kind), LIGHT.kind(kind), marks[kind], hollow=kind != COMBINED)
             for kind in DRAWN_KINDS
             if any(kind == each for each, _ in values)
         }
-        chance = key("combined, random cross-validation", theme.categories[1], "D")
+        chance = key("combined, random cross-validation", LIGHT.categories[1], "D")
         keys = [*reversed(styles.values()), *([chance] if random else [])]
         names = [each.class_name or "" for each in classes]
         canvas = canvas_of(WIDTH, height_of_rows(names))
         axes, middles = place_rows(canvas, 0, names, width=0.8 * WIDTH)
         legend_above(axes, keys, left=label_room(names), lift=24)
         shown = [value for (kind, _), value in values.items() if kind in styles]
-        scale_shares(axes, low_end([*shown, *random.values()]), 4)
-        head_beside(axes, "samples, datasets", 2.4 * VALUE, theme.muted)
-        at = dict(zip(names, middles, strict=True))
-        mark(axes, [(random[name], y) for name, y in at.items() if name in random], chance, 5)
+        scale(axes, low_end([*shown, *random.values()]), 1.0, ticks=4)
+        at = list(zip(names, middles, strict=True))
+        mark(axes, [(random.get(name), y) for name, y in at], chance, 5)
         for kind, style in styles.items():
-            own = [(values[kind, name], y) for name, y in at.items() if (kind, name) in values]
-            mark(axes, own, style)
-        for y, each in zip(at.values(), classes, strict=True):
-            write_beside(axes, y, _narrow(each.value), VALUE, theme.text)
-            size = f"{each.samples:,}, {each.datasets:,}"
-            write_beside(axes, y, size, 2.4 * VALUE, theme.muted)
+            mark(axes, [(values.get((kind, name)), y) for name, y in at], style)
+        rows = list(zip(middles, classes, strict=True))
+        write_column(axes, [(y, _narrow(each.value)) for y, each in rows], VALUE, "", LIGHT.text)
+        sizes = [(y, f"{each.samples:,}, {each.datasets:,}") for y, each in rows]
+        write_column(axes, sizes, 2.4 * VALUE, "samples, datasets")
         return canvas
 
     of_random = (
@@ -289,28 +295,24 @@ def _by_class_size(contents: ReportContents) -> Iterable[Figure]:
         drawn = classes
 
 
-def _draw_sizes(found: ClassPrecision, classes: Sequence[str], theme: Theme) -> Canvas:
+def _draw_sizes(found: ClassPrecision, classes: Sequence[str]) -> Canvas:
     styles = {
-        kind: key(kind_words(kind), theme.kind(kind), marker, hollow=True)
+        kind: key(kind_words(kind), LIGHT.kind(kind), marker, hollow=True)
         for kind, marker in zip(found.kinds, "^s", strict=False)
     }
     canvas = canvas_of(1.7 * WIDTH, height_of_rows(classes))
     low = low_end(found.values.values())
     for number, (metric, title) in enumerate(CLASS_METRICS.items()):
         left, width = number * (0.7 * WIDTH + 48), 0.7 * WIDTH
-        axes, middles = place_rows(canvas, 0, classes, left=left, width=width)
-        axes.set_title(title)
-        scale_shares(axes, low, 3)
+        axes, middles = place_rows(canvas, 0, classes, left=left, width=width, labelled=number == 0)
+        write_title(axes, title)
+        scale(axes, low, 1.0, ticks=3)
+        at = list(zip(classes, middles, strict=True))
         for kind, style in styles.items():
-            values = [found.values.get((metric, kind, name)) for name in classes]
-            places = zip(values, middles, strict=True)
-            mark(axes, [(x, y) for x, y in places if x is not None], style)
+            mark(axes, [(found.values.get((metric, kind, name)), y) for name, y in at], style)
         if number == 0:
             legend_above(axes, list(styles.values()), left=label_room(classes), lift=28)
-    axes.tick_params(labelleft=False)
-    for name, y in zip(classes, middles, strict=True):
-        write_beside(axes, y, f"{found.sizes[name]:,}", SIZE, theme.muted)
-    head_beside(axes, "samples", SIZE, theme.muted)
+    write_column(axes, [(y, f"{found.sizes[name]:,}") for name, y in at], SIZE, "samples")
     return canvas
 
 

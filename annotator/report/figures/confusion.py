@@ -53,14 +53,11 @@ def _confusion(contents: ReportContents, held_out: HeldOutPredictions, kind: str
     counts = confusion_counts(held_out, kind, classes)
     sizes = counts.sum(axis=1)
     shares = counts / np.maximum(sizes, 1)[:, None]
-    texts = np.array(
-        [[f"{100 * x:.0f}" if x >= 0.005 else "" for x in row] for row in shares], dtype=object
-    )
     matrix = Matrix(
         rows=classes,
         columns=classes,
         shares=np.where(sizes[:, None] > 0, np.sqrt(shares), np.nan),
-        texts=texts,
+        texts=[[f"{100 * x:.0f}" if x >= 0.005 else "" for x in row] for row in shares],
         ramp="sequential",
         row_title="curated",
         column_title="predicted",

@@ -11,6 +11,7 @@ from annotator.report.figures.class_order import class_order
 from annotator.report.figures.drawing import draw
 from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.cells import small_number
+from annotator.report.tables.explanations import SIGNIFICANT
 from annotator.report.words import count, listed
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
 
-SIGNIFICANT: Final = 0.05
 MOST_SETS: Final = 24
 MOST_DIGITS: Final = 10.0  # -log10 of q at the end of the scale of colours
 
@@ -52,7 +52,6 @@ def enrichment(contents: ReportContents) -> Iterable[Figure]:
         rows=classes,
         columns=[f"{name} ({source})" if several else name for source, name in sets],
         shares=shares,
-        texts=np.full(shares.shape, "", dtype=object),
         ramp="sequential",
         row_title="markers of",
         column_title="set",

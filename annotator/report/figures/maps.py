@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+from scipy.spatial import cKDTree
 
 from annotator.report.figures.drawing import NARROW, canvas_of, draw, place, plain, wrapped
 from annotator.report.figures.theme import LIGHT
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from annotator.domain.explanations import SampleMap
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 SHAPES: Final = "o^sDv"
 NAMED_DATASETS: Final = len(LIGHT.categories)
-MOST_MARKS: Final = 1500  # a map of more samples is drawn as a bitmap
 LETTERS: Final = 30
 REST: Final = ""
 
@@ -72,7 +70,6 @@ def _draw(
     positions: NDArray[np.float32],
     names: NDArray[np.object_],
     order: Sequence[str],
-    theme: Theme,
     *,
     labelled: bool = False,
     others: int = 0,
@@ -87,22 +84,23 @@ def _draw(
     height = NARROW * float(np.clip(extent[1] / max(extent[0], 1e-9), 0.4, 1.2))
     canvas = canvas_of(NARROW, height)
     axes = place(canvas, 0, 0, NARROW, height)
-    axes.set_axis_off()
-    axes.set_aspect("equal", adjustable="datalim")
+    across, up = (extent / 2 + positions.min(axis=0)).tolist()
+    pixel = 1.1 * max(float(extent[0]) / NARROW, float(extent[1]) / height) or 1.0
+    axes.set_xlim(across - pixel * NARROW / 2, across + pixel * NARROW / 2)
+    axes.set_ylim(up - pixel * height / 2, up + pixel * height / 2)
     size = 5.5 if len(names) <= 400 else 4.0 if len(names) <= 2000 else 2.8
     handles = []
     for number, name in enumerate([*order, *([REST] if others else [])]):
-        colour = theme.categories[number % len(theme.categories)]
+        colour = LIGHT.categories[number % len(LIGHT.categories)]
         handles += axes.plot(
             *positions[names == name].T,
-            color=colour if name != REST else theme.rest,
-            marker=SHAPES[number // len(theme.categories) % len(SHAPES)] if name != REST else "o",
+            color=colour if name != REST else LIGHT.rest,
+            marker=SHAPES[number // len(LIGHT.categories) % len(SHAPES)] if name != REST else "o",
             linestyle="none",
             markersize=size,
             markeredgewidth=0,
             alpha=0.85,
             zorder=1 if name == REST else 2,
-            rasterized=len(names) > MOST_MARKS,
         )
     axes.legend(
         handles,
@@ -113,8 +111,7 @@ def _draw(
         markerscale=7 / size,
     )
     if labelled:
-        axes.apply_aspect()  # from here on it is known where everything lies
-        _label(axes, positions, names, order, theme)
+        _label(axes, positions, names, order)
     return canvas
 
 
@@ -123,7 +120,6 @@ def _label(
     positions: NDArray[np.float32],
     names: NDArray[np.object_],
     order: Sequence[str],
-    theme: Theme,
 ) -> None:
     """Write each name in the middle of its points, if it finds room there."""
     taken: list[BboxBase] = []
@@ -138,7 +134,7 @@ def _label(
             horizontalalignment="center",
             verticalalignment="center",
             fontweight="bold",
-            bbox={"facecolor": theme.surface, "alpha": 0.75, "linewidth": 0, "pad": 1},
+            bbox={"facecolor": LIGHT.surface, "alpha": 0.75, "linewidth": 0, "pad": 1},
             in_layout=False,
         )
         for shift in (10, -10, 26, -26, 42):
@@ -163,10 +159,17 @@ def _description(sample_map: SampleMap, names: NDArray[np.object_], of_what: str
         f" similar profiles lie close together. Largest: {listed(largest)}."
     )
     if len(names) > 1:
-        nearest = NearestNeighbors(n_neighbors=1).fit(sample_map.positions)
-        near = nearest.kneighbors(return_distance=False)[:, 0]
+        near = _nearest(sample_map.positions)
         text += (
             f" {percent(float(np.mean(names[near] == names)))} of the samples have one of the same"
             f" {of_what} as their nearest neighbour on the map."
         )
     return text
+
+
+def _nearest(positions: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the row nearest to each one, other than itself."""
+    _, found = cKDTree(positions).query(positions, k=2)
+    near = np.asarray(found)
+    own = np.arange(len(positions))
+    return np.where(near[:, 0] == own, near[:, 1], near[:, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,6 @@ from scipy.cluster.hierarchy import dendrogram, fcluster, linkage
 
 from annotator.report.figures.class_order import class_order
 from annotator.report.figures.drawing import (
-    LETTER,
     LINE,
     NARROW,
     canvas_of,
@@ -18,11 +18,20 @@ from annotator.report.figures.drawing import (
     most_lines,
     place,
     plain,
+    strokes,
     widest,
     wrapped,
+    write,
 )
-from annotator.report.figures.matrix import colour_bar, letters_for
-from annotator.report.figures.rows import head_beside, write_beside
+from annotator.report.figures.matrix import (
+    bitmap,
+    colour_bar,
+    head_columns,
+    letters_for,
+    separate,
+)
+from annotator.report.figures.rows import TITLE, in_per_cent
+from annotator.report.figures.theme import LIGHT
 from annotator.report.words import count, listed, percent, significant
 
 if TYPE_CHECKING:
@@ -35,7 +44,6 @@ if TYPE_CHECKING:
     from annotator.domain.explanations import ClassMarker
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 Markers = dict[str, list["ClassMarker"]]
 Tree = tuple["Sequence[Sequence[float]]", "Sequence[Sequence[float]]"]
@@ -51,15 +59,10 @@ CLUSTER: Final = 0.7  # share of the largest distance that clusters are closer t
 
 def markers(contents: ReportContents) -> Iterable[Figure]:
     """Yield the leading markers of each class and the expression of all of them."""
-    by_class: Markers = {}
-    for marker in contents.explanations.markers:
-        by_class.setdefault(marker.class_name, []).append(marker)
+    by_class = contents.markers_by_class()
     if not by_class:
         return
-    ordered = {
-        name: sorted(by_class[name], key=lambda marker: marker.rank)
-        for name in class_order(contents, by_class)
-    }
+    ordered = {name: by_class[name] for name in class_order(contents, by_class)}
     shown = 10 if len(by_class) <= 6 else 8 if len(by_class) <= 15 else 5
     leading = {name: found[:shown] for name, found in ordered.items()}
     stable = [each.stability for found in ordered.values() for each in found]
@@ -74,52 +77,47 @@ def markers(contents: ReportContents) -> Iterable[Figure]:
         yield _expression({name: ordered[name] for name in ordered if name in known}, known)
 
 
-def _draw_leading(leading: Mapping[str, Sequence[ClassMarker]], shown: int, theme: Theme) -> Canvas:
+def _draw_leading(leading: Mapping[str, Sequence[ClassMarker]], shown: int) -> Canvas:
     """Draw a panel for each class: bars of D1, how stable each is, its rank by the trees."""
     columns = 1 if len(leading) <= 2 else 2 if len(leading) <= 6 else 3
     rows = -(-len(leading) // columns)
-    names = 6.6 * max(len(each.feature) for found in leading.values() for each in found)
-    titles = {name: wrapped(name, 34) for name in leading}
-    above = LINE * most_lines(list(titles.values())) + 34
-    height = (ROW - 1) * shown
-    space = names + TREES + GAP
-    canvas = canvas_of(columns * (BAR + space), rows * (height + above))
+    names = 6 + widest(plain(each.feature) for found in leading.values() for each in found)
+    titles = [wrapped(name, 34) for name in leading]
+    above = LINE * most_lines(titles) + 34
+    panel = names + BAR + TREES + GAP, above + ROW * shown
     most = max(each.score for found in leading.values() for each in found)
-    for number, (name, found) in enumerate(leading.items()):
-        left, top = number // rows * (BAR + space), number % rows * (height + above)
-        axes = place(canvas, left, top, BAR, height)
-        _draw_panel(axes, found, shown, most, theme)
-        axes.annotate(
-            titles[name],
-            (0, 1),
-            xytext=(-names - 6, 20),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=12,
-            fontweight="bold",
-        )
+    canvas = canvas_of(columns * panel[0] - GAP, rows * panel[1])
+    axes = place(canvas, 0, 0, 1, 1)  # one for all panels, whose places are in pixels
+    corners = [
+        (number // rows * panel[0], number % rows * panel[1]) for number in range(len(leading))
+    ]
+    markers = [
+        (left, top + (rank + 0.5) * ROW, marker)
+        for (left, top), found in zip(corners, leading.values(), strict=True)
+        for rank, marker in enumerate(found)
+    ]
+    above_panels = [
+        (left - names, top - 22, title) for (left, top), title in zip(corners, titles, strict=True)
+    ]
+    write(axes, above_panels, up="above", size=TITLE, is_bold=True)
+    heads = ((18, "D1"), (BAR + STABLE, "stable"), (BAR + TREES, "trees"))
+    places = [(x + shift, y - 5, text) for x, y in corners for shift, text in heads]
+    write(axes, places, LIGHT.muted, across="right", up="above")
+    write(axes, [(x - 6, y, plain(each.feature)) for x, y, each in markers], across="right")
+    bars = [(x, y, x + BAR * each.score / most, y) for x, y, each in markers]
+    strokes(axes, bars, LIGHT.categories[0], linewidth=0.65 * ROW)
+    values = [(x + BAR + STABLE, y, _stability(each)) for x, y, each in markers]
+    values += [(x + BAR + TREES, y, _tree_rank(each)) for x, y, each in markers]
+    write(axes, values, LIGHT.muted, across="right")
     return canvas
 
 
-def _draw_panel(
-    axes: Axes, found: Sequence[ClassMarker], shown: int, most: float, theme: Theme
-) -> None:
-    axes.grid(visible=False)
-    axes.set(xlim=(0, most), ylim=(shown - 0.5, -0.5))
-    axes.set_xticks([])
-    axes.set_yticks(range(len(found)), [plain(each.feature) for each in found])
-    axes.barh(range(len(found)), [each.score for each in found], 0.65, color=theme.categories[0])
-    for shift, text in ((18 - BAR, "D1"), (STABLE, "stable"), (TREES, "trees")):
-        head_beside(axes, text, shift, theme.muted)
-    for y, each in enumerate(found):
-        stable = (
-            "–"
-            if each.stability is None
-            else f"{each.stability:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-        )
-        rank = "–" if each.tree_rank is None else f"{each.tree_rank}."
-        write_beside(axes, y, stable, STABLE, theme.muted)
-        write_beside(axes, y, rank, TREES, theme.muted)
+def _stability(marker: ClassMarker) -> str:
+    return "–" if marker.stability is None else in_per_cent(marker.stability)
+
+
+def _tree_rank(marker: ClassMarker) -> str:
+    return "–" if marker.tree_rank is None else f"{marker.tree_rank}."
 
 
 def _text(leading: Mapping[str, Sequence[ClassMarker]], stable: Sequence[float | None]) -> str:
@@ -212,44 +210,40 @@ def _draw_expression(
     leading: Sequence[Sequence[str]],
     image: NDArray[np.float64],
     tree: Tree,
-    theme: Theme,
 ) -> Canvas:
     labels = [wrapped(name, letters_for(len(names))) for name in names]
     row = max(26.0 if len(names) <= 8 else ROW, LINE * most_lines(labels) + 2)
-    column = max((1.2 * NARROW - LETTER * widest(labels)) / len(names), row)
-    upright = LETTER * widest(labels) > column
+    column = max((1.2 * NARROW - widest(labels)) / len(names), row)
     width, height = column * len(names), row * len(names)
     canvas = canvas_of(width, height)
     axes = place(canvas, 0, 0, width, height)
-    axes.grid(visible=False)
-    axes.imshow(
-        image,
-        cmap=theme.diverging,
-        vmin=-DOUBLINGS,
-        vmax=DOUBLINGS,
-        extent=(-0.5, len(names) - 0.5, len(names) - 0.5, -0.5),
-        aspect="auto",
-    )
-    for number in range(1, len(names)):
-        axes.axvline(number - 0.5, color=theme.surface, linewidth=1.5)
-        axes.axhline(number - 0.5, color=theme.surface, linewidth=1)
-    axes.set_yticks(range(len(names)), labels)
-    above = axes.secondary_xaxis("top")
-    above.set_xticks(range(len(names)), labels, rotation=90 if upright else 0, color=theme.text)
-    above.set_xlabel("markers of, best first →", loc="left")
-    above.spines["top"].set_visible(False)
-    above.tick_params(length=0)
+    bitmap(axes, np.clip(0.5 + image / (2 * DOUBLINGS), 0, 1), "diverging")
+    separate(axes, len(names), len(names))
+    places = [(-6, (number + 0.5) * row, label) for number, label in enumerate(labels)]
+    write(axes, places, across="right")
+    head_columns(axes, labels, "markers of, best first →")
     fitting = max(1, int(column // LINE))
     first = ["\n".join(found[:fitting]) for found in leading]
-    axes.set_xticks(range(len(names)), first, rotation=90, color=theme.text)
-    beside = place(canvas, width + 6, 0, TREE, height)
-    beside.set_axis_off()
-    for y, x in zip(*tree, strict=True):
-        beside.plot(x, (np.array(y) - 5) / 10, color=theme.muted, linewidth=1)
-    beside.set(xlim=(0, None), ylim=axes.get_ylim())
+    below = [((number + 0.5) * column, height + 5, text) for number, text in enumerate(first)]
+    write(axes, below, across="right", up="upright")
+    _draw_tree(place(canvas, width + 6, 0, TREE, height), tree)
     scale = [(0.0, "⅛ ×"), (0.5, "mean"), (1.0, "8 ×")]
-    colour_bar(canvas, theme.diverging, scale, "expression against the mean of all classes")
+    title = "expression against the mean of all classes"
+    colour_bar(axes, height + 5 + widest(first), "diverging", scale, title)
     return canvas
+
+
+def _draw_tree(axes: Axes, tree: Tree) -> None:
+    """Draw the clusters from the rows, of which each is ten units high, to the right."""
+    width, height = axes.bbox.width, axes.bbox.height
+    highest = max((max(distances) for distances in tree[1]), default=1.0) or 1.0
+    rows = max(len(tree[0]) + 1, 1)
+    corners = [
+        [(width * x / highest, height * y / (10 * rows)) for y, x in zip(*link, strict=True)]
+        for link in zip(*tree, strict=True)
+    ]
+    lines = [(*start, *end) for link in corners for start, end in pairwise(link)]
+    strokes(axes, lines, LIGHT.muted, linewidth=1)
 
 
 def _expression_text(by_class: Markers, known: Sequence[str]) -> str:

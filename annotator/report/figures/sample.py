@@ -77,9 +77,7 @@ def heatmap_of_sample(
         rows=features,
         columns=class_names,
         shares=0.5 + shown / (2 * most),
-        texts=np.array(
-            [["" if np.isnan(x) else _score(x, most) for x in row] for row in shown], dtype=object
-        ),
+        texts=[["" if np.isnan(x) else _score(x, most) for x in row] for row in shown],
         ramp="diverging",
         row_title="sRNA",
         column_title="score for",

@@ -7,22 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from annotator.report.figures.class_order import class_order, group_breaks, has_order
-from annotator.report.figures.drawing import canvas_of, draw
+from annotator.report.figures.drawing import canvas_of, draw, strokes, write
 from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.figures.rows import (
     WIDTH,
-    head_beside,
     height_of_rows,
     key,
     label_room,
     legend_above,
     mark,
     place_rows,
-    write_beside,
+    scale,
+    write_column,
 )
+from annotator.report.figures.theme import LIGHT
 from annotator.report.paper_figures import PAPER_STEPS
 from annotator.report.words import listed, significant
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from annotator.domain.explanations import ClassSimilarity
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 
 def similarity(contents: ReportContents) -> Iterable[Figure]:
@@ -62,15 +61,12 @@ def _matrix(contents: ReportContents, pairs: Sequence[ClassSimilarity]) -> Figur
             steps[place[each.class_name], place[each.rival or ""]] = each.mean_steps
     low, high = float(np.nanmin(steps)), float(np.nanmax(steps))
     span = math.log(high / low) or 1.0
-    texts = np.array(
-        [["" if math.isnan(x) else significant(x, 2) for x in row] for row in steps], dtype=object
-    )
     middle = math.sqrt(low * high)
     matrix = Matrix(
         rows=classes,
         columns=classes,
         shares=1 - np.log(steps / low) / span,
-        texts=texts,
+        texts=[["" if math.isnan(x) else significant(x, 2) for x in row] for row in steps],
         ramp="sequential",
         row_title="samples of",
         column_title="taken for",
@@ -116,23 +112,23 @@ def _stability(contents: ReportContents, found: Sequence[ClassSimilarity]) -> Fi
         if len(names) == 2 and (field, name, rival) in PAPER_STEPS
     }
 
-    def make(theme: Theme) -> Canvas:
-        here = key("this release", theme.categories[0], "o")
-        there = key("paper, Table 5", theme.categories[0], "D", hollow=True)
+    def make() -> Canvas:
+        here = key("this release", LIGHT.categories[0], "o")
+        there = key("paper, Table 5", LIGHT.categories[0], "D", hollow=True)
         canvas = canvas_of(WIDTH, height_of_rows(names))
-        axes, heights = place_rows(canvas, 0, names, width=0.8 * WIDTH)
-        axes.set_xlim(0, max([*steps.values(), *paper.values()]) * 1.05)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.set_xlabel("sRNAs set to zero")
-        head_beside(axes, "samples changed", 124, theme.muted)
-        mark(axes, [(steps[name], y) for name, y in zip(names, heights, strict=True)], here)
-        facts = [(paper[name], y) for name, y in zip(names, heights, strict=True) if name in paper]
-        mark(axes, facts, there, 9)
-        for y, name in zip(heights, names, strict=True):
-            axes.plot((0, steps[name]), (y, y), color=theme.categories[0], linewidth=2.5)
-            write_beside(axes, y, significant(steps[name]), 44, theme.text)
-            changed = f"{by_name[name].changed:,} of {by_name[name].samples:,}"
-            write_beside(axes, y, changed, 124, theme.muted)
+        axes, middles = place_rows(canvas, 0, names, width=0.8 * WIDTH)
+        scale(axes, 0, max([*steps.values(), *paper.values()]) * 1.05, "{:g}".format)
+        beneath = [(axes.bbox.width / 2, axes.bbox.height + 20, "sRNAs set to zero")]
+        write(axes, beneath, LIGHT.muted, across="center", up="below")
+        at = list(zip(names, middles, strict=True))
+        lines = [(0, y, steps[name], y) for name, y in at]
+        strokes(axes, lines, LIGHT.categories[0], linewidth=2.5)
+        mark(axes, [(steps[name], y) for name, y in at], here)
+        mark(axes, [(paper.get(name), y) for name, y in at], there, 9)
+        shown = [(y, significant(steps[name])) for name, y in at]
+        write_column(axes, shown, 44, "", LIGHT.text)
+        changed = [(y, f"{by_name[name].changed:,} of {by_name[name].samples:,}") for name, y in at]
+        write_column(axes, changed, 124, "samples changed")
         if paper:
             legend_above(axes, [here, there], left=label_room(names), lift=24)
         return canvas

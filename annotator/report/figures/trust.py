@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 
 from annotator.domain.held_out import COMBINED
-from annotator.report.figures.drawing import canvas_of, draw, place
-from annotator.report.figures.rows import legend_above
+from annotator.report.figures.drawing import canvas_of, draw, place, strokes, write
+from annotator.report.figures.rows import legend_above, scale
+from annotator.report.figures.theme import LIGHT
 from annotator.report.tables.accuracy import held_out_metrics
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
@@ -18,18 +18,18 @@ from annotator.report.words import listed, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.lines import Line2D
 
     from annotator.domain.held_out import Curve
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
-    from annotator.report.figures.theme import Theme
 
 RELIABILITY: Final = "reliability"
 RISK_COVERAGE: Final = "risk_coverage"
 BESIDE: Final = ("network", "forest")  # drawn with the combined models where that is readable
 SIDE: Final = 340.0
-PERCENT: Final = PercentFormatter(1.0, 0, symbol="\N{NO-BREAK SPACE}%")
 
 
 def trust(contents: ReportContents) -> Iterable[Figure]:
@@ -57,25 +57,21 @@ def trust(contents: ReportContents) -> Iterable[Figure]:
         )
 
 
-def _draw_reliability(curves: Sequence[Curve], theme: Theme) -> Canvas:
+def _draw_reliability(curves: Sequence[Curve]) -> Canvas:
     """Draw curves, the last as the main one, above how many samples stand behind its points."""
     main = curves[-1]
     canvas = canvas_of(SIDE, SIDE + 110)
     axes, bars = place(canvas, 0, 0, SIDE, SIDE), place(canvas, 0, SIDE + 50, SIDE, 60)
-    lines = axes.plot(
-        (0, 1), (0, 1), color=theme.muted, linestyle="--", label="as right as confident"
+    scale(axes, 0, 1, lambda _: "")
+    scale(axes, 0, 1, upwards=True)
+    write_axis_titles(axes, "samples that are right")
+    diagonal = axes.plot(
+        (0, 1), (0, 1), color=LIGHT.muted, linestyle="--", label="as right as confident"
     )
-    for curve in curves:
-        lines += axes.plot(
-            [point.x for point in curve.points],
-            [point.y for point in curve.points],
-            color=theme.kind(curve.model_kind),
-            linewidth=2.2 if curve is main else 1.2,
-            label=kind_words(curve.model_kind),
-        )
+    lines = diagonal + [_curve(axes, each, 2.2 if each is main else 1.2) for each in curves]
     samples = np.array([point.samples for point in main.points])
     places = [point.x for point in main.points]
-    colour = theme.kind(main.model_kind)
+    colour = LIGHT.kind(main.model_kind)
     axes.scatter(  # area by samples: a point of few is not worth much
         places,
         [point.y for point in main.points],
@@ -83,18 +79,43 @@ def _draw_reliability(curves: Sequence[Curve], theme: Theme) -> Canvas:
         c=colour,
         clip_on=False,
     )
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    bars.set_xlim(0, 1)
-    axes.set_title("samples that are right", fontsize=11, fontweight="normal", color=theme.muted)
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.tick_params(labelbottom=False, labelcolor=theme.muted)
-    bars.bar(places, samples, 0.03, color=colour, alpha=0.75, clip_on=False)
-    bars.set_title("samples", fontsize=11, fontweight="normal", color=theme.muted)
-    bars.set_yticks([0, samples.max()], ["0", f"{samples.max():,}"], color=theme.muted)
-    bars.set_xlabel("confidence (probability of the answer)")
-    bars.xaxis.set_major_formatter(PERCENT)
+    bars.set_ylim(0, samples.max())
+    scale(bars, 0, 1)
+    strokes(
+        bars,
+        [(x, 0, x, n) for x, n in zip(places, samples, strict=True)],
+        colour,
+        linewidth=10,
+        alpha=0.75,
+    )
+    ends = [(-6, 60.0, "0"), (-6, 0.0, f"{samples.max():,}")]
+    write(bars, ends, LIGHT.muted, across="right")
+    strokes(bars, [(0, y, 1, y) for y in (0, samples.max())], LIGHT.grid, linewidth=1, zorder=0)
+    write_axis_titles(bars, "samples", "confidence (probability of the answer)")
     legend_above(axes, lines[::-1], left=36, lift=24, handlelength=1.8)
     return canvas
+
+
+def write_axis_titles(axes: Axes, above: str, below: str = "") -> None:
+    """Write what the vertical scale is above axes, and the horizontal one below them."""
+    write(axes, [(0, -7, above)], LIGHT.muted, up="above")
+    middle = axes.bbox.width / 2
+    write(axes, [(middle, axes.bbox.height + 20, below)], LIGHT.muted, across="center", up="below")
+
+
+def _curve(axes: Axes, curve: Curve, width: float) -> Line2D:
+    """Draw the points of a curve as a line, the combined models' above the others."""
+    (line,) = axes.plot(
+        [point.x for point in curve.points],
+        [point.y for point in curve.points],
+        color=LIGHT.kind(curve.model_kind),
+        linewidth=width,
+        zorder=3 if curve.model_kind == COMBINED else 2,
+        label=kind_words(curve.model_kind),
+        scalex=False,
+        scaley=False,
+    )
+    return line
 
 
 def _reliability_text(contents: ReportContents, curve: Curve) -> str:
@@ -123,30 +144,21 @@ def target_precision(contents: ReportContents) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _draw_risk(curves: Sequence[Curve], target: float | None, theme: Theme) -> Canvas:
+def _draw_risk(curves: Sequence[Curve], target: float | None) -> Canvas:
     canvas = canvas_of(SIDE, 260)
     axes = place(canvas, 0, 0, SIDE, 260)
     most = max(0.1, max(point.y for curve in curves for point in curve.points if point.x >= 0.1))
     high = min(float(np.ceil(most * 20) / 20), 1.0)
-    lines = []
-    for curve in sorted(curves, key=lambda curve: -curve.points[-1].y):  # as they end
-        lines += axes.plot(
-            [point.x for point in curve.points],
-            [point.y for point in curve.points],
-            color=theme.kind(curve.model_kind),
-            linewidth=2.6 if curve.model_kind == COMBINED else 1.3,
-            zorder=3 if curve.model_kind == COMBINED else 2,
-            label=kind_words(curve.model_kind),
-        )
+    scale(axes, 0, 1)
+    scale(axes, 0, high, upwards=True)
+    write_axis_titles(axes, "answers that are wrong", "samples answered, most confident first")
+    lines = [
+        _curve(axes, curve, 2.6 if curve.model_kind == COMBINED else 1.3)
+        for curve in sorted(curves, key=lambda curve: -curve.points[-1].y)  # as they end
+    ]
     if target is not None and 1 - target < high:
         label = f"allowed: {100 * (1 - target):.3g}\N{NO-BREAK SPACE}%"
-        lines.append(axes.axhline(1 - target, color=theme.muted, linestyle="--", label=label))
-    axes.set(xlim=(0, 1), ylim=(0, high))
-    axes.set_title("answers that are wrong", fontsize=11, fontweight="normal", color=theme.muted)
-    axes.set_xlabel("samples answered, most confident first")
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.tick_params(labelcolor=theme.muted)
+        lines.append(axes.axhline(1 - target, color=LIGHT.muted, linestyle="--", label=label))
     legend_above(axes, lines, left=36, lift=24, handlelength=1.8)
     return canvas
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,15 +17,17 @@ from annotator.report.tables.cells import (
     number,
     share,
     table,
+    table_of,
     text,
     words,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from annotator.domain.held_out import Metric
     from annotator.report.contents import ReportContents
+    from annotator.report.paper_figures import PaperAccuracy
 
 SCHEME_WORDS = {CROSS_VALIDATION: "samples split at random", ONE_DATASET_OUT: "held-out datasets"}
 FIGURES = (
@@ -47,7 +48,10 @@ TRUST_FIGURES = (
     ("prediction_set_coverage", "Prediction sets that hold the true class"),
     ("prediction_set_coverage_over_datasets", "The same, mean over datasets"),
     ("novelty_abstained", "Samples of known classes left unanswered because they are unlike any"),
+    ("prediction_set_size", "Classes in a prediction set, on average"),
 )
+DIGITS = {"auc": 3, "expected_calibration_error": 3, "prediction_set_size": 2}
+"""Metrics that are not shares, and how many digits after the point they have."""
 TERM_TITLES = {
     "accuracy": "Most probable class is right",
     "answered": "Are answered",
@@ -58,12 +62,11 @@ TERM_PARTS = (
     ("learned", "Their own term occurs among the training samples"),
     ("new", "Only other terms of their class do"),
 )
-PLAIN_TRUST_FIGURES = (("prediction_set_size", "Classes in a prediction set, on average"),)
 
-CROSS_VALIDATION_CLASS_TITLES = (
-    "Share of its samples, all combined, samples split at random",
-    "Precision, all combined, samples split at random",
-)
+RANDOM_CLASS_METRICS = {
+    "class_accuracy": "Share of its samples, all combined, samples split at random",
+    "class_precision": "Precision, all combined, samples split at random",
+}
 
 PAPER_KINDS = ("network", "forest")
 CLASS_METRICS = {"class_precision": "Precision", "class_accuracy": "Accuracy"}
@@ -81,13 +84,6 @@ def held_out_metrics(contents: ReportContents) -> tuple[Metric, ...]:
 def random_metrics(contents: ReportContents) -> tuple[Metric, ...]:
     """Return the figures of random cross-validation, empty where there was none."""
     return tuple(contents.metrics.get(CROSS_VALIDATION, ()))
-
-
-def figure_of(
-    metrics: Iterable[Metric], name: str, kind: str = COMBINED, class_name: str | None = None
-) -> Metric | None:
-    """Return one figure, ``None`` where it is not there."""
-    return _by_name(metrics).get((kind, name, class_name or None))
 
 
 def kind_figures(contents: ReportContents) -> Table | None:
@@ -119,37 +115,29 @@ def kind_figures(contents: ReportContents) -> Table | None:
 def paper_figures(contents: ReportContents) -> Table | None:
     """Return the paper's accuracies for a field like this beside the release's."""
     schemes = {
-        CROSS_VALIDATION: random_metrics(contents),
-        ONE_DATASET_OUT: held_out_metrics(contents),
+        CROSS_VALIDATION: _by_name(random_metrics(contents)),
+        ONE_DATASET_OUT: _by_name(held_out_metrics(contents)),
     }
-    rows = []
-    for (scheme, name, kind), fact in paper_accuracies_of(contents).items():
-        own = figure_of(schemes[scheme], name, kind)
-        combined = figure_of(schemes[scheme], name)
-        if own is None and combined is None:
-            continue
-        rows.append(
-            [
-                text(f"{kind_words(kind)}, {SCHEME_WORDS[scheme]}"),
-                text(dict(FIGURES)[name]),
-                share(fact.value),
-                share(own.value if own else None),
-                share(combined.value if combined else None),
-                text(fact.section),
-            ]
-        )
-    return table(
+
+    def own(fact: PaperAccuracy, kind: str) -> Metric | None:
+        return schemes[fact.scheme].get((kind, fact.metric, None))
+
+    facts = paper_accuracies_of(contents).values()
+    return table_of(
         "paper",
         "What the paper reports for its own atlas, beside this release",
+        [each for each in facts if own(each, each.model_kind) or own(each, COMBINED)],
         [
-            words("Model and validation"),
-            words("Metric"),
-            "The paper",
-            "The same kind here",
-            "All combined here",
-            words("Section of the paper"),
+            (
+                words("Model and validation"),
+                lambda each: text(f"{kind_words(each.model_kind)}, {SCHEME_WORDS[each.scheme]}"),
+            ),
+            (words("Metric"), lambda each: text(dict(FIGURES)[each.metric])),
+            ("The paper", lambda each: share(each.value)),
+            ("The same kind here", lambda each: _cell(own(each, each.model_kind))),
+            ("All combined here", lambda each: _cell(own(each, COMBINED))),
+            (words("Section of the paper"), lambda each: text(each.section)),
         ],
-        rows,
     )
 
 
@@ -180,20 +168,15 @@ def class_figures(contents: ReportContents) -> Table | None:
         if metric.class_name and metric.model_kind not in BASELINES
     }
     kinds = sorted(dict.fromkeys(kind for _, kind in found), key=lambda kind: kind != COMBINED)
-    precise = has_class_precision(held_out)
-    by_chance = has_class_precision(at_random)
+    precise, by_chance = has_class_precision(held_out), has_class_precision(at_random)
+    further = [(_by_name(held_out), "class_precision")] * precise
+    further += [(_by_name(at_random), name) for name in RANDOM_CLASS_METRICS] * by_chance
     rows = []
     for name in dict.fromkeys(name for name, _ in found):
         some = next(found[name, kind] for kind in kinds if (name, kind) in found)
         row = [text(name), count(some.samples), count(some.datasets)]
         row += [_cell(found.get((name, kind)), bar=kind == COMBINED) for kind in kinds]
-        if precise:
-            row.append(_cell(figure_of(held_out, "class_precision", COMBINED, name)))
-        if by_chance:
-            row += [
-                _cell(figure_of(at_random, figure, COMBINED, name))
-                for figure in ("class_accuracy", "class_precision")
-            ]
+        row += [_cell(metrics.get((COMBINED, metric, name))) for metrics, metric in further]
         rows.append(row)
     rows.sort(key=lambda row: (row[3].order is None, row[3].order))
     return table(
@@ -207,7 +190,7 @@ def class_figures(contents: ReportContents) -> Table | None:
             "Datasets",
             *(kind_words(kind).capitalize() for kind in kinds),
             *(["Precision, all combined"] if precise else []),
-            *(CROSS_VALIDATION_CLASS_TITLES if by_chance else []),
+            *(RANDOM_CLASS_METRICS.values() if by_chance else []),
         ],
         rows,
         (3, "ascending"),
@@ -256,9 +239,7 @@ def class_precision(contents: ReportContents) -> ClassPrecision:
         if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_KINDS
         if math.isfinite(each.value)
     }
-    samples: Counter[str] = Counter()
-    for part in contents.cohort:
-        samples[part.class_name] += part.samples
+    samples = contents.class_sizes()
     names = sorted({name for _, _, name in values}, key=lambda name: (-samples[name], name))
     return ClassPrecision(
         values,
@@ -270,23 +251,20 @@ def class_precision(contents: ReportContents) -> ClassPrecision:
 def precision_figures(contents: ReportContents) -> Table | None:
     """Return one row per class: precision and accuracy of network and forest."""
     found = class_precision(contents)
-    columns = [(metric, kind) for kind in found.kinds for metric in CLASS_METRICS]
-    return table(
+
+    def column(metric: str, kind: str) -> tuple[str, Callable[[str], Cell]]:
+        head = f"{CLASS_METRICS[metric]}, {kind_words(kind)}"
+        return head, lambda name: share(found.values.get((metric, kind, name)))
+
+    return table_of(
         "class-precision",
         f"Precision and accuracy of each class, {SCHEME_WORDS[found.scheme]}, as in figures 2 and"
         " 3 of the paper",
+        found.sizes,
         [
-            words("Class"),
-            "Labelled samples",
-            *(f"{CLASS_METRICS[metric]}, {kind_words(kind)}" for metric, kind in columns),
-        ],
-        [
-            [
-                text(name),
-                count(size),
-                *(share(found.values.get((metric, kind, name))) for metric, kind in columns),
-            ]
-            for name, size in found.sizes.items()
+            (words("Class"), text),
+            ("Labelled samples", lambda name: count(found.sizes[name])),
+            *(column(metric, kind) for kind in found.kinds for metric in CLASS_METRICS),
         ],
         (1, "descending"),
     )
@@ -294,20 +272,17 @@ def precision_figures(contents: ReportContents) -> Table | None:
 
 def trust_figures(contents: ReportContents) -> Table | None:
     """Return a row for each metric of selective prediction on held-out datasets."""
-    found = _by_name(held_out_metrics(contents))
-    rows = [
-        [text(title), made, count(metric.samples), count(metric.datasets)]
-        for figures, shown in ((TRUST_FIGURES, share), (PLAIN_TRUST_FIGURES, number))
-        for name, title in figures
-        for metric in (found.get((COMBINED, name, None)),)
-        if metric is not None
-        for made in (shown(metric.value),)
-    ]
-    return table(
+    found = figures_by_name(held_out_metrics(contents))
+    return table_of(
         "trust",
         "Which share of held-out datasets would have been answered, and how much of it correctly",
-        [words("Metric"), "Value", "Samples", "Datasets"],
-        rows,
+        [(title, found[name]) for name, title in TRUST_FIGURES if name in found],
+        [
+            (words("Metric"), lambda row: text(row[0])),
+            ("Value", lambda row: _cell(row[1])),
+            ("Samples", lambda row: count(row[1].samples)),
+            ("Datasets", lambda row: count(row[1].datasets)),
+        ],
     )
 
 
@@ -347,8 +322,8 @@ def _by_name(metrics: Iterable[Metric]) -> Found:
 
 
 def _cell(metric: Metric | None, *, bar: bool = False) -> Cell:
-    if metric is not None and metric.name in ("auc", "expected_calibration_error"):
-        return number(metric.value, 3)
+    if metric is not None and metric.name in DIGITS:
+        return number(metric.value, DIGITS[metric.name])
     return share(None if metric is None else metric.value, bar=bar)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from annotator.report.words import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence, Sized
+
+Thing = TypeVar("Thing")
 
 NOT_KNOWN = "–"
 KIND_WORDS = {
@@ -121,20 +125,12 @@ def share(value: float | None, *, bar: bool = False) -> Cell:
     """Return a cell with a share as per cent."""
     if value is None or not math.isfinite(value):
         return Cell(NOT_KNOWN, None)
-    return Cell(per_cent(value), value, min(max(value, 0.0), 1.0) if bar else None)
+    return Cell(percent(value), value, min(max(value, 0.0), 1.0) if bar else None)
 
 
 def probability(value: float) -> Cell:
     """Return a cell with a p- or q-value."""
     return Cell(small_number(value), value)
-
-
-def per_cent(value: float) -> str:
-    """Return a share as per cent with one digit; 0 and 100 only for none and all."""
-    digits = f"{100 * value:.1f}"
-    near = {"0.0": "under 0.1", "100.0": "over 99.9"}.get(digits, digits)
-    exact = {0.0: "0", 1.0: "100"}.get(value, near)
-    return f"{exact}\N{NO-BREAK SPACE}%"
 
 
 def small_number(value: float) -> str:
@@ -159,6 +155,23 @@ def table(
         return None
     heads = tuple(Column(each) if isinstance(each, str) else each for each in columns)
     return Table(name, caption, heads, made, sorted_by)
+
+
+def table_of(
+    name: str,
+    caption: str,
+    things: Iterable[Thing],
+    columns: Sequence[tuple[Column | str, Callable[[Thing], Cell]]],
+    sorted_by: tuple[int, str] | None = None,
+) -> Table | None:
+    """Return a table with a row per thing, each column given by its head and its cells."""
+    rows = [[cell(thing) for _, cell in columns] for thing in things]
+    return table(name, caption, [head for head, _ in columns], rows, sorted_by)
+
+
+def first_of(found: Sized, most: int) -> str:
+    """Return what a caption adds where only so many of the rows are shown."""
+    return f" (the first {most} of {len(found):,})" if len(found) > most else ""
 
 
 def words(title: str, *, long: bool = False) -> Column:

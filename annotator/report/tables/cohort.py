@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.report.tables.cells import Table, count, names, table, text, words
+from annotator.report.tables.cells import Table, count, names, table_of, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,67 +38,59 @@ def cohort_size(parts: Iterable[CohortPart]) -> CohortSize:
 
 def class_sizes(contents: ReportContents) -> Table | None:
     """Return a row for each class: its group, samples and datasets."""
-    samples: Counter[str] = Counter()
-    datasets: defaultdict[str, set[str]] = defaultdict(set)
-    largest: Counter[str] = Counter()
+    of_class: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for part in contents.cohort:
         if part.class_name:
-            samples[part.class_name] += part.samples
-            datasets[part.class_name].add(part.dataset_id)
-            largest[part.class_name] = max(largest[part.class_name], part.samples)
+            of_class[part.class_name][part.dataset_id] += part.samples
     has_groups = any(name != group for name, group in contents.groups.items())
-    rows = []
-    for name in sorted(samples, key=lambda name: (-samples[name], name)):
-        group = [text(contents.groups.get(name, name))] if has_groups else []
-        counts = (samples[name], len(datasets[name]), largest[name])
-        rows.append([text(name), *group, *map(count, counts)])
-    head = [words("Class"), *([words("Group")] if has_groups else [])]
-    return table(
+    group = words("Group"), lambda name: text(contents.groups.get(name, name))
+    return table_of(
         "classes",
         "The classes and how many labelled samples and datasets each was learned from",
-        [*head, "Samples", "Datasets", "Samples in the largest dataset"],
-        rows,
-        (len(head), "descending"),
+        sorted(of_class, key=lambda name: (-of_class[name].total(), name)),
+        [
+            (words("Class"), text),
+            *([group] if has_groups else []),
+            ("Samples", lambda name: count(of_class[name].total())),
+            ("Datasets", lambda name: count(len(of_class[name]))),
+            ("Samples in the largest dataset", lambda name: count(max(of_class[name].values()))),
+        ],
+        (1 + has_groups, "descending"),
     )
 
 
 def dataset_sizes(contents: ReportContents) -> Table | None:
     """Return a row for each dataset: its title, samples and classes."""
     by_dataset: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    left_out: Counter[str] = Counter()
     titles: dict[str, str] = {}
     for part in contents.cohort:
         titles[part.dataset_id] = part.dataset_title
-        by_dataset[part.dataset_id][part.class_name] += part.samples
+        if part.class_name:
+            by_dataset[part.dataset_id][part.class_name] += part.samples
+        else:
+            left_out[part.dataset_id] += part.samples
     has_titles = any(titles.values())
-    rows = []
-    for dataset_id, of_class in sorted(
-        by_dataset.items(), key=lambda item: (-item[1].total() + item[1][""], item[0])
-    ):
-        title = [text(titles[dataset_id])] if has_titles else []
-        left_out = of_class[""]
-        rows.append(
-            [
-                text(dataset_id),
-                *title,
-                count(of_class.total() - left_out),
-                count(left_out),
-                names(_named(of_class)),
-            ]
-        )
-    head = [words("Dataset"), *([words("Title", long=True)] if has_titles else [])]
-    return table(
+    title = words("Title", long=True), lambda name: text(titles[name])
+    return table_of(
         "datasets",
         "The datasets that labelled samples came from",
-        [*head, "Samples", "Left out", words("Classes", long=True)],
-        rows,
-        (len(head), "descending"),
+        sorted(titles, key=lambda name: (-by_dataset[name].total(), name)),
+        [
+            (words("Dataset"), text),
+            *([title] if has_titles else []),
+            ("Samples", lambda name: count(by_dataset[name].total())),
+            ("Left out", lambda name: count(left_out[name])),
+            (words("Classes", long=True), lambda name: names(_named(by_dataset[name]))),
+        ],
+        (1 + has_titles, "descending"),
     )
 
 
 def _named(of_class: Mapping[str, int]) -> list[str]:
     """Return the classes of a dataset with their samples, the largest first."""
     ordered = sorted(
-        ((name, samples) for name, samples in of_class.items() if name and samples),
+        ((name, samples) for name, samples in of_class.items() if samples),
         key=lambda item: (-item[1], item[0]),
     )
     shown = [f"{name} ({samples})" for name, samples in ordered[:MOST_CLASSES_NAMED]]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from annotator.report.tables.cells import (
     Cell,
     Table,
     count,
+    first_of,
     names,
     number,
     probability,
     share,
-    table,
+    table_of,
     text,
     words,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from annotator.domain.explanations import ClassMarker, ExplainedSample
+    from annotator.domain.explanations import ClassMarker, ClassSimilarity, ExplainedSample
     from annotator.report.contents import ReportContents
 
 LEADING = 8
@@ -30,77 +30,67 @@ MOST_PAIRS = 30
 MOST_EXPLAINED = 20  # classes
 MOST_ENRICHMENTS = 100
 SIGNIFICANT = 0.05
+CHANGED: tuple[tuple[str, Callable[[ClassSimilarity], Cell]], ...] = (
+    ("Samples tried", lambda each: count(each.samples)),
+    (
+        "Share that changed",
+        lambda each: share(each.changed / each.samples if each.samples else None),
+    ),
+)
 
 
 def leading_markers(contents: ReportContents) -> Table | None:
     """Return a row for each class with its first markers."""
-    rows = []
-    for class_name, markers in _by_class(contents).items():
-        known = [marker.stability for marker in markers if marker.stability is not None]
-        rows.append(
-            [
-                text(class_name),
-                names(marker.feature for marker in markers[:LEADING]),
-                share(sum(known) / len(known) if known else None),
-                share(_also_leading_in_trees(markers)),
-                count(len(markers)),
-            ]
-        )
-    return table(
+    return table_of(
         "leading-markers",
         f"The first {LEADING} markers of each class",
+        _by_class(contents),
         [
-            words("Class"),
-            words("Leading markers, the first one first", long=True),
-            "Found again by models made without some datasets",
-            "Leading in the forest, too",
-            "Markers in all",
+            (words("Class"), lambda found: text(found[0].class_name)),
+            (
+                words("Leading markers, the first one first", long=True),
+                lambda found: names(marker.feature for marker in found[:LEADING]),
+            ),
+            (
+                "Found again by models made without some datasets",
+                lambda found: share(_mean(marker.stability for marker in found)),
+            ),
+            ("Leading in the forest, too", lambda found: share(_also_leading_in_trees(found))),
+            ("Markers in all", lambda found: count(len(found))),
         ],
-        rows,
         (0, "ascending"),
     )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def markers(contents: ReportContents) -> Table | None:
     """Return the first markers of each class, one a row."""
     classes = contents.release.classes
-    rows = [
-        [
-            text(marker.feature),
-            text(class_name),
-            count(marker.rank),
-            number(marker.score, 3),
-            number(_expression_in(marker, class_name, classes), 1),
-            *_strongest_other(marker, class_name, classes),
-            count(marker.tree_rank),
-            share(marker.stability),
-        ]
-        for class_name, found in _by_class(contents).items()
-        for marker in found[:MARKERS_SHOWN]
-    ]
-    return table(
+    return table_of(
         "markers",
         f"The first {MARKERS_SHOWN} markers of each class",
+        [each for found in _by_class(contents) for each in found[:MARKERS_SHOWN]],
         [
-            words("sRNA"),
-            words("Class"),
-            "Rank",
-            "Score (logits)",
-            "Mean in the class (RPM)",
-            "Highest mean elsewhere (RPM)",
-            words("which is"),
-            "Rank in the forest",
-            "Found again",
+            (words("sRNA"), lambda each: text(each.feature)),
+            (words("Class"), lambda each: text(each.class_name)),
+            ("Rank", lambda each: count(each.rank)),
+            ("Score (logits)", lambda each: number(each.score, 3)),
+            ("Mean in the class (RPM)", lambda each: number(_own_expression(each, classes), 1)),
+            ("Highest mean elsewhere (RPM)", lambda each: number(_strongest(each, classes)[0], 1)),
+            (words("which is"), lambda each: text(_strongest(each, classes)[1])),
+            ("Rank in the forest", lambda each: count(each.tree_rank)),
+            ("Found again", lambda each: share(each.stability)),
         ],
-        rows,
     )
 
 
 def shown_samples(contents: ReportContents) -> tuple[ExplainedSample, ...]:
     """Return the samples whose heatmaps are drawn: those of the classes with most samples."""
-    sizes: Counter[str] = Counter()
-    for part in contents.cohort:
-        sizes[part.class_name] += part.samples
+    sizes = contents.class_sizes()
     names = {sample.class_name for sample in contents.explained_samples}
     largest = sorted(names, key=lambda name: (-sizes[name], name))[:MOST_EXPLAINED]
     return tuple(
@@ -121,34 +111,26 @@ def verdict(sample: ExplainedSample) -> str:
 
 def explained_samples(contents: ReportContents) -> Table | None:
     """Return a row for each sample whose heatmap is drawn."""
-    return table(
+    return table_of(
         "explained-samples",
         "The samples of the heatmaps, and the sRNAs that contribute most to the predicted class",
+        shown_samples(contents),
         [
-            words("Sample"),
-            words("Dataset"),
-            words("Predicted"),
-            "Confidence",
-            words("Verdict"),
-            words("Leading sRNAs, by absolute contribution", long=True),
+            (words("Sample"), lambda sample: text(sample.sample_id)),
+            (words("Dataset"), lambda sample: text(sample.dataset_id)),
+            (words("Predicted"), lambda sample: text(sample.class_name)),
+            ("Confidence", lambda sample: share(sample.confidence)),
+            (words("Verdict"), lambda sample: text(verdict(sample))),
+            (words("Leading sRNAs, by absolute contribution", long=True), _leading_features),
         ],
-        [
-            [
-                text(sample.sample_id),
-                text(sample.dataset_id),
-                text(sample.class_name),
-                share(sample.confidence),
-                text(verdict(sample)),
-                names(
-                    f"{feature} ({score:+.2f})"
-                    for first in sample.contributions[:1]
-                    for feature, score in zip(
-                        first.features[:LEADING], first.scores[:LEADING], strict=True
-                    )
-                ),
-            ]
-            for sample in shown_samples(contents)
-        ],
+    )
+
+
+def _leading_features(sample: ExplainedSample) -> Cell:
+    return names(
+        f"{feature} ({score:+.2f})"
+        for first in sample.contributions[:1]
+        for feature, score in zip(first.features[:LEADING], first.scores[:LEADING], strict=True)
     )
 
 
@@ -162,26 +144,15 @@ def similar_pairs(contents: ReportContents) -> Table | None:
         ),
         key=lambda pair: (pair.mean_steps, pair.class_name, pair.rival),
     )
-    more = f" (the first {MOST_PAIRS} of {len(pairs):,})" if len(pairs) > MOST_PAIRS else ""
-    return table(
+    return table_of(
         "similar-classes",
-        f"Which classes are nearest to one another{more}",
+        f"Which classes are nearest to one another{first_of(pairs, MOST_PAIRS)}",
+        pairs[:MOST_PAIRS],
         [
-            words("Samples of"),
-            words("Are taken for"),
-            "After so many sRNAs, on average",
-            "Samples tried",
-            "Share that changed",
-        ],
-        [
-            [
-                text(pair.class_name),
-                text(pair.rival),
-                number(pair.mean_steps, 1),
-                count(pair.samples),
-                share(pair.changed / pair.samples if pair.samples else None),
-            ]
-            for pair in pairs[:MOST_PAIRS]
+            (words("Samples of"), lambda pair: text(pair.class_name)),
+            (words("Are taken for"), lambda pair: text(pair.rival)),
+            ("After so many sRNAs, on average", lambda pair: number(pair.mean_steps, 1)),
+            *CHANGED,
         ],
         (2, "ascending"),
     )
@@ -193,18 +164,14 @@ def stabilities(contents: ReportContents) -> Table | None:
         (pair for pair in contents.explanations.answer_similarities if pair.rival is None),
         key=lambda pair: (pair.mean_steps is None, pair.mean_steps or 0.0, pair.class_name),
     )
-    return table(
+    return table_of(
         "stability",
         "How many sRNAs each class can lose before its samples are taken for another",
-        [words("Class"), "sRNAs, on average", "Samples tried", "Share that changed"],
+        found,
         [
-            [
-                text(each.class_name),
-                number(each.mean_steps, 1),
-                count(each.samples),
-                share(each.changed / each.samples if each.samples else None),
-            ]
-            for each in found
+            (words("Class"), lambda each: text(each.class_name)),
+            ("sRNAs, on average", lambda each: number(each.mean_steps, 1)),
+            *CHANGED,
         ],
         (1, "ascending"),
     )
@@ -216,41 +183,22 @@ def enrichments(contents: ReportContents) -> Table | None:
         (each for each in contents.explanations.enrichments if each.q_value <= SIGNIFICANT),
         key=lambda each: (each.q_value, each.p_value, each.source, each.set_name, each.class_name),
     )
-    more = (
-        f" (the first {MOST_ENRICHMENTS} of {len(found):,})"
-        if len(found) > MOST_ENRICHMENTS
-        else ""
-    )
-    return table(
+    return table_of(
         "enrichments",
         f"Sets of sRNAs with more markers of a class than chance gives, q at most"
-        f" {SIGNIFICANT}{more}",
+        f" {SIGNIFICANT}{first_of(found, MOST_ENRICHMENTS)}",
+        found[:MOST_ENRICHMENTS],
         [
-            words("Set"),
-            words("Source"),
-            words("Class"),
-            "In both",
-            "Set",
-            "Markers",
-            "Background",
-            "p",
-            "q",
-            words("sRNAs in both", long=True),
-        ],
-        [
-            [
-                text(each.set_name),
-                text(each.source),
-                text(each.class_name),
-                count(each.overlap),
-                count(each.set_size),
-                count(each.markers),
-                count(each.background),
-                probability(each.p_value),
-                probability(each.q_value),
-                names(_first_names(each.features)),
-            ]
-            for each in found[:MOST_ENRICHMENTS]
+            (words("Set"), lambda each: text(each.set_name)),
+            (words("Source"), lambda each: text(each.source)),
+            (words("Class"), lambda each: text(each.class_name)),
+            ("In both", lambda each: count(each.overlap)),
+            ("Set", lambda each: count(each.set_size)),
+            ("Markers", lambda each: count(each.markers)),
+            ("Background", lambda each: count(each.background)),
+            ("p", lambda each: probability(each.p_value)),
+            ("q", lambda each: probability(each.q_value)),
+            (words("sRNAs in both", long=True), lambda each: names(_first_names(each.features))),
         ],
         (8, "ascending"),
     )
@@ -262,15 +210,10 @@ def _first_names(features: Sequence[str]) -> list[str]:
     return [*shown, f"and {further} more"] if further else shown
 
 
-def _by_class(contents: ReportContents) -> Mapping[str, list[ClassMarker]]:
+def _by_class(contents: ReportContents) -> list[list[ClassMarker]]:
     """Return the markers of each class by rank, classes by name."""
-    found: defaultdict[str, list[ClassMarker]] = defaultdict(list)
-    for marker in contents.explanations.markers:
-        found[marker.class_name].append(marker)
-    return {
-        name: sorted(found[name], key=lambda marker: marker.rank)
-        for name in sorted(found, key=str.casefold)
-    }
+    found = contents.markers_by_class()
+    return [found[name] for name in sorted(found, key=str.casefold)]
 
 
 def _also_leading_in_trees(of_class: Sequence[ClassMarker]) -> float | None:
@@ -284,22 +227,18 @@ def _also_leading_in_trees(of_class: Sequence[ClassMarker]) -> float | None:
     return sum(inside) / len(inside)
 
 
-def _expression_in(marker: ClassMarker, class_name: str, classes: Sequence[str]) -> float | None:
-    if class_name not in classes or len(marker.expression) != len(classes):
+def _own_expression(marker: ClassMarker, classes: Sequence[str]) -> float | None:
+    """Return the mean expression in the class that it marks."""
+    if marker.class_name not in classes or len(marker.expression) != len(classes):
         return None
-    return marker.expression[classes.index(class_name)]
+    return marker.expression[classes.index(marker.class_name)]
 
 
-def _strongest_other(
-    marker: ClassMarker, class_name: str, classes: Sequence[str]
-) -> tuple[Cell, Cell]:
+def _strongest(
+    marker: ClassMarker, classes: Sequence[str]
+) -> tuple[float, str] | tuple[None, None]:
     """Return the highest mean expression in another class, and which class that is."""
-    others = [
-        (expression, name)
-        for name, expression in zip(classes, marker.expression, strict=False)
-        if name != class_name
-    ]
-    if not others or len(marker.expression) != len(classes):
-        return number(None), text(None)
-    expression, name = max(others)
-    return number(expression, 1), text(name)
+    if len(marker.expression) != len(classes):
+        return None, None
+    others = zip(marker.expression, classes, strict=True)
+    return max((each for each in others if each[1] != marker.class_name), default=(None, None))

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED
-from annotator.report.tables.cells import Table, count, names, number, share, table, text, words
+from annotator.report.tables.cells import (
+    Table,
+    count,
+    first_of,
+    names,
+    number,
+    share,
+    table_of,
+    text,
+    words,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sized
+    from collections.abc import Iterator
 
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.report.contents import ReportContents
@@ -22,39 +33,35 @@ MOST_SUSPECTS = 100
 
 def confusions(contents: ReportContents) -> Table | None:
     """Return the pairs of classes that are mistaken most often, both ways apart."""
-    found: Counter[tuple[str, str]] = Counter()
-    datasets: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    labelled: Counter[str] = Counter()
-    for dataset_id, label, predicted in _answers(contents.held_out):
-        labelled[label] += 1
+    answers = list(_answers(contents.held_out))
+    labelled = Counter(label for _, label, _ in answers)
+    datasets: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for dataset_id, label, predicted in answers:
         if label != predicted:
-            found[label, predicted] += 1
-            datasets[label, predicted].add(dataset_id)
-    rows = [
-        [
-            text(label),
-            text(predicted),
-            count(samples),
-            share(samples / labelled[label]),
-            count(len(datasets[label, predicted])),
-        ]
-        for (label, predicted), samples in sorted(
-            found.items(), key=lambda item: (-item[1], item[0])
-        )
-    ]
-    return table(
+            datasets[label, predicted].append(dataset_id)
+    pairs = sorted(datasets, key=lambda pair: (-len(datasets[pair]), pair))
+    return table_of(
         "confusions",
-        f"The most frequent mistakes on held-out datasets{_first(rows, MOST_CONFUSIONS)}",
+        f"The most frequent mistakes on held-out datasets{first_of(pairs, MOST_CONFUSIONS)}",
+        pairs[:MOST_CONFUSIONS],
         [
-            words("Labelled"),
-            words("Predicted"),
-            "Samples",
-            "Share of the class",
-            "Datasets",
+            (words("Labelled"), lambda pair: text(pair[0])),
+            (words("Predicted"), lambda pair: text(pair[1])),
+            ("Samples", lambda pair: count(len(datasets[pair]))),
+            ("Share of the class", lambda pair: share(len(datasets[pair]) / labelled[pair[0]])),
+            ("Datasets", lambda pair: count(len(set(datasets[pair])))),
         ],
-        rows[:MOST_CONFUSIONS],
         (2, "descending"),
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A held-out dataset: its labels and predictions, and how many of them agree."""
+
+    dataset_id: str
+    pairs: list[tuple[str, str]]
+    right: int
 
 
 def worst_datasets(contents: ReportContents) -> Table | None:
@@ -66,71 +73,60 @@ def worst_datasets(contents: ReportContents) -> Table | None:
     answers: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for dataset_id, label, predicted in _answers(contents.held_out):
         answers[dataset_id].append((label, predicted))
-    titles = {part.dataset_id: part.dataset_title for part in contents.cohort}
-    ranked = []
-    for dataset_id, pairs in answers.items():
-        right = sum(label == predicted for label, predicted in pairs)
-        if right < len(pairs):
-            ranked.append((_wilson_upper(right, len(pairs)), dataset_id, right, pairs))
-    ranked.sort(key=lambda item: item[:2])
-    has_titles = any(titles.get(dataset_id) for _, dataset_id, _, _ in ranked[:MOST_DATASETS])
-    rows = [
-        [
-            text(dataset_id),
-            *([text(titles.get(dataset_id))] if has_titles else []),
-            count(len(pairs)),
-            count(right),
-            share(right / len(pairs), bar=True),
-            names(_most(label for label, _ in pairs)),
-            names(_most(predicted for label, predicted in pairs if label != predicted)),
-        ]
-        for _, dataset_id, right, pairs in ranked
+    judged = [
+        _Judged(dataset_id, pairs, sum(label == predicted for label, predicted in pairs))
+        for dataset_id, pairs in answers.items()
     ]
-    return table(
+    ranked = sorted(
+        (each for each in judged if each.right < len(each.pairs)),
+        key=lambda each: (_wilson_upper(each.right, len(each.pairs)), each.dataset_id),
+    )
+    titles = {part.dataset_id: part.dataset_title for part in contents.cohort}
+    shown = ranked[:MOST_DATASETS]
+    has_titles = any(titles.get(each.dataset_id) for each in shown)
+    title = words("Title", long=True), lambda each: text(titles.get(each.dataset_id))
+    return table_of(
         "worst-datasets",
         "The datasets that were recognised worst when they were held out"
-        + _first(rows, MOST_DATASETS),
+        f"{first_of(ranked, MOST_DATASETS)}",
+        shown,
         [
-            words("Dataset"),
-            *([words("Title", long=True)] if has_titles else []),
-            "Samples",
-            "Right",
-            "Share right",
-            words("Labelled", long=True),
-            words("Wrong predictions, most frequent first", long=True),
+            (words("Dataset"), lambda each: text(each.dataset_id)),
+            *([title] if has_titles else []),
+            ("Samples", lambda each: count(len(each.pairs))),
+            ("Right", lambda each: count(each.right)),
+            ("Share right", lambda each: share(each.right / len(each.pairs), bar=True)),
+            (
+                words("Labelled", long=True),
+                lambda each: names(_most(label for label, _ in each.pairs)),
+            ),
+            (
+                words("Wrong predictions, most frequent first", long=True),
+                lambda each: names(_most(found for label, found in each.pairs if label != found)),
+            ),
         ],
-        rows[:MOST_DATASETS],
     )
 
 
 def suspects(contents: ReportContents) -> Table | None:
     """Return the labels that probably are wrong, the most suspicious first."""
-    rows = [
-        [
-            text(suspect.sample_id),
-            count(suspect.rank),
-            text(suspect.dataset_id),
-            text(suspect.label),
-            text(suspect.predicted),
-            number(suspect.suspicion, 3),
-            text(str(suspect.evidence.get("summary", ""))),
-        ]
-        for suspect in contents.suspects
-    ]
-    return table(
+    return table_of(
         "suspects",
         "Labels that are contradicted by models trained without their dataset"
-        f"{_first(rows, MOST_SUSPECTS)}",
+        f"{first_of(contents.suspects, MOST_SUSPECTS)}",
+        contents.suspects[:MOST_SUSPECTS],
         [
-            words("Sample"),
-            "Rank",
-            words("Dataset"),
-            words("Label"),
-            words("Predicted"),
-            "Suspicion",
-            words("Evidence", long=True),
+            (words("Sample"), lambda each: text(each.sample_id)),
+            ("Rank", lambda each: count(each.rank)),
+            (words("Dataset"), lambda each: text(each.dataset_id)),
+            (words("Label"), lambda each: text(each.label)),
+            (words("Predicted"), lambda each: text(each.predicted)),
+            ("Suspicion", lambda each: number(each.suspicion, 3)),
+            (
+                words("Evidence", long=True),
+                lambda each: text(str(each.evidence.get("summary", ""))),
+            ),
         ],
-        rows[:MOST_SUSPECTS],
         (1, "ascending"),
     )
 
@@ -158,7 +154,3 @@ def _wilson_upper(right: int, samples: int, z: float = 1.96) -> float:
     middle = at + z**2 / (2 * samples)
     spread = z * math.sqrt(at * (1 - at) / samples + z**2 / (4 * samples**2))
     return (middle + spread) / (1 + z**2 / samples)
-
-
-def _first(rows: Sized, most: int) -> str:
-    return f" (the first {most} of {len(rows):,})" if len(rows) > most else ""

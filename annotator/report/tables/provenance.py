@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from annotator.report.tables.cells import KIND_WORDS, per_cent
+from annotator.report.tables.cells import KIND_WORDS
+from annotator.report.words import percent
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,7 +87,7 @@ def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
 def _shares(release: ReleaseSummary) -> str:
     """Return the share of each model kind in the answer, the largest first."""
     ordered = sorted((release.weights or {}).items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{KIND_WORDS.get(kind, kind)} {per_cent(share)}" for kind, share in ordered)
+    return ", ".join(f"{KIND_WORDS.get(kind, kind)} {percent(share)}" for kind, share in ordered)
 
 
 def configuration_text(release: ReleaseSummary) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.report.tables.accuracy import figures_by_name, held_out_metrics, random_metrics
-from annotator.report.tables.cells import per_cent
 from annotator.report.tables.cohort import cohort_size
+from annotator.report.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,15 +59,15 @@ def tiles(contents: ReportContents) -> tuple[Tile, ...]:
 
 
 def _tile(title: str, metric: Metric | None, behind: Callable[[Metric], str]) -> Tile | None:
-    return None if metric is None else Tile(title, per_cent(metric.value), behind(metric))
+    return None if metric is None else Tile(title, percent(metric.value), behind(metric))
 
 
 def _in_use(became: LiveAccuracy) -> Tile:
     return Tile(
         "Right in use",
-        per_cent(became.confirmed / became.judged),
+        percent(became.confirmed / became.judged),
         f"of {became.judged:,} suggestions that got a label later"
-        f" (95 % interval {per_cent(became.lowest)} to {per_cent(became.highest)})",
+        f" (95 % interval {percent(became.lowest)} to {percent(became.highest)})",
     )
 
 
@@ -77,5 +77,5 @@ def _behind(metric: Metric) -> str:
 
 def _answered_with(held_out: Mapping[str, Metric]) -> Callable[[Metric], str]:
     precision = held_out.get("precision")
-    words = "" if precision is None else f", {per_cent(precision.value)} of the answers right"
+    words = "" if precision is None else f", {percent(precision.value)} of the answers right"
     return lambda _: f"the rest is left unanswered{words}"
