@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.store.mirror.importing import apply_import
+from annotator.store.mirror.organisms import note_organisms, with_organisms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def import_files(
     ontology: Path | None = None,
     kind: FeatureKind = FeatureKind.SRNA,
     fields: Mapping[str, FieldDefinition] = FIELDS,
+    default_organism: str = DEFAULT_ORGANISM,
 ) -> ImportSummary:
     """Validate the files, then apply them in one transaction.
 
@@ -40,6 +43,8 @@ def import_files(
         some of the samples.
     fields
         Name to definition of the fields that ``samples`` may have columns for.
+    default_organism
+        The organism of new samples without one.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def import_files(
         )
         summary = apply_import(
             connection,
-            samples=records,
+            samples=with_organisms(connection, records, default_organism),
             feature_names=table.feature_names,
             kind=kind,
             batches=table.batches(),
@@ -72,4 +77,5 @@ def import_files(
             fields=fields,
         )
         connection.commit()
+        note_organisms(connection, default_organism)
     return summary
