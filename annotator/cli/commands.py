@@ -46,10 +46,13 @@ def demo(settings: Settings) -> None:
 @click.pass_obj
 def migrate(settings: Settings) -> None:
     """Bring the database to the current schema."""
+    from annotator.store.mirror.organisms import note_organisms
     from annotator.store.server.schema import migrate as bring_to_head
 
     with database_of(settings) as database:
         before, after = bring_to_head(database)
+        with database.connect() as connection:
+            note_organisms(connection, settings.default_organism)
     state = "is already" if before == after else "is now"
     click.echo(f"the database {state} at schema {after}")
 
@@ -81,6 +84,7 @@ def import_(
             ontology=ontology,
             kind=FeatureKind(kind),
             fields=settings.fields,
+            default_organism=settings.default_organism,
         )
     if settings.database_url is None and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
@@ -112,6 +116,8 @@ def annotate(settings: Settings) -> None:
             f"{field}: {summary.predicted.get(field, 0)} annotated,"
             f" {summary.quarantined.get(field, 0)} quarantined"
         )
+    for waiting in summary.without_release:
+        click.echo(waiting.sentence)
 
 
 @command_line.command()

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
+from annotator.domain.organisms import DEFAULT_ORGANISM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +149,12 @@ def paper_accuracies(
 
 
 def paper_accuracies_of(contents: ReportContents) -> Mapping[tuple[str, str, str], PaperAccuracy]:
-    """Return what the paper has for a field and for classes like those of a release."""
+    """Return what the paper has for a field and for classes like those of a release.
+
+    Nothing for other organisms: the samples of the paper are human.
+    """
+    if contents.release.organism != DEFAULT_ORGANISM:
+        return MappingProxyType({})
     sizes: Counter[str] = Counter()
     for part in contents.cohort:
         if part.class_name:

@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.organisms import of_organism, organism_named
 from annotator.domain.statuses import RunStatus
 from annotator.store.server.schema import check_schema
 from annotator.store.watch.daemons import StatusSnapshot, snapshot
@@ -72,22 +73,26 @@ def read_status(
     DatabaseUnavailableError
         The database cannot be reached.
     """
+    default_organism = organism_named(settings.default_organism)
     with database.connect() as connection:
         check_schema(connection)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
-        found = snapshot(connection, alive_seconds, settings.fields)
+        found = snapshot(connection, alive_seconds, settings.fields, default_organism)
         figures = (
             read_figures(
                 connection,
                 fields=settings.fields,
                 drift_days=settings.drift_days,
                 alive_seconds=alive_seconds,
+                default_organism=default_organism,
             )
             if with_figures
             else None
         )
+    among = [field.organism for field in found.fields]
     problems = [
-        f"the last retraining of {field.field} failed: {field.last_run_reason}"
+        f"the last retraining of {of_organism(field.field, field.organism, among)} failed:"
+        f" {field.last_run_reason}"
         for field in found.fields
         if field.last_run_status == RunStatus.FAILED
     ]
