@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
 
 from annotator.atlas.simulate import simulate_atlas
+from annotator.cli.commands import command_line
 from annotator.domain.fields import FeatureKind
 from annotator.domain.imports import SampleRecord
 from annotator.domain.organisms import WithoutRelease
@@ -349,6 +352,22 @@ def test_an_organism_with_too_few_labels_is_no_failure(trained) -> None:
     with trained.connect() as connection:
         assert labelled_organisms(connection, "tissue", True)[RAT] == 1
     assert rows(trained, "select from annotator.training_run where organism = %s", RAT) == []
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--organism", "rat"], 1)])
+def test_the_command_fails_only_if_nothing_can_be_trained(
+    trained, monkeypatch, options, code
+) -> None:
+    # Reports take longer than everything else here.
+    monkeypatch.setattr("annotator.jobs.report.bring_up_to_date", lambda *_: ())
+    parts = conninfo_to_dict(trained.conninfo)
+    url = f"postgresql://{parts['user']}@:{parts['port']}/{parts['dbname']}?host={parts['host']}"
+    variables = {f"ANNOTATOR_{name.upper()}": str(value) for name, value in FAST.items()}
+    variables["ANNOTATOR_DATABASE_URL"] = url
+    given = ["retrain", "--field", "tissue", *options]
+    found = CliRunner().invoke(command_line, given, env=variables)
+    assert found.exit_code == code, found.output
+    assert ("tissue of Mus musculus: skipped" in found.output) == (code == 0)
 
 
 def test_retraining_one_organism_is_independent_of_the_other(trained) -> None:
