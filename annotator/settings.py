@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_origin, get_type_hints
 from msgspec import Meta
 
 from annotator.domain.fields import FIELDS, FieldDefinition, declared_fields
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.schedule import parse_schedule
 from annotator.errors import SettingsError
 from annotator.plain_data import typed
@@ -95,6 +96,11 @@ class Settings:
         Positive, means("minimum number of samples per class (paper: 9 or 15)")
     ] = 9
     minimum_datasets: Annotated[Positive, means("minimum number of datasets per class")] = 2
+    default_organism: Annotated[
+        str,
+        Meta(pattern=r"\S", extra={"expected": "the name of an organism"}),
+        means("organism of samples without one, by any of its names"),
+    ] = DEFAULT_ORGANISM
     learn_from_reviews: Annotated[
         bool, means("whether accepted and corrected values are labels in the next cohort")
     ] = True
@@ -144,7 +150,10 @@ class Settings:
     ] = ()
 
     keep_releases: Annotated[
-        Natural, means("number of retired and rejected releases per field whose models are kept")
+        Natural,
+        means(
+            "number of retired and rejected releases per field and organism whose models are kept"
+        ),
     ] = 5
     report_folder: Annotated[
         Path | None,
@@ -153,8 +162,8 @@ class Settings:
     keep_reports: Annotated[
         Natural,
         means(
-            "number of newest releases per field whose reports are kept; that of the live release"
-            " always is"
+            "number of newest releases per field and organism whose reports are kept; that of the"
+            " live release always is"
         ),
     ] = 5
 

@@ -45,12 +45,14 @@ def demo(settings: Settings) -> None:
 def migrate(settings: Settings) -> None:
     """Bring the database to the current schema."""
     from annotator.store.mirror.label_values import declare_words
+    from annotator.store.mirror.organisms import note_organisms
     from annotator.store.server.schema import migrate as bring_to_head
 
     with database_of(settings) as database:
         before, after = bring_to_head(database)
         with database.connect() as connection:
             declare_words(connection, settings.fields)
+            note_organisms(connection, settings.default_organism)
     state = "is already" if before == after else "is now"
     click.echo(f"the database {state} at schema {after}")
 
@@ -75,6 +77,8 @@ def annotate(settings: Settings) -> None:
             f"{field}: {summary.predicted.get(field, 0)} annotated,"
             f" {summary.quarantined.get(field, 0)} quarantined"
         )
+    for waiting in summary.without_release:
+        click.echo(waiting.sentence)
 
 
 @command_line.command()

@@ -14,6 +14,7 @@ import click
 
 from annotator.cli.tables import as_table, retrain_table
 from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.errors import InputError
 from annotator.logs import progress
 from annotator.store.server.connection import Database, open_database
@@ -123,7 +124,7 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
     for field in settings.fields:
         _say(started, f"training {field}; whole datasets are held out for validation")
         with progress(f"{field}: held-out folds", "folds") as shown:
-            outcome = retrain(database, settings, field, progress=shown)
+            outcome = retrain(database, settings, field, DEFAULT_ORGANISM, progress=shown)
         outcomes.append(outcome)
         release = f" release {outcome.release_id}" if outcome.release_id else ""
         _say(started, f"{field}: {outcome.status}{release}")

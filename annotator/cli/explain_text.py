@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED
+from annotator.domain.organisms import DEFAULT_ORGANISM, of_organism
 from annotator.explain.top import ANSWERING, leading_columns
 from annotator.learn.models.registry import KINDS
 
@@ -45,9 +46,9 @@ def _head(found: SampleExplanation) -> str:
         answer = f"answered {decision.value} ({decision.probability:.3f})"
     else:
         answer = f"not answered: {decision.reason}"
+    field = of_organism(release.field, release.organism, [DEFAULT_ORGANISM])
     lines = [
-        f"{found.sample_id}, {release.field} by release {release.release_id} ({release.preset}):"
-        f" {answer}"
+        f"{found.sample_id}, {field} by release {release.release_id} ({release.preset}): {answer}"
     ]
     if found.learned_as is not None:
         lines.append(f"The release learned this sample as {found.learned_as}.")

@@ -13,6 +13,7 @@ import click
 
 from annotator import __version__
 from annotator.domain.fields import FIELDS
+from annotator.domain.organisms import organism_named
 from annotator.errors import InputError, NeedsPersonError
 from annotator.logs import configure_logging
 from annotator.settings import Settings, load_settings
@@ -63,6 +64,41 @@ folds_option = click.option(
     "--folds",
     type=click.IntRange(min=2),
     help="Group whole datasets into this many folds, for a quick look.",
+)
+
+
+def _organism(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Return the one name of an organism."""
+    if value is not None and not organism_named(value):
+        raise click.BadParameter("give the name of an organism")
+    return None if value is None else organism_named(value)
+
+
+def _set_default_organism(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> None:
+    """Put the organism into the settings of the command."""
+    if isinstance(context.obj, Settings):
+        organism = _organism(context, parameter, value)
+        context.obj = changed(context.obj, default_organism=organism)
+
+
+organism_option = click.option(
+    "--organism",
+    metavar="NAME",
+    callback=_organism,
+    help="Only this organism, by any of its names; by default every one with labels.",
+)
+
+
+default_organism_option = click.option(
+    "--organism",
+    metavar="NAME",
+    callback=_set_default_organism,
+    expose_value=False,
+    help="The organism of the samples; that of the settings by default.",
 )
 
 

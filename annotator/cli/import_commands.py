@@ -84,7 +84,13 @@ def import_(
     )
     with database_of(settings) as database:
         summary = import_files(
-            database, counts, samples, ontology=ontology, options=how, fields=settings.fields
+            database,
+            counts,
+            samples,
+            ontology=ontology,
+            options=how,
+            fields=settings.fields,
+            default_organism=settings.default_organism,
         )
     if settings.database_url is None and not how.dry_run and forget_demo(settings.home_folder()):
         click.echo("the embedded database is no longer just a demo: `demo` will not replace it")

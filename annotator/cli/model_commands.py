@@ -15,7 +15,9 @@ from annotator.cli.group import (
     check_output_file,
     command_line,
     database_of,
+    default_organism_option,
     folds_option,
+    organism_option,
     preset_option,
     utf8,
     write_file,
@@ -24,6 +26,7 @@ from annotator.cli.group import (
 from annotator.cli.value_text import value_line
 from annotator.domain.fields import Level
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
+from annotator.domain.organisms import DEFAULT_ORGANISM, of_organism, organism_named
 from annotator.logs import progress
 
 if TYPE_CHECKING:
@@ -34,25 +37,47 @@ if TYPE_CHECKING:
 
 @command_line.command()
 @click.option("--field", "fields", type=FIELD, multiple=True, help="Only this field; repeatable.")
+@organism_option
 @preset_option
 @folds_option
 @click.pass_obj
 def retrain(
-    settings: Settings, fields: tuple[str, ...], preset: str | None, folds: int | None
+    settings: Settings,
+    fields: tuple[str, ...],
+    organism: str | None,
+    preset: str | None,
+    folds: int | None,
 ) -> None:
-    """Train and validate on the current labels; promote candidates that pass the gate."""
+    """Train and validate on the current labels; promote candidates that pass the gate.
+
+    Each organism with enough labels gets models of its own.
+    """
     from annotator.cli.tables import retrain_table
     from annotator.jobs.report import bring_up_to_date
-    from annotator.jobs.retrain.retrain import UNLABELLED
+    from annotator.jobs.retrain.retrain import organisms_to_train
     from annotator.jobs.retrain.retrain import retrain as retrain_field
 
     settings = changed(settings, preset=preset, folds=folds)
     outcomes: list[RetrainOutcome] = []
     with database_of(settings) as database:
-        for field in fields or tuple(settings.fields):
-            with progress(f"{field}: held-out folds", "folds") as shown:
-                outcomes.append(retrain_field(database, settings, field, progress=shown))
-            click.echo(_outcome_line(outcomes[-1]))
+        due = {
+            field: organisms_to_train(database, settings, field, organism)
+            for field in fields or tuple(settings.fields)
+        }
+        among = {name for organisms in due.values() for name in organisms}
+        for field, name in [(each, name) for each in due for name in due[each]]:
+            title = of_organism(field, name, among)
+            with progress(f"{title}: held-out folds", "folds") as shown:
+                outcome = retrain_field(
+                    database,
+                    settings,
+                    field,
+                    name,
+                    is_required=len(due[field]) == 1,
+                    progress=shown,
+                )
+            outcomes.append(outcome)
+            click.echo(_outcome_line(title, outcome))
         for written in bring_up_to_date(database, settings):
             click.echo(_report_line(written))
     trained = [outcome for outcome in outcomes if outcome.metrics]
@@ -60,17 +85,22 @@ def retrain(
         click.echo()
         click.echo(retrain_table(trained))
     if any(outcome.failed for outcome in outcomes) or all(
-        outcome.status == UNLABELLED for outcome in outcomes
+        outcome.has_nothing_to_learn for outcome in outcomes
     ):
         raise SystemExit(1)
 
 
-def _outcome_line(outcome: RetrainOutcome) -> str:
+def _outcome_line(title: str, outcome: RetrainOutcome) -> str:
     release = f" release {outcome.release_id}" if outcome.release_id is not None else ""
-    lines = [f"{outcome.field}: {outcome.status}{release}"]
+    lines = [f"{title}: {outcome.status}{release}"]
     if outcome.values is not None and outcome.values.given:
         lines.append(f"  - {value_line(outcome.values)}")
     return "\n".join(lines + [f"  - {reason}" for reason in outcome.reasons])
+
+
+def _title(field: str, settings: Settings) -> str:
+    """Return the field, with the organism of the settings if it is an unusual one."""
+    return of_organism(field, organism_named(settings.default_organism), [DEFAULT_ORGANISM])
 
 
 def _report_line(written: WrittenReport) -> str:
@@ -97,6 +127,7 @@ def report(settings: Settings, release_id: int | None, folder: Path) -> None:
 
 @command_line.command()
 @click.option("--field", type=FIELD, required=True, help="The field to evaluate.")
+@default_organism_option
 @click.option(
     "--scheme",
     type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
@@ -133,7 +164,7 @@ def evaluate(
     check_output_file(json_file)
     with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)
-    click.echo(f"{field}, preset {settings.preset}: {validation.description}")
+    click.echo(f"{_title(field, settings)}, preset {settings.preset}: {validation.description}")
     for note in validation.notes:
         click.echo(note)
     click.echo(kind_table(validation.metrics, datasets_held_out=scheme != CROSS_VALIDATION))
@@ -146,6 +177,7 @@ def evaluate(
 
 @command_line.command()
 @click.option("--field", type=FIELD, required=True, help="The field whose models are compared.")
+@default_organism_option
 @click.option(
     "--scheme",
     type=click.Choice((CROSS_VALIDATION, ONE_DATASET_OUT)),
@@ -176,7 +208,7 @@ def ablation(
     check_output_file(figure)
     with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
         compared = ablate(database, settings, field, scheme, progress=shown)
-    click.echo(f"{field}, preset {settings.preset}: {compared.description}")
+    click.echo(f"{_title(field, settings)}, preset {settings.preset}: {compared.description}")
     for note in compared.notes:
         click.echo(note)
     click.echo(ablation_table(compared))

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.held_out import CROSS_VALIDATION, TERM_FIGURES
+from annotator.domain.organisms import of_organism
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -212,10 +213,13 @@ def term_table(metrics: Iterable[Metric]) -> str:
 
 
 def retrain_table(outcomes: Iterable[RetrainOutcome]) -> str:
-    """Return the validation metrics of several fields, one block per field."""
+    """Return the validation metrics, one block per field and organism."""
+    shown = list(outcomes)
+    among = [outcome.organism for outcome in shown]
     return "\n\n".join(
-        f"{outcome.field}, datasets held out:\n{kind_table(outcome.metrics)}"
-        for outcome in outcomes
+        f"{of_organism(outcome.field, outcome.organism, among)}, datasets held out:\n"
+        f"{kind_table(outcome.metrics)}"
+        for outcome in shown
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.cli.value_text import not_used_text, value_line
+from annotator.domain.organisms import of_organism
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,9 @@ def _when(moment: datetime | None) -> str:
 def status_lines(report: StatusReport) -> str:
     """Return the status as text."""
     found = report.snapshot
-    width = max([8, *(len(field.field) + 1 for field in found.fields)])
+    among = [field.organism for field in found.fields]
+    names = [of_organism(field.field, field.organism, among) for field in found.fields]
+    width = max([8, *(len(name) + 1 for name in names)])
     of_preset = max([9, *(len(field.preset or "") + 2 for field in found.fields)])
     lines = [
         f"atlas: {found.samples} samples in {found.datasets} datasets",
@@ -29,41 +32,42 @@ def status_lines(report: StatusReport) -> str:
         f"{'field':<{width}}{'live':>6}  {'preset':<{of_preset}}{'since':<18}{'accuracy':>8}"
         f"{'waiting':>9}{'leased':>8}{'suggested':>11}{'abstained':>11}{'quarantined':>13}",
     ]
-    for field in found.fields:
+    for name, field in zip(names, found.fields, strict=True):
         release = "-" if field.release_id is None else str(field.release_id)
         accuracy = "-" if field.accuracy is None else f"{field.accuracy:.3f}"
         lines.append(
-            f"{field.field:<{width}}{release:>6}  {field.preset or '-':<{of_preset}}"
+            f"{name:<{width}}{release:>6}  {field.preset or '-':<{of_preset}}"
             f"{_when(field.promoted_at):<18}"
             f"{accuracy:>8}{field.waiting:>9}{field.leased:>8}{field.suggested:>11}"
             f"{field.abstained:>11}{field.quarantined:>13}"
         )
     lines.append("")
     lines += [
-        f"{field.field}: {field.answered:.1%} of the samples in held-out datasets are answered,"
+        f"{name}: {field.answered:.1%} of the samples in held-out datasets are answered,"
         f" {field.precision:.1%} of the answers are right"
-        for field in found.fields
+        for name, field in zip(names, found.fields, strict=True)
         if field.answered is not None and field.precision is not None
     ]
     lines += [
-        f"{field.field}: no threshold reaches the target precision on held-out datasets"
-        for field in found.fields
+        f"{name}: no threshold reaches the target precision on held-out datasets"
+        for name, field in zip(names, found.fields, strict=True)
         if field.answered is not None and field.precision is None
     ]
     lines += [value_line(each) for each in report.values if each.not_used]
     lines += [
-        f"no reliable model of {field.field}: release {field.refused_release_id} was refused;"
+        f"no reliable model of {name}: release {field.refused_release_id} was refused;"
         " model_card has the reasons"
-        for field in found.fields
+        for name, field in zip(names, found.fields, strict=True)
         if field.refused_release_id is not None
     ]
     lines += [
-        f"last retraining of {field.field}: {field.last_run_status}"
+        f"last retraining of {name}: {field.last_run_status}"
         f" ({_when(field.last_run_started_at)})"
         + (f": {field.last_run_reason}" if field.last_run_reason else "")
-        for field in found.fields
+        for name, field in zip(names, found.fields, strict=True)
         if field.last_run_status is not None
     ]
+    lines += [waiting.sentence for waiting in found.without_release]
     lines += [
         f"daemon {daemon.worker} {daemon.version}: {daemon.state},"
         f" last heartbeat {daemon.silent_seconds:.0f} s ago"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,12 +32,15 @@ class Profiles:
     counts
         Reads, shape ``(samples, features)``, float32, sorted indices, no
         explicit zeros.
+    organism
+        The organism of the samples: feature names without a species are of it.
     """
 
     sample_ids: NDArray[np.object_]
     features: NDArray[np.object_]
     kinds: NDArray[np.object_]
     counts: csr_matrix
+    organism: str = DEFAULT_ORGANISM
 
     def take(self, rows: NDArray[np.int64]) -> Profiles:
         """Return some of the samples, by row numbers."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -106,6 +108,8 @@ class CandidateRelease:
     weights
         Share of each model kind in the combination; the shares sum to one. ``None`` if
         they are not known.
+    organism
+        The organism whose samples it has learned from.
     """
 
     field: str
@@ -118,3 +122,4 @@ class CandidateRelease:
     suspicions: Sequence[LabelSuspicion] = ()
     explanations: ReleaseExplanations | None = None
     weights: Mapping[str, float] | None = None
+    organism: str = DEFAULT_ORGANISM

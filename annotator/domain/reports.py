@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -38,6 +40,7 @@ class ReleaseSummary:
     cohort_hash: str | None
     trained_for: float | None
     weights: Mapping[str, float] | None = None
+    organism: str = DEFAULT_ORGANISM
 
 
 @dataclass(frozen=True, slots=True)

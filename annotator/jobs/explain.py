@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.held_out import COMBINED
+from annotator.domain.organisms import organism_named
 from annotator.errors import InputError, NeedsPersonError
 from annotator.explain.top import leading_columns
 from annotator.jobs.annotate.dataset_context import (
@@ -22,6 +23,7 @@ from annotator.jobs.annotate.quality import unusable_samples
 from annotator.store.answers.dataset_samples import dataset_of_sample
 from annotator.store.answers.predictions import add_contributions, current_prediction
 from annotator.store.mirror.expression import read_profiles
+from annotator.store.mirror.organisms import organism_of_sample
 from annotator.store.releases.explanations import training_classes
 from annotator.store.releases.registry import LiveRelease, live_release
 from annotator.store.server.schema import check_schema
@@ -129,7 +131,7 @@ def explain_sample(
     *,
     store: bool = False,
 ) -> SampleExplanation:
-    """Explain the answer of a field's live release for a sample, labelled or not.
+    """Explain the answer of the live release for a sample and its organism, labelled or not.
 
     Parameters
     ----------
@@ -162,9 +164,14 @@ def explain_sample(
                 f"the atlas has no sample {sample_id!r}, or the sample has no dataset; correct the"
                 " id or the atlas"
             )
-        release = live_release(connection, field)
+        default = organism_named(settings.default_organism)
+        organism = organism_of_sample(connection, sample_id, default)
+        release = live_release(connection, field, organism)
         if release is None:
-            raise NeedsPersonError(f"no release of {field} is live: run `annotator retrain` first")
+            of_organism = "" if organism == default else f" for {organism}"
+            raise NeedsPersonError(
+                f"no release of {field}{of_organism} is live: run `annotator retrain` first"
+            )
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
         _check_usable(live, read, sample_id, plan.quality)

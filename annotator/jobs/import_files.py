@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import FileReport, ImportedCounts
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.values import value_use
 from annotator.errors import InputError
 from annotator.reading.importers import (
@@ -23,6 +24,7 @@ from annotator.reading.importers import (
 )
 from annotator.store.mirror.importing import apply_import
 from annotator.store.mirror.label_values import declare_words
+from annotator.store.mirror.organisms import note_organisms, with_organisms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def import_files(
     ontology: Path | None = None,
     options: ImportOptions = ImportOptions(),
     fields: Mapping[str, FieldDefinition] = FIELDS,
+    default_organism: str = DEFAULT_ORGANISM,
 ) -> ImportSummary:
     """Validate the files, then apply them in one transaction.
 
@@ -96,6 +99,8 @@ def import_files(
         How files are read and applied.
     fields
         Name to definition of the fields that ``samples`` may have columns for.
+    default_organism
+        The organism of new samples without one.
 
     Returns
     -------
@@ -131,7 +136,11 @@ def import_files(
         with connection.transaction(force_rollback=options.dry_run):
             summary = apply_import(
                 connection,
-                samples=[replace(one, sample_id=names[one.sample_id]) for one in matched.samples],
+                samples=with_organisms(
+                    connection,
+                    [replace(one, sample_id=names[one.sample_id]) for one in matched.samples],
+                    default_organism,
+                ),
                 counts=ImportedCounts(
                     table.feature_names,
                     options.kind.value,
@@ -141,6 +150,7 @@ def import_files(
                 fields=fields,
                 replace=options.replace,
             )
+            note_organisms(connection, default_organism)
         files = (_counts_report(counts, table, matched), _samples_report(samples, described))
     return replace(summary, files=files, values=_values_of(matched.samples, fields))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotator import __version__
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.report.tables import (
     accuracy,
     cohort,
@@ -89,7 +90,7 @@ def page(contents: ReportContents, figures: Sequence[Figure]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     release = contents.release
     return environment.get_template("page.html").render(
-        title=f"{release.field.capitalize()}, release {release.release_id}",
+        title=f"{_title(provenance.named_field(release))}, release {release.release_id}",
         version=__version__,
         style=_source("style.css").strip(),
         script=script,
@@ -97,6 +98,10 @@ def page(contents: ReportContents, figures: Sequence[Figure]) -> str:
         release=release,
         sections=_sections(contents, figures),
     )
+
+
+def _title(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _sections(contents: ReportContents, figures: Sequence[Figure]) -> list[_Filled]:
@@ -162,6 +167,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "suspects": {"suspects": mistakes.suspects(contents)},
         "provenance": {
             "facts": provenance.facts(release),
+            "usual_organism": DEFAULT_ORGANISM,
             "versions": _versions(release.versions),
             "configuration": provenance.configuration_text(release),
         },

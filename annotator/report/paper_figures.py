@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
+from annotator.domain.organisms import DEFAULT_ORGANISM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,7 +148,12 @@ def paper_accuracies(
 
 
 def paper_accuracies_of(contents: ReportContents) -> Mapping[tuple[str, str, str], PaperAccuracy]:
-    """Return what the paper has for a field and for classes like those of a release."""
+    """Return what the paper has for a field and for classes like those of a release.
+
+    Nothing for other organisms: the samples of the paper are human.
+    """
+    if contents.release.organism != DEFAULT_ORGANISM:
+        return MappingProxyType({})
     sizes = contents.class_sizes()
     configuration = contents.release.configuration
     # Releases that were made before the field was stored have the level among the labels.

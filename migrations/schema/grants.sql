@@ -13,7 +13,7 @@ grant usage on schema annotator to annotator_daemon, annotator_curator, annotato
 grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
     annotator.in_interval(text, double precision), annotator.annotation_history(text),
-    annotator.likely_share(bigint, bigint, double precision),
+    annotator.likely_share(bigint, bigint, double precision), annotator.spellings_of(text),
     annotator.plain_word(text), annotator.missing_words()
 to annotator_daemon, annotator_curator, annotator_reader;
 
@@ -30,6 +30,7 @@ grant insert on
     annotator.sample_map
 to annotator_daemon;
 grant insert, update, delete on annotator.release_report to annotator_daemon;
+grant insert, update on annotator.organism_spelling to annotator_daemon;
 grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
 to annotator_daemon;
 grant insert, delete on annotator.declared_word to annotator_daemon;
@@ -53,7 +54,7 @@ grant select on
     annotator.class_contribution, annotator.class_probability,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
     annotator.known_label, annotator.declared_word, annotator.release_comparison,
-    annotator.queue_member,
+    annotator.queue_member, annotator.sample_organism, annotator.organism_spelling,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,

@@ -76,6 +76,24 @@ drop function annotator.name_reviewed_sample();
 drop function annotator.note_prediction_change();
 drop function annotator.note_review_change();
 
+-- Only one release per field can be live.
+update annotator.release r set status = 'retired', retired_at = clock_timestamp()
+from (
+    select release_id,
+        row_number() over (
+            partition by field order by (organism = 'Homo sapiens') desc, release_id desc
+        ) as place
+    from annotator.release where status = 'live'
+) other
+where other.release_id = r.release_id and other.place > 1;
+drop index annotator.one_live_release;
+create unique index one_live_release on annotator.release (field) where status = 'live';
+drop index annotator.work_claim;
+create index work_claim on annotator.work (field, dataset_id, sample_id);
+alter table annotator.release drop column organism;
+alter table annotator.training_run drop column organism;
+drop table annotator.organism_spelling;
+
 comment on column annotator.release.retired_at is null;
 update annotator.release set retired_at = null where status = 'rejected';
 alter table annotator.release

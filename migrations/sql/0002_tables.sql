@@ -42,6 +42,25 @@ from (
 ) damaged
 where damaged.release_id = r.release_id and r.status = 'rejected' and r.retired_at is null;
 
+-- One live release per field and organism. All releases so far are of one organism.
+alter table annotator.training_run add column organism text not null default 'Homo sapiens';
+alter table annotator.release add column organism text not null default 'Homo sapiens';
+comment on column annotator.release.organism is
+    'The organism of the samples that it has learned from; it predicts no others.';
+drop index annotator.one_live_release;
+create unique index one_live_release on annotator.release (field, organism)
+    where status = 'live';
+-- A claim reads the rows of one release only.
+drop index annotator.work_claim;
+create index work_claim on annotator.work (field, release_id, dataset_id, sample_id);
+
+create table annotator.organism_spelling (
+    spelling text primary key,
+    organism text not null
+);
+comment on table annotator.organism_spelling is
+    'The organism that a spelling in atlas.sample means, where it is written in another way; the empty spelling is a missing organism. Filled before samples are annotated or learned from.';
+
 create table annotator.release_comparison (
     release_id    bigint not null references annotator.release on delete cascade,
     position      integer not null check (position > 0),

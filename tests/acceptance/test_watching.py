@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+TISSUE = '{field="tissue",organism="Homo sapiens"}'
+
 
 def free_port():
     with socket.socket() as probe:
@@ -19,7 +21,7 @@ def free_port():
 
 
 def scraped(port):
-    """Figures of the daemon without labels besides the field; None while it does not serve yet."""
+    """Figures of the daemon by name and labels; None while it does not serve yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answered:
             lines = answered.read().decode().splitlines()
@@ -43,7 +45,7 @@ def test_figures_and_log_lines_of_a_daemon(trained):
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             found = scraped(port)
-            if found and found['annotator_pending_samples{field="tissue"}'] == 0:
+            if found and found[f"annotator_pending_samples{TISSUE}"] == 0:
                 break
             time.sleep(0.5)
         else:
@@ -55,7 +57,7 @@ def test_figures_and_log_lines_of_a_daemon(trained):
     assert daemon.returncode == 0, log
     (tissue,) = [field for field in figures["fields"] if field["field"] == "tissue"]
     for name in ("annotated", "abstained", "quarantined"):
-        assert found[f'annotator_{name}_samples{{field="tissue"}}'] == tissue[name]
+        assert found[f"annotator_{name}_samples{TISSUE}"] == tissue[name]
     assert found['annotator_batch_seconds_count{field="tissue"}'] > 1
 
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]

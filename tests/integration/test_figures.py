@@ -221,6 +221,9 @@ def test_every_role_may_look(database: Any, connection: Any, live: int, role: st
     assert (found.daemons, found.recent_failures) == ({"idle": 1}, 1)
 
 
+TISSUE, SEX = "tissue,Homo sapiens", "sex,Homo sapiens"
+
+
 def scraped(port: int) -> dict[tuple[str, str], float]:
     """Every sample that is served, by name and the values of its labels."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answered:
@@ -273,14 +276,14 @@ def test_prometheus_and_the_status_are_told_the_same(
         "annotator_label_drift": "label_drift",
     }
     for name, key in same.items():
-        assert found[name, "tissue"] == of_tissue[key], name
+        assert found[name, TISSUE] == of_tissue[key], name
     assert of_tissue["pending"] == 1
-    assert found["annotator_oldest_pending_seconds", "tissue"] == pytest.approx(3600, abs=60)
-    assert found["annotator_retrainings_total", "tissue,promoted"] == 1
+    assert found["annotator_oldest_pending_seconds", TISSUE] == pytest.approx(3600, abs=60)
+    assert found["annotator_retrainings_total", f"{TISSUE},promoted"] == 1
     assert found["annotator_database_up", ""] == 1
     # Where there is no release, there is nothing to say of it.
-    assert ("annotator_live_release", "sex") not in found
-    assert found["annotator_pending_samples", "sex"] == 0
+    assert ("annotator_live_release", SEX) not in found
+    assert found["annotator_pending_samples", SEX] == 0
     assert found["annotator_batch_seconds_count", "tissue"] == 2
     assert found["annotator_batch_seconds_bucket", "tissue,1.0"] == 1
     assert found["process_open_fds", ""] > 0

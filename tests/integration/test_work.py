@@ -114,7 +114,7 @@ def test_queues_exactly_what_is_missing_and_unanswered(
     assert work.count_pending(daemon, "tissue", release) == len(expected)
     assert work.queue_pending(daemon, "tissue", release) == len(expected)
     assert queued(connection) == expected
-    assert work.pending_counts(daemon) == {"tissue": (len(expected), 0)}
+    assert work.pending_counts(daemon) == {release: (len(expected), 0)}
 
 
 def test_queueing_again_touches_no_row(
@@ -190,7 +190,7 @@ def test_fields_are_queued_apart(
     work.queue_pending(daemon, "tissue", tissue)
     work.queue_pending(daemon, "sex", sex)
     assert names_of(work.claim(daemon, "w1", "sex", sex, 9, 600)) == ["a"]
-    assert work.pending_counts(daemon) == {"sex": (0, 1), "tissue": (1, 0)}
+    assert work.pending_counts(daemon) == {sex: (0, 1), tissue: (1, 0)}
 
 
 def test_works_over_views_without_keys_or_times(
@@ -298,7 +298,7 @@ def test_a_lease_that_ran_out_is_taken_over(
     release = add_release(connection)
     work.queue_pending(daemon, "tissue", release)
     assert names_of(work.claim(daemon, "w1", "tissue", release, 9, 0)) == ["a"]
-    assert work.pending_counts(daemon) == {"tissue": (1, 0)}
+    assert work.pending_counts(daemon) == {release: (1, 0)}
     assert names_of(work.claim(daemon, "w2", "tissue", release, 9, 600)) == ["a"]
     assert work.claim(daemon, "w3", "tissue", release, 9, 600) == []
     assert run(connection, "select leased_by, attempts from annotator.work") == [("w2", 2)]

@@ -56,22 +56,29 @@ def add_samples(connection: psycopg.Connection, *names: str, dataset: str = "D1"
     )
 
 
-def add_release(connection: psycopg.Connection, field: str = "tissue") -> int:
+def add_release(
+    connection: psycopg.Connection, field: str = "tissue", organism: str = "Homo sapiens"
+) -> int:
     """Add a release without models and promote it in place of the live one; committed."""
     run(
         connection,
         "update annotator.release set status = 'retired', retired_at = now()"
-        " where field = %s and status = 'live'",
+        " where field = %s and organism = %s and status = 'live'",
         field,
+        organism,
     )
     ((release_id,),) = run(
         connection,
         "with t as (insert into annotator.training_run"
-        " (field, preset, status, seed, host, finished_at)"
-        " values (%s, 'default', 'succeeded', 1, 'here', now()) returning run_id, field)"
-        " insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
-        " select field, run_id, 'live', '{liver,brain}', 5, now() from t returning release_id",
+        " (field, organism, preset, status, seed, host, finished_at)"
+        " values (%s, %s, 'default', 'succeeded', 1, 'here', now())"
+        " returning run_id, field, organism)"
+        " insert into annotator.release"
+        " (field, organism, run_id, status, classes, features, promoted_at)"
+        " select field, organism, run_id, 'live', '{liver,brain}', 5, now() from t"
+        " returning release_id",
         field,
+        organism,
     )
     return int(release_id)
 

@@ -169,6 +169,17 @@ def test_another_species_is_another_feature():
     assert not found(["hsa-miR-21-5p"], ["mmu-miR-21-5p", "mmu-miR-22-3p", "miR-21-5p"])
 
 
+def test_names_without_a_species_are_of_the_given_one():
+    names = ["miR-21-5p", "miR-22-3p"]
+    human = ["hsa-miR-21-5p", "mmu-miR-22-3p"]
+    assert found(names, human, species="hsa") == {("miR-21-5p", "hsa-miR-21-5p", "species")}
+    assert found(names, human, species="mmu") == {("miR-22-3p", "mmu-miR-22-3p", "species")}
+    # The table of older names and gene symbols is of human ones.
+    assert found(["hsa-mir-21"], ["Mir21"], species="hsa")
+    assert not found(["mmu-mir-21"], ["Mir21"], species="mmu")
+    assert not found(["miR-21-5p"], ["hsa-miR-21-5p"], species="mmu")
+
+
 def test_accessions_symbols_and_renamed_ones():
     model = ["hsa-miR-21-5p", "hsa-miR-375-3p", "hsa-miR-122b-5p", "hsa-mir-103-1", "hsa-mir-21"]
     given_names = ["MIMAT0000076", "hsa-miR-375", "hsa-miR-3591-5p", "hsa-mir-103a-1", "MIR21"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.organisms import WithoutRelease
 from annotator.jobs.watch.prometheus import Metrics, families
 from annotator.jobs.watch.status import NEEDS_A_PERSON
 from annotator.settings import Settings
@@ -41,6 +42,7 @@ EXAMPLE = Figures(
     ),
     {"idle": 1, NEEDS_A_PERSON: 1},
     2,
+    (WithoutRelease("tissue", "Mus musculus", 12),),
 )
 NAME = re.compile(r"\b(?:annotator|process)_\w+|\bup\b")
 TOKEN = re.compile(
@@ -170,7 +172,7 @@ def test_every_alert_says_what_happened_and_what_to_do():
         for opening, closing in ("()", "{}", "[]"):
             assert rule["expr"].count(opening) == rule["expr"].count(closing)
         if "$labels.field" in rule["annotations"]["summary"]:
-            assert re.search(r"by \((le, )?field\)", rule["expr"]), rule["alert"]
+            assert re.search(r"by \((le, )?field(, organism)?\)", rule["expr"]), rule["alert"]
 
 
 def metrics_table():

@@ -176,6 +176,22 @@ def test_a_release_with_models_of_another_field_is_refused(monkeypatch) -> None:
         live_models.LiveModels().load(None, replace(release, field="sex"))
 
 
+def test_a_release_for_another_organism_is_refused(monkeypatch) -> None:
+    artefacts = write_model(replace(read(stored(FORMAT)), organism="Mus musculus"))
+    monkeypatch.setattr(live_models, "load_artefacts", lambda *_: artefacts)
+    release = LiveRelease(7, "tissue", 1, "default", (), 0, None, None, datetime.now(UTC))
+    with pytest.raises(ArtefactError, match=r"for Homo sapiens, .* models of Mus musculus"):
+        live_models.LiveModels().load(None, release)
+    mouse = replace(release, organism="Mus musculus")
+    assert live_models.LiveModels().load(None, mouse).model.organism == "Mus musculus"
+
+
+@every_format
+def test_a_release_without_an_organism_is_human(number) -> None:
+    artefacts = changed(stored(number), MODEL_FILE, lambda data: data.pop("organism", None))
+    assert read(artefacts).organism == "Homo sapiens"
+
+
 @every_format
 def test_a_description_without_its_format_is_refused(number) -> None:
     with pytest.raises(ArtefactError, match="format None"):

@@ -36,6 +36,7 @@ from annotator.store.answers.work import (
     stay_alive,
 )
 from annotator.store.mirror.label_values import declare_words
+from annotator.store.mirror.organisms import note_organisms, samples_without_release
 from annotator.store.releases.registry import LiveRelease, live_releases
 from annotator.store.server.connection import lost
 from annotator.store.server.schema import check_schema
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.domain.answers import ClaimedSample, QuarantinedSample, SamplePrediction
+    from annotator.domain.organisms import WithoutRelease
     from annotator.jobs.annotate.dataset_context import Remembered
     from annotator.jobs.annotate.live_models import LiveModels
     from annotator.settings import Settings
@@ -58,11 +60,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AnnotateSummary:
-    """The number of releases, and of predicted and quarantined samples per field, in one pass."""
+    """The number of releases, and of predicted and quarantined samples per field, in one pass.
+
+    ``without_release`` counts the samples that wait because their organism has no release.
+    """
 
     releases: int
     predicted: Mapping[str, int]
     quarantined: Mapping[str, int]
+    without_release: tuple[WithoutRelease, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ def annotate(
     progress: Callable[[int, int], None] = silent,
     batch_done: Callable[[BatchDone], None] = _ignore,
 ) -> AnnotateSummary:
-    """Annotate every pending sample of every field that has a live release.
+    """Annotate every pending sample whose field has a live release for its organism.
 
     Each batch is written, and its lease ended, in one transaction while the
     next batch is predicted. A pass that is killed at any point leaves nothing
@@ -126,7 +132,9 @@ def annotate(
         connection = stack.enter_context(database.connect())
         check_schema(connection)
         declare_words(connection, settings.fields)
+        note_organisms(connection, settings.default_organism)
         releases = live_releases(connection)
+        without_release = samples_without_release(connection)
         look_after_queue(connection)
         stay_alive(connection, worker)
         # Claims from before this worker lost its connection, and those of crashed workers.
@@ -137,7 +145,7 @@ def annotate(
         refused = _quarantine(connection, releases)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
-            return AnnotateSummary(len(releases), {}, refused)
+            return AnnotateSummary(len(releases), {}, refused, without_release)
 
         # The models take seconds to import and are not needed earlier.
         from annotator.jobs.annotate.live_models import LiveModels
@@ -154,7 +162,7 @@ def annotate(
         failed: list[Exception] = []
         try:
             for release in releases:
-                if not waiting[release.field]:
+                if not waiting[release.release_id]:
                     continue
                 try:
                     with log_context(field=release.field, annotation_run=annotation_run):
@@ -173,7 +181,7 @@ def annotate(
     if failed:
         raise failed[0]
     quarantined = Counter(count.quarantined) + Counter(refused)
-    return AnnotateSummary(len(releases), count.predicted, quarantined)
+    return AnnotateSummary(len(releases), count.predicted, quarantined, without_release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,22 +214,21 @@ class _Count:
 
 def _quarantine(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
     """Quarantine samples that cannot be queued; return how many are new, per field."""
-    if releases:
+    fields = sorted({release.field for release in releases})
+    if fields:
         note_rows_without_id(connection)
-    for release in releases:
-        quarantine_repeat_offenders(connection, release.field)
-    found = {
-        release.field: quarantine_bad_samples(connection, release.field) for release in releases
-    }
+    for field in fields:
+        quarantine_repeat_offenders(connection, field)
+    found = {field: quarantine_bad_samples(connection, field) for field in fields}
     return {field: samples for field, samples in found.items() if samples}
 
 
-def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[str, int]:
-    """Queue pending samples; return how many samples wait per field."""
+def _queue(connection: psycopg.Connection, releases: Sequence[LiveRelease]) -> dict[int, int]:
+    """Queue pending samples; return how many samples wait per release."""
     for release in releases:
         queue_pending(connection, release.field, release.release_id)
     counts = pending_counts(connection)
-    return {release.field: counts.get(release.field, (0, 0))[0] for release in releases}
+    return {each.release_id: counts.get(each.release_id, (0, 0))[0] for each in releases}
 
 
 def _annotate_field(
@@ -253,7 +260,7 @@ def _annotate_field(
             if any(sample.attempts > 1 for sample in claimed):
                 # These samples may crash the worker: finish writing the previous batch first.
                 work.writer.finish()
-            batch = f"{work.annotation_run}-{release.field}-{number}"
+            batch = f"{work.annotation_run}-{release.field}-{release.release_id}-{number}"
             with log_context(release=release.release_id, batch=batch), _quietly():
                 found = _predict_batch(work, release, claimed, remembered)
                 work.writer.write(

@@ -35,7 +35,7 @@ def fallback_release(
     models
         The loaded models, which the release is added to.
     release
-        The live release of a field.
+        A live release.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def fallback_release(
         models.load(connection, release)
     except ArtefactError as error:
         reason = str(error)
-        for earlier in earlier_releases(connection, release.field):
+        for earlier in earlier_releases(connection, release.field, release.organism):
             try:
                 models.load(connection, earlier)
             except ArtefactError as also:
@@ -59,17 +59,19 @@ def fallback_release(
                 continue
             if damage.reinstate(connection, release, earlier.release_id, reason):
                 logger.error("%s; release %d is live again", reason, earlier.release_id)
-            return _now_live(connection, models, release.field)
+            return _now_live(connection, models, release)
         if damage.record_damage(connection, release, reason):
             logger.error("%s; %s has no fallback release", reason, release.field)
         raise
     return release
 
 
-def _now_live(connection: psycopg.Connection, models: LiveModels, field: str) -> LiveRelease:
+def _now_live(
+    connection: psycopg.Connection, models: LiveModels, before: LiveRelease
+) -> LiveRelease:
     """Return the release that is live after the change, whichever worker made it."""
-    live = live_release(connection, field)
+    live = live_release(connection, before.field, before.organism)
     if live is None:
-        raise ArtefactError(f"no release of {field} is live any more; retrain the field")
+        raise ArtefactError(f"no release of {before.field} is live any more; retrain the field")
     models.load(connection, live)
     return live

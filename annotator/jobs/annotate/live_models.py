@@ -39,7 +39,7 @@ class LiveModels:
         Raises
         ------
         ArtefactError
-            An artefact is damaged or not trusted, or belongs to another field.
+            An artefact is damaged or not trusted, or belongs to another field or organism.
         """
         if release.release_id not in self._loaded:
             model = read_model(load_artefacts(connection, release.release_id))
@@ -47,6 +47,11 @@ class LiveModels:
                 raise ArtefactError(
                     f"release {release.release_id} of {release.field} holds models of"
                     f" {model.field}; retrain the field"
+                )
+            if model.organism != release.organism:
+                raise ArtefactError(
+                    f"release {release.release_id} of {release.field} is for {release.organism},"
+                    f" but holds models of {model.organism}; retrain the field"
                 )
             self._loaded[release.release_id] = LiveModel(release, model, model.explainer())
         return self._loaded[release.release_id]

@@ -150,7 +150,7 @@ def _with_every_feature(database: Database, cohort: Cohort) -> Cohort:
             f"{sample_id}: {reason}, but it could be read a moment ago; an import is running,"
             " try again when it is done"
         )
-    return replace(cohort, profiles=read.profiles)
+    return replace(cohort, profiles=replace(read.profiles, organism=cohort.profiles.organism))
 
 
 def _usable_sets(profiles: Profiles) -> tuple[list[str], list[str]]:

@@ -100,7 +100,7 @@ def make_candidate(
     """
     validation, cross_validation = _validate(cohort, ontology, plan, parallel, progress)
     with database.connect() as connection:
-        live = registry.live_release(connection, cohort.field)
+        live = registry.live_release(connection, cohort.field, plan.organism)
         live_held_out = held_out_of(connection, live.run_id) if live else None
         became = live_accuracy_of(connection, live.release_id) if live else None
     verdict = judge(validation, validation.baselines, live_held_out, plan.gate)

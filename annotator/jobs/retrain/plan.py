@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
+from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
 from annotator.errors import CohortError, InputError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
@@ -50,7 +51,7 @@ Progress = Callable[[int, int], None]
 
 _PLAIN = (
     *("field", "folds", "quick_datasets", "cross_validation_folds", "gate", "quality"),
-    "learn_from_reviews",
+    *("learn_from_reviews", "organism"),
 )
 
 
@@ -77,6 +78,8 @@ class Plan:
         Requirements that a sample must meet to be learned from.
     learn_from_reviews
         Whether values that a curator accepted or corrected count as labels.
+    organism
+        The organism whose samples are learned from.
     """
 
     field: FieldDefinition
@@ -88,6 +91,7 @@ class Plan:
     explanations: ExplanationOptions
     quality: Quality
     learn_from_reviews: bool
+    organism: str
 
     def configuration(self) -> dict[str, Any]:
         """Return the plan as plain data, which is hashed and stored with a training run."""
@@ -106,7 +110,7 @@ class Plan:
         return self.folds or choose_folds(datasets, self.quick_datasets)
 
 
-def plan_of(settings: Settings, field: str) -> Plan:
+def plan_of(settings: Settings, field: str, organism: str | None = None) -> Plan:
     """Return the plan of a field with these settings; reads the files that they name.
 
     Parameters
@@ -115,6 +119,8 @@ def plan_of(settings: Settings, field: str) -> Plan:
         The settings.
     field
         A key of :attr:`~annotator.settings.Settings.fields`.
+    organism
+        The organism; that of the settings by default.
 
     Raises
     ------
@@ -144,6 +150,7 @@ def plan_of(settings: Settings, field: str) -> Plan:
         explanations=explanation_options(settings, field),
         quality=quality_of(settings),
         learn_from_reviews=settings.learn_from_reviews,
+        organism=organism_named(organism or settings.default_organism),
     )
 
 
@@ -198,7 +205,7 @@ def read_labelled(
     field = plan.field
     with database.connect() as connection:
         check_schema(connection)
-        read = read_cohort(connection, field, plan.learn_from_reviews)
+        read = read_cohort(connection, field, plan.learn_from_reviews, plan.organism)
         read = _without_unusable(read, plan)
         ontology = read_ontology(connection, field, read.cohort.values.tolist())
     if quarantine and read.left_out:
@@ -206,9 +213,10 @@ def read_labelled(
             quarantine_left_out(connection, read)
     if len(read.cohort.values) == 0:
         left_out = "".join(f"; {note}" for note in notes_of(read, plan)).rstrip(".")
+        of_organism = "" if plan.organism == DEFAULT_ORGANISM else f" of {plan.organism}"
         raise CohortError(
-            f"no usable sample has a {field.name} label; import some with `annotator import`"
-            f"{left_out}"
+            f"no usable sample{of_organism} has a {field.name} label; import some with"
+            f" `annotator import`{left_out}"
         )
     return read, ontology
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
 from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
@@ -31,7 +32,9 @@ from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
 from annotator.plain_data import plain
+from annotator.store.mirror.cohorts import labelled_organisms
 from annotator.store.mirror.label_values import declare_words, read_value_use
+from annotator.store.mirror.organisms import note_organisms
 from annotator.store.releases import registry, runs
 from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database, translating
@@ -54,11 +57,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNLABELLED = "unlabelled"
+TOO_FEW = "too few labels"
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainOutcome:
-    """The outcome of the retraining of one field.
+    """The outcome of the retraining of one field for one organism.
 
     Attributes
     ----------
@@ -72,6 +76,7 @@ class RetrainOutcome:
     reasons: tuple[str, ...]
     release_id: int | None = None
     metrics: tuple[Metric, ...] = ()
+    organism: str = DEFAULT_ORGANISM
     values: ValueUse | None = None
 
     @property
@@ -79,18 +84,59 @@ class RetrainOutcome:
         """Whether a person should look into it."""
         return self.status == "failed"
 
+    @property
+    def has_nothing_to_learn(self) -> bool:
+        """Whether there are no labels, or too few."""
+        return self.status in (UNLABELLED, TOO_FEW)
+
+
+def organisms_to_train(
+    database: Database, settings: Settings, field: str, wanted: str | None = None
+) -> tuple[str, ...]:
+    """Return the organisms that have labels of a field, those with the most labels first.
+
+    Parameters
+    ----------
+    database, settings
+        The database with the labels; ``default_organism`` and ``learn_from_reviews``.
+    field
+        Name of the field.
+    wanted
+        The only organism to train, whether it has labels or not.
+
+    Returns
+    -------
+    tuple of str
+        At least one: the default organism if there are no labels at all.
+
+    Raises
+    ------
+    SchemaError
+        The database is not at the schema that this version works with.
+    """
+    default = organism_named(settings.default_organism)
+    with database.connect() as connection:
+        check_schema(connection)
+        note_organisms(connection, default)
+        found = labelled_organisms(connection, field, settings.learn_from_reviews)
+    if wanted is not None:
+        return (organism_named(wanted),)
+    return tuple(sorted(found, key=lambda name: (-found[name], name))) or (default,)
+
 
 def retrain(
     database: Database,
     settings: Settings,
     field: str,
+    organism: str | None = None,
     *,
+    is_required: bool = True,
     progress: Progress = silent,
 ) -> RetrainOutcome:
     """Make a candidate release of a field and promote it if it passes the gate.
 
-    Only one retraining per field runs at a time on a database. A failure is recorded
-    in the training run, and the live release stays live.
+    Only one retraining per field and organism runs at a time on a database. A failure is
+    recorded in the training run, and the live release stays live.
 
     Parameters
     ----------
@@ -98,14 +144,18 @@ def retrain(
         The database with the labels; preset, seed, folds and margins.
     field
         Name of the field.
+    organism
+        The organism whose samples are learned from; that of the settings by default.
+    is_required
+        Whether too few labels are a failure. They are not for one organism of several.
     progress
         Called with the number of folds done and the total.
 
     Returns
     -------
     RetrainOutcome
-        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``, ``busy``
-        (another process is retraining the field) or ``failed``.
+        ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``,
+        ``too few labels``, ``busy`` (another process is retraining it) or ``failed``.
 
     Raises
     ------
@@ -114,27 +164,42 @@ def retrain(
     RetryableError
         The connection was lost, or a statement took too long.
     """
+    organism = organism_named(organism or settings.default_organism)
     with (
         database.connect(autocommit=True) as lock_connection,
-        advisory_lock(lock_connection, f"retrain {field}") as is_ours,
+        advisory_lock(lock_connection, f"retrain {field} of {organism}") as is_ours,
     ):
-        if not is_ours:
-            return RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
-        check_schema(lock_connection)  # a daemon of another version may have started this
-        runs.fail_orphaned_runs(lock_connection, field)
-        registry.sweep_orphans(lock_connection)
-        # A wrong field or preset is the person's who asked; nothing is written about it.
-        preset_named(settings.preset, definition_of(settings, field), settings)
-        declare_words(lock_connection, settings.fields)
-        (values,) = read_value_use(lock_connection, settings.fields, (field,))
-        return replace(_retrain_alone(database, settings, field, progress), values=values)
+        if is_ours:
+            check_schema(lock_connection)  # a daemon of another version may have started this
+            runs.fail_orphaned_runs(lock_connection, field, organism)
+            registry.sweep_orphans(lock_connection)
+            # A wrong preset is the person's who asked; nothing is written about it.
+            preset_named(settings.preset, definition_of(settings, field), settings)
+            note_organisms(lock_connection, settings.default_organism)
+            declare_words(lock_connection, settings.fields)
+            (values,) = read_value_use(lock_connection, settings.fields, (field,))
+            asked = _Asked(database, settings, field, organism, is_required)
+            outcome = replace(_retrain_alone(asked, progress), values=values)
+        else:
+            outcome = RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
+    return replace(outcome, organism=organism)
 
 
-def _retrain_alone(
-    database: Database, settings: Settings, field: str, progress: Progress
-) -> RetrainOutcome:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of :func:`retrain`."""
+
+    database: Database
+    settings: Settings
+    field: str
+    organism: str
+    is_required: bool
+
+
+def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
+    database, settings, field = asked.database, asked.settings, asked.field
     try:
-        plan = plan_of(settings, field)
+        plan = plan_of(settings, field, asked.organism)
         read, ontology = read_labelled(database, plan, quarantine=True)
         facts = _cohort_facts(read, ontology, plan)
     except AnnotatorError as error:
@@ -143,17 +208,19 @@ def _retrain_alone(
         if isinstance(error, CohortError):
             return RetrainOutcome(field, UNLABELLED, (str(error),))
         with database.connect() as connection:
-            run = _start(connection, settings, field, {}, None)
+            run = _start(connection, asked, {}, None)
             runs.finish_run(connection, run, RunStatus.FAILED, str(error))
         return RetrainOutcome(field, "failed", (str(error),))
+    if not asked.is_required and facts["classes"] < 2:
+        return RetrainOutcome(field, TOO_FEW, (_too_few(facts["classes"], plan),))
     parents = {term: list(up) for term, up in ontology.parents.items()}
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
     described["cohort"] = facts
     with database.connect() as connection:
-        last = runs.last_attempt(connection, field)
-        run = _start(connection, settings, field, described, configuration_hash)
+        last = runs.last_attempt(connection, field, asked.organism)
+        run = _start(connection, asked, described, configuration_hash)
         if last is not None and (last.cohort_hash, last.configuration_hash) == (
             read.hash,
             configuration_hash,
@@ -164,39 +231,52 @@ def _retrain_alone(
             )
             runs.finish_run(connection, run, RunStatus.SKIPPED, reason)
             return RetrainOutcome(field, "skipped", (reason,))
-    job = _Job(database, plan, run, settings.keep_releases, parallelism(settings))
+    job = _Job(
+        database, plan, run, settings.keep_releases, parallelism(settings), asked.is_required
+    )
     with log_context(field=field, run=run):
         return _run(job, read, ontology, progress)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One training run: its database, its plan, and how many releases are kept."""
+    """One training run: its database, plan and limits."""
 
     database: Database
     plan: Plan
     run: int
     keep_releases: int
     parallel: Parallelism
+    is_required: bool
+
+
+def _too_few(classes: int, plan: Plan) -> str:
+    labels = plan.models.labels
+    return (
+        f"{classes} classes of {plan.field.name} have enough labelled samples of"
+        f" {plan.organism}, at least 2 are needed (minimum per class: {labels.minimum_samples}"
+        f" samples, {labels.minimum_datasets} datasets)"
+    )
 
 
 def _start(
     connection: psycopg.Connection,
-    settings: Settings,
-    field: str,
+    asked: _Asked,
     described: Mapping[str, Any],
     configuration_hash: str | None,
 ) -> int:
+    settings = asked.settings
     return runs.start_run(
         connection,
         RunStart(
-            field=field,
+            field=asked.field,
             preset=Path(settings.preset).stem,
             seed=settings.seed,
             configuration=described,
             configuration_hash=configuration_hash,
             versions=library_versions(),
             host=socket.gethostname(),
+            organism=asked.organism,
         ),
     )
 
@@ -212,8 +292,11 @@ def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) ->
             return _save(job, read, candidate)
     except BaseException as error:
         reason = str(error) if isinstance(error, AnnotatorError) else repr(error)
+        too_few = isinstance(error, CohortError) and not job.is_required
         with translating(), job.database.connect() as connection:
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if too_few:
+                runs.finish_run(connection, job.run, RunStatus.SKIPPED, reason)
+            elif isinstance(error, KeyboardInterrupt | SystemExit):
                 runs.finish_run(connection, job.run, RunStatus.INTERRUPTED, None)
             else:
                 runs.finish_run(connection, job.run, RunStatus.FAILED, reason)
@@ -221,7 +304,8 @@ def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) ->
             raise
         if not isinstance(error, AnnotatorError):
             logger.exception("retraining %s failed", field)  # a bug; other fields continue
-        return RetrainOutcome(field, "failed", (reason, *notes_of(read, job.plan)))
+        status = TOO_FEW if too_few else "failed"
+        return RetrainOutcome(field, status, (reason, *notes_of(read, job.plan)))
 
 
 def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str, Any]:
@@ -231,6 +315,7 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
         **plain(plan.quality),
         "left_out": left_out_counts(read.left_out),
         "too_general": sorted(label_set.too_general),
+        "classes": len(label_set.classes),
     }
 
 
@@ -274,6 +359,7 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
                 suspicions=suspect_labels(candidate.validation.predictions),
                 explanations=candidate.explanations,
                 weights=candidate.model.weights,
+                organism=job.plan.organism,
             ),
         )
         decide = registry.promote if verdict.promoted else registry.reject

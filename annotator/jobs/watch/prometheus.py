@@ -24,6 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from annotator import __version__
+from annotator.domain.organisms import organism_named
 from annotator.errors import AnnotatorError, DatabaseUnavailableError, NeedsPersonError
 from annotator.jobs.watch.status import MISSED_BEATS
 from annotator.store.server.connection import translating
@@ -56,7 +57,7 @@ BATCH_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 @dataclass(frozen=True, slots=True)
 class _Gauge:
-    """A metric that every field has: its name, help text and value."""
+    """A metric that every field and organism has: its name, help text and value."""
 
     name: str
     meaning: str
@@ -143,18 +144,26 @@ def families(
     yield build
     fields = () if figures is None else figures.fields
     for gauge in _OF_FIELDS:
-        family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["field"])
+        family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["field", "organism"])
         for one in fields:
             value = gauge.value(one)
             if value is not None:
-                family.add_metric([one.field], value)
+                family.add_metric([one.field, one.organism], value)
         yield family
+    waiting = GaugeMetricFamily(
+        "annotator_samples_without_release",
+        "Samples that wait because their organism has no release.",
+        labels=["field", "organism"],
+    )
+    for each in () if figures is None else figures.without_release:
+        waiting.add_metric([each.field, each.organism], each.samples)
+    yield waiting
     retrainings = CounterMetricFamily(
-        "annotator_retrainings", "Retrainings by outcome.", labels=["field", "outcome"]
+        "annotator_retrainings", "Retrainings by outcome.", labels=["field", "organism", "outcome"]
     )
     for one in fields:
         for outcome, count in one.retrainings.items():
-            retrainings.add_metric([one.field, outcome], count)
+            retrainings.add_metric([one.field, one.organism, outcome], count)
     yield retrainings
     age = GaugeMetricFamily(
         "annotator_figures_age_seconds", "How long ago these metrics were read from the database."
@@ -231,6 +240,7 @@ class FiguresCollector(Collector):
                     fields=self._settings.fields,
                     drift_days=self._settings.drift_days,
                     alive_seconds=MISSED_BEATS * self._settings.heartbeat_seconds,
+                    default_organism=organism_named(self._settings.default_organism),
                 )
             return figures, True
         except (AnnotatorError, psycopg.Error) as error:

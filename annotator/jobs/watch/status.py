@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.organisms import of_organism, organism_named
 from annotator.domain.schedule import parse_schedule
 from annotator.domain.statuses import RunStatus
 from annotator.store.mirror.label_values import read_value_use
@@ -94,11 +95,12 @@ def read_status(
         The database cannot be reached.
     """
     schedule = parse_schedule(settings.retrain_cron)
+    default_organism = organism_named(settings.default_organism)
     with database.connect() as connection:
         check_schema(connection)
         upcoming = schedule.upcoming(database_time(connection), UPCOMING)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
-        found = snapshot(connection, alive_seconds, settings.fields)
+        found = snapshot(connection, alive_seconds, settings.fields, default_organism)
         values = read_value_use(connection, settings.fields) if with_values else ()
         figures = (
             read_figures(
@@ -106,12 +108,15 @@ def read_status(
                 fields=settings.fields,
                 drift_days=settings.drift_days,
                 alive_seconds=alive_seconds,
+                default_organism=default_organism,
             )
             if with_figures
             else None
         )
+    among = [field.organism for field in found.fields]
     problems = [
-        f"the last retraining of {field.field} failed: {field.last_run_reason}"
+        f"the last retraining of {of_organism(field.field, field.organism, among)} failed:"
+        f" {field.last_run_reason}"
         for field in found.fields
         if field.last_run_status == RunStatus.FAILED
     ]

@@ -28,6 +28,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.organisms import prefix_of
 from annotator.learn.features.matching import APPROXIMATE, match_features
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _add_other_names(
     reads: NDArray[np.float64],
 ) -> None:
     """Add, per sample, the counts of the same molecules under other names."""
-    found = _same_molecules(names, tuple(profiles.features.tolist()))
+    species = prefix_of(profiles.organism)
+    found = _same_molecules(names, tuple(profiles.features.tolist()), species)
     if not len(found.model):
         return
     columns, place = np.unique(found.model, return_inverse=True)
@@ -181,7 +183,7 @@ def _match_sample(
     columns, values = counts.indices[here], counts.data[here]
     columns, values = columns[values != 0], values[values != 0]
     expressed = profiles.features[columns].tolist()
-    found = _all_ways(names, tuple(expressed))
+    found = _all_ways(names, tuple(expressed), prefix_of(profiles.organism))
     read = values[found.given] * _is_srna(profiles)[columns[found.given]]
     if read.sum(dtype=np.float64) < reads[:, sample].sum() + CLEARLY_MORE * totals[sample]:
         return
@@ -199,11 +201,11 @@ def _pairs(found: _Columns) -> tuple[list[int], list[int]]:
 
 # A batch of samples is aligned several times (for inputs, expression, novelty, ...).
 @lru_cache(maxsize=16)
-def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Columns:
+def _same_molecules(names: tuple[str, ...], features: tuple[str, ...], species: str) -> _Columns:
     """Find further columns that are features of the model under another name."""
     own = set(names)
     others = [column for column, name in enumerate(features) if name not in own]
-    pairs = match_features(names, [features[column] for column in others])
+    pairs = match_features(names, [features[column] for column in others], species=species)
     return _columns(
         [
             (pair.model_column, others[pair.given_column], False)
@@ -214,9 +216,9 @@ def _same_molecules(names: tuple[str, ...], features: tuple[str, ...]) -> _Colum
 
 
 @lru_cache(maxsize=1024)
-def _all_ways(names: tuple[str, ...], features: tuple[str, ...]) -> _Columns:
+def _all_ways(names: tuple[str, ...], features: tuple[str, ...], species: str) -> _Columns:
     """Match features by all kinds of match."""
-    pairs = match_features(names, features)
+    pairs = match_features(names, features, species=species)
     return _columns(
         [(pair.model_column, pair.given_column, pair.kind in APPROXIMATE) for pair in pairs]
     )

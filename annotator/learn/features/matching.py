@@ -68,6 +68,8 @@ def match_features(
     model_names: Sequence[str],
     given_names: Sequence[str],
     aliases: Mapping[str, str] | None = None,
+    *,
+    species: str | None = None,
 ) -> tuple[FeaturePair, ...]:
     """Match given features with the features of a model.
 
@@ -101,6 +103,9 @@ def match_features(
         The current names of further names that the shipped table of human names
         lacks, such as ``{"hsa-miR-126": "hsa-miR-126-3p"}``. They take precedence
         over the table, but not over equal names.
+    species
+        Species of names without one, if their list has none either: a prefix of miRBase, or
+        empty if it is not known. ``None`` to infer it from the other list, else human.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def match_features(
         if name in column_of
     ]
     if len(pairs) < min(len(model_names), len(given_names)):
-        pairs += _other_pairs(model_names, given_names, pairs, aliases or {})
+        pairs += _other_pairs(model_names, given_names, pairs, aliases or {}, species)
     pairs.sort(key=lambda pair: (pair.model_column, pair.given_column))
     return tuple(pairs)
 
@@ -181,13 +186,14 @@ def _other_pairs(
     given_names: Sequence[str],
     exact: Sequence[FeaturePair],
     aliases: Mapping[str, str],
+    species: str | None,
 ) -> list[FeaturePair]:
     """Match the features without an equal name on the other side."""
     aliases = {folded(old): new for old, new in aliases.items()}
     used = {pair.given_column for pair in exact}
     given_columns = [column for column in range(len(given_names)) if column not in used]
-    model_dialect = Dialect.of(model_names, given_names)
-    given_dialect = Dialect.of(given_names, model_names)
+    model_dialect = Dialect.of(model_names, given_names, species)
+    given_dialect = Dialect.of(given_names, model_names, species)
     search = _Search(
         tuple(read_features(model_names, range(len(model_names)), model_dialect, aliases)),
         tuple(

@@ -76,14 +76,20 @@ class Dialect:
     kind: str
 
     @staticmethod
-    def of(names: Sequence[str], other: Sequence[str]) -> Dialect:
-        """Infer the conventions of ``names``, or those of ``other`` if they show none."""
+    def of(names: Sequence[str], other: Sequence[str], species: str | None = None) -> Dialect:
+        """Infer the conventions of ``names``, or those of ``other`` if they show none.
+
+        The ``species`` of the samples, if given, takes precedence over that of ``other``.
+        """
         case_counts, has_mature, has_stem_loops = _habits(names)
         _, other_mature, other_stem_loops = _habits(other)
         if not has_mature and not has_stem_loops:
             has_mature, has_stem_loops = other_mature, other_stem_loops
         kind = STEM_LOOP if has_stem_loops else MATURE
-        return Dialect(case_counts, _species(names) or _species(other) or TABLE_SPECIES, kind)
+        inferred_species = _species(names) or species or _species(other)
+        if species is None:
+            inferred_species = inferred_species or TABLE_SPECIES
+        return Dialect(case_counts, inferred_species, kind)
 
 
 def _habits(names: Iterable[str]) -> tuple[bool, bool, bool]:
@@ -177,4 +183,8 @@ def _today(
         spelt_kind = kind_as_spelt(aliases[text])
     for each in members(aliases.get(text, text)):
         meaning = _filled(each, spelt_kind, dialect)
-        yield current(each if isinstance(meaning, str) else meaning) or meaning
+        # The table is of human names: Mir21 of another species is not hsa-mir-21.
+        if isinstance(meaning, str) and dialect.species != TABLE_SPECIES:
+            yield meaning
+        else:
+            yield current(meaning) or meaning

@@ -8,12 +8,13 @@ it back.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotator.domain.held_out import COMBINED
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.explain.answer import AnswerExplainer
 from annotator.learn.features.matrix import (
     AlignedProfiles,
@@ -95,6 +96,9 @@ class FieldModel:
     number_half_width
         For a field of intervals, the half-width of the interval around a predicted
         number; ``None`` if predicted numbers are not good enough to be shown.
+    organism
+        The organism of the training samples. Samples that are predicted are taken to be of
+        it, too: feature names without a species are of this one.
     """
 
     field: str
@@ -109,6 +113,7 @@ class FieldModel:
     calibration: Calibration | None = None
     trust: Trust | None = None
     number_half_width: float | None = None
+    organism: str = DEFAULT_ORGANISM
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -152,11 +157,15 @@ class FieldModel:
 
     def inputs(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the inputs of all models, ``(samples, features)``, float32."""
-        return self.fitted_features.transform(profiles)
+        return self.fitted_features.transform(self._own(profiles))
 
     def expression(self, profiles: Profiles) -> NDArray[np.float32]:
         """Return the model's features in reads per million, ``(samples, features)``."""
-        return reads_per_million(profiles, self.features)
+        return reads_per_million(self._own(profiles), self.features)
+
+    def _own(self, profiles: Profiles) -> Profiles:
+        """Return profiles as those of the model's organism."""
+        return replace(profiles, organism=self.organism)
 
     def predict(
         self, profiles: Profiles, dataset_ids: NDArray[np.object_] | None = None
@@ -249,7 +258,7 @@ class FieldModel:
         It is relative to the median among the training samples: 1 is usual, and near 0
         the sample is unlike those that the model learned from. Shape ``(samples,)``.
         """
-        return self.known_share(expressed_features(profiles, self.features))
+        return self.known_share(expressed_features(self._own(profiles), self.features))
 
     def known_share(self, expressed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the result of :meth:`known_features` from the number of expressed features."""
@@ -262,7 +271,7 @@ class FieldModel:
         profiles themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_share` and
         :meth:`aligned_novelty` give the same from the result of this method.
         """
-        return align_profiles(profiles, self.features)
+        return align_profiles(self._own(profiles), self.features)
 
     def aligned_inputs(self, aligned: AlignedProfiles) -> NDArray[np.float32]:
         """Return the result of :meth:`inputs` from that of :meth:`aligned`."""
@@ -282,7 +291,7 @@ class FieldModel:
         See :mod:`annotator.learn.selective.novelty`; ``raw`` is the result of
         :meth:`predict_raw`.
         """
-        return self._novelty(log_rpm(profiles, self.features), raw)
+        return self._novelty(log_rpm(self._own(profiles), self.features), raw)
 
     def _novelty(
         self, logarithms: NDArray[np.float32], raw: Mapping[str, NDArray[np.float64]]

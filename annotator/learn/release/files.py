@@ -48,6 +48,7 @@ def write_model(model: FieldModel) -> tuple[Artefact, ...]:
         usual_features=model.usual_features,
         number_half_width=model.number_half_width,
         seed=model.seed,
+        organism=model.organism,
     )
     arrays = {
         "offset": model.fitted_features.offset,
@@ -113,6 +114,7 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
             read_file(contents[TRUST_FILE], Trust, TRUST_FILE) if TRUST_FILE in contents else None
         ),
         number_half_width=described.number_half_width,
+        organism=described.organism,
     )
 
 

@@ -142,6 +142,7 @@ def fit_field_model(
             log_rpm(samples.profiles, fitted.names), index, dataset_ids, part.classes
         ),
         seed=seed,
+        organism=samples.profiles.organism,
     )
 
 

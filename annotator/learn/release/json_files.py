@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta
 
 from annotator.domain.fields import Name
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.errors import ArtefactError
 from annotator.learn.models.tensors import read_json, write_json
 from annotator.plain_data import plain, typed
@@ -37,6 +38,7 @@ class Description:
     usual_features: Annotated[float, Meta(ge=0)]
     number_half_width: Annotated[float, Meta(ge=0)] | None
     seed: int
+    organism: Text = DEFAULT_ORGANISM
 
     def __post_init__(self) -> None:
         """Refuse duplicate names, and lineages of other classes.

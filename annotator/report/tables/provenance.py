@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from annotator.domain.organisms import DEFAULT_ORGANISM, of_organism
 from annotator.report.tables.cells import KIND_WORDS
 from annotator.report.words import percent
 
@@ -25,18 +26,24 @@ STANDINGS = {
 }
 
 
+def named_field(release: ReleaseSummary) -> str:
+    """Return the field of a release, with the organism unless it is the usual one."""
+    return of_organism(release.field, release.organism, [DEFAULT_ORGANISM])
+
+
 def standing(release: ReleaseSummary) -> str:
     """Return in a sentence what became of a release."""
+    field = named_field(release)
     if release.status == "live":
-        return f"It answers for {release.field} since {day(release.promoted_at)}."
+        return f"It answers for {field} since {day(release.promoted_at)}."
     if release.status == "retired":
         return (
-            f"It answered for {release.field} from {day(release.promoted_at)} to"
+            f"It answered for {field} from {day(release.promoted_at)} to"
             f" {day(release.retired_at)}, when a newer release replaced it."
         )
     if release.status == "rejected" and release.promoted_at is not None:
         return (
-            f"It answered for {release.field} from {day(release.promoted_at)} to"
+            f"It answered for {field} from {day(release.promoted_at)} to"
             f" {day(release.retired_at)}, when its files were found damaged and the release"
             " before it took over."
         )
@@ -68,6 +75,7 @@ def facts(release: ReleaseSummary) -> tuple[tuple[str, str], ...]:
     found = (
         ("Release", f"{release.release_id} ({STANDINGS.get(release.status, release.status)})"),
         ("Field", release.field),
+        ("Organism", release.organism),
         ("Preset", release.preset),
         ("Shares of the answer", _shares(release)),
         ("Seed", str(release.seed)),

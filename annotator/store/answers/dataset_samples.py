@@ -21,8 +21,11 @@ with not_learned as (
         row_number() over (
             partition by s.dataset_id order by s.sample_id::text collate "C"
         ) as place
-    from atlas.sample s
+    from annotator.sample_organism s
     where s.dataset_id = any (%(datasets)s::text[]) and s.sample_id <> ''
+      and s.organism = (
+        select r.organism from annotator.release r where r.release_id = %(release_id)s
+    )
       and not exists (
         select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
     ) and not exists (
@@ -73,8 +76,9 @@ def other_samples_in(
 ) -> list[DatasetSample]:
     """Find the samples in datasets that a release has not learned from, annotated or not.
 
-    The result is the same for every batch of a dataset, whatever was annotated before.
-    Quarantined samples, and those that were claimed repeatedly without a result, are left out.
+    All are of the organism of the release. The result is the same for every batch of a
+    dataset, whatever was annotated before. Quarantined samples, and those that were claimed
+    repeatedly without a result, are left out.
 
     Parameters
     ----------

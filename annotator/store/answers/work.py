@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 # that a sample that crashes its worker is found without affecting others in its batch.
 SUSPECT_ATTEMPTS = 2
 
+# A release is for samples of its organism. From an array of spellings the planner estimates
+# their number well: it would hash all samples if it expected few.
+_SPELLINGS = """(
+    select annotator.spellings_of(r.organism)
+    from annotator.release r where r.release_id = %(release_id)s
+)::text[]"""
+
 # Every NOT EXISTS is an anti-join on the sample, which PostgreSQL can hash, so none
 # may contain a volatile function (statement_timestamp() is stable, clock_timestamp()
 # is not). The relations of the atlas may be views: nothing here relies on their keys, and
@@ -35,7 +42,10 @@ _PENDING = f"""
 pending as (
     select s.sample_id, s.dataset_id, s.updated_at
     from atlas.sample s
-    where s.sample_id <> '' and s.dataset_id <> '' and not exists (
+    where s.sample_id <> '' and s.dataset_id <> '' and (
+        s.organism::text = any ({_SPELLINGS})
+        or s.organism is null and '' = any ({_SPELLINGS})
+    ) and not exists (
         select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
     ) and not exists (
         select from annotator.known_label k
@@ -86,6 +96,12 @@ with {_PENDING}, settled as (
     where w.field = %(field)s
       and (w.leased_until is null or w.leased_until <= statement_timestamp())
       and not exists (select from pending where pending.sample_id = w.sample_id)
+      -- Rows of the live releases of other organisms are for those to remove.
+      and not exists (
+          select from annotator.release other
+          where other.release_id = w.release_id and other.status = 'live'
+            and other.release_id <> %(release_id)s
+      )
     for update of w skip locked
 )
 delete from annotator.work w
@@ -230,10 +246,10 @@ def _is_live(conn: psycopg.Connection, release_id: int) -> bool:
 def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     """Queue the samples that have no label for the field and no prediction by the release.
 
-    A sample is pending if its field was not curated, accepted or corrected, and if
-    the release has no current prediction for its present state and has not quarantined
-    it in that state. Rows that are no longer pending are removed; leased rows are left
-    alone. Daemons that queue at the same time wait for one another.
+    A sample of the release's organism is pending if its field was not curated, accepted or
+    corrected, and if the release has no current prediction for its present state and has
+    not quarantined it in that state. Rows that are no longer pending are removed; leased
+    rows are left alone. Daemons that queue at the same time wait for one another.
 
     Parameters
     ----------
@@ -242,7 +258,7 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     field
         Name of the field.
     release_id
-        The live release of the field. If it is no longer live, nothing is
+        A live release of the field. If it is no longer live, nothing is
         queued: the next pass uses its successor.
 
     Returns
@@ -388,16 +404,17 @@ def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
         return conn.execute(_RELEASE_CLAIMS_OF_CRASHED, {"alive": _ALIVE}).rowcount
 
 
-def pending_counts(conn: psycopg.Connection) -> Mapping[str, tuple[int, int]]:
-    """Count the queued samples per field, as pairs of waiting and leased ones."""
+def pending_counts(conn: psycopg.Connection) -> Mapping[int, tuple[int, int]]:
+    """Count the queued samples per release, as pairs of waiting and leased ones."""
     with conn.transaction():
         rows = conn.execute(
-            "select field, count(*) filter (where not leased), count(*) filter (where leased)"
-            " from (select field, coalesce(leased_until > statement_timestamp(), false) as leased"
+            "select release_id, count(*) filter (where not leased), count(*) filter (where leased)"
+            " from (select release_id,"
+            "        coalesce(leased_until > statement_timestamp(), false) as leased"
             "       from annotator.work) queued"
-            " group by field order by field"
+            " group by release_id order by release_id"
         ).fetchall()
-    return {field: (waiting, leased) for field, waiting, leased in rows}
+    return {release_id: (waiting, leased) for release_id, waiting, leased in rows}
 
 
 def quarantine_repeat_offenders(conn: psycopg.Connection, field: str, attempts: int = 5) -> int:

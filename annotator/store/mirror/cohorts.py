@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.profiles import Cohort
 from annotator.domain.values import ValueReader
 from annotator.errors import SampleError
@@ -69,9 +70,9 @@ class _Label:
 
 _CURATED = """
 select s.sample_id::text, s.dataset_id::text, k.value, k.numeric_value,
-       s.updated_at::timestamptz::text
+       s.updated_at::timestamptz::text, s.organism
 from annotator.known_label k
-join atlas.sample s on s.sample_id = k.sample_id
+join annotator.sample_organism s on s.sample_id = k.sample_id
 where k.field = %(field)s
 """
 
@@ -79,9 +80,9 @@ where k.field = %(field)s
 _DECIDED = """
 union all
 select s.sample_id::text, s.dataset_id::text, e.value, e.numeric_value,
-       s.updated_at::timestamptz::text
+       s.updated_at::timestamptz::text, s.organism
 from annotator.effective_annotation e
-join atlas.sample s on s.sample_id = e.sample_id
+join annotator.sample_organism s on s.sample_id = e.sample_id
 where e.field = %(field)s
   and not exists (
       select from annotator.known_label k
@@ -89,10 +90,40 @@ where e.field = %(field)s
 """
 
 
+_LABELLED_ORGANISMS = """
+select s.organism, count(distinct a.sample_id)
+from annotator.effective_annotation a
+join annotator.sample_organism s on s.sample_id = a.sample_id
+where a.field = %(field)s and (a.origin = 'mirror' or %(learn_from_reviews)s)
+group by s.organism
+"""
+
+
+def labelled_organisms(
+    conn: psycopg.Connection, field: str, learn_from_reviews: bool
+) -> Mapping[str, int]:
+    """Return the organisms that have labels of a field, with the number of labelled samples.
+
+    Parameters
+    ----------
+    conn
+        Connection; the caller's transaction is used.
+    field, learn_from_reviews
+        As for :func:`read_cohort`.
+    """
+    rows = conn.execute(
+        _LABELLED_ORGANISMS, {"field": field, "learn_from_reviews": learn_from_reviews}
+    ).fetchall()
+    return dict(rows)
+
+
 def read_cohort(
-    conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
+    conn: psycopg.Connection,
+    definition: FieldDefinition,
+    learn_from_reviews: bool,
+    organism: str = DEFAULT_ORGANISM,
 ) -> ReadCohort:
-    """Read every sample that has one value of a field and usable rows in the mirror.
+    """Read every sample of an organism that has one value of a field and usable rows.
 
     Parameters
     ----------
@@ -102,6 +133,8 @@ def read_cohort(
         The field.
     learn_from_reviews
         Whether values that a curator accepted or corrected count as labels.
+    organism
+        The organism, by the name of :func:`annotator.domain.organisms.organism_named`.
 
     Returns
     -------
@@ -115,7 +148,7 @@ def read_cohort(
     SchemaError
         A relation of the mirror is a view that violates the contract.
     """
-    labels, refused, updated_at = _read_labels(conn, definition, learn_from_reviews)
+    labels, refused, updated_at = _read_labels(conn, definition, learn_from_reviews, organism)
     read = read_profiles(conn, list(labels), [str(kind) for kind in definition.feature_kinds])
     kept = [labels[sample_id] for sample_id in read.profiles.sample_ids]
     known = {
@@ -124,7 +157,7 @@ def read_cohort(
     }
     cohort = Cohort(
         definition=definition,
-        profiles=read.profiles,
+        profiles=replace(read.profiles, organism=organism),
         dataset_ids=as_objects([one.dataset_id for one in kept]),
         values=as_objects([one.value for one in kept]),
         numbers=np.array([one.number for one in kept], dtype=np.float64),
@@ -139,7 +172,7 @@ def read_cohort(
 
 
 def _read_labels(
-    conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool
+    conn: psycopg.Connection, definition: FieldDefinition, learn_from_reviews: bool, organism: str
 ) -> tuple[dict[str, _Label], dict[str, SampleError], dict[str, str | None]]:
     """Return the label of each sample, by sample id in ascending order.
 
@@ -153,7 +186,8 @@ def _read_labels(
     given: dict[str, list[_Label]] = {}
     refused: dict[str, SampleError] = {}
     updated_at: dict[str, str | None] = {}
-    for sample_id, dataset_id, value, number, changed in sorted(rows, key=_order):
+    of_organism = [row[:5] for row in rows if row[5] == organism]
+    for sample_id, dataset_id, value, number, changed in sorted(of_organism, key=_order):
         if sample_id in bad:
             refused[sample_id] = bad[sample_id]
         elif value.strip():

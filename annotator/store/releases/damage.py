@@ -48,8 +48,8 @@ def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, r
         The live release. It is rejected permanently, ``retired_at`` is set to the present
         time, and its training run counts as failed.
     earlier_id
-        The fallback release: a retired release of the same field whose files passed their
-        checks.
+        The fallback release: a retired release of the same field and organism whose files
+        passed their checks.
     reason
         Description of the damage.
 
@@ -67,7 +67,8 @@ def reinstate(conn: psycopg.Connection, damaged: LiveRelease, earlier_id: int, r
             (field,),
         )
         fit = conn.execute(
-            "select from annotator.release d join annotator.release e on e.field = d.field"
+            "select from annotator.release d join annotator.release e"
+            " on e.field = d.field and e.organism = d.organism"
             " where d.release_id = %s and d.status = 'live'"
             " and e.release_id = %s and e.status = 'retired'",
             (damaged.release_id, earlier_id),

@@ -1,7 +1,7 @@
 """Releases: candidates, promotions and rejections with their reasons, and stored models.
 
 A release goes candidate -> live -> retired, or candidate -> rejected. At most one
-release per field is live; a unique index enforces that, too.
+release per field and organism is live; a unique index enforces that, too.
 
 Every function is a transaction of its own.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.releases import Artefact, CandidateRelease
 from annotator.domain.statuses import ReleaseStatus
 from annotator.errors import ArtefactError, NeedsPersonError
@@ -51,11 +52,12 @@ class LiveRelease:
     cohort_hash: str | None
     configuration_hash: str | None
     promoted_at: datetime
+    organism: str = DEFAULT_ORGANISM
 
 
 _RELEASE = """
 select r.release_id, r.field, r.run_id, t.preset, r.classes, r.features,
-       c.hash, t.configuration_hash, r.promoted_at
+       c.hash, t.configuration_hash, r.promoted_at, r.organism
 from annotator.release r
 join annotator.training_run t using (run_id)
 left join annotator.cohort c using (cohort_id)
@@ -104,11 +106,12 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
     with committed(conn):
         require_running(conn, run_id)
         row = conn.execute(
-            "insert into annotator.release (field, run_id, classes, features, weights)"
-            " values (%s, %s, %s, %s, %s) returning release_id",
+            "insert into annotator.release (field, run_id, classes, features, weights, organism)"
+            " values (%s, %s, %s, %s, %s, %s) returning release_id",
             (
                 *(field, run_id, list(classes), candidate.features),
                 None if weights is None else Jsonb(dict(weights), dumps=dumps),
+                candidate.organism,
             ),
         ).fetchone()
         assert row is not None
@@ -138,18 +141,18 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
     return release_id
 
 
-def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
-    """Lock the field of a candidate against other promotions, and return it.
+def _require_candidate(conn: psycopg.Connection, release_id: int) -> tuple[str, str]:
+    """Lock the field of a candidate against other promotions; return it and the organism.
 
     The lock is on the field and not on rows: a promotion that waited for rows
     would not see a release that went live in the meantime.
     """
     row = conn.execute(
-        "select field from annotator.release where release_id = %s", (release_id,)
+        "select field, organism from annotator.release where release_id = %s", (release_id,)
     ).fetchone()
     if row is None:
         raise NeedsPersonError(f"there is no release {release_id}")
-    field = str(row[0])
+    field, organism = str(row[0]), str(row[1])
     conn.execute(
         "select pg_advisory_xact_lock(hashtextextended('annotator.promote.' || %s, 0))", (field,)
     )
@@ -163,7 +166,7 @@ def _require_candidate(conn: psycopg.Connection, release_id: int) -> str:
             f"release {release_id} of {field} is {standing}: only a candidate can be"
             " promoted or rejected"
         )
-    return field
+    return field, organism
 
 
 def promote(
@@ -172,7 +175,7 @@ def promote(
     reasons: Sequence[str],
     comparisons: Sequence[Comparison] = (),
 ) -> None:
-    """Make a candidate the live release of its field, in one transaction.
+    """Make a candidate the live release of its field and organism, in one transaction.
 
     Parameters
     ----------
@@ -191,11 +194,11 @@ def promote(
         There is no such release, or it is not a candidate.
     """
     with committed(conn):
-        field = _require_candidate(conn, release_id)
+        field, organism = _require_candidate(conn, release_id)
         before = conn.execute(
             "update annotator.release set status = 'retired', retired_at = clock_timestamp()"
-            " where field = %s and status = 'live' returning release_id",
-            (field,),
+            " where field = %s and organism = %s and status = 'live' returning release_id",
+            (field, organism),
         ).fetchone()
         conn.execute(
             "update annotator.release set status = 'live', promoted_at = clock_timestamp(),"
@@ -205,6 +208,7 @@ def promote(
         insert_comparisons(conn, release_id, comparisons)
         detail = {
             "release_id": release_id,
+            "organism": organism,
             "retired": None if before is None else before[0],
             "reasons": list(reasons),
         }
@@ -236,13 +240,13 @@ def reject(
         There is no such release, or it is not a candidate.
     """
     with committed(conn):
-        field = _require_candidate(conn, release_id)
+        field, organism = _require_candidate(conn, release_id)
         conn.execute(
             "update annotator.release set status = 'rejected', reasons = %s where release_id = %s",
             (list(reasons), release_id),
         )
         insert_comparisons(conn, release_id, comparisons)
-        detail = {"release_id": release_id, "reasons": list(reasons)}
+        detail = {"release_id": release_id, "organism": organism, "reasons": list(reasons)}
         add_event(conn, "rejected", field, detail)
 
 
@@ -280,28 +284,34 @@ def _live(row: Sequence[Any]) -> LiveRelease:
     return LiveRelease(release_id, field, run_id, preset, tuple(classes), *rest)
 
 
-def live_release(conn: psycopg.Connection, field: str) -> LiveRelease | None:
-    """Return the live release of a field, if any."""
+def live_release(
+    conn: psycopg.Connection, field: str, organism: str = DEFAULT_ORGANISM
+) -> LiveRelease | None:
+    """Return the live release of a field for an organism, if any."""
     with conn.transaction():
-        row = conn.execute(_LIVE + " and r.field = %s", (field,)).fetchone()
+        row = conn.execute(
+            _LIVE + " and r.field = %s and r.organism = %s", (field, organism)
+        ).fetchone()
     return None if row is None else _live(row)
 
 
 def live_releases(conn: psycopg.Connection) -> tuple[LiveRelease, ...]:
-    """Return every live release, ordered by field."""
+    """Return every live release, ordered by field and organism."""
     with conn.transaction():
-        rows = conn.execute(_LIVE + " order by r.field").fetchall()
+        rows = conn.execute(_LIVE + " order by r.field, r.organism").fetchall()
     return tuple(_live(row) for row in rows)
 
 
-def earlier_releases(conn: psycopg.Connection, field: str) -> tuple[LiveRelease, ...]:
-    """Return the retired releases of a field that still have their files, newest first."""
+def earlier_releases(
+    conn: psycopg.Connection, field: str, organism: str = DEFAULT_ORGANISM
+) -> tuple[LiveRelease, ...]:
+    """Return the retired releases that still have their files, newest first."""
     with conn.transaction():
         rows = conn.execute(
-            f"{_RELEASE} where r.field = %s and r.status = 'retired'"
+            f"{_RELEASE} where r.field = %s and r.organism = %s and r.status = 'retired'"
             " and exists (select from annotator.artefact a where a.release_id = r.release_id)"
             " order by r.retired_at desc, r.release_id desc",
-            (field,),
+            (field, organism),
         ).fetchall()
     return tuple(_live(row) for row in rows)
 
@@ -358,8 +368,8 @@ def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
     conn
         Connection; the transaction is committed.
     keep
-        Number of retired or rejected releases per field that keep their files,
-        newest first; those without files are not counted. Live releases
+        Number of retired or rejected releases per field and organism that keep their
+        files, newest first; those without files are not counted. Live releases
         and candidates always keep theirs.
 
     Returns
@@ -371,7 +381,8 @@ def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
         return conn.execute(
             "delete from annotator.artefact a using ("
             "    select release_id,"
-            "        row_number() over (partition by field order by release_id desc) as place"
+            "        row_number() over ("
+            "            partition by field, organism order by release_id desc) as place"
             "    from annotator.release r where status in ('retired', 'rejected') and exists ("
             "        select from annotator.artefact f where f.release_id = r.release_id)"
             ") old where a.release_id = old.release_id and old.place > %s",

@@ -34,7 +34,7 @@ def read_release(conn: psycopg.Connection, release_id: int) -> tuple[int, Releas
             "select r.run_id, r.release_id, r.field, r.status::text, t.preset, r.classes,"
             " r.features, r.reasons, r.created_at, r.promoted_at, r.retired_at, t.seed, t.folds,"
             " t.host, t.versions, t.configuration, t.configuration_hash, c.hash,"
-            " extract(epoch from t.finished_at - t.started_at)::float8, r.weights"
+            " extract(epoch from t.finished_at - t.started_at)::float8, r.weights, r.organism"
             " from annotator.release r"
             " join annotator.training_run t using (run_id)"
             " left join annotator.cohort c using (cohort_id)"
@@ -168,11 +168,11 @@ def record_report(
         )
 
 
-# The newest releases of each field that were decided on, and the live one however old.
+# The newest releases of each field and organism that were decided on, and the live one however old.
 _KEPT = """
 with decided as (
     select release_id, field, status,
-        row_number() over (partition by field order by release_id desc) as place
+        row_number() over (partition by field, organism order by release_id desc) as place
     from annotator.release
     where status <> 'candidate'
 )
@@ -199,7 +199,7 @@ def kept_reports(
     conn
         Connection.
     keep
-        Number of releases per field, newest first; the live one always is among them.
+        Number of releases per field and organism, newest first; the live one always is among them.
 
     Returns
     -------

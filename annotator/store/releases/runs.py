@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.statuses import ReleaseStatus, RunStatus
 from annotator.errors import LeaseLostError
 from annotator.store.events import add_event
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LastAttempt(NamedTuple):
-    """The inputs and the outcome of the last successful run of a field."""
+    """The inputs and the outcome of the last successful run of a field and organism."""
 
     cohort_hash: str | None
     configuration_hash: str | None
@@ -44,6 +45,8 @@ class RunStart:
         The plan; the hash is ``None`` if there is no plan.
     versions, host
         The versions of libraries, and the host of the run.
+    organism
+        The organism whose samples are learned from.
     """
 
     field: str
@@ -53,6 +56,7 @@ class RunStart:
     configuration_hash: str | None
     versions: Mapping[str, str]
     host: str
+    organism: str = DEFAULT_ORGANISM
 
 
 def start_run(conn: psycopg.Connection, run: RunStart) -> int:
@@ -66,8 +70,8 @@ def start_run(conn: psycopg.Connection, run: RunStart) -> int:
     with committed(conn):
         row = conn.execute(
             "insert into annotator.training_run"
-            " (field, preset, seed, configuration, configuration_hash, versions, host)"
-            " values (%s, %s, %s, %s, %s, %s, %s) returning run_id",
+            " (field, preset, seed, configuration, configuration_hash, versions, host, organism)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s) returning run_id",
             (
                 run.field,
                 run.preset,
@@ -76,6 +80,7 @@ def start_run(conn: psycopg.Connection, run: RunStart) -> int:
                 run.configuration_hash,
                 Jsonb(dict(run.versions)),
                 run.host,
+                run.organism,
             ),
         ).fetchone()
     assert row is not None
@@ -122,10 +127,12 @@ def finish_run(
             add_event(conn, "failure", row[0], {"run_id": run_id, "reason": reason})
 
 
-def fail_orphaned_runs(conn: psycopg.Connection, field: str) -> int:
-    """Close the runs of a field whose process crashed; committed.
+def fail_orphaned_runs(
+    conn: psycopg.Connection, field: str, organism: str = DEFAULT_ORGANISM
+) -> int:
+    """Close the runs of a field and organism whose process crashed; committed.
 
-    Only the holder of the lock on retraining the field may call this: other runs
+    Only the holder of the lock on retraining them may call this: other runs
     that are still marked as running then cannot be running.
 
     Returns
@@ -138,16 +145,18 @@ def fail_orphaned_runs(conn: psycopg.Connection, field: str) -> int:
         rows = conn.execute(
             "update annotator.training_run set status = 'failed', reason = %s,"
             " finished_at = clock_timestamp()"
-            " where field = %s and status = 'running' returning run_id",
-            (reason, field),
+            " where field = %s and organism = %s and status = 'running' returning run_id",
+            (reason, field, organism),
         ).fetchall()
         for (run_id,) in rows:
             add_event(conn, "failure", field, {"run_id": run_id, "reason": reason})
     return len(rows)
 
 
-def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
-    """Return the inputs and the outcome of the last successful run of a field.
+def last_attempt(
+    conn: psycopg.Connection, field: str, organism: str = DEFAULT_ORGANISM
+) -> LastAttempt | None:
+    """Return the inputs and the outcome of the last successful run of a field and organism.
 
     Returns
     -------
@@ -161,9 +170,9 @@ def last_attempt(conn: psycopg.Connection, field: str) -> LastAttempt | None:
             " from annotator.training_run t"
             " left join annotator.cohort c using (cohort_id)"
             " left join annotator.release r using (run_id)"
-            " where t.field = %s and t.status = 'succeeded'"
+            " where t.field = %s and t.organism = %s and t.status = 'succeeded'"
             " order by t.run_id desc limit 1",
-            (field,),
+            (field, organism),
         ).fetchone()
     if row is None:
         return None

@@ -69,6 +69,7 @@ class StoredFiles:
     field: str
     files: int
     damaged: tuple[str, ...]
+    organism: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +195,14 @@ def stored_files(conn: psycopg.Connection) -> tuple[StoredFiles, ...]:
     rows: list[Any] = conn.execute(
         "select r.release_id, r.field, count(a.name), coalesce(array_agg(a.name order by a.name)"
         "  filter (where a.size <> octet_length(a.content)"
-        "   or a.sha256 <> encode(sha256(a.content), 'hex')), '{}')"
+        "   or a.sha256 <> encode(sha256(a.content), 'hex')), '{}'), r.organism"
         " from annotator.release r left join annotator.artefact a using (release_id)"
-        " where r.status = 'live' group by r.release_id, r.field order by r.field"
+        " where r.status = 'live' group by r.release_id, r.field"
+        " order by r.field, r.organism"
     ).fetchall()
     return tuple(
-        StoredFiles(release_id, field, files, tuple(damaged))
-        for release_id, field, files, damaged in rows
+        StoredFiles(release_id, field, files, tuple(damaged), organism)
+        for release_id, field, files, damaged, organism in rows
     )
 
 

@@ -55,7 +55,7 @@ work = Table(
     Column("leased_until", DateTime(timezone=True)),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("(leased_by is null) = (leased_until is null)", name="work_check"),
-    Index("work_claim", "field", "dataset_id", "sample_id"),
+    Index("work_claim", "field", "release_id", "dataset_id", "sample_id"),
     comment=("Samples waiting for, or leased to, a worker. A row goes when its result is written."),
 )
 

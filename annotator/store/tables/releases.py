@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.store.tables.base import METADATA, RELEASE_STATUS
 
 release = Table(
@@ -53,6 +54,13 @@ release = Table(
             "for releases of earlier versions."
         ),
     ),
+    Column(
+        "organism",
+        Text,
+        nullable=False,
+        server_default=DEFAULT_ORGANISM,
+        comment="The organism of the samples that it has learned from; it predicts no others.",
+    ),
     UniqueConstraint("run_id"),
     CheckConstraint(
         "status not in ('live', 'retired') or promoted_at is not null", name="release_check"
@@ -66,7 +74,13 @@ release = Table(
         name="retired_was_live",
     ),
     CheckConstraint("jsonb_typeof(weights) = 'object'", name="weights_are_an_object"),
-    Index("one_live_release", "field", unique=True, postgresql_where=text("status = 'live'")),
+    Index(
+        "one_live_release",
+        "field",
+        "organism",
+        unique=True,
+        postgresql_where=text("status = 'live'"),
+    ),
     Index("release_field", "field", text("release_id desc")),
 )
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.store.tables.base import METADATA, RUN_STATUS
 
 made_object = Table(
@@ -114,6 +115,7 @@ training_run = Table(
     ),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("finished_at", DateTime(timezone=True)),
+    Column("organism", Text, nullable=False, server_default=DEFAULT_ORGANISM),
     CheckConstraint("(status = 'running') = (finished_at is null)", name="training_run_check"),
     Index("training_run_field", "field", text("run_id desc")),
 )

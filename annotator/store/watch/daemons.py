@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.organisms import DEFAULT_ORGANISM, WithoutRelease
 from annotator.store.answers.work import count_pending
 from annotator.store.events import add_event
+from annotator.store.mirror.organisms import samples_without_release
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ ABANDONED_AFTER_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class FieldStatus:
-    """The status of one field.
+    """The status of one field for one organism.
 
     Attributes
     ----------
@@ -50,6 +52,9 @@ class FieldStatus:
     answered, precision
         Share of samples that the live release answers on held-out datasets, and share of
         these answers that are right; ``None`` if not measured.
+    organism
+        The organism that the release is for. A field has one status per organism that it
+        was ever trained for.
     """
 
     field: str
@@ -68,6 +73,7 @@ class FieldStatus:
     refused_release_id: int | None
     answered: float | None = None
     precision: float | None = None
+    organism: str = DEFAULT_ORGANISM
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,8 @@ class StatusSnapshot:
     """The status of the whole system at one moment.
 
     ``daemons`` are the running ones; ``failures`` are the newest of the last
-    :data:`FAILURE_DAYS` days, newest first.
+    :data:`FAILURE_DAYS` days, newest first. ``without_release`` counts the samples that wait
+    because their organism has no release.
     """
 
     samples: int
@@ -119,6 +126,7 @@ class StatusSnapshot:
     daemons: tuple[DaemonStatus, ...]
     last_annotation_run: AnnotationRunStatus | None
     failures: tuple[EventRecord, ...]
+    without_release: tuple[WithoutRelease, ...] = ()
 
 
 # --- Heartbeats ------------------------------------------------------------------------
@@ -299,7 +307,10 @@ def _field_status(conn: psycopg.Connection, row: Sequence[Any]) -> FieldStatus:
 
 
 def snapshot(
-    conn: psycopg.Connection, alive_seconds: float = 30.0, fields: Iterable[str] = FIELDS
+    conn: psycopg.Connection,
+    alive_seconds: float = 30.0,
+    fields: Iterable[str] = FIELDS,
+    default_organism: str = DEFAULT_ORGANISM,
 ) -> StatusSnapshot:
     """Read the status of the whole system in a few statements.
 
@@ -311,6 +322,8 @@ def snapshot(
         Maximum age of the heartbeat of a running daemon, in seconds by the database's clock.
     fields
         Names of the fields.
+    default_organism
+        The organism of a field that was never trained.
 
     Returns
     -------
@@ -321,11 +334,13 @@ def snapshot(
             "select (select count(*) from atlas.sample), (select count(*) from atlas.dataset)"
         ).fetchone()
         assert totals is not None
-        rows = conn.execute(_FIELDS, (list(fields),)).fetchall()
+        names = {"fields": list(fields), "organism": default_organism}
+        rows = conn.execute(_FIELDS, names).fetchall()
         daemons = living_daemons(conn, alive_seconds)
         run = conn.execute(_LAST_ANNOTATION_RUN).fetchone()
         failures = conn.execute(_FAILURES, (FAILURE_DAYS,)).fetchall()
         found = tuple(_field_status(conn, row) for row in rows)
+        without_release = samples_without_release(conn)
     return StatusSnapshot(
         samples=totals[0],
         datasets=totals[1],
@@ -333,4 +348,5 @@ def snapshot(
         daemons=daemons,
         last_annotation_run=None if run is None else AnnotationRunStatus(*run),
         failures=tuple(EventRecord(*row) for row in failures),
+        without_release=without_release,
     )

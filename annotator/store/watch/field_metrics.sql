@@ -1,6 +1,6 @@
 with live as (
     select
-        r.release_id, r.field, t.cohort_id,
+        r.release_id, r.field, r.organism, t.cohort_id,
         extract(epoch from clock_timestamp() - r.promoted_at)::float8 as age,
         (select m.value from annotator.metric m
          where m.run_id = r.run_id and m.model_kind = 'combined' and m.name = 'accuracy'
@@ -11,21 +11,28 @@ with live as (
     join annotator.training_run t using (run_id)
     where r.status = 'live'
 ), answer as (
-    select p.field,
-        count(*) filter (where p.status = 'suggested') as annotated,
-        count(*) filter (where p.status = 'abstained') as abstained
-    from annotator.prediction p
-    where p.is_current
-    group by p.field
+    select r.field, r.organism, sum(p.annotated)::bigint as annotated,
+        sum(p.abstained)::bigint as abstained
+    from (
+        -- Counted per release first, from the index alone.
+        select p.release_id,
+            count(*) filter (where p.status = 'suggested') as annotated,
+            count(*) filter (where p.status = 'abstained') as abstained
+        from annotator.prediction p
+        where p.is_current
+        group by p.release_id
+    ) p
+    join annotator.release r using (release_id)
+    group by r.field, r.organism
 ), unusable as (
     -- Some problems can be solved without a change of updated_at.
-    select q.field, q.sample_id
+    select q.field, s.organism, q.sample_id
     from annotator.quarantine q
-    join atlas.sample s
+    join annotator.sample_organism s
         on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
-    left join live on live.field = q.field
+    left join live on live.field = q.field and live.organism = s.organism
     where q.release_id is null or q.release_id = live.release_id
-    group by q.field, q.sample_id
+    group by q.field, s.organism, q.sample_id
     having count(*) filter (where q.code = 'repeated_sample') > 1 or bool_or(
         case q.code
             when 'repeated_sample' then false
@@ -38,11 +45,11 @@ with live as (
         end
     )
 ), quarantined as (
-    select unusable.field, count(*) as samples
+    select unusable.field, unusable.organism, count(*) as samples
     from unusable
-    group by unusable.field
+    group by unusable.field, unusable.organism
 ), retraining as (
-    select t.field,
+    select t.field, t.organism,
         count(*) filter (where r.promoted_at is not null) as promoted,
         count(*) filter (where t.status = 'succeeded' and r.promoted_at is null) as rejected,
         count(*) filter (where t.status = 'skipped') as skipped,
@@ -53,9 +60,14 @@ with live as (
         ))::float8 as seconds_ago
     from annotator.training_run t
     left join annotator.release r using (run_id)
-    group by t.field
+    group by t.field, t.organism
+), named as (
+    -- As in field_states.sql.
+    select f.field, f.place, coalesce(n.organism, %(organism)s) as organism
+    from unnest(%(fields)s::text[]) with ordinality as f (field, place)
+    left join retraining n using (field)
 ), recent as (
-    select live.field, newest.novelty, newest.class
+    select live.release_id, newest.novelty, newest.class
     from live
     cross join lateral (
         select p.novelty, p.models -> 'combined' ->> 'value' as class
@@ -67,30 +79,35 @@ with live as (
         limit %(most)s
     ) newest
 ), counted as (
-    select field, count(*) as samples, count(novelty) as measured from recent group by field
+    select release_id, count(*) as samples, count(novelty) as measured
+    from recent
+    group by release_id
 ), placed as (
-    select field, novelty,
-        (row_number() over (partition by field order by novelty) - 1)::float8
-            / count(*) over (partition by field) as share_below
+    select release_id, novelty,
+        (row_number() over (partition by release_id order by novelty) - 1)::float8
+            / count(*) over (partition by release_id) as share_below
     from recent
     where novelty is not null
 ), novelty as (
-    select field, greatest(0, max(novelty - share_below)) as drift from placed group by field
+    select release_id, greatest(0, max(novelty - share_below)) as drift
+    from placed
+    group by release_id
 ), predicted as (
-    select field, class, count(*) / sum(count(*)) over (partition by field) as share
+    select release_id, class, count(*) / sum(count(*)) over (partition by release_id) as share
     from recent
-    group by field, class
+    group by release_id, class
 ), learned as (
-    select live.field, c.class, count(*) / sum(count(*)) over (partition by live.field) as share
+    select live.release_id, c.class,
+        count(*) / sum(count(*)) over (partition by live.release_id) as share
     from live
     join annotator.cohort_sample c using (cohort_id)
     where c.class is not null
-    group by live.field, c.class
+    group by live.release_id, c.class
 ), label as (
-    select field, (sum(abs(coalesce(predicted.share, 0) - coalesce(learned.share, 0))) / 2)::float8
-        as drift
-    from predicted full join learned using (field, class)
-    group by field
+    select release_id,
+        (sum(abs(coalesce(predicted.share, 0) - coalesce(learned.share, 0))) / 2)::float8 as drift
+    from predicted full join learned using (release_id, class)
+    group by release_id
 )
 select
     named.field,
@@ -102,13 +119,14 @@ select
     coalesce(retraining.interrupted, 0), retraining.seconds_ago,
     coalesce(counted.samples, 0),
     case when counted.measured >= %(fewest)s then novelty.drift end,
-    case when counted.samples >= %(fewest)s and live.cohort_id is not null then label.drift end
-from unnest(%(fields)s::text[]) with ordinality as named (field, place)
-left join live using (field)
-left join answer using (field)
-left join quarantined using (field)
-left join retraining using (field)
-left join counted using (field)
-left join novelty using (field)
-left join label using (field)
-order by named.place
+    case when counted.samples >= %(fewest)s and live.cohort_id is not null then label.drift end,
+    named.organism
+from named
+left join live using (field, organism)
+left join answer using (field, organism)
+left join quarantined using (field, organism)
+left join retraining using (field, organism)
+left join counted using (release_id)
+left join novelty using (release_id)
+left join label using (release_id)
+order by named.place, named.organism <> %(organism)s, named.organism

@@ -1,38 +1,51 @@
 with live as (
-    select r.release_id, r.field, r.run_id, r.promoted_at, t.preset
+    select r.release_id, r.field, r.organism, r.run_id, r.promoted_at, t.preset
     from annotator.release r
     join annotator.training_run t using (run_id)
     where r.status = 'live'
 ), newest_release as (
-    select distinct on (r.field) r.field, r.release_id, r.status
+    select distinct on (r.field, r.organism) r.field, r.organism, r.release_id, r.status
     from annotator.release r
     where r.status <> 'candidate'
-    order by r.field, r.release_id desc
+    order by r.field, r.organism, r.release_id desc
 ), newest_run as (
-    select distinct on (t.field) t.field, t.status::text as status, t.reason, t.started_at
+    select distinct on (t.field, t.organism)
+        t.field, t.organism, t.status::text as status, t.reason, t.started_at
     from annotator.training_run t
-    order by t.field, t.run_id desc
+    order by t.field, t.organism, t.run_id desc
+), named as (
+    -- A field has one row per organism that was ever learned from, else one of the default.
+    select f.field, f.place, coalesce(n.organism, %(organism)s) as organism
+    from unnest(%(fields)s::text[]) with ordinality as f (field, place)
+    left join newest_run n using (field)
 ), queue as (
-    select w.field, count(*) as leased
+    select r.field, r.organism, count(*) as leased
     from annotator.work w
+    join annotator.release r using (release_id)
     where w.leased_until > clock_timestamp()
-    group by w.field
+    group by r.field, r.organism
 ), answer as (
-    select p.field,
-        count(*) filter (where p.status = 'suggested') as suggested,
-        count(*) filter (where p.status = 'abstained') as abstained
-    from annotator.prediction p
-    where p.is_current
-    group by p.field
+    select r.field, r.organism, sum(p.suggested) as suggested, sum(p.abstained) as abstained
+    from (
+        -- Counted per release first, from the index alone.
+        select p.release_id,
+            count(*) filter (where p.status = 'suggested') as suggested,
+            count(*) filter (where p.status = 'abstained') as abstained
+        from annotator.prediction p
+        where p.is_current
+        group by p.release_id
+    ) p
+    join annotator.release r using (release_id)
+    group by r.field, r.organism
 ), unusable as (
     -- Some problems can be solved without a change of updated_at.
-    select q.field, q.sample_id
+    select q.field, s.organism, q.sample_id
     from annotator.quarantine q
-    join atlas.sample s
+    join annotator.sample_organism s
         on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
-    left join live on live.field = q.field
+    left join live on live.field = q.field and live.organism = s.organism
     where q.release_id is null or q.release_id = live.release_id
-    group by q.field, q.sample_id
+    group by q.field, s.organism, q.sample_id
     having count(*) filter (where q.code = 'repeated_sample') > 1 or bool_or(
         case q.code
             when 'repeated_sample' then false
@@ -45,9 +58,9 @@ with live as (
         end
     )
 ), quarantined as (
-    select unusable.field, count(*) as samples
+    select unusable.field, unusable.organism, count(*) as samples
     from unusable
-    group by unusable.field
+    group by unusable.field, unusable.organism
 )
 select
     named.field, live.release_id, live.preset, live.promoted_at,
@@ -58,18 +71,18 @@ select
      limit 1),
     newest_run.status, newest_run.reason, newest_run.started_at,
     coalesce(queue.leased, 0),
-    coalesce(answer.suggested, 0), coalesce(answer.abstained, 0),
+    coalesce(answer.suggested, 0)::bigint, coalesce(answer.abstained, 0)::bigint,
     coalesce(quarantined.samples, 0),
     case when newest_release.status = 'rejected' and live.release_id is null
         then newest_release.release_id end,
-    held_out.answered, held_out.precision
-from unnest(%s::text[]) with ordinality as named (field, place)
-left join live using (field)
-left join newest_release using (field)
-left join newest_run using (field)
-left join queue using (field)
-left join answer using (field)
-left join quarantined using (field)
+    held_out.answered, held_out.precision, named.organism
+from named
+left join live using (field, organism)
+left join newest_release using (field, organism)
+left join newest_run using (field, organism)
+left join queue using (field, organism)
+left join answer using (field, organism)
+left join quarantined using (field, organism)
 left join lateral (
     select
         max(m.value) filter (where m.name = 'answered') as answered,
@@ -78,4 +91,4 @@ left join lateral (
     where m.run_id = live.run_id and m.model_kind = 'combined' and m.class = ''
       and m.scheme = 'one-dataset-out'
 ) held_out on true
-order by named.place
+order by named.place, named.organism <> %(organism)s, named.organism

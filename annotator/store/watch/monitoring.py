@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.organisms import DEFAULT_ORGANISM, WithoutRelease
 from annotator.store.answers.work import pending_and_oldest
+from annotator.store.mirror.organisms import samples_without_release
 from annotator.store.releases.live_accuracy import live_accuracy_of
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ FAILURE_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class FieldFigures:
-    """Values of the gauges of one field. Ages are in seconds by the database's clock.
+    """Values of the gauges of one field and organism. Ages are in seconds by the database's clock.
 
     Attributes
     ----------
@@ -69,6 +71,8 @@ class FieldFigures:
         recently, at most the newest :data:`MOST_RECENT`.
     novelty_drift, label_drift
         See the module; ``None`` below :data:`FEWEST_RECENT` recent predictions.
+    organism
+        The organism that the release is for.
     """
 
     field: str
@@ -87,6 +91,7 @@ class FieldFigures:
     recent: int
     novelty_drift: float | None
     label_drift: float | None
+    organism: str = DEFAULT_ORGANISM
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +101,19 @@ class Figures:
     Attributes
     ----------
     fields
-        The values of each field.
+        The values of each field and organism.
     daemons
         Number of running daemons by state.
     recent_failures
         Number of failures in the event log within the last :data:`FAILURE_HOURS` hours.
+    without_release
+        Samples that wait because their organism has no release.
     """
 
     fields: tuple[FieldFigures, ...]
     daemons: Mapping[str, int]
     recent_failures: int
+    without_release: tuple[WithoutRelease, ...] = ()
 
 
 _FIELDS = Path(__file__).with_name("field_metrics.sql").read_bytes()
@@ -132,6 +140,7 @@ def read_figures(
     fields: Iterable[str] = FIELDS,
     drift_days: int = 30,
     alive_seconds: float = 30.0,
+    default_organism: str = DEFAULT_ORGANISM,
 ) -> Figures:
     """Read the values of all gauges in one transaction.
 
@@ -145,13 +154,15 @@ def read_figures(
         Number of days for which added or changed samples count as recent.
     alive_seconds
         Maximum age of the heartbeat of a running daemon, in seconds by the database's clock.
+    default_organism
+        The organism of a field that was never trained.
 
     Returns
     -------
     Figures
     """
     names = {"fields": list(fields), "days": drift_days}
-    names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT}
+    names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT, "organism": default_organism}
     with conn.transaction():
         rows = conn.execute(_FIELDS, names).fetchall()
         found = []
@@ -169,5 +180,6 @@ def read_figures(
             found.append(FieldFigures(*values))
         daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
         failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()
+        without_release = samples_without_release(conn)
     assert failures is not None
-    return Figures(tuple(found), daemons, int(failures[0]))
+    return Figures(tuple(found), daemons, int(failures[0]), without_release)

@@ -28,6 +28,19 @@ begin
     update annotator.prediction p set dataset_id = moved.dataset_id
     from moved where p.prediction_id = moved.prediction_id;
     get diagnostics seen = row_count;
+    -- Predictions for samples that turned out to be of another organism are no longer current.
+    with strange as (
+        select p.prediction_id
+        from annotator.prediction p
+        join annotator.release r on r.release_id = p.release_id
+        join annotator.sample_organism s on s.sample_id = p.sample_id
+        where p.is_current and s.organism <> r.organism
+        for update of p skip locked
+    )
+    update annotator.prediction p set is_current = false
+    from strange where p.prediction_id = strange.prediction_id;
+    get diagnostics more = row_count;
+    seen := seen + more;
     insert into annotator.mirror_change (sample_id, what, field, value, source)
     select l.sample_id, 'label', l.field, l.value, l.source
     from (

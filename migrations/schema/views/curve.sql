@@ -9,7 +9,8 @@ select
     c.position,
     c.x,
     c.y,
-    c.samples
+    c.samples,
+    r.organism
 from annotator.release r
 join annotator.validation_curve c using (run_id)
 order by r.release_id desc, c.scheme, c.model_kind, c.curve, c.position;

@@ -11,7 +11,8 @@ select
     annotator.likely_share(f.confirmed, f.judged, 1.96) as highest,
     f.undecided,
     f.by_mirror,
-    f.by_review
+    f.by_review,
+    r.organism
 from annotator.release r
 join (
     select

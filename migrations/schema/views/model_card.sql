@@ -35,7 +35,8 @@ select
     report.path as report,
     live.judged as live_judged,
     live.accuracy as live_accuracy,
-    r.weights
+    r.weights,
+    r.organism
 from annotator.release r
 join annotator.training_run t using (run_id)
 left join annotator.cohort c using (cohort_id)

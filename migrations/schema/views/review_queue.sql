@@ -1,12 +1,13 @@
 create or replace view annotator.review_queue as
 with newest as (
-    select distinct on (r.field) r.release_id, r.field, r.status, r.reasons, r.created_at
+    select distinct on (r.field, r.organism)
+        r.release_id, r.field, r.organism, r.status, r.reasons, r.created_at
     from annotator.release r
     where r.status <> 'candidate'
-    order by r.field, r.release_id desc
+    order by r.field, r.organism, r.release_id desc
 ), refused as (
     select
-        n.release_id, n.field, n.created_at,
+        n.release_id, n.field, n.organism, n.created_at,
         'no reliable model: ' || left(coalesce(
             -- The comparisons that failed; none if it was rejected for another reason.
             (select string_agg(
@@ -26,7 +27,8 @@ with newest as (
     from newest n
     where n.status = 'rejected'
       and not exists (
-          select from annotator.release live where live.field = n.field and live.status = 'live'
+          select from annotator.release live
+          where live.field = n.field and live.organism = n.organism and live.status = 'live'
       )
 ), places as (
     -- To read in the order of the index and no further than needed, this has an ORDER BY,
@@ -34,7 +36,8 @@ with newest as (
     (select
         g.section, g.worth, g.dataset_id, g.field, g.open, g.agrees, g.lowest_confidence,
         g.best_value, g.lineage, g.has_reviews,
-        null::bigint as refused_id, null::text as refused_reason, null::timestamptz as refused_at
+        null::bigint as refused_id, null::text as refused_reason, null::timestamptz as refused_at,
+        null::text as refused_organism
     from annotator.queue_group g
     where coalesce((
         select 1 from annotator.queue_change c
@@ -45,7 +48,8 @@ with newest as (
     union all
     select
         f.section, f.worth, c.dataset_id, c.field, f.open, f.agrees, f.lowest_confidence,
-        f.best_value, f.lineage, f.has_reviews, null::bigint, null::text, null::timestamptz
+        f.best_value, f.lineage, f.has_reviews, null::bigint, null::text, null::timestamptz,
+        null::text
     from (select distinct n.dataset_id, n.field from annotator.queue_change n) c
     cross join lateral annotator.queue_figure(c.dataset_id, c.field) f
     union all
@@ -53,7 +57,7 @@ with newest as (
     select
         2::smallint, 0::double precision, d.dataset_id::text, r.field, null::bigint, null::boolean,
         null::double precision, null::text, null::text[], false,
-        r.release_id, r.reason, r.created_at
+        r.release_id, r.reason, r.created_at, r.organism
     from refused r
     cross join atlas.dataset d
 )
@@ -94,7 +98,11 @@ select
     ) as differs_from_dataset,
     g.section = 0 as one_click,
     o.informativeness,
-    o.best_value
+    o.best_value,
+    coalesce(
+        g.refused_organism,
+        (select made.organism from annotator.release made where made.release_id = o.release_id)
+    ) as organism
 from (
     -- Sorted here, so that rows are looked up for no more datasets than needed.
     select * from places order by section, worth desc, dataset_id, field
@@ -138,8 +146,8 @@ cross join lateral (
     select
         null, s.sample_id::text, null, '{}', null, 'abstained', null, '{}', '{}', null, null, null,
         '{}', null, null, null, null, null, null, 0, null, count(*) over ()
-    from atlas.sample s
-    where g.section = 2 and s.dataset_id = g.dataset_id
+    from annotator.sample_organism s
+    where g.section = 2 and s.dataset_id = g.dataset_id and s.organism = g.refused_organism
       and not exists (
           select from annotator.prediction p
           where p.sample_id = s.sample_id and p.field = g.field and p.is_current

@@ -28,7 +28,9 @@ select
     p.number,
     p.number_low,
     p.number_high,
-    coalesce(r.value, p.best_value) as best_value
+    coalesce(r.value, p.best_value) as best_value,
+    (select made.organism from annotator.release made where made.release_id = p.release_id)
+        as organism
 from annotator.prediction p
 left join annotator.review r using (prediction_id)
 left join atlas.sample s on s.sample_id = p.sample_id

@@ -9,7 +9,8 @@ select
     r.release_id,
     l.suspicion,
     l.rank,
-    l.evidence
+    l.evidence,
+    r.organism
 from annotator.release r
 join annotator.training_run t using (run_id)
 join annotator.label_suspicion l using (run_id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import ArtefactError
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
+from annotator.store.mirror.organisms import samples_without_release
 from annotator.store.releases.registry import live_releases
 from annotator.store.server.health import StoredFiles, stored_files
 
@@ -19,6 +20,17 @@ _FIX = (
     "run `annotator retrain --field {field}`; until then, daemons use the fallback release if"
     " there is one"
 )
+
+
+def check_organisms(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Check that the organism of every sample has a release."""
+    for waiting in samples_without_release(connection):
+        yield warning(
+            SUBJECT,
+            waiting.sentence,
+            f"label enough samples of {waiting.organism}, then run `annotator retrain"
+            f" --organism '{waiting.organism}'`",
+        )
 
 
 def check_artefacts(connection: psycopg.Connection, *, quick: bool) -> Iterator[Finding]:

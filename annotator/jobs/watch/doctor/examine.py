@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from annotator.errors import AnnotatorError, DatabaseUnavailableError
-from annotator.jobs.watch.doctor.artefacts import check_artefacts
+from annotator.jobs.watch.doctor.artefacts import check_artefacts, check_organisms
 from annotator.jobs.watch.doctor.clock import check_clock
 from annotator.jobs.watch.doctor.connection import check_connection
 from annotator.jobs.watch.doctor.daemons import check_daemons
@@ -67,6 +67,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
             found += _checked("roles", lambda: check_roles(connection, embedded=embedded))
             found += _checked("artefacts", lambda: check_artefacts(connection, quick=quick))
             found += _checked("labels", lambda: check_labels(connection, settings.fields))
+            found += _checked("artefacts", lambda: check_organisms(connection))
             found += _checked("daemons", lambda: check_daemons(connection, settings))
     return (*found, *disk)
 
