@@ -15,6 +15,7 @@ from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
+from annotator.jobs.retrain.one_library import naming_facts
 from annotator.jobs.retrain.plan import (
     Plan,
     definition_of,
@@ -136,6 +137,8 @@ def _retrain_alone(
         return RetrainOutcome(field, "failed", (str(error),))
     parents = {term: list(up) for term, up in ontology.parents.items()}
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
+    if read.renamed:
+        described["renamed_hash"] = _hash(read.renamed)
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
     described["cohort"] = facts
@@ -217,7 +220,8 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
     label_set, _ = make_labels(read.cohort, ontology, plan.models.labels)
     return {
         **plain(plan.quality),
-        "left_out": left_out_counts(read.left_out),
+        "left_out": left_out_counts({**read.left_out, **read.copies}),
+        "naming": naming_facts(read),
         "too_general": sorted(label_set.too_general),
     }
 
