@@ -25,6 +25,7 @@ from annotator.logs import progress
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from annotator.domain.imports import CopiedSample
     from annotator.settings import Settings
 
 INTERRUPTED = 130
@@ -89,6 +90,19 @@ def import_(
         f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
         f" {summary.features_added} features, {summary.terms_added} terms added;"
         f" {summary.annotations_changed} annotations changed"
+    )
+    if summary.copies:
+        click.echo(_copies_line(summary.copies))
+
+
+def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
+    examples = ", ".join(
+        f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}" for one in copies[:3]
+    )
+    more = ", ..." if len(copies) > 3 else ""
+    return (
+        f"{len(copies)} samples are copies of samples in other datasets ({examples}{more});"
+        " retraining counts each library once"
     )
 
 

@@ -41,8 +41,18 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiedSample:
+    """A sample whose counts equal those of a sample in another dataset."""
+
+    sample_id: str
+    dataset_id: str
+    copy_of: str
+    dataset_of_copy: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """The numbers of rows that an import added and changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror, and copies in it."""
 
     datasets_added: int
     samples_added: int
@@ -51,3 +61,4 @@ class ImportSummary:
     features_added: int
     annotations_changed: int
     terms_added: int
+    copies: tuple[CopiedSample, ...] = ()

@@ -46,12 +46,14 @@ def without_copies(read: ReadCohort) -> ReadCohort:
     groups = copies(cohort.profiles)
     if not groups:
         return read
-    ids, datasets = cohort.profiles.sample_ids, cohort.dataset_ids
+    ids: list[str] = cohort.profiles.sample_ids.tolist()
+    datasets: list[str] = cohort.dataset_ids.tolist()
     partners: defaultdict[str, set[str]] = defaultdict(set)
     for group in groups:
-        for row in group:
-            partners[datasets[row]].update(datasets[list(group)])
-    sizes = Counter(datasets.tolist())
+        of_group = {datasets[row] for row in group}
+        for dataset in of_group:
+            partners[dataset] |= of_group
+    sizes = Counter(datasets)
     left_out: dict[str, SampleError] = {}
     for group in groups:
         first, *others = sorted(
@@ -124,7 +126,7 @@ def naming_facts(read: ReadCohort) -> dict[str, dict[str, Any]]:
             "naming": str(naming.naming),
             "mirbase_release": naming.release,
             "features": naming.features,
-            "renamed": len(back),
+            "renamed": len(read.renamed.get(dataset, {})),
             "not_known": dict(naming.unknown),
             "species": dict(naming.species),
         }

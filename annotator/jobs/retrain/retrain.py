@@ -141,7 +141,7 @@ def _retrain_alone(
         described["renamed_hash"] = _hash(read.renamed)
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
-    described["cohort"] = facts
+    described |= {"cohort": facts, "naming": naming_facts(read)}
     with database.connect() as connection:
         last = runs.last_attempt(connection, field)
         run = _start(connection, settings, field, described, configuration_hash)
@@ -221,7 +221,6 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
     return {
         **plain(plan.quality),
         "left_out": left_out_counts({**read.left_out, **read.copies}),
-        "naming": naming_facts(read),
         "too_general": sorted(label_set.too_general),
     }
 

@@ -17,6 +17,7 @@ from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
 from annotator.domain.imports import ImportSummary, SampleRecord
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
+from annotator.store.mirror.signatures import copies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,7 +93,8 @@ def apply_import(
             for sample_id in _ids_with_repeats(conn, statement)
         ]
         changed |= set(annotated)
-        changed |= merge_expression(conn, samples, feature_names, kind, batches, added)
+        expressed = merge_expression(conn, samples, feature_names, kind, batches, added)
+        changed |= expressed
         conn.execute("drop table pg_temp.import_sample, pg_temp.import_annotation")
         changed -= added
         if added or changed:
@@ -101,6 +103,7 @@ def apply_import(
                 "analyze atlas.sample, atlas.feature, atlas.annotation,"
                 " atlas.expression (sample_id, nnz)"
             )
+        copies = copies_of(conn, expressed)
     return ImportSummary(
         datasets_added=datasets_added,
         samples_added=len(added),
@@ -109,6 +112,7 @@ def apply_import(
         features_added=features_added,
         annotations_changed=len(annotated),
         terms_added=terms_added,
+        copies=copies,
     )
 
 

@@ -11,6 +11,7 @@ from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
 from annotator.store.mirror.expression import read_profiles, write_expression
 from annotator.store.mirror.features import FeatureTable, read_features
+from annotator.store.mirror.signatures import write_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +101,10 @@ def _apply_batch(
     if len(rows) == 0:
         return set()
     changed = [sample_ids[row] for row in rows.tolist()]
-    write_expression(conn, changed, features.ids, csr_matrix(merged[rows]))
+    written = csr_matrix(merged[rows])
+    written.sort_indices()
+    write_expression(conn, changed, features.ids, written)
+    write_signatures(conn, changed, features, written)
     conn.execute(
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = any(%s)",
         [[one for one in changed if one not in added]],
