@@ -84,9 +84,29 @@ def is_copy(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
     first, second
         Counts, ``(features,)``.
     """
+    difference, compared = relative_difference(first, second)
+    return compared > 0 and difference <= 1 - 4 * np.sqrt(2 / compared)
+
+
+def relative_difference(
+    first: NDArray[np.float32], second: NDArray[np.float32]
+) -> tuple[float, int]:
+    """Return the mean square difference of two libraries, relative to the noise of counting.
+
+    Parameters
+    ----------
+    first, second
+        Counts, ``(features,)``.
+
+    Returns
+    -------
+    tuple of float and int
+        The difference, near 1 for two runs of one RNA, and the number of features that were
+        compared; 0 of them if fewer than :data:`LEAST_COMPARED` have enough reads in both.
+    """
     both = (first >= LEAST_READS) & (second >= LEAST_READS)
     if np.count_nonzero(both) < LEAST_COMPARED:
-        return False
+        return np.inf, 0
     factor = float(np.median(second[both] / first[both].astype(np.float64)))
     # Features that should have enough reads in both, whether they have them or not.
     expected = np.maximum(first * min(1.0, factor), second * min(1.0, 1 / factor)) >= LEAST_READS
@@ -94,7 +114,7 @@ def is_copy(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
     noise = 1 / x + 1 / y + REQUANTIFIED**2
     square = np.sort((np.log(y / x) - np.log(factor)) ** 2 / noise)
     kept = square[: int(np.ceil(len(square) * (1 - MAY_DIFFER)))]
-    return bool(kept.mean() / _TRIMMED <= 1 - 4 * np.sqrt(2 / len(square)))
+    return float(kept.mean()) / _TRIMMED, len(square)
 
 
 def _first_equal(counts: csr_matrix) -> NDArray[np.int64]:
