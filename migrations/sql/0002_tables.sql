@@ -375,7 +375,6 @@ create table annotator.sample_signature (
     sample_id text primary key,
     signature bytea not null
 );
-create index sample_signature_signature on annotator.sample_signature (signature);
 comment on table annotator.sample_signature is
     'Digest of the sRNA counts of each imported sample: equal ones are copies of one library.';
 

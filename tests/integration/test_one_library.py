@@ -85,6 +85,14 @@ def test_held_out_accuracy_does_not_depend_on_copies(database, job_settings):
     assert any("each library counts once" in note for note in again.notes)
 
 
+def test_copies_without_contaminants_count_once_too(database, job_settings):
+    load_atlas(database)
+    plan = plan_of(job_settings, "sex")
+    before = read_labelled(database, plan)[0].hash
+    deposit(database, range(0, 140, 2))
+    assert read_labelled(database, plan)[0].hash == before
+
+
 def test_copies_with_different_labels_are_all_left_out(database, job_settings):
     load_atlas(database)
     row = next(n for n, one in enumerate(ATLAS.samples) if "tissue" in one.values)

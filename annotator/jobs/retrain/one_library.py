@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain.fields import FeatureKind
 from annotator.errors import SampleError
 from annotator.learn.features.canonical import canonical_profiles
 from annotator.learn.features.copies import copies
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from annotator.domain.profiles import Cohort
+    from annotator.domain.profiles import Cohort, Profiles
     from annotator.store.mirror.cohorts import ReadCohort
 
 COPY = "copy"
@@ -43,7 +44,7 @@ def without_copies(read: ReadCohort) -> ReadCohort:
     largest one, then to the first by id. If the labels of copies differ, none is kept.
     """
     cohort = read.cohort
-    groups = copies(cohort.profiles)
+    groups = copies(_srnas(cohort.profiles))  # a copy may lack its contaminants
     if not groups:
         return read
     ids: list[str] = cohort.profiles.sample_ids.tolist()
@@ -74,6 +75,18 @@ def without_copies(read: ReadCohort) -> ReadCohort:
         left_out.update((ids[row], SampleError(COPY, reason)) for row in others)
     kept = np.flatnonzero([name not in left_out for name in ids])
     return replace(read, cohort=cohort.take(kept), lines=read.lines[kept], copies=left_out)
+
+
+def _srnas(profiles: Profiles) -> Profiles:
+    columns = np.flatnonzero(profiles.kinds == FeatureKind.SRNA.value)
+    if len(columns) == len(profiles.features):
+        return profiles
+    return replace(
+        profiles,
+        features=profiles.features[columns],
+        kinds=profiles.kinds[columns],
+        counts=profiles.counts[:, columns],
+    )
 
 
 def _label(cohort: Cohort, row: int) -> str | float:
@@ -114,7 +127,7 @@ def renaming_notes(renamed: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
 def naming_facts(read: ReadCohort) -> dict[str, dict[str, Any]]:
     """Return, per dataset, the convention by which its features are named."""
     profiles, datasets = read.cohort.profiles, read.cohort.dataset_ids
-    is_srna = profiles.kinds == "srna"
+    is_srna = profiles.kinds == FeatureKind.SRNA.value
     facts = {}
     for dataset in sorted(set(datasets)):
         expressed = np.zeros(len(profiles.features), dtype=bool)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -124,6 +124,7 @@ def naming_of(names: Iterable[str]) -> DatasetNaming:
     )
 
 
+@lru_cache(maxsize=100_000)
 def naming_of_name(name: str) -> Naming:
     """Return the convention that a single name follows."""
     for pattern, naming in _PATTERNS:

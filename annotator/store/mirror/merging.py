@@ -11,7 +11,7 @@ from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
 from annotator.store.mirror.expression import read_profiles, write_expression
 from annotator.store.mirror.features import FeatureTable, read_features
-from annotator.store.mirror.signatures import write_signatures
+from annotator.store.mirror.signatures import signatures_of, write_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,7 @@ def merge_expression(
     features = read_features(conn)
     columns = features.columns_of_names(feature_names)
     is_other_kind = features.kinds != str(FeatureKind(kind))
-    changed: set[str] = set()
+    changed: dict[str, bytes | None] = {}
     for sample_ids, counts in batches:
         for sample_id in sample_ids:
             if sample_id not in waiting:
@@ -66,7 +66,9 @@ def merge_expression(
             )
         given = _in_columns(counts, columns, len(features.ids))
         changed |= _apply_batch(conn, sample_ids, given, features, is_other_kind, added)
-    return changed
+    if changed:
+        write_signatures(conn, changed)
+    return set(changed)
 
 
 def _in_columns(counts: csr_matrix, columns: NDArray[np.int64], width: int) -> csr_matrix:
@@ -87,7 +89,8 @@ def _apply_batch(
     features: FeatureTable,
     is_other_kind: NDArray[np.bool_],
     added: set[str],
-) -> set[str]:
+) -> dict[str, bytes | None]:
+    """Write the samples that differ; return them with the digests of their counts."""
     stored, unreadable = _stored_counts(
         conn, [None if one in added else one for one in sample_ids], features
     )
@@ -99,17 +102,16 @@ def _apply_batch(
     difference.eliminate_zeros()
     rows = np.flatnonzero((np.diff(difference.indptr) > 0) | unreadable)
     if len(rows) == 0:
-        return set()
+        return {}
     changed = [sample_ids[row] for row in rows.tolist()]
     written = csr_matrix(merged[rows])
     written.sort_indices()
     write_expression(conn, changed, features.ids, written)
-    write_signatures(conn, changed, features, written)
     conn.execute(
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = any(%s)",
         [[one for one in changed if one not in added]],
     )
-    return set(changed)
+    return dict(zip(changed, signatures_of(features, written), strict=True))
 
 
 def _stored_counts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from annotator.domain.fields import FeatureKind
 from annotator.domain.imports import CopiedSample
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping
 
     import psycopg
     from scipy.sparse import csr_matrix
@@ -21,44 +22,40 @@ if TYPE_CHECKING:
 LEAST_FEATURES = 10  # as in annotator/learn/features/copies.py: fewer are no evidence
 
 
-def write_signatures(
-    conn: psycopg.Connection,
-    sample_ids: Sequence[str],
-    features: FeatureTable,
-    counts: csr_matrix,
-) -> None:
-    """Replace the digests of samples, in the current transaction.
+def signatures_of(features: FeatureTable, counts: csr_matrix) -> list[bytes | None]:
+    """Return a digest of the sRNA counts of each sample, ``None`` if it expresses few of them.
 
     Parameters
     ----------
-    conn
-        Connection.
-    sample_ids
-        The samples, one per row of ``counts``.
     features
         The columns of ``counts``.
     counts
         Raw counts with sorted indices, ``(samples, features)``.
     """
     is_srna = features.kinds == FeatureKind.SRNA.value
-    digests = []
-    for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+    digests: list[bytes | None] = []
+    for start, end in itertools.pairwise(counts.indptr.tolist()):
         columns, values = counts.indices[start:end], counts.data[start:end]
         kept = is_srna[columns] & (values != 0)
         content = hashlib.sha256(features.digests[columns[kept]].astype("<u8").tobytes())
         content.update(values[kept].astype("<f4").tobytes())
         usable = np.count_nonzero(kept) >= LEAST_FEATURES
         digests.append(content.digest()[:16] if usable else None)
-    rows = [row for row in zip(sample_ids, digests, strict=True) if row[1] is not None]
+    return digests
+
+
+def write_signatures(conn: psycopg.Connection, signatures: Mapping[str, bytes | None]) -> None:
+    """Replace the digests of samples, in the current transaction."""
     conn.execute(
-        "delete from annotator.sample_signature where sample_id = any(%s)", [[*sample_ids]]
+        "delete from annotator.sample_signature where sample_id = any(%s)", [[*signatures]]
     )
     with (
         conn.cursor() as cursor,
         cursor.copy("copy annotator.sample_signature (sample_id, signature) from stdin") as copy,
     ):
-        for row in rows:
-            copy.write_row(row)
+        for sample_id, signature in signatures.items():
+            if signature is not None:
+                copy.write_row((sample_id, signature))
 
 
 _COPIES = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, LargeBinary, Table, Text
+from sqlalchemy import Column, LargeBinary, Table, Text
 
 from annotator.store.tables.base import METADATA
 
@@ -11,7 +11,6 @@ sample_signature = Table(
     METADATA,
     Column("sample_id", Text, primary_key=True),
     Column("signature", LargeBinary, nullable=False),
-    Index("sample_signature_signature", "signature"),
     comment=(
         "Digest of the sRNA counts of each imported sample: equal ones are copies of one library."
     ),
