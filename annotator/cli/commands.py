@@ -111,7 +111,7 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
 
 @command_line.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--quick", is_flag=True, help="Check the digests of models without loading them.")
+@click.option("--quick", is_flag=True, help="Neither load models nor compare libraries.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
     """Check the installation and tell you how to fix what is wrong."""

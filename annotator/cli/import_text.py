@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from annotator.cli.value_text import value_lines
 
 if TYPE_CHECKING:
-    from annotator.domain.imports import ForgottenData, ImportSummary, UnnamedFeatures
+    from annotator.domain.imports import (
+        CopiedSample,
+        ForgottenData,
+        ImportSummary,
+        UnnamedFeatures,
+    )
 
 
 def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
@@ -22,6 +27,8 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
         f" {summary.features_added} features, {summary.terms_added} terms added;"
         f" {summary.annotations_changed} annotations changed"
     )
+    if summary.copies:
+        lines.append(_copies_line(summary.copies))
     lines += [*_details(summary), *value_lines(summary.values)]
     if any(each.not_understood for each in summary.values):
         lines.append(
@@ -31,6 +38,17 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     if dry_run:
         lines.append("this was a dry run: nothing was changed")
     return "\n".join(lines)
+
+
+def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
+    examples = ", ".join(
+        f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}" for one in copies[:3]
+    )
+    more = ", …" if len(copies) > 3 else ""
+    return (
+        f"{len(copies)} samples are copies of samples in other datasets ({examples}{more});"
+        " retraining counts each library once"
+    )
 
 
 def _details(summary: ImportSummary) -> list[str]:

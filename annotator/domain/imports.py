@@ -133,6 +133,16 @@ class ForgottenData:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiedSample:
+    """A sample whose counts equal those of a sample in another dataset."""
+
+    sample_id: str
+    dataset_id: str
+    copy_of: str
+    dataset_of_copy: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSummary:
     """The numbers of rows that an import added and changed in the mirror.
 
@@ -148,6 +158,8 @@ class ImportSummary:
         Features that the file does not name: kept, or removed if the files replace everything.
     attributes_kept
         Distinct attributes that the samples have and the files do not.
+    copies
+        Samples whose expression was written and equals that of another dataset's sample.
     files
         What was recognised in each file.
     values
@@ -168,5 +180,6 @@ class ImportSummary:
     kept: UnnamedFeatures = UnnamedFeatures()
     removed: UnnamedFeatures = UnnamedFeatures()
     attributes_kept: int = 0
+    copies: tuple[CopiedSample, ...] = ()
     files: tuple[FileReport, ...] = ()
     values: tuple[ValueUse, ...] = ()

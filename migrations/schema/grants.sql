@@ -54,6 +54,7 @@ grant select on
     annotator.class_contribution, annotator.class_probability,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
     annotator.known_label, annotator.declared_word, annotator.release_comparison,
+    annotator.dataset_naming, annotator.sample_signature,
     annotator.queue_member, annotator.sample_organism, annotator.organism_spelling,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,

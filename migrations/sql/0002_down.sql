@@ -32,6 +32,7 @@ cross join lateral unnest(c.features, c.scores, c.expression)
     with ordinality as one (feature, score, expression, rank)
 where c.class_rank = 1 and c.model_kind <> 'combined';
 
+drop table annotator.sample_signature;
 drop table
     annotator.class_contribution, annotator.mirror_change, annotator.queue_change,
     annotator.queue_group, annotator.undone_review, annotator.release_report,

@@ -404,6 +404,13 @@ create index mirror_change_sample on annotator.mirror_change (sample_id, field, 
 comment on table annotator.mirror_change is
     'Changes in the mirror of samples with a prediction: a label was added, changed or removed (value is null), or the sample moved to another dataset. seen_at is when a daemon found the change.';
 
+create table annotator.sample_signature (
+    sample_id text primary key,
+    signature bytea not null
+);
+comment on table annotator.sample_signature is
+    'Digest of the sRNA counts of each imported sample: equal ones are copies of one library.';
+
 -- Last, so that none of the changes above fires them.
 create trigger name_sample before insert or update on annotator.review
     for each row execute function annotator.name_reviewed_sample();

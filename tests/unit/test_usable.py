@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import SampleError
 from annotator.jobs.annotate.plan import quality_of
-from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
+from annotator.jobs.annotate.quality import (
+    left_out_notes,
+    unusable_labelled,
+    unusable_samples,
+)
 from annotator.learn.models.presets import preset_for
 from annotator.settings import Settings
 
@@ -131,3 +136,14 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
     ):
         assert part in note
     assert left_out_notes({}, 40, QUALITY) == ()
+
+
+@pytest.mark.parametrize("species", ["mmu", "hsa"])
+def test_a_sample_of_another_organism_is_quarantined_as_such(species):
+    profiles = replace(
+        profiles_of(np.full((1, 3), 9000)),
+        features=np.array([f"{species}-miR-{n}-5p" for n in (1, 9, 21)], dtype=object),
+    )
+    live = SimpleNamespace(release=SimpleNamespace(release_id=1))
+    found = unusable_samples(live, profiles, QUALITY, np.zeros(1))
+    assert ("another organism (mmu)" in found["S0"][0].reason) == (species == "mmu")

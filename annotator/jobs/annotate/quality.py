@@ -10,6 +10,7 @@ import numpy as np
 
 from annotator.errors import SampleError
 from annotator.learn.features.matrix import frequent_features
+from annotator.learn.features.naming import naming_of
 from annotator.learn.release.field_model import expressed_features
 from annotator.store.sample_rows import (
     CONTRADICTING_LABELS,
@@ -47,14 +48,15 @@ def unusable_samples(
     """
     found: dict[str, tuple[SampleError, bool]] = {}
     known = live.model.known_features(profiles) if known is None else known
-    for name, total, share in zip(profiles.sample_ids, _reads(profiles), known, strict=True):
+    samples = zip(profiles.sample_ids, _reads(profiles), known, strict=True)
+    for row, (name, total, share) in enumerate(samples):
         if total < quality.minimum_reads:
             found[name] = _too_few_reads(total, quality), False
         elif share < quality.minimum_known_features:
             reason = (
                 f"expresses {share:.1%} as many of release {live.release.release_id}'s features"
                 f" as a typical training sample; at least {quality.minimum_known_features:.1%}"
-                " are needed"
+                f" are needed{_other_organism(profiles, row)}"
             )
             found[name] = SampleError(TOO_FEW_KNOWN_FEATURES, reason), True
     return found
@@ -135,6 +137,14 @@ def _reads(profiles: Profiles) -> NDArray[np.float64]:
 def _too_few_reads(total: float, quality: Quality) -> SampleError:
     reason = f"{total:.0f} mapped reads; at least {quality.minimum_reads} are needed"
     return SampleError(TOO_FEW_READS, reason)
+
+
+def _other_organism(profiles: Profiles, row: int) -> str:
+    """Return a note if the miRNAs of a sample are named for another organism."""
+    counts = profiles.counts
+    columns = counts.indices[counts.indptr[row] : counts.indptr[row + 1]]
+    species = naming_of(profiles.features[columns].tolist()).foreign_species
+    return "" if species is None else f"; its miRNAs are of another organism ({species})"
 
 
 def _known_features(cohort: Cohort, preset: Preset) -> NDArray[np.float64]:

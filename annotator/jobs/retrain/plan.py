@@ -15,6 +15,12 @@ from annotator.errors import CohortError, InputError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
 from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
+from annotator.jobs.retrain.one_library import (
+    copy_notes,
+    renaming_notes,
+    with_one_name,
+    without_copies,
+)
 from annotator.learn.labels.ontology import Ontology, grouped_by_table_2, ontology_or_built_in
 from annotator.learn.labels.roll_up import LabelOptions
 from annotator.learn.models.preset import configuration
@@ -188,7 +194,8 @@ def read_labelled(
     """Read the cohort of a field and the ontology along which its labels are rolled up.
 
     Labelled samples with too few reads or features are left out, as they would not be
-    annotated either (:mod:`annotator.jobs.annotate.quality`).
+    annotated either (:mod:`annotator.jobs.annotate.quality`). Each molecule has one name,
+    and each library counts once (:mod:`annotator.jobs.retrain.one_library`).
 
     Parameters
     ----------
@@ -206,7 +213,7 @@ def read_labelled(
     with database.connect() as connection:
         check_schema(connection)
         read = read_cohort(connection, field, plan.learn_from_reviews, plan.organism)
-        read = _without_unusable(read, plan)
+        read = without_copies(_without_unusable(with_one_name(read), plan))
         ontology = read_ontology(connection, field, read.cohort.values.tolist())
     if quarantine and read.left_out:
         with database.connect() as connection:
@@ -234,9 +241,13 @@ def _without_unusable(read: ReadCohort, plan: Plan) -> ReadCohort:
 
 
 def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
-    """Return notes on a cohort: how many samples are left out, and why."""
-    labelled = len(read.cohort.values) + len(read.left_out)
-    return left_out_notes(read.left_out, labelled, plan.quality)
+    """Return notes on a cohort: how many samples are left out and why, and renamed features."""
+    labelled = len(read.cohort.values) + len(read.left_out) + len(read.copies)
+    return (
+        *left_out_notes(read.left_out, labelled, plan.quality),
+        *copy_notes(read.copies, labelled),
+        *renaming_notes(read.renamed),
+    )
 
 
 def read_ontology(

@@ -16,6 +16,7 @@ from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
 from annotator.jobs.annotate.quality import left_out_counts
 from annotator.jobs.retrain.candidate import Candidate, make_candidate
+from annotator.jobs.retrain.one_library import naming_facts
 from annotator.jobs.retrain.plan import (
     Plan,
     definition_of,
@@ -215,9 +216,11 @@ def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
         return RetrainOutcome(field, TOO_FEW, (_too_few(facts["classes"], plan),))
     parents = {term: list(up) for term, up in ontology.parents.items()}
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
+    if read.renamed:
+        described["renamed_hash"] = _hash(read.renamed)
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
-    described["cohort"] = facts
+    described |= {"cohort": facts, "naming": naming_facts(read)}
     with database.connect() as connection:
         last = runs.last_attempt(connection, field, asked.organism)
         run = _start(connection, asked, described, configuration_hash)
@@ -313,7 +316,7 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
     label_set, _ = make_labels(read.cohort, ontology, plan.models.labels)
     return {
         **plain(plan.quality),
-        "left_out": left_out_counts(read.left_out),
+        "left_out": left_out_counts({**read.left_out, **read.copies}),
         "too_general": sorted(label_set.too_general),
         "classes": len(label_set.classes),
     }

@@ -35,6 +35,22 @@ _NAME = re.compile(
 _ACCESSION = re.compile(r"(mi|mimat)\d{7}(?=-|$)")
 _SEPARATOR = re.compile(r"[/|;]")
 
+# What tools write around a name; each pattern keeps its group.
+_WRAPPERS = (
+    # GDC: the region of a read, as mature,MIMAT0000076
+    re.compile(r"(?:mature|precursor|stemloop),(mi(?:mat)?\d{7})"),
+    # exceRpt: name:accession:genus:species:short name
+    re.compile(r"([^:]+):mi(?:mat)?\d{7}(?::.*)?"),
+    # nf-core/smrnaseq: name_accession_genus_species_short name
+    re.compile(r"(.+?)[-_]mi(?:mat)?\d{7}[-_].*|(.+?)_mi(?:mat)?\d{7}"),
+    # Ensembl: the version of a gene
+    re.compile(r"(ens[a-z]*g\d{11})[-.]\d+"),
+)
+# Arrays: hp_ for stem-loops, -star, (copy), _x_st, _st, _v12.0.
+_ARRAY = re.compile(
+    r"(?:hp-)?(?P<name>.+?)(?P<star>-?star|\*)?(?:\(\d+\))?(?:-x)?(?:-st)?(?:-v\d+-\d+)?"
+)
+
 
 @dataclass(frozen=True)
 class Mirna:
@@ -86,13 +102,36 @@ class NameTable:
 def folded(name: str) -> str:
     """Return a name's first word in lower case, with ``-`` for ``.`` and ``_``.
 
+    Accessions, species and versions that tools and arrays write around a name are
+    removed; folding a folded name changes nothing.
+
     Examples
     --------
     >>> folded("hsa.miR.21.5p"), folded("hsa-miR-21-5p MIMAT0000076")
     ('hsa-mir-21-5p', 'hsa-mir-21-5p')
+    >>> folded("hsa-miR-21-5p:MIMAT0000076:Homo:sapiens:miR-21-5p"), folded("miR-21-star_st")
+    ('hsa-mir-21-5p', 'mir-21*')
     """
     words = name.split()
-    return words[0].lower().replace(".", "-").replace("_", "-") if words else ""
+    if not words:
+        return ""
+    text = words[0].lower()
+    for pattern in _WRAPPERS:
+        found = pattern.fullmatch(text)
+        if found is not None:
+            text = next(filter(None, found.groups()))
+    return _without_array_marks(text.replace(".", "-").replace("_", "-"))
+
+
+def _without_array_marks(text: str) -> str:
+    """Remove the marks of arrays from a miRNA; any other name is returned unchanged."""
+    found = _ARRAY.fullmatch(text)
+    if found is None:
+        return text
+    name = found["name"]
+    # MirGeneDB marks the less abundant arm with a star behind the arm.
+    bare = name if not found["star"] or name.endswith(("-5p", "-3p")) else name + STAR
+    return bare if parsed(bare) is not None else text
 
 
 @lru_cache(maxsize=100_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,12 +42,19 @@ class ReadCohort:
         Labelled samples that are not in the cohort, with the reason.
     updated_at
         Time of the last change of each labelled sample when it was read, as text.
+    copies
+        Labelled samples that are not in the cohort because they are copies of others, with
+        the reason. They are usable, so they are not quarantined.
+    renamed
+        Dataset to its names of features that are replaced by those of other datasets.
     """
 
     cohort: Cohort
     lines: NDArray[np.object_]
     left_out: Mapping[str, SampleError]
     updated_at: Mapping[str, str | None]
+    copies: Mapping[str, SampleError] = field(default_factory=dict)
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:

@@ -18,6 +18,7 @@ from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
 from annotator.domain.imports import ImportSummary, SampleRecord, UnnamedFeatures
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
+from annotator.store.mirror.signatures import copies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +104,7 @@ def apply_import(
                 "analyze atlas.sample, atlas.feature, atlas.annotation,"
                 " atlas.expression (sample_id, nnz)"
             )
+        copies = copies_of(conn, merged.changed)
     return ImportSummary(
         datasets_added=datasets_added,
         samples_added=len(added),
@@ -117,6 +119,7 @@ def apply_import(
         kept=UnnamedFeatures() if replace else merged.unnamed,
         removed=merged.unnamed if replace else UnnamedFeatures(),
         attributes_kept=attributes_kept,
+        copies=copies,
     )
 
 

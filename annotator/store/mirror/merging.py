@@ -13,6 +13,7 @@ from annotator.domain.imports import UnnamedFeatures
 from annotator.errors import InputError
 from annotator.store.mirror.expression import read_profiles, write_expression
 from annotator.store.mirror.features import FeatureTable, read_features
+from annotator.store.mirror.signatures import signatures_of, write_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class _Tally:
     """What is counted over the batches."""
 
     is_unnamed: NDArray[np.bool_]
-    changed: set[str] = field(default_factory=set)
+    changed: dict[str, bytes | None] = field(default_factory=dict)  # with digests
     counts_changed: int = 0
     repaired: int = 0
     samples_with_unnamed: int = 0
@@ -110,8 +111,10 @@ def merge_expression(
             )
         given = _in_columns(batch, places, len(features.ids))
         _apply_batch(conn, sample_ids, given, columns, added, tally)
+    if tally.changed:
+        write_signatures(conn, tally.changed)
     return MergedExpression(
-        changed=tally.changed,
+        changed=set(tally.changed),
         counts_changed=tally.counts_changed,
         repaired=tally.repaired,
         unnamed=UnnamedFeatures(
@@ -164,12 +167,14 @@ def _apply_batch(
     tally.repaired += int(np.count_nonzero(unreadable))
     tally.counts_changed += _stored_before(difference[rows], stored[rows], columns.given)
     changed = [sample_ids[row] for row in rows.tolist()]
-    write_expression(conn, changed, columns.features.ids, csr_matrix(merged[rows]))
+    written = csr_matrix(merged[rows])
+    written.sort_indices()
+    write_expression(conn, changed, columns.features.ids, written)
     conn.execute(
         "update atlas.sample set updated_at = clock_timestamp() where sample_id = any(%s)",
         [[one for one in changed if one not in added]],
     )
-    tally.changed.update(changed)
+    tally.changed |= dict(zip(changed, signatures_of(columns.features, written), strict=True))
 
 
 def _tally_unnamed(stored: csr_matrix, columns: _Columns, tally: _Tally) -> None:

@@ -257,6 +257,15 @@ def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
     )
 
 
+def datasets_of_samples(conn: psycopg.Connection) -> dict[str, str]:
+    """Read the dataset of each sample of the mirror."""
+    rows = conn.execute(
+        "select sample_id::text, dataset_id::text from atlas.sample"
+        " where sample_id is not null and dataset_id is not null order by 1, 2"
+    ).fetchall()
+    return dict(rows)
+
+
 def clock_facts(conn: psycopg.Connection) -> ClockFacts:
     """Read the clock of the database, and the time of the latest event if there is a log."""
     row = conn.execute("select clock_timestamp()").fetchone()

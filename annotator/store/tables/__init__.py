@@ -5,7 +5,24 @@ listed: their definitions are in ``migrations/schema``. This module imports SQLA
 takes half the start time of a short command, so only migrations import it.
 """
 
-from annotator.store.tables import answers, daemons, organisms, releases, reviews, training
+from annotator.store.tables import (
+    answers,
+    daemons,
+    mirror,
+    organisms,
+    releases,
+    reviews,
+    training,
+)
 from annotator.store.tables.base import METADATA
 
-__all__ = ["METADATA", "answers", "daemons", "organisms", "releases", "reviews", "training"]
+__all__ = [
+    "METADATA",
+    "answers",
+    "daemons",
+    "mirror",
+    "organisms",
+    "releases",
+    "reviews",
+    "training",
+]

@@ -36,7 +36,10 @@ select
     live.judged as live_judged,
     live.accuracy as live_accuracy,
     r.weights,
-    r.organism
+    r.organism,
+    coalesce((t.configuration #>> '{cohort,left_out,copy}')::integer, 0)
+        + coalesce((t.configuration #>> '{cohort,left_out,copy_with_another_label}')::integer, 0)
+        as copies_left_out
 from annotator.release r
 join annotator.training_run t using (run_id)
 left join annotator.cohort c using (cohort_id)
@@ -70,3 +73,5 @@ comment on column annotator.model_card.live_accuracy is
     'As in annotator.live_accuracy; null if no suggestion of the release has been judged yet.';
 comment on column annotator.model_card.weights is
     'Share of each model kind in the combination; the shares sum to one. Null for releases of earlier versions.';
+comment on column annotator.model_card.copies_left_out is
+    'Labelled samples that were left out of the cohort because they are copies of others.';

@@ -37,7 +37,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
     settings
         The settings of the installation.
     quick
-        Do not load the models, which takes seconds.
+        Neither load the models nor compare libraries, which takes seconds.
 
     Returns
     -------
@@ -60,7 +60,10 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
         found += _checked("clock", lambda: check_clock(connection))
         schema = _checked("schema", lambda: check_revision(connection))
         found += schema
-        found += _checked("mirror", lambda: check_relations(connection))
+        mirror = _checked("mirror", lambda: check_relations(connection))
+        found += mirror
+        if not quick and mirror and all(finding.level != WRONG for finding in mirror):
+            found += _checked("libraries", lambda: _check_libraries(connection))
         if all(finding.level != WRONG for finding in schema):
             found += _checked("mirror", lambda: check_other_rows(connection))
             embedded = database.embedded
@@ -84,6 +87,13 @@ def _checked(subject: str, check: Callable[[], Iterable[Finding]]) -> tuple[Find
             wrong(subject, f"the check failed: {text}", "fix the cause that the message names")
         )
     return tuple(found)
+
+
+def _check_libraries(connection: psycopg.Connection) -> Iterable[Finding]:
+    # SciPy takes a while to import.
+    from annotator.jobs.watch.doctor.libraries import check_libraries
+
+    return check_libraries(connection)
 
 
 def _has_cluster(settings: Settings) -> bool:
