@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.atlas.counts_file import CountsFile, read_counts
-from annotator.atlas.ontology_file import read_ontology
+from annotator.atlas.ontology import read_ontology
 from annotator.atlas.samples_file import read_samples
 from annotator.errors import InputError
 

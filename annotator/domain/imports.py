@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from annotator.domain.terms import LabelMatches, OntologyFile
+
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
@@ -42,12 +44,19 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """The numbers of rows that an import added and changed in the mirror."""
+    """The numbers of rows that an import added and changed in the mirror.
 
-    datasets_added: int
-    samples_added: int
-    samples_changed: int
-    samples_unchanged: int
-    features_added: int
-    annotations_changed: int
-    terms_added: int
+    ``labels`` has, for each field of the ontology scheme, how the labels of the import match the
+    terms of the mirror; it is empty if the mirror has no terms. ``ontology`` is the file of
+    the ontology, if one was given.
+    """
+
+    datasets_added: int = 0
+    samples_added: int = 0
+    samples_changed: int = 0
+    samples_unchanged: int = 0
+    features_added: int = 0
+    annotations_changed: int = 0
+    terms_added: int = 0
+    labels: tuple[LabelMatches, ...] = ()
+    ontology: OntologyFile | None = None

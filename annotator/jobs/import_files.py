@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from annotator.atlas.importers import check_match, read_counts, read_ontology, read_samples
 from annotator.domain.fields import FIELDS, FeatureKind
-from annotator.store.mirror.importing import apply_import
+from annotator.errors import InputError
+from annotator.store.mirror.importing import apply_import, import_terms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 def import_files(
     database: Database,
-    counts: Path,
-    samples: Path,
+    counts: Path | None = None,
+    samples: Path | None = None,
     *,
     ontology: Path | None = None,
     kind: FeatureKind = FeatureKind.SRNA,
@@ -34,7 +36,8 @@ def import_files(
     database
         The database with the mirror.
     counts, samples, ontology
-        The files, in the formats of :mod:`annotator.atlas.importers`.
+        The files, in the formats of :mod:`annotator.atlas.importers`: counts and samples,
+        an ontology, or all three.
     kind
         The kind of the features in ``counts``. Counts of contaminants may cover only
         some of the samples.
@@ -48,12 +51,20 @@ def import_files(
     Raises
     ------
     InputError
-        A file is wrong; nothing was changed.
+        A file is wrong or missing; nothing was changed.
     """
     with database.connect() as connection:
         check_schema(connection)
+    read = read_ontology(ontology) if ontology is not None else None
+    terms = () if read is None else read.terms
+    if counts is None or samples is None:
+        if read is None or counts is not None or samples is not None:
+            raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
+        with database.connect() as connection:
+            summary = import_terms(connection, terms, fields)
+            connection.commit()
+        return replace(summary, ontology=read)
     records = read_samples(samples, fields)
-    terms = read_ontology(ontology) if ontology is not None else None
     with read_counts(counts) as table, database.connect() as connection:
         check_match(
             table.sample_ids,
@@ -72,4 +83,4 @@ def import_files(
             fields=fields,
         )
         connection.commit()
-    return summary
+    return replace(summary, ontology=read)

@@ -9,11 +9,13 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import SampleRecord
+from annotator.domain.terms import terms_of
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
 from annotator.settings import Settings
-from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
+from annotator.store.mirror.cohorts import ReadCohort, read_cohort
 from annotator.store.mirror.importing import apply_import
+from annotator.store.mirror.terms import read_terms
 from annotator.store.server.schema import migrations_folder
 from annotator.store.server.schema_objects import create_objects
 
@@ -37,7 +39,7 @@ def load(
         feature_names=names,
         kind=kind,
         batches=[(list(counts), csr_matrix(list(counts.values())))],
-        terms=TERMS,
+        terms=terms_of(TERMS),
     )
 
 
@@ -204,7 +206,7 @@ def test_there_is_no_plan_for_a_field_that_nobody_declared() -> None:
 
 
 def test_every_term_has_its_parents(atlas: psycopg.Connection) -> None:
-    assert read_term_parents(atlas) == {
+    assert read_terms(atlas).class_parents() == {
         "cover": (),
         "lung": ("organ",),
         "organ": (),

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportSummary, SampleRecord
+from annotator.domain.terms import Term, terms_of
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.importing import apply_import
@@ -59,10 +60,10 @@ def load(
         feature_names=names,
         kind=kind,
         batches=batches(COUNTS if counts is None else counts),
-        terms=terms,
+        terms=terms_of(terms or {}),
     )
     conn.commit()
-    return summary
+    return replace(summary, labels=())
 
 
 def everything(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -269,7 +270,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"feature_names": ["a", "b", ""]}, "has no id"),
     ({"kind": "gene"}, "'gene'"),
     ({"kind": "contaminant"}, "'let-7a' is a srna"),
-    ({"terms": {"a": ("a",)}}, "its own parent"),
+    ({"terms": (Term("a", "a", ("a",)),)}, "its own parent"),
 ]
 
 
@@ -281,7 +282,7 @@ def test_wrong_input_changes_nothing(connection: psycopg.Connection) -> None:
         "feature_names": SRNAS,
         "kind": "srna",
         "batches": lambda: batches({"s1": [7, 7, 7]}),
-        "terms": TERMS | {"skin": ()},
+        "terms": terms_of(TERMS | {"skin": ()}),
     }
     for change, message in WRONG:
         for autocommit in (False, True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.fields import LabelScheme
 from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
 from annotator.errors import AnnotatorError, CohortError, RetryableError
@@ -25,6 +26,7 @@ from annotator.jobs.retrain.plan import (
     read_labelled,
 )
 from annotator.learn.labels.classes import make_labels
+from annotator.learn.labels.spelling import spellings
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
 from annotator.learn.validation.selective_metrics import curves
@@ -136,6 +138,8 @@ def _retrain_alone(
         return RetrainOutcome(field, "failed", (str(error),))
     parents = {term: list(up) for term, up in ontology.parents.items()}
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
+    if renamed := _renamed(read, ontology):
+        described["spellings"] = renamed
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
     described["cohort"] = facts
@@ -220,6 +224,15 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
         "left_out": left_out_counts(read.left_out),
         "too_general": sorted(label_set.too_general),
     }
+
+
+def _renamed(read: ReadCohort, ontology: Ontology) -> dict[str, str]:
+    """Return the labels that are spelled otherwise than their term or commonest spelling."""
+    cohort = read.cohort
+    if cohort.definition.scheme is not LabelScheme.ONTOLOGY:
+        return {}
+    found = spellings(cohort.values.tolist(), ontology)
+    return {label: spelling for label, spelling in sorted(found.items()) if label != spelling}
 
 
 def _hash(content: Mapping[str, Any]) -> str:

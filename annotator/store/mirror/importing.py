@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
+from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import ImportSummary, SampleRecord
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
+from annotator.store.mirror.terms import (
+    apply_terms,
+    has_terms,
+    match_labels,
+    mirror_labels,
+    ontology_fields,
+    update_term_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +32,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from annotator.domain.fields import FieldDefinition
+    from annotator.domain.terms import LabelMatches, Term
 
 SOURCE = "import"
-_TABLES = ["dataset", "sample", "feature", "expression", "annotation", "term", "term_parent"]
+_TABLES = [
+    *("dataset", "sample", "feature", "expression", "annotation"),
+    *("term", "term_parent", "term_synonym"),
+]
 
 
 def apply_import(
@@ -36,7 +48,7 @@ def apply_import(
     feature_names: Sequence[str],
     kind: str,
     batches: Iterable[tuple[Sequence[str], csr_matrix]],
-    terms: Mapping[str, tuple[str, ...]] | None = None,
+    terms: Sequence[Term] = (),
     fields: Mapping[str, FieldDefinition] = FIELDS,
 ) -> ImportSummary:
     """Update the mirror from the files of an import.
@@ -44,7 +56,7 @@ def apply_import(
     A sample whose expression changes keeps its features of the other kind and
     gets a new ``updated_at``. An annotation of an earlier import is removed if its value is
     missing now; one from another source is kept unless the files have a value.
-    Terms in ``terms`` get exactly the parents given there.
+    Terms in ``terms`` get exactly the names, parents and synonyms given there.
 
     Parameters
     ----------
@@ -60,7 +72,7 @@ def apply_import(
         Sample ids with their counts, shape ``(samples, features)``; read once,
         one at a time.
     terms
-        Parents of each term, if an ontology was given.
+        The terms of the ontology, if one was given.
     fields
         Definitions by name. For fields of the ontology scheme, values are looked up among
         the terms.
@@ -80,9 +92,10 @@ def apply_import(
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
         _check_tables(conn)
-        terms_added = _apply_terms(conn, terms or {})
+        terms_added = apply_terms(conn, terms)
         features_added = _apply_features(conn, feature_names, kind)
-        _stage(conn, samples, fields)
+        _stage(conn, samples)
+        labels = _match_terms(conn, fields, has_new_terms=bool(terms))
         datasets_added = conn.execute(_NEW_DATASETS).rowcount
         changed = _ids(conn, _CHANGED_SAMPLES)
         added = _ids(conn, _NEW_SAMPLES)
@@ -109,6 +122,7 @@ def apply_import(
         features_added=features_added,
         annotations_changed=len(annotated),
         terms_added=terms_added,
+        labels=labels,
     )
 
 
@@ -149,36 +163,7 @@ def _ids_with_repeats(conn: psycopg.Connection, statement: str) -> list[str]:
     return [row[0] for row in conn.execute(statement).fetchall()]
 
 
-# --- terms and features -------------------------------------------------------------------------
-
-
-def _apply_terms(conn: psycopg.Connection, terms: Mapping[str, tuple[str, ...]]) -> int:
-    pairs = [(term, parent) for term, parents in terms.items() for parent in parents]
-    for term, parent in pairs:
-        if term == parent:
-            raise InputError(f"the term {term!r} is its own parent")
-    names = list(dict.fromkeys([*terms, *(parent for _, parent in pairs)]))
-    below, above = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    added = conn.execute(
-        "insert into atlas.term (term_id, name)"
-        " select given, given from unnest(%s::text[]) as given"
-        " where not exists (select from atlas.term t where t.term_id = given)",
-        [names],
-    ).rowcount
-    conn.execute(
-        "delete from atlas.term_parent p where p.term_id = any(%s) and not exists ("
-        "select from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
-        " where given.term_id = p.term_id and given.parent_id = p.parent_id)",
-        [[*terms], below, above],
-    )
-    conn.execute(
-        "insert into atlas.term_parent (term_id, parent_id)"
-        " select distinct * from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
-        " where not exists (select from atlas.term_parent p"
-        " where p.term_id = given.term_id and p.parent_id = given.parent_id)",
-        [below, above],
-    )
-    return added
+# --- features -----------------------------------------------------------------------------------
 
 
 def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -> int:
@@ -199,6 +184,28 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
         " order by given.place",
         [kind, [*names]],
     ).rowcount
+
+
+def import_terms(
+    conn: psycopg.Connection,
+    terms: Sequence[Term],
+    fields: Mapping[str, FieldDefinition] = FIELDS,
+) -> ImportSummary:
+    """Update the ontology of the mirror alone, and the terms of its labels.
+
+    Raises
+    ------
+    NeedsPersonError
+        The mirror consists of views over another atlas.
+    """
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
+        _check_tables(conn)
+        added = apply_terms(conn, terms)
+        of_terms = ontology_fields(fields)
+        index = update_term_ids(conn, "atlas.annotation", of_terms)
+        labels = match_labels(mirror_labels(conn, of_terms), index)
+    return ImportSummary(terms_added=added, labels=labels)
 
 
 # --- samples and annotations --------------------------------------------------------------------
@@ -238,12 +245,6 @@ where not exists (select from atlas.sample s where s.sample_id = i.sample_id)
 returning sample_id
 """
 
-_FIND_TERMS = """
-update pg_temp.import_annotation n set term_id = t.term_id
-from atlas.term t
-where n.field = any(%s) and t.term_id = n.value
-"""
-
 _GONE_ANNOTATIONS = f"""
 delete from atlas.annotation a
 using pg_temp.import_sample i
@@ -277,7 +278,6 @@ returning sample_id
 def _stage(
     conn: psycopg.Connection,
     samples: Sequence[SampleRecord],
-    fields: Mapping[str, FieldDefinition],
 ) -> None:
     """Put the samples and their annotations into temporary tables."""
     for statement in _STAGING:
@@ -309,8 +309,24 @@ def _stage(
         ),
     )
     conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
-    of_terms = [name for name, one in fields.items() if one.scheme is LabelScheme.ONTOLOGY]
-    conn.execute(_FIND_TERMS, [of_terms])
+
+
+def _match_terms(
+    conn: psycopg.Connection, fields: Mapping[str, FieldDefinition], *, has_new_terms: bool
+) -> tuple[LabelMatches, ...]:
+    """Set the terms of the staged annotations; if there are new terms, also of those before."""
+    of_terms = ontology_fields(fields)
+    if not of_terms or not has_terms(conn):
+        return ()
+    if has_new_terms:
+        update_term_ids(conn, "atlas.annotation", of_terms)
+    index = update_term_ids(conn, "pg_temp.import_annotation", of_terms)
+    rows = conn.execute(
+        "select field, value, count(*) from pg_temp.import_annotation"
+        " where field = any(%s) and value is not null group by 1, 2",
+        [of_terms],
+    ).fetchall()
+    return match_labels(rows, index)
 
 
 def _copy(

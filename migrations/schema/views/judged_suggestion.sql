@@ -17,8 +17,12 @@ with label as not materialized (
           where k.sample_id = r.sample_id and k.field = r.field
       )
 ), line as not materialized (
-    select given.field, given.value, annotator.lineage(given.value) as lineage
+    select
+        given.field, given.value,
+        array(select annotator.label_key(one.term) from unnest(above.terms) as one (term))
+            as keys
     from (select distinct l.field, l.value from label l where l.number is null) given
+    cross join lateral (select annotator.lineage(given.value) as terms) above
 ), compared as (
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
@@ -26,11 +30,16 @@ with label as not materialized (
         case
             when l.number is not null and annotator.in_interval(p.value, l.number) is not null
                 then annotator.in_interval(p.value, l.number)
-            when lower(btrim(p.value)) = lower(l.value) then true
-            when p.value = any (line.lineage) then true
+            when annotator.label_key(p.value) = annotator.label_key(l.value) then true
+            when annotator.label_key(p.value) = any (line.keys) then true
+            -- Releases of earlier versions predicted ids of terms.
+            when annotator.label_key(annotator.lineage(p.value)[1]) = any (line.keys) then true
             -- A label that is broader than the suggestion, or an interval with other
             -- limits, neither confirms nor contradicts it.
-            when l.value = any (p.lineage[2:]) then null
+            when exists (
+                select from unnest(p.lineage[2:]) as above (term)
+                where annotator.label_key(above.term) = line.keys[1]
+            ) then null
             when annotator.in_interval(p.value, 0) is not null
                 and annotator.in_interval(l.value, 0) is not null then null
             else false

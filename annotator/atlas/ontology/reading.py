@@ -1,0 +1,52 @@
+"""Read an ontology file of any known format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.atlas.ontology.graph_json import read_graph_json
+from annotator.atlas.ontology.obo import read_obo
+from annotator.atlas.ontology.table import read_term_table
+from annotator.atlas.text_file import decode, open_blocks
+from annotator.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from annotator.domain.terms import OntologyFile
+
+_XML = ("<?xml", "<rdf", "<ontology")
+
+
+def read_ontology(path: Path) -> OntologyFile:
+    """Read and check an ontology.
+
+    The format is detected from the content, plain or gzip: OBO
+    (:mod:`annotator.atlas.ontology.obo`), OBO Graph JSON
+    (:mod:`annotator.atlas.ontology.graph_json`), or else a table
+    (:mod:`annotator.atlas.ontology.table`).
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is wrong or of another format; the message names the line where possible.
+    """
+    with open_blocks(path) as blocks:
+        text = "".join(decode(block, path, line) for line, block in blocks)
+    start = text[:4096].lstrip().casefold()
+    if start.startswith(_XML):
+        raise InputError(
+            "this is OWL in XML; use the ontology's .obo or .json file, or convert it with"
+            " `robot convert`",
+            source=str(path),
+        )
+    if start.startswith("{"):
+        return read_graph_json(text, path)
+    if start.startswith(("format-version:", "[term]", "[typedef]")) or "\n[Term]\n" in text:
+        return read_obo(text, path)
+    return read_term_table(text, path)
