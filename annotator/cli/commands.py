@@ -55,9 +55,13 @@ def migrate(settings: Settings) -> None:
 
 
 @command_line.command("import")
-@click.argument("counts", type=FILE)
-@click.argument("samples", type=FILE)
-@click.option("--ontology", type=FILE, help="TSV file with columns term and parent.")
+@click.argument("counts", type=FILE, required=False)
+@click.argument("samples", type=FILE, required=False)
+@click.option(
+    "--ontology",
+    type=FILE,
+    help="Terms and their parents: OBO, OBO Graph JSON, or a table with columns term and parent.",
+)
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in FeatureKind]),
@@ -67,9 +71,17 @@ def migrate(settings: Settings) -> None:
 )
 @click.pass_obj
 def import_(
-    settings: Settings, counts: Path, samples: Path, ontology: Path | None, kind: str
+    settings: Settings,
+    counts: Path | None,
+    samples: Path | None,
+    ontology: Path | None,
+    kind: str,
 ) -> None:
-    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
+    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing.
+
+    COUNTS and SAMPLES may be left out to load an ontology alone.
+    """
+    from annotator.cli.import_text import label_lines, ontology_lines
     from annotator.jobs.import_files import import_files
     from annotator.store.server.embedded import forget_demo
 
@@ -90,6 +102,8 @@ def import_(
         f" {summary.features_added} features, {summary.terms_added} terms added;"
         f" {summary.annotations_changed} annotations changed"
     )
+    for line in (*ontology_lines(summary.ontology), *label_lines(summary.labels)):
+        click.echo(line)
 
 
 @command_line.command()

@@ -26,7 +26,7 @@ begin
     end if;
     delete from annotator.made_object where kind = 'table' and name = 'atlas.term_synonym';
 end $$;
-drop function annotator.label_key(text);
+drop function if exists annotator.label_key(text);
 
 -- Contributions to the most probable class, one row per feature again.
 create table annotator.contribution (

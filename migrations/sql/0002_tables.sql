@@ -389,7 +389,9 @@ begin
         comment on column atlas.term_synonym.scope is
             'exact, narrow, broad, related: as in OBO; alternative_id: another id; replaced: an obsolete id or name that the term replaces; consider: one that it might replace, by which no label is found.';
         create index term_synonym_key on atlas.term_synonym (annotator.label_key(synonym));
-        insert into annotator.made_object (kind, name) values ('table', 'atlas.term_synonym');
+        -- Not from the sequence, which an interrupted migration or a downgrade would not turn back.
+        insert into annotator.made_object (made_object_id, kind, name)
+        overriding system value values (-2, 'table', 'atlas.term_synonym');
     end if;
     if exists (
         select from annotator.made_object where kind = 'table' and name = 'atlas.term'

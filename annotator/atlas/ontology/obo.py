@@ -54,7 +54,7 @@ def read_obo(text: str, path: Path) -> OntologyFile:
             source=str(path),
         ) from error
     except ValueError as error:
-        problem = str(error).rpartition("\n")[2].strip() or "no tag and value"
+        problem = str(error).strip().rpartition("\n")[2]
         raise InputError(
             f"not a line of OBO: {problem[:200]!r}; get the file again from the ontology's site",
             source=str(path),

@@ -50,7 +50,9 @@ def apply_terms(conn: psycopg.Connection, terms: Sequence[Term]) -> int:
     conn.execute(
         "update atlas.term t set name = given.name"
         " from unnest(%s::text[], %s::text[]) as given (term_id, name)"
-        " where t.term_id = given.term_id and t.name <> given.name",
+        " where t.term_id = given.term_id and t.name <> given.name"
+        # A table without names, or without a line for a parent, has only the id.
+        " and given.name <> given.term_id",
         [given, [term.name for term in terms]],
     )
     _replace(

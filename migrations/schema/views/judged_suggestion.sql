@@ -33,7 +33,7 @@ with label as not materialized (
             when annotator.label_key(p.value) = annotator.label_key(l.value) then true
             when annotator.label_key(p.value) = any (line.keys) then true
             -- Releases of earlier versions predicted ids of terms.
-            when annotator.label_key(annotator.lineage(p.value)[1]) = any (line.keys) then true
+            when annotator.label_key((annotator.lineage(p.value))[1]) = any (line.keys) then true
             -- A label that is broader than the suggestion, or an interval with other
             -- limits, neither confirms nor contradicts it.
             when exists (

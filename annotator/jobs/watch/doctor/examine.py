@@ -14,6 +14,7 @@ from annotator.jobs.watch.doctor.connection import check_connection
 from annotator.jobs.watch.doctor.daemons import check_daemons
 from annotator.jobs.watch.doctor.disk import check_disk
 from annotator.jobs.watch.doctor.findings import WRONG, Finding, wrong
+from annotator.jobs.watch.doctor.labels import check_labels
 from annotator.jobs.watch.doctor.mirror import check_relations
 from annotator.jobs.watch.doctor.roles import check_roles
 from annotator.jobs.watch.doctor.schema import check_revision
@@ -61,6 +62,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
         found += _checked("mirror", lambda: check_relations(connection))
         if all(finding.level != WRONG for finding in schema):
             embedded = database.embedded
+            found += _checked("labels", lambda: check_labels(connection, settings))
             found += _checked("roles", lambda: check_roles(connection, embedded=embedded))
             found += _checked("artefacts", lambda: check_artefacts(connection, quick=quick))
             found += _checked("daemons", lambda: check_daemons(connection, settings))
