@@ -48,10 +48,6 @@ class Scope(StrEnum):
     """The id or name of an obsolete term; whether this one is meant, a person must decide."""
 
 
-SAME_TERM = (Scope.EXACT, Scope.ALTERNATIVE_ID, Scope.REPLACED)
-OTHER_SYNONYMS = (Scope.NARROW, Scope.BROAD, Scope.RELATED)
-
-
 class Match(StrEnum):
     """How a label was found among the terms."""
 
@@ -173,6 +169,9 @@ class TermIndex:
         for term in self.terms.values():
             self._by_id.setdefault(label_key(term.term_id), term.term_id)
             self._by_name.setdefault(label_key(term.name), term.term_id)
+        self._representative = {
+            term.term_id: self._by_name[label_key(term.name)] for term in self.terms.values()
+        }
         self._synonyms = self._read_synonyms()
 
     def _read_synonyms(self) -> dict[Scope, dict[str, set[str]]]:
@@ -188,7 +187,7 @@ class TermIndex:
 
     def representative(self, term_id: str) -> str:
         """Return the id of the term that stands for all terms with the same name."""
-        return self._by_name[label_key(self.terms[term_id].name)]
+        return self._representative[term_id]
 
     def name_of(self, term_id: str) -> str:
         """Return the name by which a term is known as a class."""
@@ -208,7 +207,7 @@ class TermIndex:
             return term_id, Match.NAME if is_name else Match.ID
         if key in self._by_name:
             return self._by_name[key], Match.NAME
-        for scopes in ((Scope.EXACT, Scope.REPLACED), (Scope.RELATED,)):
+        for scopes in _ROUNDS:
             found = set[str]().union(*(self._synonyms[scope].get(key, ()) for scope in scopes))
             if found:
                 is_replaced = not self._synonyms[scopes[0]].get(key)
@@ -223,10 +222,25 @@ class TermIndex:
 
     def class_names(self) -> dict[str, str]:
         """Return the class name of each key that means a term."""
-        keys = {*self._by_id, *self._by_name}
-        keys.update(*(by_key.keys() for by_key in self._synonyms.values()))
-        found = ((key, self.class_name(key)) for key in keys)
-        return {key: name for key, name in found if name is not None}
+        layers = [self._unambiguous(scopes) for scopes in reversed(_ROUNDS)]
+        found: dict[str, str] = {}
+        for by_key in (*layers, self._by_name, self._by_id):
+            found.update(by_key)
+        ambiguous = {key for key, terms in self._meanings(_ROUNDS[0]).items() if len(terms) > 1}
+        ambiguous -= self._by_name.keys() | self._by_id.keys()
+        return {key: self.name_of(term) for key, term in found.items() if key not in ambiguous}
+
+    def _meanings(self, scopes: Iterable[Scope]) -> Mapping[str, set[str]]:
+        """Return the terms that each key is a synonym of."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for scope in scopes:
+            for key, terms in self._synonyms[scope].items():
+                found[key] |= terms
+        return found
+
+    def _unambiguous(self, scopes: Iterable[Scope]) -> dict[str, str]:
+        meanings = self._meanings(scopes)
+        return {key: min(terms) for key, terms in meanings.items() if len(terms) == 1}
 
     def class_parents(self) -> dict[str, tuple[str, ...]]:
         """Return the parents of each term, all by the names of their classes."""
@@ -270,6 +284,7 @@ class TermIndex:
         return {key: name for key, name in self.class_names().items() if len(key) > 1}
 
 
+_ROUNDS = ((Scope.EXACT, Scope.REPLACED), (Scope.RELATED,))
 _GROUP_OF: Mapping[Scope, Scope] = {
     Scope.EXACT: Scope.EXACT,
     Scope.ALTERNATIVE_ID: Scope.REPLACED,

@@ -116,3 +116,12 @@ def test_a_key_is_its_own_key_unless_hyphens_meet_new_spaces(text: str) -> None:
     assert key == key.lower()
     assert "  " not in key
     assert "_" not in key
+
+
+def test_class_names_are_those_that_labels_are_found_under() -> None:
+    labels = [one.text for term in TERMS for one in term.synonyms]
+    labels += [name for term in TERMS for name in (term.term_id, term.name)]
+    names = INDEX.class_names()
+    assert {label: names.get(label_key(label)) for label in labels} == {
+        label: INDEX.class_name(label) for label in labels
+    }

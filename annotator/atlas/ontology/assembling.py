@@ -147,28 +147,37 @@ def _without_cycles(edges: Sequence[Edge]) -> tuple[list[Edge], list[Edge]]:
     """Return the edges to keep, in their order, and those that close a cycle."""
     import networkx  # takes a quarter of a second
 
-    graph: DiGraph[str] = networkx.DiGraph()
-    graph.add_edges_from((edge.child, edge.parent) for edge in edges)
-    component_of = {
-        term: number
-        for number, terms in enumerate(networkx.strongly_connected_components(graph))
-        if len(terms) > 1
-        for term in terms
-    }
-    tied = [
-        edge
-        for edge in edges
-        if component_of.get(edge.child, -1) == component_of.get(edge.parent, -2)
-    ]
-    so_far: DiGraph[str] = networkx.DiGraph()
-    so_far.add_nodes_from(component_of)
+    kept: DiGraph[str] = networkx.DiGraph()
     broken: set[Edge] = set()
-    for edge in sorted(
-        tied, key=lambda each: (RELATIONS.index(each.relation), each.child, each.parent)
-    ):
-        if networkx.has_path(so_far, edge.parent, edge.child):
-            broken.add(edge)
-        else:
-            so_far.add_edge(edge.child, edge.parent)
-    kept = [edge for edge in edges if edge not in broken]
-    return kept, sorted(broken, key=lambda each: (each.child, each.parent, each.relation))
+    for relation in RELATIONS:
+        of_relation = sorted(
+            (edge for edge in edges if edge.relation == relation),
+            key=lambda edge: (edge.child, edge.parent),
+        )
+        every = kept.copy()
+        every.add_edges_from((edge.child, edge.parent) for edge in of_relation)
+        cycle_of = {
+            term: number
+            for number, terms in enumerate(networkx.strongly_connected_components(every))
+            if len(terms) > 1
+            for term in terms
+        }
+        # Only these can close a cycle, and paths outside of it do not matter.
+        in_cycles = kept.subgraph(cycle_of).copy()
+        for edge in of_relation:
+            if cycle_of.get(edge.child, -1) == cycle_of.get(edge.parent, -2):
+                if _has_path(in_cycles, edge.parent, edge.child):
+                    broken.add(edge)
+                    continue
+                in_cycles.add_edge(edge.child, edge.parent)
+            kept.add_edge(edge.child, edge.parent)
+    return (
+        [edge for edge in edges if edge not in broken],
+        sorted(broken, key=lambda edge: (edge.child, edge.parent, edge.relation)),
+    )
+
+
+def _has_path(graph: DiGraph[str], start: str, end: str) -> bool:
+    import networkx
+
+    return start in graph and end in graph and bool(networkx.has_path(graph, start, end))

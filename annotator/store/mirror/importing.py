@@ -23,6 +23,7 @@ from annotator.store.mirror.terms import (
     match_labels,
     mirror_labels,
     ontology_fields,
+    read_terms,
     update_term_ids,
 )
 
@@ -203,7 +204,8 @@ def import_terms(
         _check_tables(conn)
         added = apply_terms(conn, terms)
         of_terms = ontology_fields(fields)
-        index = update_term_ids(conn, "atlas.annotation", of_terms)
+        index = read_terms(conn)
+        update_term_ids(conn, "atlas.annotation", of_terms, index)
         labels = match_labels(mirror_labels(conn, of_terms), index)
     return ImportSummary(terms_added=added, labels=labels)
 
@@ -318,9 +320,10 @@ def _match_terms(
     of_terms = ontology_fields(fields)
     if not of_terms or not has_terms(conn):
         return ()
+    index = read_terms(conn)
     if has_new_terms:
-        update_term_ids(conn, "atlas.annotation", of_terms)
-    index = update_term_ids(conn, "pg_temp.import_annotation", of_terms)
+        update_term_ids(conn, "atlas.annotation", of_terms, index)
+    update_term_ids(conn, "pg_temp.import_annotation", of_terms, index)
     rows = conn.execute(
         "select field, value, count(*) from pg_temp.import_annotation"
         " where field = any(%s) and value is not null group by 1, 2",

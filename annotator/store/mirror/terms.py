@@ -10,7 +10,7 @@ from annotator.domain.terms import LabelMatches, Match, Scope, Synonym, Term, Te
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     import psycopg
 
@@ -38,68 +38,66 @@ def apply_terms(conn: psycopg.Connection, terms: Sequence[Term]) -> int:
     for term in terms:
         if term.term_id in term.parents:
             raise InputError(f"the term {term.term_id!r} is its own parent")
+    before: dict[str, str] = dict(conn.execute("select term_id, name from atlas.term").fetchall())
     names = {parent: parent for term in terms for parent in term.parents}
     names |= {term.term_id: term.name for term in terms}
-    given = [term.term_id for term in terms]
-    added = conn.execute(
-        "insert into atlas.term (term_id, name)"
-        " select given.* from unnest(%s::text[], %s::text[]) as given (term_id, name)"
-        " where not exists (select from atlas.term t where t.term_id = given.term_id)",
-        [[*names], [*names.values()]],
-    ).rowcount
+    new = {term: name for term, name in names.items() if term not in before}
+    conn.execute(
+        "insert into atlas.term (term_id, name) select * from unnest(%s::text[], %s::text[])",
+        [[*new], [*new.values()]],
+    )
+    # A table without names, or without a line for a parent, has only the id.
+    renamed = {
+        term: name
+        for term, name in names.items()
+        if term in before and name not in (term, before[term])
+    }
     conn.execute(
         "update atlas.term t set name = given.name"
         " from unnest(%s::text[], %s::text[]) as given (term_id, name)"
-        " where t.term_id = given.term_id and t.name <> given.name"
-        # A table without names, or without a line for a parent, has only the id.
-        " and given.name <> given.term_id",
-        [given, [term.name for term in terms]],
+        " where t.term_id = given.term_id",
+        [[*renamed], [*renamed.values()]],
     )
-    _replace(
-        conn,
-        ("term_parent", "parent_id"),
-        given,
-        [(term.term_id, parent) for term in terms for parent in term.parents],
-    )
-    synonyms = [(term.term_id, one.text) for term in terms for one in term.synonyms]
-    _replace(conn, ("term_synonym", "synonym"), given, synonyms)
-    conn.execute(
-        "update atlas.term_synonym s set scope = given.scope"
-        " from unnest(%s::text[], %s::text[], %s::text[]) as given (term_id, synonym, scope)"
-        " where s.term_id = given.term_id and s.synonym = given.synonym"
-        " and s.scope <> given.scope",
-        [
-            [term_id for term_id, _ in synonyms],
-            [text for _, text in synonyms],
-            [one.scope.value for term in terms for one in term.synonyms],
-        ],
-    )
-    if added:
+    parents = [(term.term_id, parent) for term in terms for parent in term.parents]
+    synonyms = [
+        (term.term_id, one.text, one.scope.value) for term in terms for one in term.synonyms
+    ]
+    given = {term.term_id for term in terms}
+    _replace(conn, "term_parent", ("term_id", "parent_id"), given, parents)
+    _replace(conn, "term_synonym", ("term_id", "synonym", "scope"), given, synonyms)
+    if new:
         conn.execute("analyze atlas.term, atlas.term_parent, atlas.term_synonym")
-    return added
+    return len(new)
 
 
 def _replace(
     conn: psycopg.Connection,
-    relation: tuple[str, str],
-    terms: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
+    table: str,
+    columns: Sequence[str],
+    terms: Set[str],
+    rows: Sequence[tuple[str, ...]],
 ) -> None:
-    """Give terms exactly these rows in a table of pairs; only differences are written."""
-    table, column = relation
-    both = [[pair[0] for pair in pairs], [pair[1] for pair in pairs]]
+    """Give terms exactly these rows of text in a table; only differences are written.
+
+    They are compared here: joins with arrays of this length are planned badly.
+    """
+    listed = ", ".join(columns)
+    arrays = ", ".join(["%s::text[]"] * len(columns))
+    found = conn.execute(f"select {listed} from atlas.{table}".encode()).fetchall()  # noqa: S608
+    before = {row for row in found if row[0] in terms}
+    wanted = dict.fromkeys(rows)
+    same = " and ".join(f"t.{name} = given.{name}" for name in columns)
+    gone = sorted(before - wanted.keys())
+    if gone:
+        conn.execute(
+            f"delete from atlas.{table} t"  # noqa: S608
+            f" using unnest({arrays}) as given ({listed}) where {same}".encode(),
+            [[row[place] for row in gone] for place in range(len(columns))],
+        )
+    added = [row for row in wanted if row not in before]
     conn.execute(
-        f"delete from atlas.{table} p where p.term_id = any(%s) and not exists ("  # noqa: S608
-        " select from unnest(%s::text[], %s::text[]) as given (term_id, other)"
-        f" where given.term_id = p.term_id and given.other = p.{column})".encode(),
-        [[*terms], *both],
-    )
-    conn.execute(
-        f"insert into atlas.{table} (term_id, {column})"  # noqa: S608
-        " select distinct * from unnest(%s::text[], %s::text[]) as given (term_id, other)"
-        f" where not exists (select from atlas.{table} p"
-        f" where p.term_id = given.term_id and p.{column} = given.other)".encode(),
-        both,
+        f"insert into atlas.{table} ({listed}) select * from unnest({arrays})".encode(),  # noqa: S608
+        [[row[place] for row in added] for place in range(len(columns))],
     )
 
 
@@ -196,7 +194,9 @@ def terms_per_prefix(conn: psycopg.Connection) -> dict[str, int]:
     return dict(rows)
 
 
-def update_term_ids(conn: psycopg.Connection, table: str, fields: Sequence[str]) -> TermIndex:
+def update_term_ids(
+    conn: psycopg.Connection, table: str, fields: Sequence[str], index: TermIndex
+) -> None:
     """Set ``term_id`` of the annotations of some fields to the terms that their values mean.
 
     An annotation whose value means no term keeps the ``term_id`` that it has.
@@ -209,13 +209,9 @@ def update_term_ids(conn: psycopg.Connection, table: str, fields: Sequence[str])
         A table with columns ``field``, ``value`` and ``term_id``.
     fields
         The fields.
-
-    Returns
-    -------
-    TermIndex
+    index
         The terms of the mirror.
     """
-    index = read_terms(conn)
     values = [
         row[0]
         for row in conn.execute(
@@ -232,4 +228,3 @@ def update_term_ids(conn: psycopg.Connection, table: str, fields: Sequence[str])
         " and n.term_id is distinct from given.term_id".encode(),
         [[*found], [*found.values()], list(fields)],
     )
-    return index
