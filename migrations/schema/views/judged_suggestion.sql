@@ -19,10 +19,19 @@ with label as not materialized (
 ), line as not materialized (
     select
         given.field, given.value,
-        array(select annotator.label_key(one.term) from unnest(above.terms) as one (term))
-            as keys
+        -- Releases of earlier versions predicted ids of terms.
+        above.keys || array(
+            select annotator.label_key(t.term_id::text)
+            from atlas.term t where annotator.label_key(t.name::text) = any (above.keys)
+        ) as keys
     from (select distinct l.field, l.value from label l where l.number is null) given
-    cross join lateral (select annotator.lineage(given.value) as terms) above
+    cross join lateral (
+        select array(
+            select annotator.label_key(one.term)
+            from unnest(annotator.lineage(given.value)) with ordinality as one (term, place)
+            order by one.place
+        ) as keys
+    ) above
 ), compared as (
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
@@ -32,8 +41,6 @@ with label as not materialized (
                 then annotator.in_interval(p.value, l.number)
             when annotator.label_key(p.value) = annotator.label_key(l.value) then true
             when annotator.label_key(p.value) = any (line.keys) then true
-            -- Releases of earlier versions predicted ids of terms.
-            when annotator.label_key((annotator.lineage(p.value))[1]) = any (line.keys) then true
             -- A label that is broader than the suggestion, or an interval with other
             -- limits, neither confirms nor contradicts it.
             when exists (
