@@ -16,22 +16,6 @@ with label as not materialized (
           select from annotator.known_label k
           where k.sample_id = r.sample_id and k.field = r.field
       )
-), line as not materialized (
-    select
-        given.field, given.value,
-        -- Releases of earlier versions predicted ids of terms.
-        above.keys || array(
-            select annotator.label_key(t.term_id::text)
-            from atlas.term t where annotator.label_key(t.name::text) = any (above.keys)
-        ) as keys
-    from (select distinct l.field, l.value from label l where l.number is null) given
-    cross join lateral (
-        select array(
-            select annotator.label_key(one.term)
-            from unnest(annotator.lineage(given.value)) with ordinality as one (term, place)
-            order by one.place
-        ) as keys
-    ) above
 ), compared as (
     select
         p.prediction_id, p.release_id, p.sample_id, p.field, p.value, p.confidence,
@@ -53,7 +37,9 @@ with label as not materialized (
         end as is_right
     from label l
     join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
-    left join line on line.field = l.field and line.value = l.value
+    -- Once per judged suggestion at most, and once per label if planners expect repeated ones.
+    left join lateral (select annotator.lineage_keys(l.value) as keys offset 0) line
+        on l.number is null
     where p.status = 'suggested'
     union all
     -- A rejected value is wrong, whichever release predicted it.
