@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 @command_line.command("import")
-@click.argument("counts", type=FILE)
-@click.argument("samples", type=FILE)
-@click.option("--ontology", type=FILE, help="TSV file with columns term and parent.")
+@click.argument("counts", type=FILE, required=False)
+@click.argument("samples", type=FILE, required=False)
+@click.option(
+    "--ontology",
+    type=FILE,
+    help="Terms and their parents: OBO, OBO Graph JSON, or a table with columns term and parent.",
+)
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in FeatureKind]),
@@ -65,9 +69,17 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @click.pass_obj
 def import_(
-    settings: Settings, /, counts: Path, samples: Path, ontology: Path | None, **options: Any
+    settings: Settings,
+    /,
+    counts: Path | None,
+    samples: Path | None,
+    ontology: Path | None,
+    **options: Any,
 ) -> None:
-    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing."""
+    """Load or update the mirror from COUNTS and SAMPLES: everything or nothing.
+
+    COUNTS and SAMPLES may be left out to load an ontology alone.
+    """
     from annotator.cli.import_text import import_lines
     from annotator.jobs.import_files import ImportOptions, import_files
     from annotator.reading.importers import SampleOptions, Which

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.cli.ontology_text import label_lines, ontology_lines
 from annotator.cli.value_text import value_lines
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     for file in summary.files:
         lines.append(f"{file.path}: {file.detected}")
         lines += [f"  {note}" for note in file.notes]
+    lines += ontology_lines(summary.ontology)
     lines.append(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
         f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
@@ -29,7 +31,7 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     )
     if summary.copies:
         lines.append(_copies_line(summary.copies))
-    lines += [*_details(summary), *value_lines(summary.values)]
+    lines += [*_details(summary), *value_lines(summary.values), *label_lines(summary.labels)]
     if any(each.not_understood for each in summary.values):
         lines.append(
             "values that are not understood are kept in attributes named such as 'sex (as given)';"

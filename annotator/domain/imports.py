@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
+    from annotator.domain.terms import LabelMatches, OntologyFile
     from annotator.domain.values import ValueUse
 
 
@@ -165,15 +166,20 @@ class ImportSummary:
     values
         For each field, and for other columns with values that are not used: how many are
         used, and why the others are not.
+    labels
+        For each field of the ontology scheme, how the labels of the import match the terms of
+        the mirror; empty if the mirror has no terms.
+    ontology
+        The file of the ontology, if one was given.
     """
 
-    datasets_added: int
-    samples_added: int
-    samples_changed: int
-    samples_unchanged: int
-    features_added: int
-    annotations_changed: int
-    terms_added: int
+    datasets_added: int = 0
+    samples_added: int = 0
+    samples_changed: int = 0
+    samples_unchanged: int = 0
+    features_added: int = 0
+    annotations_changed: int = 0
+    terms_added: int = 0
     samples_moved: int = 0
     counts_changed: int = 0
     expression_repaired: int = 0
@@ -183,3 +189,5 @@ class ImportSummary:
     copies: tuple[CopiedSample, ...] = ()
     files: tuple[FileReport, ...] = ()
     values: tuple[ValueUse, ...] = ()
+    labels: tuple[LabelMatches, ...] = ()
+    ontology: OntologyFile | None = None

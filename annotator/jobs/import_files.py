@@ -22,7 +22,7 @@ from annotator.reading.importers import (
     read_ontology,
     read_samples,
 )
-from annotator.store.mirror.importing import apply_import
+from annotator.store.mirror.importing import apply_import, import_terms
 from annotator.store.mirror.label_values import declare_words
 from annotator.store.mirror.organisms import note_organisms, with_organisms
 from annotator.store.server.schema import check_schema
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import ImportSummary, SampleRecord
+    from annotator.domain.terms import OntologyFile
     from annotator.domain.values import ValueUse
     from annotator.reading.counts.layout import CountsTable
     from annotator.reading.importers import Matched, Samples
@@ -79,8 +80,8 @@ class ImportOptions:
 
 def import_files(
     database: Database,
-    counts: Path,
-    samples: Path,
+    counts: Path | None = None,
+    samples: Path | None = None,
     *,
     ontology: Path | None = None,
     options: ImportOptions = ImportOptions(),
@@ -94,7 +95,8 @@ def import_files(
     database
         The database with the mirror.
     counts, samples, ontology
-        The files, in the formats of :mod:`annotator.reading.importers`.
+        The files, in the formats of :mod:`annotator.reading.importers`: counts and samples,
+        an ontology, or all three.
     options
         How files are read and applied.
     fields
@@ -109,15 +111,19 @@ def import_files(
     Raises
     ------
     InputError
-        A file or the prefix is wrong, or samples would move to another dataset; nothing was
-        changed.
+        A file or the prefix is wrong, a file is missing, or samples would move to another
+        dataset; nothing was changed.
     """
     _check_prefix(options.sample_prefix)
     with database.connect() as connection:
         check_schema(connection)
         declare_words(connection, fields)
+    read = read_ontology(ontology) if ontology is not None else None
+    if counts is None or samples is None:
+        if read is None or counts is not None or samples is not None:
+            raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
+        return _import_ontology(database, read, options, fields)
     described = read_samples(samples, fields, options.columns)
-    terms = read_ontology(ontology) if ontology is not None else None
     hints = Hints(frozenset(one.sample_id for one in described.records), options.orientation)
     with read_counts(counts, hints) as table, database.connect() as connection:
         if not hints.sample_ids & set(table.sample_ids):
@@ -146,13 +152,27 @@ def import_files(
                     options.kind.value,
                     _matched_batches(table, matched, names),
                 ),
-                terms=terms,
+                terms=() if read is None else read.terms,
                 fields=fields,
                 replace=options.replace,
             )
             note_organisms(connection, default_organism)
         files = (_counts_report(counts, table, matched), _samples_report(samples, described))
-    return replace(summary, files=files, values=_values_of(matched.samples, fields))
+    return replace(summary, files=files, values=_values_of(matched.samples, fields), ontology=read)
+
+
+def _import_ontology(
+    database: Database,
+    read: OntologyFile,
+    options: ImportOptions,
+    fields: Mapping[str, FieldDefinition],
+) -> ImportSummary:
+    with (
+        database.connect() as connection,
+        connection.transaction(force_rollback=options.dry_run),
+    ):
+        summary = import_terms(connection, read.terms, fields)
+    return replace(summary, ontology=read)
 
 
 def _check_prefix(prefix: str | None) -> None:

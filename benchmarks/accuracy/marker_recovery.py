@@ -137,7 +137,7 @@ def read_atlas(folder: Path) -> tuple[Cohort, Ontology]:
         {},
     )
     path = folder / "ontology.tsv"
-    return cohort, ontology_or_built_in(read_ontology(path) if path.is_file() else {})
+    return cohort, ontology_or_built_in(read_ontology(path).parents if path.is_file() else {})
 
 
 def fitted(cohort: Cohort, ontology: Ontology, level: Level) -> tuple[FieldModel, Profiles, Any]:

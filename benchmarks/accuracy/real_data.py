@@ -117,7 +117,7 @@ def evaluate_one(
     from annotator.learn.labels.ontology import ontology_or_built_in
     from annotator.logs import progress
     from annotator.settings import Settings
-    from annotator.store.mirror.cohorts import read_term_parents
+    from annotator.store.mirror.terms import read_terms
     from annotator.store.server.connection import open_database
 
     task = TASKS[key]
@@ -132,7 +132,8 @@ def evaluate_one(
     with open_database(settings) as database, progress(f"{key}, {preset}", "folds") as shown:
         validation = evaluate(database, settings, task.field, "one-dataset-out", progress=shown)
         with database.connect() as connection:
-            ontology = ontology_or_built_in(read_term_parents(connection))
+            index = read_terms(connection)
+        ontology = ontology_or_built_in(index.class_parents(), index.class_names())
     answers = None
     if validation.trust is not None:
         classes, general = validation.predictions.classes, validation.label_set.too_general

@@ -14,7 +14,9 @@ grant execute on function
     annotator.lineage(text), annotator.vocabulary(text), annotator.queue_figure(text, text),
     annotator.in_interval(text, double precision), annotator.annotation_history(text),
     annotator.likely_share(bigint, bigint, double precision), annotator.spellings_of(text),
-    annotator.plain_word(text), annotator.missing_words()
+    annotator.plain_word(text), annotator.missing_words(),
+    annotator.label_key(text), annotator.find_term(text), annotator.lineage_keys(text),
+    annotator.is_ontology_field(text)
 to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon reads everything and writes provenance, but decides nothing and changes no schema.

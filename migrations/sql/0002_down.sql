@@ -10,6 +10,24 @@ drop trigger queue_update on annotator.prediction;
 drop trigger queue_delete on annotator.prediction;
 drop trigger class_probabilities_fit on annotator.prediction;
 
+-- Synonyms of terms, unless they are a view of the atlas's owner.
+do $$
+begin
+    drop index if exists atlas.term_id_key, atlas.term_name_key;
+    if exists (
+        select from pg_class c
+        where c.oid = to_regclass('atlas.term_synonym') and c.relkind = 'r'
+          and exists (
+              select from annotator.made_object m
+              where m.kind = 'table' and m.name = 'atlas.term_synonym'
+          )
+    ) then
+        drop table atlas.term_synonym;
+    end if;
+    delete from annotator.made_object where kind = 'table' and name = 'atlas.term_synonym';
+end $$;
+drop function if exists annotator.label_key(text);
+
 -- Contributions to the most probable class, one row per feature again.
 create table annotator.contribution (
     prediction_id bigint not null references annotator.prediction on delete cascade,

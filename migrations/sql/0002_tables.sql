@@ -411,6 +411,38 @@ create table annotator.sample_signature (
 comment on table annotator.sample_signature is
     'Digest of the sRNA counts of each imported sample: equal ones are copies of one library.';
 
+-- Other names of ontology terms. An atlas of views that has none gets an empty table, and may
+-- put a view in its place.
+do $$
+begin
+    if to_regclass('atlas.term_synonym') is null then
+        create table atlas.term_synonym (
+            term_id text not null,
+            synonym text not null check (synonym <> ''),
+            scope   text not null default 'exact' check (scope in (
+                'exact', 'alternative_id', 'replaced', 'narrow', 'broad', 'related', 'consider'
+            )),
+            primary key (term_id, synonym)
+        );
+        comment on table atlas.term_synonym is
+            'Other names and ids of terms. Labels are found by them, too.';
+        comment on column atlas.term_synonym.scope is
+            'exact, narrow, broad, related: as in OBO; alternative_id: another id; replaced: an obsolete id or name that the term replaces; consider: one that it might replace, by which no label is found.';
+        create index term_synonym_key on atlas.term_synonym (annotator.label_key(synonym));
+        -- Not from the sequence, which an interrupted migration or a downgrade would not turn back.
+        insert into annotator.made_object (made_object_id, kind, name)
+        overriding system value values (-2, 'table', 'atlas.term_synonym');
+    end if;
+    if exists (
+        select from annotator.made_object where kind = 'table' and name = 'atlas.term'
+    ) then
+        alter table atlas.term_synonym add foreign key (term_id) references atlas.term;
+        -- Labels are looked up by these.
+        create index term_id_key on atlas.term (annotator.label_key(term_id));
+        create index term_name_key on atlas.term (annotator.label_key(name));
+    end if;
+end $$;
+
 -- Last, so that none of the changes above fires them.
 create trigger name_sample before insert or update on annotator.review
     for each row execute function annotator.name_reviewed_sample();

@@ -12,10 +12,10 @@ revision = "0002"
 down_revision = "0001"
 
 FOLDER = Path(__file__).parent.parent
-# Triggers and generated columns need their functions before the views exist.
+# Triggers, generated columns and indexes need their functions before the views exist.
 CALLED_BY_TABLES = (
     "disagreement", "informativeness", "check_class_probabilities", "name_reviewed_sample",
-    "note_prediction_change", "note_review_change",
+    "note_prediction_change", "note_review_change", "label_key",
 )  # fmt: skip
 # Replaced by a function with another signature, which would otherwise stand beside it.
 REPLACED = """

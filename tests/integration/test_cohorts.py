@@ -9,14 +9,16 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportedCounts, SampleRecord
+from annotator.domain.terms import terms_of
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.labels.roll_up import LabelOptions
 from annotator.settings import Settings
-from annotator.store.mirror.cohorts import ReadCohort, read_cohort, read_term_parents
+from annotator.store.mirror.cohorts import ReadCohort, read_cohort
 from annotator.store.mirror.importing import apply_import
+from annotator.store.mirror.terms import read_terms
 from annotator.store.server.schema import migrations_folder
 from annotator.store.server.schema_objects import create_objects
 
@@ -38,7 +40,7 @@ def load(
         conn,
         samples=RECORDS,
         counts=ImportedCounts(names, kind, [(list(counts), csr_matrix(list(counts.values())))]),
-        terms=TERMS,
+        terms=terms_of(TERMS),
     )
 
 
@@ -219,7 +221,7 @@ def test_there_is_no_plan_for_a_field_that_nobody_declared() -> None:
 
 
 def test_every_term_has_its_parents(atlas: psycopg.Connection) -> None:
-    assert read_term_parents(atlas) == {
+    assert read_terms(atlas).class_parents() == {
         "cover": (),
         "lung": ("organ",),
         "organ": (),

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportedCounts, ImportSummary, SampleRecord, UnnamedFeatures
+from annotator.domain.terms import Term, terms_of
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.importing import apply_import
@@ -58,11 +59,11 @@ def load(
         conn,
         samples=records,
         counts=ImportedCounts(names, kind, batches(COUNTS if counts is None else counts)),
-        terms=terms,
+        terms=terms_of(terms or {}),
         replace=replace,
     )
     conn.commit()
-    return summary
+    return replace(summary, labels=())
 
 
 def everything(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -364,7 +365,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"feature_names": ["a", "b", ""]}, "has no id"),
     ({"kind": "gene"}, "'gene'"),
     ({"kind": "contaminant"}, "'let-7a' is a srna"),
-    ({"terms": {"a": ("a",)}}, "its own parent"),
+    ({"terms": (Term("a", "a", ("a",)),)}, "its own parent"),
 ]
 
 
@@ -376,7 +377,7 @@ def test_wrong_input_changes_nothing(connection: psycopg.Connection) -> None:
         "feature_names": SRNAS,
         "kind": "srna",
         "batches": lambda: batches({"s1": [7, 7, 7]}),
-        "terms": TERMS | {"skin": ()},
+        "terms": terms_of(TERMS | {"skin": ()}),
     }
     for change, message in WRONG:
         for autocommit in (False, True):

@@ -10,6 +10,7 @@ import numpy as np
 from annotator.atlas.simulate import SimulatedAtlas, SimulationOptions, simulate_atlas
 from annotator.domain.fields import FeatureKind
 from annotator.domain.imports import ImportedCounts
+from annotator.domain.terms import terms_of
 from annotator.store.mirror.importing import apply_import
 
 if TYPE_CHECKING:
@@ -66,6 +67,6 @@ def load_atlas(
                     kind.value,
                     [(tuple(atlas.profiles.sample_ids), counts)],
                 ),
-                terms=atlas.terms if terms is None else terms,
+                terms=terms_of(atlas.terms if terms is None else terms),
             )
             connection.commit()

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from annotator.domain.fields import FIELDS, Level
 from annotator.domain.intervals import interval_names, interval_of
 from annotator.domain.profiles import Cohort, Profiles
+from annotator.domain.terms import Scope, Synonym, Term, TermIndex
 from annotator.errors import InputError
 from annotator.learn.labels.classes import (
     LabelOptions,
@@ -433,10 +434,10 @@ def test_table_2_knows_labels_in_any_case_and_spacing_and_by_synonym(name) -> No
     assert grouped_by_table_2({}, [name]).lineage(name) == (name, "blood_group")
 
 
-def test_table_2_knows_terms_by_their_names() -> None:
-    parents = {"BTO:3": ("BTO:2",), "BTO:2": ("BTO:1",), "BTO:1": ()}
-    ontology = grouped_by_table_2(parents, ["BTO:3"], {"BTO:2": "prostate", "BTO:3": "x"})
-    assert ontology.lineage("BTO:3") == ("BTO:3", "BTO:2", "gland_group")
+def test_table_2_knows_the_terms_above_a_term() -> None:
+    parents = {"x": ("prostate",), "prostate": ("gland",), "gland": ()}
+    ontology = grouped_by_table_2(parents, ["x"])
+    assert ontology.lineage("x") == ("x", "prostate", "gland_group")
 
 
 def test_groups_of_table_2_stay_groups_however_much_one_of_them_covers() -> None:
@@ -465,3 +466,48 @@ def test_every_synonym_is_of_a_tissue_of_table_2_and_of_one_only() -> None:
     names = [name for names in TABLE_2_SYNONYMS.values() for name in names]
     assert len(set(names)) == len(names)
     assert not set(names) & BUILT_IN_GROUPING.keys()
+
+
+def test_spellings_of_a_term_are_one_class_named_by_the_term() -> None:
+    index = TermIndex(
+        [
+            Term("X:1", "blood", (), (Synonym("whole blood", Scope.RELATED),)),
+            Term("X:2", "liver"),
+        ]
+    )
+    ontology = Ontology(index.class_parents(), names=index.class_names())
+    values = {"Blood": 2, "whole_blood": 2, "X:1": 2, "LIVER": 3, " liver": 3, "liver": 1}
+    label_set = labels_of(values, ontology, "term")
+    assert label_set.classes == ("blood", "liver")
+    assert label_set.class_of["whole_blood"] == label_set.class_of["X:1"] == "blood"
+
+
+@pytest.mark.parametrize("ontology", [Ontology(), built_in_ontology()])
+def test_without_an_ontology_the_commonest_spelling_names_the_class(ontology) -> None:
+    label_set = labels_of(
+        {"Skin": 6, "skin": 2, "SKIN ": 1, "elbow-joint": 5, "Elbow joint": 4}, ontology, "term"
+    )
+    assert label_set.classes == ("Skin", "elbow-joint")
+
+
+def test_table_2_groups_the_spellings_of_a_term() -> None:
+    index = TermIndex([Term("X:1", "prostate gland", (), (Synonym("prostate", Scope.RELATED),))])
+    ontology = grouped_by_table_2(index.class_parents(), ["Prostate"], index.class_names())
+    assert classes_of({"Prostate": 3, "X:1": 3}, ontology, "group") == {
+        "Prostate": "gland_group",
+        "X:1": "gland_group",
+    }
+
+
+def test_samples_are_left_out_by_any_spelling_of_a_known_value() -> None:
+    index = TermIndex(
+        [
+            Term("X:1", "testis", (), (Synonym("testicle", Scope.RELATED),)),
+            Term("X:2", "testis cell", ("X:1",)),
+        ]
+    )
+    ontology = Ontology(index.class_parents(), names=index.class_names())
+    cohort = cohort_of(*spread({"male": 12, "female": 8}), field="sex")
+    known = ["Testicle", "X:2", "TESTIS", "liver"] * 5
+    cohort = replace(cohort, known={"tissue": np.array(known, dtype=object)})
+    assert make_labels(cohort, ontology, OPTIONS)[0].left_out == 15

@@ -36,9 +36,8 @@ from annotator.store.mirror.cohorts import (
     ReadCohort,
     quarantine_left_out,
     read_cohort,
-    read_term_names,
-    read_term_parents,
 )
+from annotator.store.mirror.terms import read_terms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -264,11 +263,12 @@ def read_ontology(
     labels
         The labels to group.
     """
-    parents = read_term_parents(connection)
+    index = read_terms(connection)
+    parents, names = index.class_parents(), index.class_names()
     is_ontology = definition.scheme is LabelScheme.ONTOLOGY
     if is_ontology and definition.groups is Groups.TABLE_2:
-        return grouped_by_table_2(parents, labels, read_term_names(connection))
-    return ontology_or_built_in(parents)
+        return grouped_by_table_2(parents, labels, names)
+    return ontology_or_built_in(parents, names)
 
 
 def parallelism(settings: Settings) -> Parallelism:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.fields import LabelScheme
 from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
 from annotator.domain.releases import CandidateRelease
 from annotator.domain.statuses import RunStatus
@@ -27,6 +28,7 @@ from annotator.jobs.retrain.plan import (
     read_labelled,
 )
 from annotator.learn.labels.classes import make_labels
+from annotator.learn.labels.spelling import spellings
 from annotator.learn.release.files import write_model
 from annotator.learn.release.versions import library_versions
 from annotator.learn.validation.selective_metrics import curves
@@ -218,6 +220,8 @@ def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
     described = {**plan.configuration(), "ontology_hash": _hash(parents)}
     if read.renamed:
         described["renamed_hash"] = _hash(read.renamed)
+    if respelled := _respelled(read, ontology):
+        described["spellings"] = respelled
     configuration_hash = _hash(described)
     # Not hashed: samples left out of the cohort are no reason to train again.
     described |= {"cohort": facts, "naming": naming_facts(read)}
@@ -320,6 +324,15 @@ def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str,
         "too_general": sorted(label_set.too_general),
         "classes": len(label_set.classes),
     }
+
+
+def _respelled(read: ReadCohort, ontology: Ontology) -> dict[str, str]:
+    """Return the labels that are spelled otherwise than their term or commonest spelling."""
+    cohort = read.cohort
+    if cohort.definition.scheme is not LabelScheme.ONTOLOGY:
+        return {}
+    found = spellings(cohort.values.tolist(), ontology)
+    return {label: spelling for label, spelling in sorted(found.items()) if label != spelling}
 
 
 def _hash(content: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 A class needs enough samples from enough datasets, or else it cannot be learned or
 validated. An ontology term with too few is merged into its nearest ancestor with
 enough, as the paper merges tissues by BTO (section 2.1 and Table 2); a class of any
-other field with too few is dropped.
+other field with too few is dropped. Different spellings of a term are one class
+(:mod:`annotator.learn.labels.spelling`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.intervals import interval_names
+from annotator.domain.terms import label_key
 from annotator.domain.values import ValueReader, describe
 from annotator.learn.labels.roll_up import LabelOptions, tally_of, term_classes
+from annotator.learn.labels.spelling import spelled_alike, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -111,9 +114,14 @@ def _left_out(cohort: Cohort, ontology: Ontology) -> NDArray[np.bool_]:
     """Return whether each sample has a known value that gives this field away."""
     result = np.zeros(len(cohort.values), dtype=np.bool_)
     for name, values in cohort.definition.left_out_where.items():
-        excluded = set(values)
+        excluded = {label_key(ontology.term_of(value) or value) for value in values}
         known = cohort.known.get(name, np.zeros(0, dtype=object)).tolist()
-        gives_away = {value: bool(excluded & set(ontology.lineage(value))) for value in set(known)}
+        gives_away = {
+            value: not excluded.isdisjoint(
+                map(label_key, ontology.lineage(ontology.term_of(value) or value))
+            )
+            for value in set(known)
+        }
         result |= np.array([gives_away[value] for value in known] or result, dtype=np.bool_)
     return result
 
@@ -155,7 +163,11 @@ def make_labels(
     definition = cohort.definition
     general: frozenset[str] = frozenset()
     if definition.scheme is LabelScheme.ONTOLOGY:
-        class_of, dropped, general = term_classes(cohort, ontology, options)
+        spelling = spellings(cohort.values.tolist(), ontology)
+        named = replace(cohort, values=spelled_alike(cohort.values, ontology))
+        of_term, without, general = term_classes(named, ontology, options)
+        class_of = {value: of_term[term] for value, term in spelling.items() if term in of_term}
+        dropped = {value: without[term] for value, term in spelling.items() if term in without}
         labels = [class_of.get(value, "") for value in cohort.values.tolist()]
         order = sorted(set(class_of.values()))
     else:

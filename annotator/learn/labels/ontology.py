@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from annotator.domain.terms import label_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,20 +31,46 @@ class Ontology:
     imported
         The parents before groups were put on top of the terms, which decide whether a
         term is too general; ``None`` if no groups were added.
+    names
+        The term that each key of a name, id or synonym means
+        (:func:`~annotator.domain.terms.label_key`). Keys of the terms themselves need not be
+        listed.
     """
 
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: frozenset[str] = frozenset()
     imported: Mapping[str, tuple[str, ...]] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def without_groups(self) -> Ontology:
         """The imported ontology, without added groups."""
-        return self if self.imported is None else Ontology(self.imported)
+        return self if self.imported is None else Ontology(self.imported, names=self.names)
+
+    def term_of(self, label: str) -> str | None:
+        """Return the term of the imported ontology that a label means, in any spelling of it.
+
+        The paper's Table 2 alone is no imported ontology.
+        """
+        if self.imported is None and self.groups:
+            return None
+        return self.without_groups._find(label)
+
+    def _find(self, label: str) -> str | None:
+        key = label_key(label)
+        return self.names.get(key) or self._by_key.get(key)
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, str]:
+        terms = {*self.parents, *(parent for above in self.parents.values() for parent in above)}
+        return {label_key(term): term for term in sorted(terms, reverse=True)}
 
     def direct_parents(self, term: str) -> tuple[str, ...]:
-        """Return the direct parents of a term, none for a root."""
-        return tuple(parent for parent in self.parents.get(term, ()) if parent != term)
+        """Return the direct parents of a term in any spelling, none for a root."""
+        found = self.parents.get(term)
+        if found is None:
+            found = self.parents.get(self._find(term) or term, ())
+        return tuple(parent for parent in found if parent != term)
 
     def ancestors(self, term: str) -> tuple[str, ...]:
         """Return all terms above a term, nearest first, ties by name."""
@@ -123,8 +151,8 @@ TABLE_2_SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 
 def _same_name(name: str) -> str:
-    """Return a name in lower case, without spaces, underscores and hyphens."""
-    return re.sub(r"[\s_-]+", "", name.casefold())
+    """Return the key of a name without its spaces: Table 2 has no names that differ in these."""
+    return label_key(name).replace(" ", "")
 
 
 _TABLE_2_BY_NAME: Mapping[str, str] = {
@@ -139,9 +167,11 @@ def built_in_ontology() -> Ontology:
     return Ontology(BUILT_IN_GROUPING, TABLE_2_GROUPS)
 
 
-def ontology_or_built_in(parents: Mapping[str, tuple[str, ...]]) -> Ontology:
+def ontology_or_built_in(
+    parents: Mapping[str, tuple[str, ...]], names: Mapping[str, str] | None = None
+) -> Ontology:
     """Return the imported ontology, or the built-in grouping if there is none."""
-    return Ontology(parents) if parents else built_in_ontology()
+    return Ontology(parents, names=names or {}) if parents else built_in_ontology()
 
 
 def grouped_by_table_2(
@@ -163,7 +193,7 @@ def grouped_by_table_2(
     labels
         Labels, which need not be terms of the ontology.
     names
-        The name of each term whose name is not the term itself.
+        As in :class:`Ontology`.
 
     Returns
     -------
@@ -174,11 +204,10 @@ def grouped_by_table_2(
     for term, above in parents.items():
         for parent in above:
             children[parent].append(term)
-    names = names or {}
     group_of = {
         term: group
         for term in {*labels, *parents, *children} - TABLE_2_GROUPS
-        if (group := _table_2_group(term, names.get(term, term))) is not None
+        if (group := _TABLE_2_BY_NAME.get(_same_name(term))) is not None
     }
     grouped = set(group_of)
     waiting = sorted(group_of)
@@ -191,9 +220,4 @@ def grouped_by_table_2(
         for term, above in parents.items()
     }
     on_top = {term: (group,) for term, group in sorted(group_of.items())}
-    return Ontology(kept | on_top, TABLE_2_GROUPS, parents)
-
-
-def _table_2_group(*names: str) -> str | None:
-    found = (_TABLE_2_BY_NAME.get(_same_name(name)) for name in names)
-    return next((group for group in found if group is not None), None)
+    return Ontology(kept | on_top, TABLE_2_GROUPS, parents, names or {})

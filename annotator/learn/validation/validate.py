@@ -25,6 +25,7 @@ from annotator.learn.labels.classes import (
     make_labels,
     training_numbers,
 )
+from annotator.learn.labels.spelling import spelled_alike
 from annotator.learn.release.fitting import TrainingSamples
 from annotator.learn.validation.baselines import (
     LOGISTIC_REGRESSION,
@@ -259,8 +260,9 @@ def labelled_samples(cohort: Cohort, ontology: Ontology, options: LabelOptions) 
             f" {len(labels)} labelled samples{left_out}, and at least 2 are needed; label more"
             " samples or lower minimum_samples or minimum_datasets"
         )
+    known = {name: spelled_alike(values, ontology) for name, values in cohort.known.items()}
     rows = np.flatnonzero(labels != "")
-    return Labelled(cohort.take(rows), labels[rows], label_set)
+    return Labelled(replace(cohort, known=known).take(rows), labels[rows], label_set)
 
 
 def _validate(

@@ -303,32 +303,3 @@ def quarantine_left_out(conn: psycopg.Connection, read: ReadCohort) -> int:
                 "reasons": [error.reason for error in read.left_out.values()],
             },
         ).rowcount
-
-
-def read_term_names(conn: psycopg.Connection) -> Mapping[str, str]:
-    """Read the name of each term of the mirror's ontology that has one."""
-    rows = conn.execute(
-        "select term_id::text, name::text from atlas.term where term_id is not null"
-        " and name is not null order by 1, 2"
-    ).fetchall()
-    return dict(rows)
-
-
-def read_term_parents(conn: psycopg.Connection) -> Mapping[str, tuple[str, ...]]:
-    """Read the ontology of the mirror.
-
-    Returns
-    -------
-    Mapping
-        Parents of every term, ordered by name; ``()`` for a root.
-    """
-    rows = conn.execute(
-        "select t.term_id::text, p.parent_id::text from atlas.term t"
-        " left join atlas.term_parent p on p.term_id = t.term_id"
-        " union select p.term_id::text, p.parent_id::text from atlas.term_parent p"
-    ).fetchall()
-    parents: dict[str, set[str]] = {term: set() for row in rows for term in row if term}
-    for term, parent in rows:
-        if term and parent:
-            parents[term].add(parent)
-    return {term: tuple(sorted(parents[term])) for term in sorted(parents)}

@@ -14,22 +14,36 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from annotator.domain.fields import FIELDS, FeatureKind, LabelScheme
+from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import ImportSummary, SampleRecord, UnnamedFeatures
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
 from annotator.store.mirror.signatures import copies_of
+from annotator.store.mirror.terms import (
+    apply_terms,
+    has_terms,
+    match_labels,
+    mirror_labels,
+    ontology_fields,
+    read_terms,
+    update_term_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import ImportedCounts
+    from annotator.domain.terms import LabelMatches, Term
 
 SOURCE = "import"
 SHOWN = 3
 """Number of samples that an error message names."""
-_TABLES = ["dataset", "sample", "feature", "expression", "annotation", "term", "term_parent"]
+_ADVICE = "files cannot be imported here; add the data to that atlas"
+_TABLES = [
+    *("dataset", "sample", "feature", "expression", "annotation"),
+    *("term", "term_parent", "term_synonym"),
+]
 
 
 def apply_import(
@@ -37,7 +51,7 @@ def apply_import(
     *,
     samples: Sequence[SampleRecord],
     counts: ImportedCounts,
-    terms: Mapping[str, tuple[str, ...]] | None = None,
+    terms: Sequence[Term] = (),
     fields: Mapping[str, FieldDefinition] = FIELDS,
     replace: bool = False,
 ) -> ImportSummary:
@@ -46,7 +60,7 @@ def apply_import(
     A sample whose expression changes keeps the features that are not named and
     gets a new ``updated_at``. An annotation of an earlier import is removed if its value is
     missing now; one from another source is kept unless the files have a value.
-    Terms in ``terms`` get exactly the parents given there.
+    Terms in ``terms`` get exactly the names, parents and synonyms given there.
 
     Parameters
     ----------
@@ -57,7 +71,7 @@ def apply_import(
     counts
         The counts of some or all of them.
     terms
-        Parents of each term, if an ontology was given.
+        The terms of the ontology, if one was given.
     fields
         Definitions by name. For fields of the ontology scheme, values are looked up among
         the terms.
@@ -81,10 +95,11 @@ def apply_import(
     _check_input(samples, counts.feature_names, counts.kind)
     with conn.transaction():
         wait_for_imports(conn)
-        check_own_tables(conn, "files cannot be imported here; add the data to that atlas")
-        terms_added = _apply_terms(conn, terms or {})
+        check_own_tables(conn, _ADVICE)
+        terms_added = apply_terms(conn, terms)
         features_added = _apply_features(conn, counts.feature_names, counts.kind)
-        _stage(conn, samples, fields, replace=replace)
+        _stage(conn, samples, replace=replace)
+        labels = _match_terms(conn, fields, has_new_terms=bool(terms))
         moved = _moved(conn, replace=replace)
         attributes_kept = 0 if replace else _number(conn, _KEPT_ATTRIBUTES)
         datasets_added = conn.execute(_NEW_DATASETS).rowcount
@@ -120,6 +135,7 @@ def apply_import(
         removed=merged.unnamed if replace else UnnamedFeatures(),
         attributes_kept=attributes_kept,
         copies=copies,
+        labels=labels,
     )
 
 
@@ -174,36 +190,7 @@ def _number(conn: psycopg.Connection, statement: str) -> int:
     return int(row[0])
 
 
-# --- terms and features -------------------------------------------------------------------------
-
-
-def _apply_terms(conn: psycopg.Connection, terms: Mapping[str, tuple[str, ...]]) -> int:
-    pairs = [(term, parent) for term, parents in terms.items() for parent in parents]
-    for term, parent in pairs:
-        if term == parent:
-            raise InputError(f"the term {term!r} is its own parent")
-    names = list(dict.fromkeys([*terms, *(parent for _, parent in pairs)]))
-    below, above = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    added = conn.execute(
-        "insert into atlas.term (term_id, name)"
-        " select given, given from unnest(%s::text[]) as given"
-        " where not exists (select from atlas.term t where t.term_id = given)",
-        [names],
-    ).rowcount
-    conn.execute(
-        "delete from atlas.term_parent p where p.term_id = any(%s) and not exists ("
-        "select from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
-        " where given.term_id = p.term_id and given.parent_id = p.parent_id)",
-        [[*terms], below, above],
-    )
-    conn.execute(
-        "insert into atlas.term_parent (term_id, parent_id)"
-        " select distinct * from unnest(%s::text[], %s::text[]) as given (term_id, parent_id)"
-        " where not exists (select from atlas.term_parent p"
-        " where p.term_id = given.term_id and p.parent_id = given.parent_id)",
-        [below, above],
-    )
-    return added
+# --- features -----------------------------------------------------------------------------------
 
 
 def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -> int:
@@ -224,6 +211,29 @@ def _apply_features(conn: psycopg.Connection, names: Sequence[str], kind: str) -
         " order by given.place",
         [kind, [*names]],
     ).rowcount
+
+
+def import_terms(
+    conn: psycopg.Connection,
+    terms: Sequence[Term],
+    fields: Mapping[str, FieldDefinition] = FIELDS,
+) -> ImportSummary:
+    """Update the ontology of the mirror alone, and the terms of its labels.
+
+    Raises
+    ------
+    NeedsPersonError
+        The mirror consists of views over another atlas.
+    """
+    with conn.transaction():
+        wait_for_imports(conn)
+        check_own_tables(conn, _ADVICE)
+        added = apply_terms(conn, terms)
+        of_terms = ontology_fields(fields)
+        index = read_terms(conn)
+        update_term_ids(conn, "atlas.annotation", of_terms, index)
+        labels = match_labels(mirror_labels(conn, of_terms), index)
+    return ImportSummary(terms_added=added, labels=labels)
 
 
 # --- samples and annotations --------------------------------------------------------------------
@@ -289,12 +299,6 @@ where not exists (select from atlas.sample s where s.sample_id = i.sample_id)
 returning sample_id
 """
 
-_FIND_TERMS = """
-update pg_temp.import_annotation n set term_id = t.term_id
-from atlas.term t
-where n.field = any(%s) and t.term_id = n.value
-"""
-
 _GONE_ANNOTATIONS = f"""
 delete from atlas.annotation a
 using pg_temp.import_sample i
@@ -329,7 +333,6 @@ returning sample_id
 def _stage(
     conn: psycopg.Connection,
     samples: Sequence[SampleRecord],
-    fields: Mapping[str, FieldDefinition],
     *,
     replace: bool,
 ) -> None:
@@ -374,8 +377,25 @@ def _stage(
         ),
     )
     conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
-    of_terms = [name for name, one in fields.items() if one.scheme is LabelScheme.ONTOLOGY]
-    conn.execute(_FIND_TERMS, [of_terms])
+
+
+def _match_terms(
+    conn: psycopg.Connection, fields: Mapping[str, FieldDefinition], *, has_new_terms: bool
+) -> tuple[LabelMatches, ...]:
+    """Set the terms of the staged annotations; if there are new terms, also of those before."""
+    of_terms = ontology_fields(fields)
+    if not of_terms or not has_terms(conn):
+        return ()
+    index = read_terms(conn)
+    if has_new_terms:
+        update_term_ids(conn, "atlas.annotation", of_terms, index)
+    update_term_ids(conn, "pg_temp.import_annotation", of_terms, index)
+    rows = conn.execute(
+        "select field, value, count(*) from pg_temp.import_annotation"
+        " where field = any(%s) and value is not null group by 1, 2",
+        [of_terms],
+    ).fetchall()
+    return match_labels(rows, index)
 
 
 def _moved(conn: psycopg.Connection, *, replace: bool) -> int:

@@ -59,6 +59,10 @@ MIRROR: Mapping[str, Mapping[str, str]] = {
     "term": {"term_id": "S", "name": "S"},
     "term_parent": {"term_id": "S", "parent_id": "S"},
 }
+OPTIONAL_MIRROR: Mapping[str, Mapping[str, str]] = {
+    "term_synonym": {"term_id": "S", "synonym": "S", "scope": "S"},
+}
+"""Relations that migrating creates, empty, if the atlas does not have them."""
 _KINDS = {
     "S": "text",
     "N": "a number",
@@ -293,12 +297,12 @@ def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
         " join pg_type t on t.oid = a.atttypid"
         " where n.nspname = 'atlas' and c.relkind in ('r', 'p', 'v', 'm', 'f')"
         " and c.relname = any (%s)",
-        (list(MIRROR),),
+        ([*MIRROR, *OPTIONAL_MIRROR],),
     ).fetchall()
     found: dict[str, dict[str, str]] = {}
     for relation, column, category in rows:
         found.setdefault(relation, {})[column] = category
-    if not found and not complete:
+    if not found.keys() & MIRROR.keys() and not complete:
         return
     missing = [f"atlas.{name}" for name in MIRROR if name not in found]
     if missing:
@@ -308,9 +312,9 @@ def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
         )
     problems = [
         f"atlas.{relation}.{column} must be {_KINDS[category]}"
-        for relation, columns in MIRROR.items()
+        for relation, columns in {**MIRROR, **OPTIONAL_MIRROR}.items()
         for column, category in columns.items()
-        if found[relation].get(column) != category
+        if relation in found and found[relation].get(column) != category
     ]
     if problems:
         raise SchemaError(
@@ -346,7 +350,7 @@ def _grant_mirror(connection: psycopg.Connection) -> None:
         with connection.transaction():
             _run_file(connection, "schema/grants_mirror.sql")
     except psycopg.errors.InsufficientPrivilege as error:
-        relations = [f"atlas.{name}" for name in (*MIRROR, "expression_long")]
+        relations = [f"atlas.{name}" for name in (*MIRROR, *OPTIONAL_MIRROR, "expression_long")]
         unreadable = connection.execute(
             "select 1 from unnest(%s::text[]) as role cross join unnest(%s::text[]) as relation"
             " where not has_schema_privilege(role, 'atlas', 'usage')"

@@ -30,7 +30,8 @@ _FILLED_IN = {
     "{ignored_characters}": sql.quote(f"[{re.escape(IGNORED)}]+"),
 }
 
-# Functions that triggers or generated columns call are dropped with their tables, by a revision.
+# Functions that triggers, generated columns or indexes call are dropped by a revision, with
+# their tables.
 _DROPPABLE = """
 select p.oid::regprocedure::text
 from pg_proc p
@@ -38,7 +39,11 @@ where p.pronamespace = 'annotator'::regnamespace and p.proname = %s
   and not exists (
       select from pg_depend d
       where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid
-        and d.classid in ('pg_trigger'::regclass, 'pg_attrdef'::regclass)
+        and (
+            d.classid in ('pg_trigger'::regclass, 'pg_attrdef'::regclass)
+            or d.classid = 'pg_class'::regclass
+                and exists (select from pg_index i where i.indexrelid = d.objid)
+        )
   )
 """
 

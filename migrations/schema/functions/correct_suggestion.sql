@@ -7,6 +7,7 @@ declare
     classes text[];
     given double precision;
     holding text;
+    known text;
 begin
     if correct_suggestion.value is null then
         raise exception 'a correction needs a value' using errcode = 'null_value_not_allowed';
@@ -27,10 +28,19 @@ begin
             target.prediction_id, 'corrected', holding, correct_suggestion.note, given);
         return;
     end if;
-    if not exists (
-        select from annotator.vocabulary(target.field) v
-        where v.value = correct_suggestion.value
-    ) then
+    -- The spelling of the classes, of the term that is meant, or of the vocabulary.
+    if correct_suggestion.value = any (classes) then
+        known := correct_suggestion.value;
+    elsif annotator.is_ontology_field(target.field) then
+        select coalesce(t.name, t.term_id) into known
+        from atlas.term t where t.term_id = annotator.find_term(correct_suggestion.value);
+    end if;
+    if known is null then
+        select v.value into known
+        from annotator.vocabulary(target.field) v
+        where annotator.label_key(v.value) = annotator.label_key(correct_suggestion.value);
+    end if;
+    if known is null then
         select string_agg(quote_literal(close.value), ', ') into nearest
         from (
             select v.value from annotator.vocabulary(target.field) v
@@ -45,7 +55,7 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
     return query select * from annotator.decide(
-        target.prediction_id, 'corrected', correct_suggestion.value, correct_suggestion.note);
+        target.prediction_id, 'corrected', known, correct_suggestion.note);
 end $$;
 comment on function annotator.correct_suggestion(bigint, text, text) is
-    'Correct a suggestion with a value of the field. If the classes are intervals, a number can be given, too: it is stored, with the interval that includes it as the value.';
+    'Correct a suggestion with a value of the field, or with an id, a synonym or another spelling of it, and store the value. If the classes are intervals, a number can be given, too: it is stored, with the interval that includes it as the value.';

@@ -1,15 +1,25 @@
 create or replace function annotator.lineage(value text) returns text[]
-language sql stable
-begin atomic
-    with recursive up (term, depth) as (
-        select lineage.value, 0
-        union
-        select p.parent_id, up.depth + 1
-        from up join atlas.term_parent p on p.term_id = up.term
-        where up.depth < 64
-    )
-    select array_agg(term order by depth, term)
-    from (select term, min(depth) as depth from up group by term) nearest;
-end;
+language plpgsql stable cost 10000 as $$
+declare
+    terms text[] := array[coalesce(annotator.find_term(value), value)];
+    seen text[] := terms;
+    names text[] := '{}';
+begin
+    -- Level by level, so that a term with many paths to it is visited once.
+    while terms is not null loop
+        names := names || array(
+            select distinct coalesce(t.name::text, one.term) collate "C" as name
+            from unnest(terms) as one (term)
+            left join atlas.term t on t.term_id = one.term
+            where coalesce(t.name::text, one.term) <> all (names)
+            order by name
+        );
+        select array_agg(distinct p.parent_id::text) into terms
+        from atlas.term_parent p
+        where p.term_id = any (terms) and p.parent_id <> all (seen);
+        seen := seen || terms;
+    end loop;
+    return names;
+end $$;
 comment on function annotator.lineage(text) is
-    'A term and its ancestors in the imported ontology, nearest first.';
+    'The name of the term that a label means and the names of its ancestors in the imported ontology, nearest first. The label itself if it is no term.';

@@ -22,12 +22,14 @@ select
     null::bigint as prediction_id,
     null::bigint as release_id,
     null::double precision as confidence,
-    k.numeric_value
+    k.numeric_value,
+    k.term_id::text as term_id
 from annotator.known_label k
 union all
 select
     d.sample_id, d.field, d.value, d.source, 'review', d.review_id, d.reviewer, d.reviewed_at,
-    d.note, d.prediction_id, d.release_id, d.confidence, d.number
+    d.note, d.prediction_id, d.release_id, d.confidence, d.number,
+    case when annotator.is_ontology_field(d.field) then annotator.find_term(d.value) end
 from decided d
 where not exists (
     select from annotator.known_label k
@@ -39,3 +41,5 @@ comment on column annotator.effective_annotation.origin is
     'mirror: curated there, whatever the decisions here; review: accepted or corrected by reviewer.';
 comment on column annotator.effective_annotation.numeric_value is
     'The number behind the value, if there is one: that of the mirror or of a correction.';
+comment on column annotator.effective_annotation.term_id is
+    'The id of the term that the value means, if there is one.';

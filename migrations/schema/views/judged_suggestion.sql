@@ -16,9 +16,6 @@ with label as not materialized (
           select from annotator.known_label k
           where k.sample_id = r.sample_id and k.field = r.field
       )
-), line as not materialized (
-    select given.field, given.value, annotator.lineage(given.value) as lineage
-    from (select distinct l.field, l.value from label l where l.number is null) given
 ), spelling as materialized (
     -- Values and synonyms of categories, as the release was declared with them.
     select r.release_id, lower(given.spelling) as spelling, given.value
@@ -39,11 +36,14 @@ with label as not materialized (
         case
             when l.number is not null and annotator.in_interval(p.value, l.number) is not null
                 then annotator.in_interval(p.value, l.number)
-            when lower(btrim(p.value)) = lower(l.value) then true
-            when p.value = any (line.lineage) then true
+            when annotator.label_key(p.value) = annotator.label_key(l.value) then true
+            when annotator.label_key(p.value) = any (line.keys) then true
             -- A label that is broader than the suggestion, or an interval with other
             -- limits, neither confirms nor contradicts it.
-            when l.value = any (p.lineage[2:]) then null
+            when exists (
+                select from unnest(p.lineage[2:]) as above (term)
+                where annotator.label_key(above.term) = line.keys[1]
+            ) then null
             -- Neither does a label that only the program understands, such as "35 years".
             when annotator.in_interval(p.value, 0) is not null then null
             when spelled.value is not null then p.value = spelled.value
@@ -54,7 +54,9 @@ with label as not materialized (
         end as is_right
     from label l
     join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
-    left join line on line.field = l.field and line.value = l.value
+    -- Once per judged suggestion at most, and once per label if planners expect repeated ones.
+    left join lateral (select annotator.lineage_keys(l.value) as keys offset 0) line
+        on l.number is null
     left join spelling spelled
         on spelled.release_id = p.release_id and spelled.spelling = lower(l.value)
     where p.status = 'suggested'

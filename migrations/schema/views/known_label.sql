@@ -6,7 +6,8 @@ select
     a.field,
     coalesce(given.text, a.numeric_value::text) as value,
     given.number as numeric_value,
-    a.source
+    a.source,
+    a.term_id
 from atlas.annotation a
 cross join lateral (
     select
@@ -27,3 +28,5 @@ comment on column annotator.known_label.value is
     'The text of the label without surrounding blanks; the number as text if there is no text.';
 comment on column annotator.known_label.numeric_value is
     'The number behind the label; null if there is none.';
+comment on column annotator.known_label.term_id is
+    'The term that the label means, if the mirror has one for it.';

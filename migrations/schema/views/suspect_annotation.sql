@@ -21,7 +21,8 @@ where r.status = 'live'
   -- A label that was changed since is not the one that was contradicted.
   and exists (
       select from annotator.effective_annotation a
-      where a.sample_id = l.sample_id and a.field = r.field and a.value = c.value
+      where a.sample_id = l.sample_id and a.field = r.field
+        and annotator.label_key(a.value) = annotator.label_key(c.value)
   )
 order by r.field, l.rank, l.sample_id;
 comment on view annotator.suspect_annotation is

@@ -19,6 +19,7 @@ from annotator.jobs.watch.doctor.mirror import check_relations
 from annotator.jobs.watch.doctor.other_rows import check_other_rows
 from annotator.jobs.watch.doctor.roles import check_roles
 from annotator.jobs.watch.doctor.schema import check_revision
+from annotator.jobs.watch.doctor.terms import check_terms
 from annotator.store.server.connection import open_database, translating
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def examine(settings: Settings, *, quick: bool = False) -> tuple[Finding, ...]:
             found += _checked("roles", lambda: check_roles(connection, embedded=embedded))
             found += _checked("artefacts", lambda: check_artefacts(connection, quick=quick))
             found += _checked("labels", lambda: check_labels(connection, settings.fields))
+            found += _checked("labels", lambda: check_terms(connection, settings))
             found += _checked("artefacts", lambda: check_organisms(connection))
             found += _checked("daemons", lambda: check_daemons(connection, settings))
     return (*found, *disk)

@@ -1,0 +1,52 @@
+"""Read an ontology file of any known format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annotator.errors import InputError
+from annotator.reading.ontology.graph_json import read_graph_json
+from annotator.reading.ontology.obo import read_obo
+from annotator.reading.ontology.table import read_term_table
+from annotator.reading.text_file import open_blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from annotator.domain.terms import OntologyFile
+
+_XML = ("<?xml", "<rdf", "<ontology")
+
+
+def read_ontology(path: Path) -> OntologyFile:
+    """Read and check an ontology.
+
+    The format is detected from the content, plain or gzip: OBO
+    (:mod:`annotator.reading.ontology.obo`), OBO Graph JSON
+    (:mod:`annotator.reading.ontology.graph_json`), or else a table
+    (:mod:`annotator.reading.ontology.table`).
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is wrong or of another format; the message names the line where possible.
+    """
+    with open_blocks(path) as blocks:
+        text = "".join(block.decode() for _, block in blocks)
+    start = text[:4096].lstrip().casefold()
+    if start.startswith(_XML):
+        raise InputError(
+            "this is OWL in XML; use the ontology's .obo or .json file, or convert it with"
+            " `robot convert`",
+            source=str(path),
+        )
+    if start.startswith("{"):
+        return read_graph_json(text, path)
+    if start.startswith(("format-version:", "[term]", "[typedef]")) or "\n[Term]\n" in text:
+        return read_obo(text, path)
+    return read_term_table(path)
