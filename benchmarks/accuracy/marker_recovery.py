@@ -117,7 +117,7 @@ TASKS = {
 
 def read_atlas(folder: Path) -> tuple[Cohort, Ontology]:
     """Read an atlas's files as the cohort of tissue."""
-    values = {record.sample_id: record for record in read_samples(folder / "samples.tsv")}
+    values = {record.sample_id: record for record in read_samples(folder / "samples.tsv").records}
     with read_counts(folder / "counts.tsv.gz") as file:
         ids, counts = file.sample_ids, vstack([rows for _, rows in file.batches()], format="csr")
         features = np.array(file.feature_names, dtype=object)

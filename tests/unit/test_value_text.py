@@ -31,14 +31,13 @@ def test_long_values_and_line_breaks_do_not_break_the_line() -> None:
 
 def test_every_error_of_a_file_is_a_line_of_its_own(monkeypatch, capsys) -> None:
     def refuse(**_: object) -> None:
-        raise InputError("first", source="file", line=2, further=("second", "third"))
+        errors = [InputError(text, source="file", line=2) for text in ("first", "second", "third")]
+        raise InputError.together(errors, 5)
 
     monkeypatch.setattr(commands.command_line, "main", refuse)
     with pytest.raises(SystemExit) as ended:
         commands.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "annotator: file, line 2: first",
-        "annotator: second",
-        "annotator: third",
-    ]
+    *lines, count = capsys.readouterr().err.splitlines()
+    assert lines == [f"annotator: file, line 2: {text}" for text in ("first", "second", "third")]
+    assert "5 errors" in count

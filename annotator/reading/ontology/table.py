@@ -70,6 +70,7 @@ def read_term_table(path: Path) -> OntologyFile:
             source=str(path),
             line=1,
         )
+    table = read_table(path, (term_column, parent_column))  # so that no row lacks them
     if not table.rows:
         raise InputError("there is a header but no term", source=str(path), line=2)
     names, synonyms = _names(table, term_column), _synonyms(table, term_column)

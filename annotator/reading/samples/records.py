@@ -136,14 +136,13 @@ def _record(
         is_cell_line=None if cell_line is None else cell_line == "true",
         attributes=attributes,
         given_fields=given_fields,
-        given_columns=_given_columns(table, given_fields),
+        given_columns=_given_columns(table),
         written=written,
     )
 
 
-def _given_columns(table: NamedCells, given_fields: frozenset[str]) -> frozenset[str]:
+def _given_columns(table: NamedCells) -> frozenset[str]:
     """Return the columns that are given apart from ids, organism and fields."""
     used = {column.name for column in table.columns.values()}
-    as_given = {f"{name}{AS_GIVEN}" for name in given_fields}
     cell_line = {CELL_LINE.name} & table.columns.keys()
-    return frozenset((table.values.keys() - used) | as_given | cell_line)
+    return frozenset((table.values.keys() - used) | cell_line)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from annotator.domain.fields import FIELDS, FeatureKind
-from annotator.domain.imports import ImportSummary, SampleRecord, UnnamedFeatures
+from annotator.domain.imports import AS_GIVEN, ImportSummary, SampleRecord, UnnamedFeatures
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
 from annotator.store.mirror.signatures import copies_of
@@ -360,7 +360,7 @@ def _stage(
                 one.is_cell_line,
                 json.dumps(dict(one.attributes), ensure_ascii=False),
                 sorted(one.given_fields),
-                sorted({*one.given_columns, *one.attributes}),
+                _given_attributes(one),
                 replace,
             )
             for one in samples
@@ -377,6 +377,12 @@ def _stage(
         ),
     )
     conn.execute("analyze pg_temp.import_sample, pg_temp.import_annotation")
+
+
+def _given_attributes(record: SampleRecord) -> list[str]:
+    """Return the attributes that a record gives, also those that are removed by an empty cell."""
+    as_given = (f"{name}{AS_GIVEN}" for name in record.given_fields)
+    return sorted({*record.given_columns, *record.attributes, *as_given})
 
 
 def _match_terms(
