@@ -223,7 +223,7 @@ def _compare(
     settings: Settings,
 ) -> list[list[Any]]:
     """Count the answers and best guesses that are right; for terms, ancestors count as right."""
-    from annotator.domain.intervals import interval_of
+    from annotator.domain.values.intervals import interval_of
     from annotator.learn.labels.ontology import Ontology
 
     ontology = Ontology(terms)

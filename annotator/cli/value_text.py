@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.domain.values import Problem
+from annotator.domain.values.reading import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from annotator.domain.values import UnusedValues, ValueUse
+    from annotator.domain.values.reading import UnusedValues, ValueUse
 
 LONGEST_VALUE = 40
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from annotator.domain.terms import LabelMatches, OntologyFile
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
 
 
 AS_GIVEN = " (as given)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from annotator.domain.missing import is_missing
+from annotator.domain.values.missing import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import FileReport, ImportedCounts
 from annotator.domain.organisms import DEFAULT_ORGANISM
-from annotator.domain.values import value_use
+from annotator.domain.values.reading import value_use
 from annotator.errors import InputError
 from annotator.reading.importers import (
     CELL_LINE,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import ImportSummary, SampleRecord
     from annotator.domain.terms import OntologyFile
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
     from annotator.reading.counts.layout import CountsTable
     from annotator.reading.importers import Matched, Samples
     from annotator.store.server.connection import Database

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
-from annotator.domain.missing import IGNORED, MISSING_WORDS, plain_word
+from annotator.domain.values.missing import IGNORED, MISSING_WORDS, plain_word
 from annotator.jobs.retrain.retrain import UNLABELLED, retrain
 from annotator.jobs.watch.status import read_status
 from annotator.store.answers.work import count_pending

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from annotator.cli.commands import command_line
-from annotator.domain.values import ValueReader
+from annotator.domain.values.reading import ValueReader
 from annotator.settings import Settings, description_of, load_settings
 from tests.support import ROOT
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS, Level
-from annotator.domain.intervals import interval_names, interval_of
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.domain.terms import Scope, Synonym, Term, TermIndex
+from annotator.domain.values.intervals import interval_names, interval_of
 from annotator.errors import InputError
 from annotator.learn.labels.classes import (
     LabelOptions,

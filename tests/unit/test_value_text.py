@@ -7,7 +7,7 @@ import pytest
 from annotator.cli import commands
 from annotator.cli.value_text import value_line, value_lines
 from annotator.domain.fields import FIELDS
-from annotator.domain.values import value_use
+from annotator.domain.values.reading import value_use
 from annotator.errors import InputError
 
 

@@ -10,9 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from annotator.domain.fields import FIELDS, FieldDefinition, LabelScheme
-from annotator.domain.intervals import Interval, interval_around, interval_of
-from annotator.domain.missing import MISSING_WORDS, is_missing
-from annotator.domain.values import Problem, ValueReader, declared_words, describe, value_use
+from annotator.domain.values.intervals import Interval, interval_around, interval_of
+from annotator.domain.values.missing import MISSING_WORDS, is_missing
+from annotator.domain.values.reading import (
+    Problem,
+    ValueReader,
+    declared_words,
+    describe,
+    value_use,
+)
 
 AGE, SEX, TISSUE = (ValueReader(FIELDS[name]) for name in ("age", "sex", "tissue"))
 TEMPERATURE = ValueReader(

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.domain.held_out import Metric
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.validation.parallel import Parallelism

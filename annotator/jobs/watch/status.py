@@ -17,7 +17,7 @@ from annotator.store.watch.monitoring import Figures, read_figures
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 

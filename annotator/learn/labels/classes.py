@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
-from annotator.domain.intervals import interval_names
 from annotator.domain.terms import label_key
-from annotator.domain.values import ValueReader, describe
+from annotator.domain.values.intervals import interval_names
+from annotator.domain.values.reading import ValueReader, describe
 from annotator.learn.labels.roll_up import LabelOptions, tally_of, term_classes
 from annotator.learn.labels.spelling import spelled_alike, spellings
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.imports import AS_GIVEN, SampleRecord
-from annotator.domain.missing import is_missing
-from annotator.domain.values import Problem, ReadValue, ValueReader
+from annotator.domain.values.missing import is_missing
+from annotator.domain.values.reading import Problem, ReadValue, ValueReader
 from annotator.reading.findings import Findings
 
 if TYPE_CHECKING:

@@ -86,9 +86,9 @@ def read_samples(
     A table needs the ids of samples and, in a column or from ``options``, of datasets, and
     may have columns for the fields, ``organism`` and ``is_cell_line``. Names of columns are
     recognised as :mod:`annotator.reading.samples.meanings` describes. Other columns become
-    attributes. An empty cell or a word such as NA (:mod:`annotator.domain.missing`) is a
+    attributes. An empty cell or a word such as NA (:mod:`annotator.domain.values.missing`) is a
     missing value; a missing column changes nothing. A value of a field that is not
-    understood (:mod:`annotator.domain.values`) is missing, too, and its text becomes an
+    understood (:mod:`annotator.domain.values.reading`) is missing, too, and its text becomes an
     attribute, such as ``sex (as given)``.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.profiles import Cohort
-from annotator.domain.values import ValueReader
+from annotator.domain.values.reading import ValueReader
 from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.imports import AS_GIVEN
-from annotator.domain.values import ValueUse, declared_words, value_use
+from annotator.domain.values.reading import ValueUse, declared_words, value_use
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:

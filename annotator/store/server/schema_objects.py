@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from annotator.domain.missing import IGNORED, PLAIN_MISSING_WORDS
+from annotator.domain.values.missing import IGNORED, PLAIN_MISSING_WORDS
 
 if TYPE_CHECKING:
     from pathlib import Path

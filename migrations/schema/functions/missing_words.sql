@@ -1,4 +1,4 @@
--- The list is that of annotator/domain/missing.py, which is put in here whenever the function is
+-- The list is that of annotator/domain/values/missing.py, which is put in here whenever the function is
 -- created again.
 create or replace function annotator.missing_words() returns text[]
 language sql immutable parallel safe

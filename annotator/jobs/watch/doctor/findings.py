@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import LabelScheme
-from annotator.domain.missing import is_missing
+from annotator.domain.values.missing import is_missing
 from annotator.jobs.watch.doctor.findings import OK, WARNING, Finding, warning
 from annotator.store.mirror.label_values import read_value_use
 from annotator.store.releases.registry import live_releases
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.domain.fields import FieldDefinition
-    from annotator.domain.values import ValueUse
+    from annotator.domain.values.reading import ValueUse
 
 SUBJECT = "labels"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from annotator.domain.intervals import Interval
+from annotator.domain.values.intervals import Interval
 
 _DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER = r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"

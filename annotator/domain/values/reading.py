@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
-from annotator.domain.intervals import Interval, interval_around, interval_names, interval_of
-from annotator.domain.missing import is_missing, plain_word
-from annotator.domain.written_numbers import AmbiguousNumberError, read_number
+from annotator.domain.values.intervals import Interval, interval_around, interval_names, interval_of
+from annotator.domain.values.missing import is_missing, plain_word
+from annotator.domain.values.written_numbers import AmbiguousNumberError, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
