@@ -20,7 +20,7 @@ TABLES_EVERY = 3
 # Rows that are kept for good: predictions, decisions, events, and the releases that made
 # them. A place in the queue is kept as long as its dataset has an open sample.
 KEPT = (
-    *("prediction", "contribution", "quarantine", "review", "undone_review", "event"),
+    *("prediction", "class_contribution", "quarantine", "review", "undone_review", "event"),
     *("mirror_change", "annotation_run", "tick", "training_run", "release", "cohort"),
     *("cohort_sample", "validation_prediction", "validation_curve", "metric", "label_suspicion"),
     *("class_marker", "class_similarity", "class_enrichment", "sample_map", "queue_group"),
