@@ -305,7 +305,7 @@ def _validate(
             label_set.classes, ontology, cohort.definition, label_set.too_general
         )
         trust = reached_precision(predictions, parts, lineages, trust)
-        new_terms = _new_terms(cohort, data, found)
+        new_terms = _new_terms(cohort, ontology, data, found)
         metrics += cross_fitted(predictions, parts, lineages, trust, new_terms)
     return Validation(
         scheme=split.scheme,
@@ -325,16 +325,17 @@ def _validate(
 
 
 def _new_terms(
-    cohort: Cohort, data: FoldData, results: list[FoldResult]
+    cohort: Cohort, ontology: Ontology, data: FoldData, results: list[FoldResult]
 ) -> NDArray[np.bool_] | None:
-    """Return for each scored sample whether no training sample had its curated value.
+    """Return for each scored sample whether no training sample had its curated term.
 
     The result is ``None`` for a field whose values are not ontology terms.
     """
     if cohort.definition.scheme is not LabelScheme.ONTOLOGY:
         return None
     rows = np.concatenate([result.rows for result in results])[_order(results)]
-    return np.asarray(~scored_mask(cohort.values, data.fold_of)[rows], dtype=np.bool_)
+    terms = spelled_alike(cohort.values, ontology)
+    return np.asarray(~scored_mask(terms, data.fold_of)[rows], dtype=np.bool_)
 
 
 def _inspected(data: FoldData, results: list[FoldResult]) -> tuple[Any, ...]:
