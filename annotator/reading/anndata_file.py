@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import InputError
-from annotator.reading.text_file import HDF5_MAGIC
+from annotator.reading.text.text_file import HDF5_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

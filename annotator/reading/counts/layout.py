@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 SAMPLES_AT_ONCE = 256
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from annotator.reading.counts import by_mirna, one_sample
-from annotator.reading.counts.anndata import ANNDATA
 from annotator.reading.counts.folder import read_folder
-from annotator.reading.counts.matrix import MATRIX, CountsFile
-from annotator.reading.counts.mirgff import MIRGFF
+from annotator.reading.counts.layouts import by_mirna, one_sample
+from annotator.reading.counts.layouts.anndata import ANNDATA
+from annotator.reading.counts.layouts.mirgff import MIRGFF
+from annotator.reading.counts.layouts.srnabench import SRNABENCH_MATRIX
+from annotator.reading.counts.layouts.triplets import TRIPLETS
+from annotator.reading.counts.matrix.counts_file import MATRIX, CountsFile
 from annotator.reading.counts.screen import screened
-from annotator.reading.counts.srnabench import SRNABENCH_MATRIX
-from annotator.reading.counts.triplets import TRIPLETS
-from annotator.reading.head import Hints, read_head
+from annotator.reading.text.head import Hints, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix
 from annotator.domain.other_rows import is_summary, spike_ins
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE
-from annotator.reading.counts.matrix import CountsFile
-from annotator.reading.findings import counted
-from annotator.reading.normalised import TableValues, name_evidence, normalised_reason
+from annotator.reading.counts.matrix.counts_file import CountsFile
+from annotator.reading.counts.normalised import TableValues, name_evidence, normalised_reason
+from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

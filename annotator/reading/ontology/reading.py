@@ -8,7 +8,7 @@ from annotator.errors import InputError
 from annotator.reading.ontology.graph_json import read_graph_json
 from annotator.reading.ontology.obo import read_obo
 from annotator.reading.ontology.table import read_term_table
-from annotator.reading.text_file import open_blocks
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from annotator.domain.terms import OntologyFile, Synonym, Term
 from annotator.errors import InputError
-from annotator.reading.tables import Table, read_table
+from annotator.reading.text.tables import Table, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

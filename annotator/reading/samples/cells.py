@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.findings import Findings, counted
 from annotator.reading.samples.layout import SampleTable
+from annotator.reading.text.findings import Findings, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

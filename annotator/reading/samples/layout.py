@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
-from annotator.reading.head import read_head
-from annotator.reading.samples.anndata_obs import ANNDATA_OBS
-from annotator.reading.samples.biosample import BIOSAMPLE
 from annotator.reading.samples.characteristics import named_columns
-from annotator.reading.samples.delimited import DELIMITED
-from annotator.reading.samples.geo import SERIES_MATRIX, SOFT
+from annotator.reading.samples.layouts.anndata_obs import ANNDATA_OBS
+from annotator.reading.samples.layouts.biosample import BIOSAMPLE
+from annotator.reading.samples.layouts.delimited import DELIMITED
+from annotator.reading.samples.layouts.geo import SERIES_MATRIX, SOFT
+from annotator.reading.samples.layouts.spreadsheet import SPREADSHEET
 from annotator.reading.samples.meanings import Column, column_meanings
 from annotator.reading.samples.records import NamedCells, records_of
-from annotator.reading.samples.spreadsheet import SPREADSHEET
+from annotator.reading.text.head import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

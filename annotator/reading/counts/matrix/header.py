@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.dialect import is_number
-from annotator.reading.findings import counted
+from annotator.reading.counts.matrix.numbers import LineShape
 from annotator.reading.matching import loose_key
-from annotator.reading.numbers import LineShape
+from annotator.reading.text.dialect import is_number
+from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from annotator.reading.findings import Findings
-    from annotator.reading.head import Head
+    from annotator.reading.text.findings import Findings
+    from annotator.reading.text.head import Head
 
 FEATURES_DOWN, SAMPLES_DOWN = "features-down", "samples-down"
 

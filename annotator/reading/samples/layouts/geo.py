@@ -6,13 +6,13 @@ import csv
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.samples.delimited import whole_text
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.samples.layouts.delimited import whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _SAMPLE, _SERIES = "!sample_", "!series_geo_accession"
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.rows import as_count
-from annotator.reading.text_file import open_blocks
+from annotator.reading.text.rows import as_count
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _SAMPLES = "COLDATA:"
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
-from annotator.reading.counts.spill import CountsSpill, SampleSpill, Spill
-from annotator.reading.findings import Findings, counted
-from annotator.reading.head import read_head
-from annotator.reading.matrix_header import SAMPLES_DOWN, read_header
-from annotator.reading.numbers import LineParser
-from annotator.reading.table_bytes import tab_separated
-from annotator.reading.text_file import open_blocks
+from annotator.reading.counts.matrix.header import SAMPLES_DOWN, read_header
+from annotator.reading.counts.matrix.numbers import LineParser
+from annotator.reading.counts.matrix.spill import CountsSpill, SampleSpill, Spill
+from annotator.reading.counts.matrix.table_bytes import tab_separated
+from annotator.reading.text.findings import Findings, counted
+from annotator.reading.text.head import read_head
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from annotator.reading.head import Head
-    from annotator.reading.text_file import Blocks
+    from annotator.reading.text.head import Head
+    from annotator.reading.text.text_file import Blocks
 
 
 class CountsFile:

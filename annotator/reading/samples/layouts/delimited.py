@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.samples.cells import table_of
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
-from annotator.reading.tables import read_cells
-from annotator.reading.text_file import open_blocks
+from annotator.reading.text.tables import read_cells
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def whole_text(head: Head) -> str:

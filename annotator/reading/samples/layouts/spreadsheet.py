@@ -13,7 +13,7 @@ from annotator.reading.samples.layout import SamplesLayout, SampleTable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def _is_workbook(head: Head) -> bool:

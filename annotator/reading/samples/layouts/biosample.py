@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.samples.delimited import whole_text
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.samples.layouts.delimited import whole_text
 
 if TYPE_CHECKING:
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _BLOCK = re.compile(r"^\d+: ", re.MULTILINE)
 _ATTRIBUTE = re.compile(r'^\s*/([^=]+)="(.*)"\s*$', re.MULTILINE)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _LAYERS = ("counts", "raw_counts", "raw", "count")
 _ROWS_TRIED = 100

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from annotator.errors import InputError
-from annotator.reading.dialect import detect_dialect
-from annotator.reading.findings import Findings, counted
-from annotator.reading.head import read_head
-from annotator.reading.text_file import open_blocks
+from annotator.reading.text.dialect import detect_dialect
+from annotator.reading.text.findings import Findings, counted
+from annotator.reading.text.head import read_head
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

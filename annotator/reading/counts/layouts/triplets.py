@@ -12,16 +12,16 @@ from scipy.sparse import csr_matrix
 
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout, MemoryTable
-from annotator.reading.head import read_head
-from annotator.reading.rows import numbered_rows
-from annotator.reading.text_file import GZIP_MAGIC
+from annotator.reading.text.head import read_head
+from annotator.reading.text.rows import numbered_rows
+from annotator.reading.text.text_file import GZIP_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _FEATURES = ("features", "genes", "rows", "rownames", "mirnas", "var")
 _SAMPLES = ("barcodes", "samples", "cells", "cols", "columns", "colnames", "obs")

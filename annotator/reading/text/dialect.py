@@ -31,7 +31,7 @@ class Dialect:
         Tab, comma, semicolon or a space; several spaces are one delimiter.
     written_in
         The encoding of the file, for messages: ``UTF-8``, ``UTF-16`` or ``Latin-1``.
-        Readers get UTF-8 in every case (:func:`annotator.reading.text_file.open_blocks`).
+        Readers get UTF-8 in every case (:func:`annotator.reading.text.text_file.open_blocks`).
     """
 
     delimiter: str = "\t"

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from annotator.reading.counts.file_names import sample_of
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.rows import Columns, as_count, numbered_rows
+from annotator.reading.text.rows import Columns, as_count, numbered_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 @dataclass(frozen=True, slots=True)

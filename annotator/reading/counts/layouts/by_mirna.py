@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.rows import Columns, numbered_rows
+from annotator.reading.text.rows import Columns, numbered_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _MIRTOP = ("UID", "Read", "miRNA", "Variant")
 _MIRTOP_OTHERS = frozenset(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.text_file import open_blocks
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def numbered_rows(
