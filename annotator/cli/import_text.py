@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.cli.ontology_text import label_lines, ontology_lines
 from annotator.cli.value_text import value_lines
+from annotator.domain.wording import counted, some
 
 if TYPE_CHECKING:
     from annotator.domain.imports import (
@@ -43,14 +44,11 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
 
 
 def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
-    examples = ", ".join(
-        f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}" for one in copies[:3]
+    are = counted(len(copies), "sample is a copy", "samples are copies")
+    examples = some(
+        copies, lambda one: f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}", most=3
     )
-    more = ", …" if len(copies) > 3 else ""
-    return (
-        f"{len(copies)} samples are copies of samples in other datasets ({examples}{more});"
-        " retraining counts each library once"
-    )
+    return f"{are} of samples in other datasets ({examples}); retraining counts each library once"
 
 
 def _details(summary: ImportSummary) -> list[str]:

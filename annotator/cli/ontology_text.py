@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.terms import Match
+from annotator.domain.wording import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from annotator.domain.terms import LabelMatches, OntologyFile
-
-SHOWN = 5
-"""Number of values, edges or names that a line lists before it counts the rest."""
 
 _WAYS = {
     Match.NAME: "by name",
@@ -39,16 +37,16 @@ def ontology_lines(read: OntologyFile | None) -> Iterator[str]:
             f"ontology: {read.unknown_parents} parents that the file does not define are left out"
         )
     if read.broken:
-        listed = (f"{child} {relation} {parent}" for child, relation, parent in read.broken)
+        listed = [" ".join(edge) for edge in read.broken]
         yield (
             f"ontology: {len(read.broken)} relations that close a cycle are left out:"
-            f" {_some(list(listed), '; ')}"
+            f" {some(listed, joint='; ')}"
         )
     if read.other_relations:
-        listed = (f"{name} {number}" for name, number in read.other_relations.items())
-        yield f"ontology: relations that are not used: {_some(list(listed), ', ')}"
+        listed = [f"{name} {number}" for name, number in read.other_relations.items()]
+        yield f"ontology: relations that are not used: {some(listed)}"
     if read.unused_columns:
-        yield f"ontology: columns that are not used: {_some(read.unused_columns, ', ')}"
+        yield f"ontology: columns that are not used: {some(read.unused_columns)}"
 
 
 def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
@@ -77,14 +75,9 @@ def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
                 f"{value!r}" + (f" (nearest: {_quoted(nearest)})" if nearest else "")
                 for value, (_, nearest) in one.unknown.items()
             ]
-            text += f"; {samples} of {one.samples} samples have another: {_some(listed, ', ')}"
+            text += f"; {samples} of {one.samples} samples have another: {some(listed)}"
         yield text
 
 
 def _quoted(names: Sequence[str]) -> str:
     return " or ".join(repr(name) for name in names[:3])
-
-
-def _some(texts: Sequence[str], separator: str) -> str:
-    more = f"{separator}and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return separator.join(texts[:SHOWN]) + more

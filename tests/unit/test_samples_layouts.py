@@ -76,7 +76,7 @@ def test_a_geo_series_matrix_is_read(tmp_path: Path, packed: bool) -> None:
 
 def test_ids_are_taken_from_the_column_that_has_those_of_the_counts(tmp_path: Path) -> None:
     file = written(tmp_path / "GSE7_series_matrix.txt", *SERIES)
-    found = read_samples(file, counted=("donor 1", "donor 2"))
+    found = read_samples(file, counts_ids=("donor 1", "donor 2"))
     assert [record.sample_id for record in found.records] == ["donor 1", "donor 2"]
     assert "'title' is read as sample_id" in said(found)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.layout import MemoryTable
 
@@ -91,15 +92,15 @@ def read_folder(
                 parts.append((counts, [rows.setdefault(one, len(rows)) for one in ids], at))
     counts, files_with = _combined(parts, (len(rows), len(columns)))
     _refuse_repeats(files_with, tuple(rows), tuple(columns), folder)
-    said = [f"{note} ({number} files)" for note, number in notes.items()]
     return MemoryTable(
         tuple(rows),
         tuple(columns),
         counts,
         (
-            f"folder of {len(files)} files: {len(rows)} samples × {len(columns)} features",
+            f"folder of {counted(len(files), 'file')}: {counted(len(rows), 'sample')} ×"
+            f" {counted(len(columns), 'feature')}",
             *_left_out(left_out),
-            *said,
+            *(f"{note} ({counted(number, 'file')})" for note, number in notes.items()),
         ),
     )
 
@@ -107,9 +108,9 @@ def read_folder(
 def _left_out(files: Sequence[Path]) -> list[str]:
     if not files:
         return []
-    names = ", ".join(path.name for path in files[:3])
-    more = ", …" if len(files) > 3 else ""
-    return [f"{len(files)} files that hold no counts to add are left out: {names}{more}"]
+    holds = counted(len(files), "file that holds", "files that hold")
+    are = "is" if len(files) == 1 else "are"
+    return [f"{holds} no counts to add {are} left out: {some(files, lambda path: path.name)}"]
 
 
 def _combined(

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
 from annotator.domain.terms import OntologyFile, Synonym, Term
+from annotator.domain.wording import some
 from annotator.errors import InputError
 from annotator.reading.text.tables import Table, read_table
 
@@ -64,8 +65,7 @@ def read_term_table(path: Path) -> OntologyFile:
     if term_column is None or parent_column is None:
         wanted = "term" if term_column is None else "parent"
         raise InputError(
-            f"there is no column {wanted!r}; found: {', '.join(table.columns[:10])}"
-            f"{' …' if len(table.columns) > 10 else ''}; an ontology is"
+            f"there is no column {wanted!r}; found: {some(table.columns, most=10)}; an ontology is"
             " a table with columns term and parent, or a file in OBO or OBO Graph JSON",
             source=str(path),
             line=1,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SampleTable
-from annotator.reading.text.findings import Findings, counted
+from annotator.reading.text.findings import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

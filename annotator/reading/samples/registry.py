@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.samples.characteristics import named_columns
 from annotator.reading.samples.layouts.anndata_obs import ANNDATA_OBS
@@ -37,7 +38,6 @@ LAYOUTS: tuple[SamplesLayout, ...] = (
 """The first layout that recognises a file reads it; the table of text takes the rest."""
 
 _SERIES = re.compile(r"(?<![A-Za-z0-9])(GSE\d+|PRJ[A-Z]+\d+|[SED]RP\d+)(?![0-9])")
-_ATTRIBUTES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_samples(
     path: Path,
     fields: Mapping[str, FieldDefinition] = FIELDS,
     options: SampleOptions | None = None,
-    counted: Collection[str] = (),
+    counts_ids: Collection[str] = (),
 ) -> Samples:
     """Recognise the layout of a sample table, and read it.
 
@@ -99,7 +99,7 @@ def read_samples(
         Name to definition of the fields whose columns are read.
     options
         What a person says about the file.
-    counted
+    counts_ids
         Ids of the samples that have counts. If none of them is among the ids of the file,
         but in another of its columns, that column has the ids.
 
@@ -122,10 +122,10 @@ def read_samples(
     notes = [*table.notes, *found.notes]
     columns = dict(found.columns)
     if "sample_id" not in options.columns.values():
-        notes += _choose_ids(columns, named.values, counted)
+        notes += _choose_ids(columns, named.values, counts_ids)
     if "sample_id" not in columns:
         raise InputError(
-            f"no column has the ids of samples; found: {_some(tuple(named.values))}; name it with"
+            f"no column has the ids of samples; found: {some(named.values, most=10)}; name it with"
             " --map COLUMN=sample_id",
             source=str(path),
         )
@@ -134,14 +134,14 @@ def read_samples(
         dataset_id = _series_in(path)
         if not dataset_id:
             raise InputError(
-                f"no column has the datasets; found: {_some(tuple(named.values))}; name it with"
+                f"no column has the datasets; found: {some(named.values, most=10)}; name it with"
                 " --map COLUMN=dataset_id, or give all samples one with --dataset ID",
                 source=str(path),
             )
         notes.append(f"all samples belong to {dataset_id}, the series in the name of the file")
     notes += [
-        f"{number} samples have different values of {name!r}: the first is taken, the other is"
-        f" kept as {name + ' 2'!r}"
+        f"{counted(number, 'sample has', 'samples have')} different values of {name!r}: the first"
+        f" is taken, the other is kept as {name + ' 2'!r}"
         for name, number in named.conflicts.items()
         if name in {column.name for column in columns.values()}
     ]
@@ -149,15 +149,15 @@ def read_samples(
     cells = NamedCells(path, lines, named.values, columns, dataset_id)
     records = records_of(cells, fields)
     written = f", {head.dialect.description()}" if head.header else ""
-    first = f"{layout.name}{written}: {len(records)} samples"
+    first = f"{layout.name}{written}: {counted(len(records), 'sample')}"
     return Samples(records, lines, (first, *notes, *_attributes(named.values, columns)))
 
 
 def _choose_ids(
-    columns: dict[str, Column], values: Mapping[str, list[str]], counted: Collection[str]
+    columns: dict[str, Column], values: Mapping[str, list[str]], counts_ids: Collection[str]
 ) -> list[str]:
     """Take the ids from the column that has those of the counts, if the first choice has none."""
-    wanted = set(counted)
+    wanted = set(counts_ids)
     chosen = columns.get("sample_id")
     if not wanted or (chosen is not None and wanted & set(values[chosen.name])):
         return []
@@ -179,15 +179,9 @@ def _series_in(path: Path) -> str:
     return found.group(1) if found else ""
 
 
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-
-
 def _attributes(values: Mapping[str, list[str]], columns: Mapping[str, Column]) -> list[str]:
     used = {column.name for column in columns.values()}
     others = [name for name in values if name not in used]
     if not others:
         return []
-    more = len(others) - _ATTRIBUTES_NAMED
-    some = ", ".join(others[:_ATTRIBUTES_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return [f"kept as attributes: {some}"]
+    return [f"kept as attributes: {some(others)}"]

@@ -6,9 +6,10 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.text.dialect import detect_dialect
-from annotator.reading.text.findings import Findings, counted
+from annotator.reading.text.findings import Findings
 from annotator.reading.text.head import read_head
 from annotator.reading.text.text_file import open_blocks
 
@@ -198,7 +199,7 @@ def _columns(
             findings.add(
                 f"column {name!r} must be written {known[name.casefold()]!r}", line, number
             )
-    found = f"{', '.join(columns[:10])}{' …' if len(columns) > 10 else ''}"
+    found = some(columns, most=10)
     for name in required:
         if name not in columns and name.casefold() not in {one.casefold() for one in columns}:
             findings.add(f"there is no column {name!r}; found: {found}", line)

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.matrix.numbers import LineShape
 from annotator.reading.matching import loose_key
 from annotator.reading.text.dialect import is_number
-from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,7 +103,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
         notes.append(f"the names are in column {name_at + 1}; the numbers before it are left out")
     if left_out:
         what = "features" if orientation == FEATURES_DOWN else "samples"
-        notes.append(f"columns left out because they describe {what}: {', '.join(left_out)}")
+        notes.append(f"columns left out because they describe {what}: {some(left_out, most=10)}")
     unnamed = tuple(range(last + 1, len(names)))
     if unnamed:
         notes.append(f"{counted(len(unnamed), 'empty column')} at the end left out")
