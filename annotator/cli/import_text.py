@@ -54,25 +54,28 @@ def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
 def _details(summary: ImportSummary) -> list[str]:
     lines = []
     if summary.samples_moved:
-        lines.append(f"moved {summary.samples_moved:,} samples to another dataset")
+        lines.append(f"moved {counted(summary.samples_moved, 'sample')} to another dataset")
     if summary.counts_changed:
-        lines.append(f"changed {summary.counts_changed:,} stored counts that this file names too")
+        changed = counted(summary.counts_changed, "stored count")
+        lines.append(f"changed {changed} that this file names too")
     if summary.kept.features:
         lines.append(f"kept {_unnamed(summary.kept)}")
     if summary.removed.features:
         lines.append(f"removed {_unnamed(summary.removed)}")
     if summary.attributes_kept:
-        lines.append(f"kept {summary.attributes_kept:,} attributes that this file does not have")
+        kept = counted(summary.attributes_kept, "attribute")
+        lines.append(f"kept {kept} that this file does not have")
     if summary.expression_repaired:
         lines.append(
-            f"replaced the expression of {summary.expression_repaired:,} samples whose stored"
-            " counts could not be read"
+            f"replaced the expression of {counted(summary.expression_repaired, 'sample')} whose"
+            " stored counts could not be read"
         )
     return lines
 
 
 def _unnamed(found: UnnamedFeatures) -> str:
-    return f"{found.features:,} features of {found.samples:,} samples that this file does not name"
+    features, samples = counted(found.features, "feature"), counted(found.samples, "sample")
+    return f"{features} of {samples} that this file does not name"
 
 
 def forgotten_lines(found: ForgottenData) -> str:
