@@ -45,6 +45,8 @@ def ontology_lines(read: OntologyFile | None) -> Iterator[str]:
     if read.other_relations:
         listed = [f"{name} {number}" for name, number in read.other_relations.items()]
         yield f"ontology: relations that are not used: {some(listed)}"
+    for note in read.notes:
+        yield f"ontology: {note}"
     if read.unused_columns:
         yield f"ontology: columns that are not used: {some(read.unused_columns)}"
 

@@ -104,6 +104,8 @@ class OntologyFile:
         Relation to number of edges, of the relations that are not used.
     unused_columns
         Columns of a table that are not used.
+    notes
+        What else of a table was left out or filled up, one line each.
     """
 
     terms: tuple[Term, ...]
@@ -113,6 +115,7 @@ class OntologyFile:
     broken: tuple[tuple[str, str, str], ...] = ()
     other_relations: Mapping[str, int] = field(default_factory=dict)
     unused_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def parents(self) -> dict[str, tuple[str, ...]]:

@@ -6,9 +6,10 @@ import datetime
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.wording import some
 from annotator.errors import InputError
-from annotator.reading.samples.cells import table_of
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.tables import table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +31,11 @@ def _read(head: Head) -> SampleTable:
         raise InputError("no sheet has a header and a sample", source=str(head.path))
     rows = sheets[filled[0]]
     table = table_of(head.path, rows[0][1], rows[1:])
-    if len(sheets) == 1:
-        return table
-    others = ", ".join(repr(name) for name in sheets if name != filled[0])
-    note = f"the sheet {filled[0]!r} is read, and not {others}"
-    return SampleTable(table.path, table.columns, table.rows, (*table.notes, note))
+    notes = list(table.notes)
+    if len(sheets) > 1:
+        others = [name for name in sheets if name != filled[0]]
+        notes.append(f"the sheet {filled[0]!r} is read, and not {some(others, repr)}")
+    return SampleTable(head.path, table.columns, table.rows, tuple(notes))
 
 
 def _sheets(path: Path) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
