@@ -313,18 +313,3 @@ def _similar(key: str, others: Iterable[str]) -> Iterator[tuple[str, float]]:
             and (score := matcher.ratio()) >= _LEAST_SIMILARITY
         ):
             yield other, score
-
-
-def terms_of(parents: Mapping[str, Iterable[str]]) -> tuple[Term, ...]:
-    """Return terms without ids, each named as it is, with the given parents.
-
-    Parents that have no entry are roots.
-    """
-    return tuple(_terms_of(parents))
-
-
-def _terms_of(parents: Mapping[str, Iterable[str]]) -> Iterator[Term]:
-    given = {term: tuple(above) for term, above in parents.items()}
-    undeclared = {each: () for above in given.values() for each in above if each not in given}
-    for term, above in {**given, **undeclared}.items():
-        yield Term(term, term, above)

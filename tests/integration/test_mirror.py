@@ -14,11 +14,12 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportedCounts, ImportSummary, SampleRecord, UnnamedFeatures
-from annotator.domain.terms import Term, terms_of
+from annotator.domain.terms import Term
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.connection import Database
+from tests.support.terms import terms_of
 
 SRNAS = ["miR-9", "let-7a", "miR-21"]
 RECORDS = tuple(
