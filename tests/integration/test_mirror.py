@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -64,7 +65,7 @@ def load(
         replace=replace,
     )
     conn.commit()
-    return replace(summary, labels=())
+    return dataclasses.replace(summary, labels=())
 
 
 def everything(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
