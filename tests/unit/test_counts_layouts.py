@@ -208,6 +208,45 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_tables_beside_files_with_a_layout_of_their_own_are_left_out(tmp_path: Path) -> None:
+    written(tmp_path / "S1" / "readCounts_miRNAmature_sense.txt", EXCERPT, "miR-1\t1\t5\t5.0\t0")
+    written(tmp_path / "S1" / "S1.adapterSeq", "TGGAATTC")
+    written(tmp_path / "S1" / "S1.stats", "Stage\tReadCount", "input\t9000")
+    counts, notes = read(tmp_path)
+    assert counts == {"S1": {"miR-1": 5}}
+    assert "S1.adapterSeq, S1.stats" in notes
+
+
+def test_isoforms_of_the_gdc_replace_mirnas_with_the_same_reads(tmp_path: Path) -> None:
+    written(tmp_path / "a" / "T.mirnas.quantification.txt", GDC, "hsa-let-7a-1\t66\t5000.1\tN")
+    isoform = "hsa-let-7a-1\thg38:9:1-2:+\t5\t1\tN\tmature,MIMAT0000062"
+    written(tmp_path / "b" / "T.isoforms.quantification.txt", ISOFORMS, isoform)
+    counts, notes = read(tmp_path)
+    assert counts == {"T": {"MIMAT0000062": 5}}
+    assert "T.mirnas.quantification.txt" in notes
+
+
+def test_normalised_tables_beside_counts_are_left_out(tmp_path: Path) -> None:
+    written(tmp_path / "miR.Counts.csv", "miRNA,S1", "hsa-let-7a-5p,4.0")
+    written(tmp_path / "miR.RPM.csv", "miRNA,S1", "hsa-let-7a-5p,1000000.0")
+    counts, notes = read(tmp_path)
+    assert counts == {"S1": {"hsa-let-7a-5p": 4}}
+    assert "miR.RPM.csv" in notes
+
+
+def test_notes_of_many_files_are_one_if_they_differ_in_numbers_alone(tmp_path: Path) -> None:
+    for number in range(4):
+        written(tmp_path / f"S{number}.txt", "hsa-let-7a-5p\t4", f"__no_feature\t{number + 3}")
+    assert read(tmp_path)[1].count("__no_feature") == 1
+
+
+def test_a_file_that_cannot_be_read_is_to_be_taken_out_of_the_folder(tmp_path: Path) -> None:
+    written(tmp_path / "S1.txt", "hsa-let-7a-5p\t4")
+    written(tmp_path / "notes.txt", "nothing to count")
+    with pytest.raises(InputError, match=r"notes\.txt.*folder"):
+        read(tmp_path)
+
+
 MATRIX = np.array([[4, 0, 1], [0, 6, 2]], dtype=np.float32)
 NAMES = ["hsa-let-7a-5p", "hsa-miR-21-5p", "hsa-miR-16-5p"]
 EXPECTED = {

@@ -65,11 +65,17 @@ class CountsLayout:
     read
         Opens the file; everything is checked before the table is returned. Raises
         InputError for an error in the file.
+    is_general
+        Whether files without counts of reads may have this layout, too.
+    replaces
+        The name of the layout whose files have the same reads, less precisely.
     """
 
     name: str
     recognises: Callable[[Head], bool]
     read: Callable[[Head], AbstractContextManager[CountsTable]]
+    is_general: bool = False
+    replaces: str = ""
 
 
 @dataclass(frozen=True, eq=False)

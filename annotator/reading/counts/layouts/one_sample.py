@@ -155,7 +155,10 @@ def _read_list(head: Head) -> Iterator[CountsTable]:
 
 EXCERPT, SRNABENCH, GDC_MIRNAS, SEQBUSTER = map(_named, (_EXCERPT, _SRNABENCH, _GDC, _SEQBUSTER))
 GDC_ISOFORMS = CountsLayout(
-    "GDC isoform quantification", lambda head: head.has_columns(*_ISOFORM_COLUMNS), _read_isoforms
+    "GDC isoform quantification",
+    lambda head: head.has_columns(*_ISOFORM_COLUMNS),
+    _read_isoforms,
+    replaces=GDC_MIRNAS.name,
 )
 STAR = CountsLayout("STAR ReadsPerGene", _is_star, _read_list)
-LIST = CountsLayout("list of names and counts of one sample", _is_list, _read_list)
+LIST = CountsLayout("list of names and counts of one sample", _is_list, _read_list, is_general=True)

@@ -188,4 +188,6 @@ def _notes(head: Head, blocks: Blocks, parser: LineParser) -> tuple[str, ...]:
     return tuple(notes)
 
 
-MATRIX = CountsLayout("table of features and samples", lambda _head: True, read_matrix)
+MATRIX = CountsLayout(
+    "table of features and samples", lambda _head: True, read_matrix, is_general=True
+)
