@@ -126,6 +126,7 @@ def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
     from annotator.cli.import_text import forgotten_lines
     from annotator.jobs.forget import forget as remove
     from annotator.jobs.forget import what_would_go
+    from annotator.reading.text.findings import counted
 
     for dataset in datasets:
         utf8_text("DATASETS", dataset)
@@ -137,4 +138,5 @@ def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
             click.echo("nothing was removed")
             return
         found = remove(database, datasets)
-    click.echo(f"done: {len(found.datasets):,} datasets with {found.samples:,} samples are gone")
+    datasets_gone = counted(len(found.datasets), "dataset")
+    click.echo(f"done: {datasets_gone} with {counted(found.samples, 'sample')} removed")

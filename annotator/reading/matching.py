@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotator.reading.text.findings import Findings
+from annotator.reading.text.findings import counted as number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +158,8 @@ def match_samples(
     notes = []
     if by_rule:
         notes.append(
-            f"{len(by_rule)} ids of COUNTS are matched by a rule ({rule}): {_pairs(by_rule)}"
+            f"{number_of(len(by_rule), 'id')} of COUNTS matched by a rule ({rule}):"
+            f" {_pairs(by_rule)}"
         )
         found = {
             one: found.get(one) or by_rule[one]
@@ -181,20 +183,22 @@ def _taken(
         findings.add(f"no sample has a line in {paths[1]}; COUNTS has {_list(counts_ids)}")
     elif left_out and which is Which.ALL:
         findings.add(
-            f"{len(left_out)} samples have no line in {paths[1]} and therefore no dataset:"
-            f" {_list(left_out)}; add them there, or leave them out with --samples common"
+            f"{_have(left_out)} no line in {paths[1]} and therefore no dataset: {_list(left_out)};"
+            f" add {_them(left_out)} there, or leave {_them(left_out)} out with --samples common"
         )
     findings.raise_all()
     if left_out:
         notes.append(
-            f"{len(left_out)} samples of COUNTS are left out, without a line in SAMPLES:"
+            f"{number_of(len(left_out), 'sample')} of COUNTS without a line in SAMPLES left out:"
             f" {_list(left_out)}"
         )
     counted = set(found.values())
     without = [one.sample_id for one in samples if one.sample_id not in counted]
     if without:
-        how = "are left out" if which is Which.COMMON else "are stored"
-        notes.append(f"{len(without)} samples of SAMPLES {how} without counts: {_list(without)}")
+        how = "left out" if which is Which.COMMON else "stored"
+        notes.append(
+            f"{number_of(len(without), 'sample')} of SAMPLES without counts {how}: {_list(without)}"
+        )
     if which is Which.COMMON:
         samples = [one for one in samples if one.sample_id in counted]
     return Matched(tuple(samples), found, tuple(notes))
@@ -286,11 +290,11 @@ def _add_summary(
         return
     listed = ", ".join(f"{one!r}{hints.nearest(one)}" for one in unknown[:_LISTED])
     more = f" and {len(unknown) - _LISTED} others" if len(unknown) > _LISTED else ""
-    what = "sample has" if len(unknown) == 1 else "samples have"
     fix = "add the lines, or take only the samples of both files with --samples common"
     if len(by_rule) == len(unknown):
-        fix = f"all of them differ by one rule ({rule}), which --samples common applies"
-    findings.add(f"{len(unknown)} {what} {problem}: {listed}{more}; {fix}")
+        who = "it differs" if len(unknown) == 1 else "all of them differ"
+        fix = f"{who} by one rule ({rule}), which --samples common applies"
+    findings.add(f"{_have(unknown)} {problem}: {listed}{more}; {fix}")
 
 
 def _add_uncounted(
@@ -298,12 +302,20 @@ def _add_uncounted(
 ) -> None:
     if not uncounted:
         return
-    what = "sample has" if len(uncounted) == 1 else "samples have"
+    them = _them(uncounted)
     findings.add(
-        f"{len(uncounted)} {what} no counts in {counts_path}: {_list(uncounted)}; leave them out"
-        f" with --samples common, or store them without counts with --samples all"
-        f" ({samples_path})"
+        f"{_have(uncounted)} no counts in {counts_path}: {_list(uncounted)}; leave {them} out with"
+        f" --samples common, or store {them} without counts with --samples all",
+        path=samples_path,
     )
+
+
+def _have(samples: Sequence[str]) -> str:
+    return f"{number_of(len(samples), 'sample')} {'has' if len(samples) == 1 else 'have'}"
+
+
+def _them(samples: Sequence[str]) -> str:
+    return "it" if len(samples) == 1 else "them"
 
 
 def _list(ids: Sequence[str]) -> str:

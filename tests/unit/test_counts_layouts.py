@@ -165,6 +165,50 @@ def test_mirtop_counts_are_added_up_by_mirna(tmp_path: Path) -> None:
     assert read(file)[0] == {"S1": {"hsa-let-7a-5p": 7}, "S2": {"hsa-let-7a-5p": 1}}
 
 
+def test_the_table_of_isomirs_is_added_up_by_mirna(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "isomirs.tsv",
+        "seq\tmir\tmism\tadd\tt5\tt3\tS2\tS3",
+        "TGAG\thsa-let-7a-5p\t0\t0\t0\t0\t5\t1",
+        "TGAGA\thsa-let-7a-5p\t0\t0\t0\ta\t2\t0",
+    )
+    assert read(file)[0] == {"S2": {"hsa-let-7a-5p": 7}, "S3": {"hsa-let-7a-5p": 1}}
+
+
+def test_a_column_of_text_among_counts_is_one_error(tmp_path: Path) -> None:
+    rows = [f"hsa-miR-{number}\tarm 5p\t{number}" for number in range(1, 5)]
+    with pytest.raises(InputError, match=r"column 2.*'arm'.*text") as caught:
+        read(written(tmp_path / "c.tsv", "feature\tarm\tS1", *rows))
+    assert caught.value.found == 1
+
+
+def test_a_title_above_the_header_of_counts_is_skipped(tmp_path: Path) -> None:
+    rows = ("miRNA\tS1\tS2", "hsa-let-7a-5p\t4\t0", "hsa-miR-21-5p\t0\t6")
+    counts, notes = read(written(tmp_path / "c.tsv", "Table S2. Raw counts", "", *rows))
+    assert counts == {"S1": {"hsa-let-7a-5p": 4}, "S2": {"hsa-miR-21-5p": 6}}
+    assert "Table S2" in notes
+
+
+def test_a_header_of_one_sample_id_is_no_title(tmp_path: Path) -> None:
+    file = written(tmp_path / "c.tsv", "GSM1", "hsa-let-7a-5p\t4", "hsa-miR-21-5p\t6")
+    assert read(file)[0] == {"GSM1": {"hsa-let-7a-5p": 4, "hsa-miR-21-5p": 6}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"RDX3\nX\n\0\0\0\3" + bytes(range(99))),
+        gzip.compress(b"X\n\0\0\0\3\0\4"),
+        b"RDA3\nA\n3\n262657\n",
+        b"BZh91AY&SY",
+    ],
+)
+def test_files_of_r_are_refused_with_advice(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "counts.rda").write_bytes(content)
+    with pytest.raises(InputError, match=r"write\.csv"):
+        read(tmp_path / "counts.rda")
+
+
 def test_mirdeep_takes_the_largest_count_over_precursors(tmp_path: Path) -> None:
     file = written(
         tmp_path / "miRNAs_expressed_all_samples_now.csv",

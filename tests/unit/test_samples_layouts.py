@@ -48,6 +48,18 @@ def test_an_sra_run_table_is_read(tmp_path: Path) -> None:
     assert record.attributes["source_name"] == "liver, left lobe"
 
 
+TITLED = ("sample_id,dataset_id,tissue", "S1,D1,liver", "S2,D1,")
+
+
+@pytest.mark.parametrize(
+    "title", [("Table S1,,",), ('"Table S1. All, samples",,',), ("Table S1", "")]
+)
+def test_a_title_above_the_header_is_skipped(tmp_path: Path, title: tuple[str, ...]) -> None:
+    found = read_samples(written(tmp_path / "s.csv", *title, *TITLED))
+    assert [record.sample_id for record in found.records] == ["S1", "S2"]
+    assert "Table S1" in said(found)
+
+
 SERIES = (
     '!Series_title\t"A study"',
     '!Series_geo_accession\t"GSE7"',
@@ -125,6 +137,15 @@ def test_biosample_text_is_read(tmp_path: Path) -> None:
     record = one(file, dataset_id="D1")
     assert (record.sample_id, record.organism) == ("SAMN1", "Homo sapiens")
     assert record.values == {"tissue": "liver", "sex": "male"}
+
+
+def test_a_title_above_the_header_of_a_workbook_is_skipped(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["Table S1"], [], ["sample_id", "dataset_id", "tissue"], ["S1", "D1", "liver"]):
+        book.active.append(row)
+    book.save(tmp_path / "s.xlsx")
+    assert one(tmp_path / "s.xlsx").values == {"tissue": "liver"}
 
 
 def test_a_workbook_is_read(tmp_path: Path) -> None:

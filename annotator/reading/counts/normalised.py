@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.reading.text.findings import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,6 +27,7 @@ _SUMS_OF_SHARES = {1.0: "1", 100.0: "100 (per cent)", 1e3: "1,000", _MILLION: "a
 _HIGHEST_LOGARITHM = 32.0
 _PARTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12)  # a read that fits k places counts 1/k in each
 _WRITTEN = 0.0051  # error of two decimal places
+_NEAR_BY_CHANCE = 0.37  # share of numbers that are so near to a part of a read
 _TESTED = 200  # samples
 _FEW = 20  # values
 
@@ -105,7 +108,10 @@ class TableValues:
         simple = np.zeros(values.size, dtype=bool)
         for parts in _PARTS:
             simple |= np.abs(values - np.rint(values * parts) / parts) <= _WRITTEN
-        return float(simple.mean()) >= 0.5
+        # A few may be simple by chance: two in five are near a simple fraction.
+        chance = values.size * _NEAR_BY_CHANCE
+        needed = chance + 2 * np.sqrt(chance * (1 - _NEAR_BY_CHANCE))
+        return bool(simple.sum() >= max(values.size / 2, min(needed, values.size)))
 
     @property
     def are_logarithms(self) -> bool:
@@ -133,8 +139,8 @@ class TableValues:
         notes = []
         if self.fractional:
             notes.append(
-                f"{self.fractional} counts with fractions are rounded to whole reads, by at most"
-                f" {self.largest_change:.2g}"
+                f"{counted(self.fractional, 'count')} with fractions rounded to whole reads, by at"
+                f" most {self.largest_change:.2g}"
             )
         totals = self.rna_totals
         if totals.size > 1 and self.is_whole and totals[0] > 0 and (totals == totals[0]).all():

@@ -33,6 +33,7 @@ LAYOUTS: tuple[CountsLayout, ...] = (
     one_sample.GDC_ISOFORMS,
     one_sample.GDC_MIRNAS,
     one_sample.SEQBUSTER,
+    by_mirna.ISOMIRS,
     one_sample.STAR,
     one_sample.LIST,
     SRNABENCH_MATRIX,

@@ -16,6 +16,7 @@ from annotator.reading.samples.layouts.geo import SERIES_MATRIX, SOFT
 from annotator.reading.samples.layouts.spreadsheet import SPREADSHEET
 from annotator.reading.samples.meanings import Column, column_meanings
 from annotator.reading.samples.records import NamedCells, records_of
+from annotator.reading.text.findings import counted as number_of
 from annotator.reading.text.head import read_head
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def read_samples(
             )
         notes.append(f"all samples belong to {dataset_id}, the series in the name of the file")
     notes += [
-        f"{number} samples have different values of {name!r}: the first is taken, the other is"
-        f" kept as {name + ' 2'!r}"
+        f"{number_of(number, 'sample')} with different values of {name!r}: the first is taken, the"
+        f" other is kept as {name + ' 2'!r}"
         for name, number in named.conflicts.items()
         if name in {column.name for column in columns.values()}
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from annotator.errors import InputError
 from annotator.reading.text.dialect import detect_dialect
 from annotator.reading.text.findings import Findings, counted
-from annotator.reading.text.head import read_head
+from annotator.reading.text.head import read_head, skipped_note
 from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def read_cells(path: Path) -> Cells:
     dialect = detect_dialect(text[: 1 << 20].rsplit(b"\n", 1)[0] + b"\n", blocks.encoding)
     notes = [dialect.description()]
     if head.comments:
-        notes.append(
-            f"{counted(len(head.comments), 'comment line')} skipped: {head.comments[0][:60]!r}"
-        )
+        notes.append(skipped_note(head.comments))
     try:
         rows = list(dialect.numbered_rows(lines, head.header_line))
     except csv.Error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
+from annotator.reading.text.findings import counted
 from annotator.reading.text.rows import as_count
 from annotator.reading.text.text_file import open_blocks
 
@@ -45,7 +46,8 @@ def _read(head: Head) -> Iterator[CountsTable]:
             left_out, reads = left_out + 1, reads + sum(counts)
     notes = ["reads of isomiRs are added up by miRNA"]
     if left_out:
-        notes.append(f"{left_out} lines did not pass the filter: left out ({reads:g} reads)")
+        lines = counted(left_out, "line")
+        notes.append(f"left out: {lines} that did not pass the filter ({reads:,.0f} reads)")
     yield tally.table(notes)
 
 

@@ -111,6 +111,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
     if orientation == SAMPLES_DOWN:
         down, across = across, down
     _check_names(names, places, across, head, findings)
+    _refuse_text(names, places, rows, head, findings)
     kept = tuple(names[at] for at in places)
     shape = LineShape(down, across, kept, tuple(places), len(names), unnamed, name_at)
     return MatrixHeader(shape, orientation, tuple(notes))
@@ -181,6 +182,32 @@ def _check_names(
             )
     if not places:
         findings.add(f"there is no column with a {across}", head.header_line)
+
+
+def _refuse_text(
+    names: Sequence[str],
+    places: Sequence[int],
+    rows: Sequence[Sequence[str]],
+    head: Head,
+    findings: Findings,
+) -> None:
+    """Refuse columns that have only text, once each and not once per line."""
+    for at in places:
+        cells = [row[at] for row in rows if len(row) > at and row[at]]
+        if len(cells) > 1 and not any(map(_may_be_count, cells)):
+            findings.add(
+                f"column {names[at]!r} has text where counts are expected, such as {cells[0]!r};"
+                " take it out of the file",
+                head.header_line,
+                at + 1,
+            )
+
+
+def _may_be_count(cell: str) -> bool:
+    """Return whether a cell is a number, or a word for a missing or endless one."""
+    return is_number(cell.strip("+- .")) or cell.lstrip("+-").casefold() in (
+        *("na", "nan", "n/a", "null", "none", "inf", "infinity", "-", "."),
+    )
 
 
 def _orientation(head: Head, names: Sequence[str], name_at: int, below: Sequence[str]) -> str:
