@@ -119,11 +119,11 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
 
 def _check_is_counts(head: Head) -> None:
     wrong = None
-    if head.has_columns("sample_id", "dataset_id") and not any(map(_is_rna, head.header)):
+    if head.has_columns("sample_id", "dataset_id") and not any(map(looks_like_rna, head.header)):
         wrong = "this is a table of samples, not of counts; COUNTS comes first, then SAMPLES"
     elif (
         len(head.header) > 1
-        and _is_rna(head.header[0])
+        and looks_like_rna(head.header[0])
         and all(map(is_number, head.header[1:]))
         and head.hints.sample_ids.isdisjoint(head.header)
     ):
@@ -240,10 +240,17 @@ def _known_shares(
 
 
 def _rna_like(names: Sequence[str]) -> float:
-    return _share(map(_is_rna, names))
+    return _share(map(looks_like_rna, names))
 
 
-def _is_rna(name: str) -> bool:
+def looks_like_rna(name: str) -> bool:
+    """Return whether a name is written like those of small RNAs and genes.
+
+    Examples
+    --------
+    >>> looks_like_rna("hsa-miR-21-5p"), looks_like_rna("GSM123")
+    (True, False)
+    """
     return _RNA_LIKE.search(name) is not None
 
 
