@@ -61,6 +61,13 @@ def test_excerpt_has_one_file_per_sample_named_by_its_folder(tmp_path: Path) -> 
     assert "multimapAdjustedReadCount" in notes
 
 
+def test_parts_of_reads_in_a_column_of_counts_are_no_logarithms(tmp_path: Path) -> None:
+    parts = ("0.0556", "0.0769", "0.1389", "0.2333", "0.3269", "0.3611", "1.0769", "2.6154")
+    rows = (f"tRNA-{number}\t1\t3\t{part}\t0" for number, part in enumerate(parts))
+    file = written(tmp_path / "S7" / "readCounts_tRNA_sense.txt", EXCERPT, *rows)
+    assert read(file)[0] == {"S7": {"tRNA-6": 1, "tRNA-7": 3}}
+
+
 def test_srnabench_grouped_takes_the_adjusted_counts(tmp_path: Path) -> None:
     file = written(tmp_path / "S1.grouped", GROUPED, "hsa-let-7a-5p\t3\t20\t18\t1\t2")
     assert read(file)[0] == {"S1": {"hsa-let-7a-5p": 18}}
@@ -341,6 +348,18 @@ def test_a_matrix_market_folder_is_read_in_either_orientation(
     written(tmp_path / "features.tsv", *(f"{name}\tGene Expression" for name in NAMES))
     written(tmp_path / "barcodes.tsv", "S1", "S2")
     assert read(tmp_path)[0] == EXPECTED
+
+
+def test_names_of_a_matrix_market_file_may_have_headers_and_its_name(tmp_path: Path) -> None:
+    mmwrite(tmp_path / "counts.mtx", csr_matrix(MATRIX.T))
+    written(tmp_path / "counts_rownames.txt", "x", *NAMES)
+    written(tmp_path / "counts_colnames.txt", "x", "S1", "S2")
+    assert read(tmp_path / "counts.mtx")[0] == EXPECTED
+
+
+def test_features_that_are_only_numbered_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="numbered"):
+        read(written(tmp_path / "c.tsv", "\tS1\tS2", "0\t4\t3", "1\t7\t1", "2\t1\t1"))
 
 
 def test_a_matrix_market_file_without_names_is_refused(tmp_path: Path) -> None:

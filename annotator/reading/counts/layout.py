@@ -67,6 +67,9 @@ class CountsLayout:
         InputError for an error in the file.
     is_general
         Whether files without counts of reads may have this layout, too.
+    has_reads
+        Whether the layout itself shows that its values are reads, so that they need not be
+        told from normalised ones.
     replaces
         The name of the layout whose files have the same reads, less precisely.
     """
@@ -75,6 +78,7 @@ class CountsLayout:
     recognises: Callable[[Head], bool]
     read: Callable[[Head], AbstractContextManager[CountsTable]]
     is_general: bool = False
+    has_reads: bool = False
     replaces: str = ""
 
 

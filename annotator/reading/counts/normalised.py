@@ -102,16 +102,23 @@ class TableValues:
     @property
     def are_parts_of_reads(self) -> bool:
         """Whether most fractions are simple, as those of reads that fit several places are."""
+        simple = self._simple_fractions()
+        return bool(simple.size) and float(simple.mean()) >= 0.5
+
+    @property
+    def are_clearly_parts_of_reads(self) -> bool:
+        """Whether so many fractions are simple that it is not by chance."""
+        simple = self._simple_fractions()
+        chance = simple.size * _NEAR_BY_CHANCE
+        needed = chance + 2 * np.sqrt(chance * (1 - _NEAR_BY_CHANCE))
+        return self.are_parts_of_reads and bool(simple.sum() >= min(needed, simple.size))
+
+    def _simple_fractions(self) -> NDArray[np.bool_]:
         values = self.fractions()
-        if not values.size:
-            return False
         simple = np.zeros(values.size, dtype=bool)
         for parts in _PARTS:
             simple |= np.abs(values - np.rint(values * parts) / parts) <= _WRITTEN
-        # A few may be simple by chance: two in five are near a simple fraction.
-        chance = values.size * _NEAR_BY_CHANCE
-        needed = chance + 2 * np.sqrt(chance * (1 - _NEAR_BY_CHANCE))
-        return bool(simple.sum() >= max(values.size / 2, min(needed, values.size)))
+        return simple
 
     @property
     def are_logarithms(self) -> bool:
@@ -199,7 +206,7 @@ def normalised_reason(values: TableValues, evidence: str | None) -> str | None:
             "the values of a sample are multiples of one number that is not 1: counts divided by"
             " a factor"
         )
-    if evidence is not None and not values.are_parts_of_reads:
+    if evidence is not None and not values.are_clearly_parts_of_reads:
         return f"{evidence}, and the values have fractions"
     return None
 

@@ -81,7 +81,7 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
             words.append(head.dialect.description())
         if isinstance(table, CountsFile):
             words.append(table.orientation.replace("-", " "))
-        yield screened(table, path, ", ".join(words))
+        yield screened(table, path, ", ".join(words), has_reads=layout.has_reads)
 
 
 def _layout_of(head: Head) -> CountsLayout:

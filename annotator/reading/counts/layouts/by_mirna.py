@@ -98,5 +98,5 @@ def _read_mirdeep(head: Head) -> Iterator[CountsTable]:
 MIRTOP = _isomirs("mirtop counts", _MIRTOP, "miRNA", _MIRTOP_OTHERS)
 ISOMIRS = _isomirs("table of the R package isomiRs", _ISOMIRS, "mir", _ISOMIRS_OTHERS)
 MIRDEEP = CountsLayout(
-    "miRDeep2 quantifier", lambda head: head.has_columns(*_MIRDEEP), _read_mirdeep
+    "miRDeep2 quantifier", lambda head: head.has_columns(*_MIRDEEP), _read_mirdeep, has_reads=True
 )

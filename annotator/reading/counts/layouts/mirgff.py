@@ -83,4 +83,4 @@ def _expression(head: Head, line: int, attributes: dict[str, str], samples: int)
     return counts
 
 
-MIRGFF = CountsLayout("mirGFF3", _is_mirgff, _read)
+MIRGFF = CountsLayout("mirGFF3", _is_mirgff, _read, has_reads=True)

@@ -76,7 +76,7 @@ def _named(columns: _NamedColumns) -> CountsLayout:
     def recognises(head: Head) -> bool:
         return head.has_columns(*columns.marks) and not head.has_columns("miRNA_region")
 
-    return CountsLayout(columns.name, recognises, read)
+    return CountsLayout(columns.name, recognises, read, has_reads=True)
 
 
 def _read_named(head: Head, columns: _NamedColumns) -> CountsTable:
@@ -159,7 +159,8 @@ GDC_ISOFORMS = CountsLayout(
     "GDC isoform quantification",
     lambda head: head.has_columns(*_ISOFORM_COLUMNS),
     _read_isoforms,
+    has_reads=True,
     replaces=GDC_MIRNAS.name,
 )
-STAR = CountsLayout("STAR ReadsPerGene", _is_star, _read_list)
+STAR = CountsLayout("STAR ReadsPerGene", _is_star, _read_list, has_reads=True)
 LIST = CountsLayout("list of names and counts of one sample", _is_list, _read_list, is_general=True)

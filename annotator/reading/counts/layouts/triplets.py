@@ -42,6 +42,13 @@ def _read(head: Head) -> Iterator[CountsTable]:
     assert path is not None
     matrix = _read_matrix(path)
     features, samples = _names(path, _FEATURES), _names(path, _SAMPLES)
+    notes = []
+    if matrix.shape in (
+        (len(features) - 1, len(samples) - 1),
+        (len(samples) - 1, len(features) - 1),
+    ):
+        notes.append(f"headers of the names left out: {features[0]!r}, {samples[0]!r}")
+        features, samples = features[1:], samples[1:]
     if matrix.shape == (len(features), len(samples)):
         matrix = csr_matrix(matrix.T)
     elif matrix.shape != (len(samples), len(features)):
@@ -50,7 +57,7 @@ def _read(head: Head) -> Iterator[CountsTable]:
             f" {len(features)} features and {len(samples)} samples beside it",
             source=str(path),
         )
-    yield MemoryTable(samples, features, matrix.astype(np.float32))
+    yield MemoryTable(samples, features, matrix.astype(np.float32), tuple(notes))
 
 
 def _read_matrix(path: Path) -> csr_matrix:
@@ -65,15 +72,17 @@ def _read_matrix(path: Path) -> csr_matrix:
 
 def _names(matrix: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
     """Read the names in the first column of the file beside the matrix."""
-    prefix = matrix.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
-    for kind in kinds:
-        for ending in _ENDINGS:
-            path = matrix.parent / f"{prefix}{kind}.{ending}"
-            if path.exists():
-                return _first_column(path)
+    stem = matrix.name.removesuffix(".gz").removesuffix(".mtx")
+    prefix = stem.removesuffix("matrix")
+    starts = dict.fromkeys((prefix, f"{stem}_", f"{stem}.", f"{stem}-", ""))
+    for start in starts:
+        for kind in kinds:
+            for ending in _ENDINGS:
+                path = matrix.parent / f"{start}{kind}.{ending}"
+                if path.exists():
+                    return _first_column(path)
     raise InputError(
-        f"there is no file with the names of its {kinds[0]} beside it, such as"
-        f" {prefix}{kinds[0]}.tsv",
+        f"there is no file with the names of its {kinds[0]} beside it, such as {kinds[0]}.tsv",
         source=str(matrix),
     )
 
