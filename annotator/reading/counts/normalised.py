@@ -50,6 +50,8 @@ class TableValues:
         Number of values with a fraction.
     largest_change
         Largest difference of a value from the nearest whole number.
+    rounded
+        Sum of the rows that are RNA, of all samples, after rounding to whole numbers.
     highest
         The highest value.
     shown
@@ -67,6 +69,7 @@ class TableValues:
     spike_reads: float = 0.0
     fractional: int = 0
     largest_change: float = 0.0
+    rounded: float = 0.0
     highest: float = 0.0
     shown: list[NDArray[np.float64]] = field(default_factory=list)
     scaled: int = 0
@@ -147,7 +150,7 @@ class TableValues:
         if self.fractional:
             notes.append(
                 f"{counted(self.fractional, 'count')} with fractions rounded to whole reads, by at"
-                f" most {self.largest_change:.2g}"
+                f" most {self.largest_change:.2g}{self._lost()}"
             )
         totals = self.rna_totals
         if totals.size > 1 and self.is_whole and totals[0] > 0 and (totals == totals[0]).all():
@@ -155,6 +158,13 @@ class TableValues:
         if evidence is not None:
             notes.append(f"{evidence}, but the values look like counts")
         return notes
+
+    def _lost(self) -> str:
+        """Return how rounding changes the sum of all counts, if by more than one in a hundred."""
+        before = float(self.rna_totals.sum())
+        if abs(self.rounded - before) <= before / 100:
+            return ""
+        return f", which changes their sum from {before:,.1f} to {self.rounded:,.0f} reads"
 
     def _add(self, counts: csr_matrix, roles: NDArray[np.int8]) -> None:
         data = counts.data.astype(np.float64)
@@ -173,6 +183,7 @@ class TableValues:
         fractional = change > 0
         self.fractional += int(np.count_nonzero(fractional))
         self.largest_change = max(self.largest_change, float(change.max(initial=0)))
+        self.rounded += float(np.rint(data[is_rna]).sum())
         self.highest = max(self.highest, float((data * is_rna).max(initial=0)))
         if fractional.any() and len(self.shown) * samples < _TESTED:
             self.shown.append(np.unique(data[is_rna].round(4)))
