@@ -350,6 +350,17 @@ def test_a_matrix_market_folder_is_read_in_either_orientation(
     assert read(tmp_path)[0] == EXPECTED
 
 
+@pytest.mark.parametrize("kept", [40, 60, -4])
+def test_a_damaged_matrix_market_file_is_refused(tmp_path: Path, kept: int) -> None:
+    """SciPy would end the process on such a file."""
+    with gzip.open(tmp_path / "matrix.mtx.gz", "wb") as file:
+        mmwrite(file, csr_matrix(MATRIX))
+    whole = (tmp_path / "matrix.mtx.gz").read_bytes()
+    (tmp_path / "matrix.mtx.gz").write_bytes(whole[:kept])
+    with pytest.raises(InputError, match="gzip"):
+        read(tmp_path / "matrix.mtx.gz")
+
+
 def test_names_of_a_matrix_market_file_may_have_headers_and_its_name(tmp_path: Path) -> None:
     mmwrite(tmp_path / "counts.mtx", csr_matrix(MATRIX.T))
     written(tmp_path / "counts_rownames.txt", "x", *NAMES)

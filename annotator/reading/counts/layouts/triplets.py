@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
+import tempfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.io import mmread
@@ -14,11 +15,10 @@ from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout, MemoryTable
 from annotator.reading.text.head import read_head
 from annotator.reading.text.rows import numbered_rows
-from annotator.reading.text.text_file import GZIP_MAGIC
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from annotator.reading.counts.layout import CountsTable
     from annotator.reading.text.head import Head
@@ -61,13 +61,19 @@ def _read(head: Head) -> Iterator[CountsTable]:
 
 
 def _read_matrix(path: Path) -> csr_matrix:
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2).startswith(GZIP_MAGIC)
-            with gzip.open(raw) if packed else raw as file:
-                return csr_matrix(mmread(cast("IO[bytes]", file)))
-    except (OSError, EOFError, ValueError, TypeError) as error:
-        raise InputError(f"cannot be read as Matrix Market: {error}", source=str(path)) from error
+    # SciPy gets a plain file of its own: an error while it reads from an open gzip file ends
+    # the process.
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "matrix.mtx"
+        with open_blocks(path) as blocks, plain.open("wb") as file:
+            for _, block in blocks:
+                file.write(block)
+        try:
+            return csr_matrix(mmread(plain))
+        except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise InputError(
+                f"cannot be read as Matrix Market: {error}", source=str(path)
+            ) from error
 
 
 def _names(matrix: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
