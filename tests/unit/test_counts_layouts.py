@@ -333,6 +333,16 @@ def test_an_anndata_folder_in_zarr_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "a.zarr")[0] == EXPECTED
 
 
+def test_an_anndata_file_that_is_damaged_inside_is_refused(tmp_path: Path) -> None:
+    """The matrix is read from the file only when it is needed."""
+    h5py = pytest.importorskip("h5py")
+    adata(csr_matrix(MATRIX)).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["X/indices"]
+    with pytest.raises(InputError, match="AnnData"):
+        read(tmp_path / "a.h5ad")
+
+
 def test_a_damaged_anndata_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
     with pytest.raises(InputError, match="AnnData"):

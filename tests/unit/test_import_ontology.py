@@ -124,3 +124,8 @@ def test_a_cycle_is_always_found_and_named(
     assert set(named) == {f"t{number}" for number in chain}
     assert error.line is not None
     assert edges[error.line - 2] == (int(named[0][1:]), int(named[1][1:]))
+
+
+def test_a_header_without_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column"):
+        read_ontology(write(tmp_path, "#"))

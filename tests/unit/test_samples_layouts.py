@@ -196,6 +196,16 @@ def test_the_name_of_the_submitter_is_kept_of_biosamples(tmp_path: Path) -> None
     assert record.attributes["submitted name"] == "donor 1"
 
 
+def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(tmp_path / "s.xlsx")
+    content = bytearray((tmp_path / "s.xlsx").read_bytes())
+    content[content.index(b"PK\x01\x02") + 2] = 0
+    (tmp_path / "s.xlsx").write_bytes(content)
+    with pytest.raises(InputError, match="Excel"):
+        read_samples(tmp_path / "s.xlsx")
+
+
 def test_a_title_above_the_header_of_a_workbook_is_skipped(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()

@@ -181,7 +181,7 @@ def _columns(
     names: tuple[Sequence[str], Sequence[str]],
     findings: Findings,
 ) -> tuple[str, ...]:
-    last = max(place for place, name in enumerate(header, start=1) if name)
+    last = max((place for place, name in enumerate(header, start=1) if name), default=0)
     columns = tuple(header[:last])
     required, optional = names
     known = {name.casefold(): name for name in (*required, *optional)}

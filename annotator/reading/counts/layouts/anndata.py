@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from annotator.errors import InputError
-from annotator.reading.anndata_file import is_anndata, open_anndata
+from annotator.reading.anndata_file import is_anndata, open_anndata, readable
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ class _AnnDataCounts:
     """A matrix of an open file, read some rows at a time."""
 
     def __init__(
-        self, data: Any, matrix: Any, names: Sequence[str], notes: tuple[str, ...]
+        self, path: Path, sample_ids: Sequence[str], matrix: Any, names: Sequence[str], note: str
     ) -> None:
-        self.sample_ids = tuple(str(name) for name in data.obs_names)
+        self.sample_ids = tuple(sample_ids)
         self.feature_names = tuple(names)
-        self.notes = notes
-        self._matrix = matrix
+        self.notes = (note,)
+        self._path, self._matrix = path, matrix
 
     def batches(
         self, samples_at_once: int = SAMPLES_AT_ONCE
@@ -40,7 +40,8 @@ class _AnnDataCounts:
         """Yield the counts, some samples at a time; see :class:`CountsTable`."""
         for first in range(0, len(self.sample_ids), samples_at_once):
             ids = self.sample_ids[first : first + samples_at_once]
-            rows = _rows(self._matrix, first, first + len(ids))
+            with readable(self._path):
+                rows = _rows(self._matrix, first, first + len(ids))
             rows.sum_duplicates()
             rows.eliminate_zeros()
             yield ids, rows
@@ -55,15 +56,18 @@ def _rows(matrix: Any, first: int, last: int) -> csr_matrix:
 @contextmanager
 def _read(head: Head) -> Iterator[CountsTable]:
     with open_anndata(head.path) as data:
-        name, matrix, features = _counts(data, head.path)
-        for what, ids in (("sample", data.obs_names), ("feature", features)):
-            if not ids.is_unique:
-                raise InputError(
-                    f"{what} {ids[ids.duplicated()][0]!r} is there more than once",
-                    source=str(head.path),
-                )
-        names = [str(each) for each in features]
-        yield _AnnDataCounts(data, matrix, names, (f"counts are taken from {name}",))
+        with readable(head.path):
+            name, matrix, features = _counts(data, head.path)
+            for what, ids in (("sample", data.obs_names), ("feature", features)):
+                if not ids.is_unique:
+                    raise InputError(
+                        f"{what} {ids[ids.duplicated()][0]!r} is there more than once",
+                        source=str(head.path),
+                    )
+            samples, names = map(str, data.obs_names), list(map(str, features))
+        yield _AnnDataCounts(
+            head.path, tuple(samples), matrix, names, f"counts are taken from {name}"
+        )
 
 
 def _counts(data: Any, path: Path) -> tuple[str, Any, Any]:

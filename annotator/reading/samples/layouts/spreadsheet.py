@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 def _is_workbook(head: Head) -> bool:
     if not head.path.is_file() or not zipfile.is_zipfile(head.path):
         return False
-    with zipfile.ZipFile(head.path) as archive:
-        return "xl/workbook.xml" in archive.namelist()
+    try:
+        with zipfile.ZipFile(head.path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def _read(head: Head) -> SampleTable:
