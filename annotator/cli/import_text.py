@@ -26,9 +26,9 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     lines += ontology_lines(summary.ontology)
     lines.append(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
-        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
-        f" {summary.features_added} features, {summary.terms_added} terms added;"
-        f" {summary.annotations_changed} annotations changed"
+        f" {summary.samples_unchanged} unchanged; {counted(summary.datasets_added, 'dataset')},"
+        f" {counted(summary.features_added, 'feature')}, {counted(summary.terms_added, 'term')}"
+        f" added; {counted(summary.annotations_changed, 'annotation')} changed"
     )
     if summary.copies:
         lines.append(_copies_line(summary.copies))
@@ -44,11 +44,13 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
 
 
 def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
-    are = counted(len(copies), "sample is a copy", "samples are copies")
     examples = some(
         copies, lambda one: f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}", most=3
     )
-    return f"{are} of samples in other datasets ({examples}); retraining counts each library once"
+    return (
+        f"{counted(len(copies), 'sample')} with a copy in another dataset ({examples});"
+        " retraining counts each library once"
+    )
 
 
 def _details(summary: ImportSummary) -> list[str]:
@@ -56,15 +58,17 @@ def _details(summary: ImportSummary) -> list[str]:
     if summary.samples_moved:
         lines.append(f"moved {counted(summary.samples_moved, 'sample')} to another dataset")
     if summary.counts_changed:
-        changed = counted(summary.counts_changed, "stored count")
-        lines.append(f"changed {changed} that this file names too")
+        lines.append(
+            f"changed {counted(summary.counts_changed, 'stored count')} that this file has, too"
+        )
     if summary.kept.features:
         lines.append(f"kept {_unnamed(summary.kept)}")
     if summary.removed.features:
         lines.append(f"removed {_unnamed(summary.removed)}")
     if summary.attributes_kept:
-        kept = counted(summary.attributes_kept, "attribute")
-        lines.append(f"kept {kept} that this file does not have")
+        lines.append(
+            f"kept {counted(summary.attributes_kept, 'attribute')} that this file does not have"
+        )
     if summary.expression_repaired:
         lines.append(
             f"replaced the expression of {counted(summary.expression_repaired, 'sample')} whose"
@@ -74,18 +78,20 @@ def _details(summary: ImportSummary) -> list[str]:
 
 
 def _unnamed(found: UnnamedFeatures) -> str:
-    features, samples = counted(found.features, "feature"), counted(found.samples, "sample")
-    return f"{features} of {samples} that this file does not name"
+    return (
+        f"{counted(found.features, 'feature')} of {counted(found.samples, 'sample')} that this file"
+        " does not name"
+    )
 
 
 def forgotten_lines(found: ForgottenData) -> str:
     """Return what goes with some datasets, and what becomes of the rest."""
     lines = [
-        f"{len(found.datasets):,} datasets: {', '.join(found.datasets)}",
-        f"removed: {found.samples:,} samples, {found.counts:,} counts,"
-        f" {found.annotations:,} annotations",
-        f"kept as history: {found.predictions:,} predictions, and {found.decisions:,} decisions by"
-        " curators, which are undone",
+        f"{counted(len(found.datasets), 'dataset')}: {', '.join(found.datasets)}",
+        f"removed: {counted(found.samples, 'sample')}, {counted(found.counts, 'count')},"
+        f" {counted(found.annotations, 'annotation')}",
+        f"kept as history: {counted(found.predictions, 'prediction')}, and"
+        f" {counted(found.decisions, 'decision')} by curators, undone",
     ]
     if found.releases:
         numbers = ", ".join(map(str, found.releases))

@@ -157,8 +157,7 @@ def match_samples(
     notes = []
     if by_rule:
         pairs = some(by_rule.items(), lambda pair: f"{pair[0]!r} is {pair[1]!r}")
-        ids = counted(len(by_rule), "id of COUNTS is", "ids of COUNTS are")
-        notes.append(f"{ids} matched by a rule ({rule}): {pairs}")
+        notes.append(f"{counted(len(by_rule), 'id')} of COUNTS matched by a rule ({rule}): {pairs}")
         found = {
             one: found.get(one) or by_rule[one]
             for one in counts_ids
@@ -181,22 +180,24 @@ def _taken(
         findings.add(f"no sample has a line in {paths[1]}; COUNTS has {some(counts_ids, repr)}")
     elif left_out and which is Which.ALL:
         findings.add(
-            f"{counted(len(left_out), 'sample has', 'samples have')} no line in {paths[1]} and"
-            " therefore no dataset:"
-            f" {some(left_out, repr)}; add them there, or leave them out with --samples common"
+            f"{_have(left_out)} no line in {paths[1]} and therefore no dataset:"
+            f" {some(left_out, repr)}; add {_them(left_out)} there, or leave {_them(left_out)} out"
+            " with --samples common"
         )
     findings.raise_all()
     if left_out:
         notes.append(
-            f"{counted(len(left_out), 'sample')} of COUNTS left out, without a line in SAMPLES:"
+            f"{counted(len(left_out), 'sample')} of COUNTS without a line in SAMPLES left out:"
             f" {some(left_out, repr)}"
         )
     with_counts = set(found.values())
     without = [one.sample_id for one in samples if one.sample_id not in with_counts]
     if without:
         how = "left out" if which is Which.COMMON else "stored"
-        have = counted(len(without), "sample")
-        notes.append(f"{have} of SAMPLES {how}, without counts: {some(without, repr)}")
+        notes.append(
+            f"{counted(len(without), 'sample')} of SAMPLES without counts {how}:"
+            f" {some(without, repr)}"
+        )
     if which is Which.COMMON:
         samples = [one for one in samples if one.sample_id in with_counts]
     return Matched(tuple(samples), found, tuple(notes))
@@ -286,12 +287,12 @@ def _add_summary(
 ) -> None:
     if not unknown:
         return
-    have = counted(len(unknown), "sample has", "samples have")
     listed = some(unknown, lambda one: f"{one!r}{hints.nearest(one)}")
     fix = "add the lines, or take only the samples of both files with --samples common"
     if len(by_rule) == len(unknown):
-        fix = f"all of them differ by one rule ({rule}), which --samples common applies"
-    findings.add(f"{have} {problem}: {listed}; {fix}")
+        who = "it differs" if len(unknown) == 1 else "all of them differ"
+        fix = f"{who} by one rule ({rule}), which --samples common applies"
+    findings.add(f"{_have(unknown)} {problem}: {listed}; {fix}")
 
 
 def _add_uncounted(
@@ -299,9 +300,17 @@ def _add_uncounted(
 ) -> None:
     if not uncounted:
         return
-    have = counted(len(uncounted), "sample has", "samples have")
+    them = _them(uncounted)
     findings.add(
-        f"{have} no counts in {counts_path}: {some(uncounted, repr)}; leave them out"
-        f" with --samples common, or store them without counts with --samples all"
-        f" ({samples_path})"
+        f"{_have(uncounted)} no counts in {counts_path}: {some(uncounted, repr)}; leave {them} out"
+        f" with --samples common, or store {them} without counts with --samples all",
+        path=samples_path,
     )
+
+
+def _have(samples: Sequence[str]) -> str:
+    return counted(len(samples), "sample has", "samples have")
+
+
+def _them(samples: Sequence[str]) -> str:
+    return "it" if len(samples) == 1 else "them"

@@ -58,8 +58,8 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_what_is_left_out_of_a_table_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "ontology.tsv"
     path.write_text("# BTO\nterm\tparent\n\t\ncortex\tbrain\n")
-    comment, empty_row = read_ontology(path).notes
-    assert "comment" in comment
+    above, empty_row = read_ontology(path).notes
+    assert "BTO" in above
     assert "1 empty row" in empty_row
 
 
@@ -138,3 +138,9 @@ def test_a_cycle_is_always_found_and_named(
     assert set(named) == {f"t{number}" for number in chain}
     assert error.line is not None
     assert edges[error.line - 2] == (int(named[0][1:]), int(named[1][1:]))
+
+
+def test_a_header_without_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ontology.tsv"
+    path.write_text("#\n")
+    assert "no column" in str(refusal(path))

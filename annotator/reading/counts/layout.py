@@ -65,11 +65,21 @@ class CountsLayout:
     read
         Opens the file; everything is checked before the table is returned. Raises
         InputError for an error in the file.
+    is_general
+        Whether files without counts of reads may have this layout, too.
+    has_reads
+        Whether the layout itself shows that its values are reads, so that they need not be
+        told from normalised ones.
+    replaces
+        The name of the layout whose files have the same reads, less precisely.
     """
 
     name: str
     recognises: Callable[[Head], bool]
     read: Callable[[Head], AbstractContextManager[CountsTable]]
+    is_general: bool = False
+    has_reads: bool = False
+    replaces: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +115,9 @@ def rows_of(matrix: Any, first: int, last: int) -> csr_matrix:
     """Return rows of a matrix of any kind, as float32."""
     part: Any = matrix[first:last]
     rows: Any = part if issparse(part) else np.asarray(part)
-    return csr_matrix(rows, dtype=np.float32)
+    found = csr_matrix(rows, dtype=np.float32)
+    found.check_format(full_check=True)  # indices outside of a damaged matrix end the process
+    return found
 
 
 @dataclass(frozen=True, eq=False)

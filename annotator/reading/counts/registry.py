@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsLayout, CountsTable
+    from annotator.reading.text.head import Head
 
 LAYOUTS: tuple[CountsLayout, ...] = (
     ANNDATA,
@@ -32,6 +33,7 @@ LAYOUTS: tuple[CountsLayout, ...] = (
     one_sample.GDC_ISOFORMS,
     one_sample.GDC_MIRNAS,
     one_sample.SEQBUSTER,
+    by_mirna.ISOMIRS,
     one_sample.STAR,
     one_sample.LIST,
     SRNABENCH_MATRIX,
@@ -65,9 +67,13 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
         A temporary file cannot be written, as when the disk is full.
     """
     head = read_head(path, hints)
-    layout = next((each for each in LAYOUTS if each.recognises(head)), MATRIX)
+    layout = _layout_of(head)
     if path.is_dir() and layout is MATRIX:
-        yield read_folder(path, lambda file: read_counts(file, hints))
+        yield read_folder(
+            path,
+            lambda file: _layout_of(read_head(file, hints)),
+            lambda file: read_counts(file, hints),
+        )
         return
     with layout.read(head) as table:
         words = [layout.name]
@@ -75,4 +81,8 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
             words.append(head.dialect.description())
         if isinstance(table, CountsFile):
             words.append(table.orientation.replace("-", " "))
-        yield screened(table, path, ", ".join(words))
+        yield screened(table, path, ", ".join(words), has_reads=layout.has_reads)
+
+
+def _layout_of(head: Head) -> CountsLayout:
+    return next((each for each in LAYOUTS if each.recognises(head)), MATRIX)

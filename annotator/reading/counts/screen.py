@@ -54,7 +54,9 @@ class ScreenedTable:
             yield ids, selected if self.is_whole else _in_whole_reads(selected)
 
 
-def screened(table: CountsTable, path: Path, detected: str = "counts") -> ScreenedTable:
+def screened(
+    table: CountsTable, path: Path, detected: str = "counts", *, has_reads: bool = False
+) -> ScreenedTable:
     """Leave out rows that are no RNA, and round fractions of reads.
 
     Parameters
@@ -65,6 +67,8 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         The file, whose name may show that it has normalised values.
     detected
         What was recognised in the file; with the size, it becomes the first note.
+    has_reads
+        Whether the values are known to be reads.
 
     Raises
     ------
@@ -73,6 +77,7 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         no RNA.
     """
     names = table.feature_names
+    _refuse_numbers(names, path)
     spikes = spike_ins(names)
     sums = frozenset(name for name in names if is_summary(name))
     kept = np.flatnonzero([name not in spikes and name not in sums for name in names])
@@ -85,8 +90,8 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         values = TableValues.of_batches(
             (counts for _, counts in table.batches()), _roles(names, spikes, sums)
         )
-    evidence = name_evidence(path.name, table.sample_ids)
-    reason = normalised_reason(values, evidence)
+    evidence = None if has_reads else name_evidence(path.name, table.sample_ids)
+    reason = None if has_reads else normalised_reason(values, evidence)
     if reason is not None:
         raise InputError(
             f"these are no counts of reads: {reason}; import the raw counts", source=str(path)
@@ -105,6 +110,18 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         values.is_whole,
         (f"{detected}: {size}", *table.notes, *notes),
     )
+
+
+def _refuse_numbers(names: Sequence[str], path: Path) -> None:
+    """Refuse features that were only numbered, as a data frame without row names is."""
+    if len(names) > 1 and any(
+        all(name == str(at) for at, name in enumerate(names, start=start)) for start in (0, 1)
+    ):
+        raise InputError(
+            f"the features are numbered ({names[0]}, {names[1]}, …) and have no names; use the"
+            " names of the RNAs as names of rows (in AnnData, var_names)",
+            source=str(path),
+        )
 
 
 def _roles(names: Sequence[str], spikes: frozenset[str], sums: frozenset[str]) -> NDArray[np.int8]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _KEYED_COLUMN = re.compile(r"characteristics", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([^:]{1,80}?)\s*:\s*(.*\S)\s*", re.DOTALL)
-_GEOQUERY = re.compile(r"(.+):ch\d+")
+_GEOQUERY = re.compile(r"(.+)[:.]ch\d+")  # R writes a point for the colon
 _UNKEYED = "characteristics"
 
 
@@ -38,9 +38,10 @@ def named_columns(table: SampleTable) -> NamedColumns:
     """Return the columns of a table, with those that its cells name.
 
     The cells of ``characteristics_ch1`` and the like are pairs ``key: value``; the values
-    go to a column named by the key. GEOquery's ``tissue:ch1`` is the column ``tissue``.
-    Columns whose names differ in case or punctuation alone are one. Columns that begin with
-    an exclamation mark are marks of the format and not kept.
+    go to a column named by the key. GEOquery's ``tissue:ch1`` is the column ``tissue``, also
+    where R wrote it as ``tissue.ch1``. Columns whose names differ in case or punctuation
+    alone are one. Columns that begin with an exclamation mark are marks of the format and
+    not kept.
 
     Every cell that is not empty is in one of the columns afterwards.
     """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.other_rows import looks_like_rna
 from annotator.domain.wording import counted, some
 from annotator.errors import InputError
+from annotator.reading.file_names import sample_of
 from annotator.reading.samples.characteristics import named_columns
 from annotator.reading.samples.layouts.anndata_obs import ANNDATA_OBS
 from annotator.reading.samples.layouts.biosample import BIOSAMPLE
@@ -21,11 +24,10 @@ from annotator.reading.text.head import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.imports import SampleRecord
-    from annotator.reading.samples.layout import SamplesLayout
+    from annotator.reading.samples.layout import SamplesLayout, SampleTable
 
 LAYOUTS: tuple[SamplesLayout, ...] = (
     ANNDATA_OBS,
@@ -122,13 +124,9 @@ def read_samples(
     notes = [*table.notes, *found.notes]
     columns = dict(found.columns)
     if "sample_id" not in options.columns.values():
-        notes += _choose_ids(columns, named.values, counts_ids)
+        notes = _choose_ids(columns, named.values, counts_ids, notes)
     if "sample_id" not in columns:
-        raise InputError(
-            f"no column has the ids of samples; found: {some(named.values, most=10)}; name it with"
-            " --map COLUMN=sample_id",
-            source=str(path),
-        )
+        raise _without_ids(path, table)
     dataset_id = options.dataset_id or table.dataset_id
     if "dataset_id" not in columns and not dataset_id:
         dataset_id = _series_in(path)
@@ -140,38 +138,72 @@ def read_samples(
             )
         notes.append(f"all samples belong to {dataset_id}, the series in the name of the file")
     notes += [
-        f"{counted(number, 'sample has', 'samples have')} different values of {name!r}: the first"
-        f" is taken, the other is kept as {name + ' 2'!r}"
+        f"{counted(number, 'sample')} with different values of {name!r}: the first is taken, the"
+        f" other is kept as {name + ' 2'!r}"
         for name, number in named.conflicts.items()
         if name in {column.name for column in columns.values()}
     ]
     lines = tuple(line for line, _ in table.rows)
     cells = NamedCells(path, lines, named.values, columns, dataset_id)
     records = records_of(cells, fields)
-    written = f", {head.dialect.description()}" if head.header else ""
+    written = f", {head.dialect.description()}" if head.header and layout.has_columns else ""
     first = f"{layout.name}{written}: {counted(len(records), 'sample')}"
     return Samples(records, lines, (first, *notes, *_attributes(named.values, columns)))
 
 
+def _without_ids(path: Path, table: SampleTable) -> InputError:
+    first = [cells[0] for _, cells in table.rows]
+    if sum(map(looks_like_rna, first)) * 2 > len(first):
+        return InputError(
+            "this is a table of counts, not of samples; COUNTS comes first, then SAMPLES",
+            source=str(path),
+        )
+    return InputError(
+        f"no column has the ids of samples; found: {some(table.columns, most=10)}; name it with"
+        " --map COLUMN=sample_id",
+        source=str(path),
+    )
+
+
 def _choose_ids(
-    columns: dict[str, Column], values: Mapping[str, list[str]], counts_ids: Collection[str]
+    columns: dict[str, Column],
+    values: dict[str, list[str]],
+    counts_ids: Collection[str],
+    notes: list[str],
 ) -> list[str]:
-    """Take the ids from the column that has those of the counts, if the first choice has none."""
+    """Take the ids from the column that has those of the counts, if the first choice has none.
+
+    A column with the names of the files of counts has them, too, without their endings.
+    """
     wanted = set(counts_ids)
     chosen = columns.get("sample_id")
     if not wanted or (chosen is not None and wanted & set(values[chosen.name])):
-        return []
+        return notes
     used = {column.name for column in columns.values()}
-    shared = {
-        name: len(wanted & set(cells))
+    for described, ids in (
+        ("the ids of the counts", dict(values)),
+        ("the names of the files of counts", _without_endings(values)),
+    ):
+        shared = {
+            name: len(wanted & set(cells))
+            for name, cells in ids.items()
+            if name not in used and len(set(cells)) == len(cells)
+        }
+        best = max(shared, key=shared.__getitem__, default=None)
+        if best is not None and shared[best]:
+            columns["sample_id"], values[best] = Column(best), ids[best]
+            before = "" if chosen is None else f"column {chosen.name!r} is read as sample_id"
+            kept = [note for note in notes if not before or not note.startswith(before)]
+            return [*kept, f"column {best!r} is read as sample_id, since it has {described}"]
+    return notes
+
+
+def _without_endings(values: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {
+        name: [sample_of(Path(cell)) for cell in cells]
         for name, cells in values.items()
-        if name not in used and len(set(cells)) == len(cells)
+        if all("." in cell for cell in cells)
     }
-    best = max(shared, key=shared.__getitem__, default=None)
-    if best is None or not shared[best]:
-        return []
-    columns["sample_id"] = Column(best)
-    return [f"column {best!r} is read as sample_id, since it has the ids of the counts"]
 
 
 def _series_in(path: Path) -> str:

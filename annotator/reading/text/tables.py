@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.text.findings import Findings
+from annotator.reading.text.head import skipped_note
 from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def read_cells(head: Head) -> Cells:
     lines = whole_text(head.path).split("\n")[head.header_line - 1 : -1]
     notes = []
     if head.comments:
-        comments = counted(len(head.comments), "comment line")
-        notes.append(f"{comments} skipped: {head.comments[0][:60]!r}")
+        notes.append(skipped_note(head.comments))
     try:
         rows = list(head.dialect.numbered_rows(lines, head.header_line))
     except csv.Error:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.errors import InputError
-from annotator.reading.anndata_file import is_anndata, open_anndata
-from annotator.reading.counts.layout import CountsLayout, MemoryTable, rows_of
+from annotator.reading.anndata_file import is_anndata, open_anndata, readable
+from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout, MemoryTable, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+    from scipy.sparse import csr_matrix
 
     from annotator.reading.counts.layout import CountsTable
     from annotator.reading.text.head import Head
@@ -22,18 +25,32 @@ _LAYERS = ("counts", "raw_counts", "raw", "count")
 _ROWS_TRIED = 100
 
 
+@dataclass(frozen=True, eq=False)
+class _OpenTable(MemoryTable):
+    """A table in an open file, whose damage may show only when rows are read."""
+
+    path: Path = Path()
+
+    def batches(
+        self, samples_at_once: int = SAMPLES_AT_ONCE
+    ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
+        with readable(self.path):
+            yield from super().batches(samples_at_once)
+
+
 @contextmanager
 def _read(head: Head) -> Iterator[CountsTable]:
     with open_anndata(head.path) as data:
-        name, matrix, features = _counts(data, head.path)
-        for what, ids in (("sample", data.obs_names), ("feature", features)):
-            if not ids.is_unique:
-                raise InputError(
-                    f"{what} {ids[ids.duplicated()][0]!r} is there more than once",
-                    source=str(head.path),
-                )
-        samples, names = (tuple(map(str, each)) for each in (data.obs_names, features))
-        yield MemoryTable(samples, names, matrix, (f"counts are taken from {name}",))
+        with readable(head.path):
+            name, matrix, features = _counts(data, head.path)
+            for what, ids in (("sample", data.obs_names), ("feature", features)):
+                if not ids.is_unique:
+                    raise InputError(
+                        f"{what} {ids[ids.duplicated()][0]!r} is there more than once",
+                        source=str(head.path),
+                    )
+            samples, names = (tuple(map(str, each)) for each in (data.obs_names, features))
+        yield _OpenTable(samples, names, matrix, (f"counts are taken from {name}",), head.path)
 
 
 def _counts(data: Any, path: Path) -> tuple[str, Any, Any]:

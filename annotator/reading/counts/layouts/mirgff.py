@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
@@ -45,7 +46,8 @@ def _read(head: Head) -> Iterator[CountsTable]:
             left_out, reads = left_out + 1, reads + sum(counts)
     notes = ["reads of isomiRs are added up by miRNA"]
     if left_out:
-        notes.append(f"{left_out} lines did not pass the filter: left out ({reads:g} reads)")
+        lines = counted(left_out, "line")
+        notes.append(f"left out: {lines} that did not pass the filter ({reads:,.0f} reads)")
     yield tally.table(notes)
 
 
@@ -76,4 +78,4 @@ def _expression(head: Head, line: int, attributes: dict[str, str], samples: int)
     return counts
 
 
-MIRGFF = CountsLayout("mirGFF3", _is_mirgff, _read)
+MIRGFF = CountsLayout("mirGFF3", _is_mirgff, _read, has_reads=True)

@@ -65,7 +65,7 @@ def _read_soft(head: Head) -> SampleTable:
                 samples.append([("geo_accession", value)])
         elif inside and key.casefold().startswith(_SAMPLE):
             name = key[len(_SAMPLE) :]
-            if name != "geo_accession":
+            if name not in ("geo_accession", "table_begin", "table_end"):
                 samples[-1].append((name, value))
         elif key.casefold() == _SERIES:
             dataset = value
@@ -99,4 +99,4 @@ def _from_pairs(head: Head, samples: list[list[tuple[str, str]]], dataset: str) 
 
 
 SERIES_MATRIX = SamplesLayout("GEO series matrix", _is_matrix, _read_matrix)
-SOFT = SamplesLayout("GEO SOFT", _is_soft, _read_soft)
+SOFT = SamplesLayout("GEO SOFT", _is_soft, _read_soft, has_columns=False)
