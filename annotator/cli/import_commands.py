@@ -124,6 +124,7 @@ def _meanings(given: Sequence[str]) -> dict[str, str]:
 def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
     """Remove DATASETS from the mirror, after showing what goes and asking."""
     from annotator.cli.import_text import forgotten_lines
+    from annotator.domain.wording import counted
     from annotator.jobs.forget import forget as remove
     from annotator.jobs.forget import what_would_go
 
@@ -137,4 +138,5 @@ def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
             click.echo("nothing was removed")
             return
         found = remove(database, datasets)
-    click.echo(f"done: {len(found.datasets):,} datasets with {found.samples:,} samples are gone")
+    datasets_gone = counted(len(found.datasets), "dataset")
+    click.echo(f"done: {datasets_gone} with {counted(found.samples, 'sample')} removed")

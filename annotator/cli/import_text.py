@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.cli.ontology_text import label_lines, ontology_lines
 from annotator.cli.value_text import value_lines
+from annotator.domain.wording import counted, some
 
 if TYPE_CHECKING:
     from annotator.domain.imports import (
@@ -25,9 +26,9 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     lines += ontology_lines(summary.ontology)
     lines.append(
         f"samples: {summary.samples_added} added, {summary.samples_changed} changed,"
-        f" {summary.samples_unchanged} unchanged; {summary.datasets_added} datasets,"
-        f" {summary.features_added} features, {summary.terms_added} terms added;"
-        f" {summary.annotations_changed} annotations changed"
+        f" {summary.samples_unchanged} unchanged; {counted(summary.datasets_added, 'dataset')},"
+        f" {counted(summary.features_added, 'feature')}, {counted(summary.terms_added, 'term')}"
+        f" added; {counted(summary.annotations_changed, 'annotation')} changed"
     )
     if summary.copies:
         lines.append(_copies_line(summary.copies))
@@ -43,12 +44,11 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
 
 
 def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
-    examples = ", ".join(
-        f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}" for one in copies[:3]
+    examples = some(
+        copies, lambda one: f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}", most=3
     )
-    more = ", …" if len(copies) > 3 else ""
     return (
-        f"{len(copies)} samples are copies of samples in other datasets ({examples}{more});"
+        f"{counted(len(copies), 'sample')} with a copy in another dataset ({examples});"
         " retraining counts each library once"
     )
 
@@ -56,35 +56,42 @@ def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
 def _details(summary: ImportSummary) -> list[str]:
     lines = []
     if summary.samples_moved:
-        lines.append(f"moved {summary.samples_moved:,} samples to another dataset")
+        lines.append(f"moved {counted(summary.samples_moved, 'sample')} to another dataset")
     if summary.counts_changed:
-        lines.append(f"changed {summary.counts_changed:,} stored counts that this file names too")
+        lines.append(
+            f"changed {counted(summary.counts_changed, 'stored count')} that this file has, too"
+        )
     if summary.kept.features:
         lines.append(f"kept {_unnamed(summary.kept)}")
     if summary.removed.features:
         lines.append(f"removed {_unnamed(summary.removed)}")
     if summary.attributes_kept:
-        lines.append(f"kept {summary.attributes_kept:,} attributes that this file does not have")
+        lines.append(
+            f"kept {counted(summary.attributes_kept, 'attribute')} that this file does not have"
+        )
     if summary.expression_repaired:
         lines.append(
-            f"replaced the expression of {summary.expression_repaired:,} samples whose stored"
-            " counts could not be read"
+            f"replaced the expression of {counted(summary.expression_repaired, 'sample')} whose"
+            " stored counts could not be read"
         )
     return lines
 
 
 def _unnamed(found: UnnamedFeatures) -> str:
-    return f"{found.features:,} features of {found.samples:,} samples that this file does not name"
+    return (
+        f"{counted(found.features, 'feature')} of {counted(found.samples, 'sample')} that this file"
+        " does not name"
+    )
 
 
 def forgotten_lines(found: ForgottenData) -> str:
     """Return what goes with some datasets, and what becomes of the rest."""
     lines = [
-        f"{len(found.datasets):,} datasets: {', '.join(found.datasets)}",
-        f"removed: {found.samples:,} samples, {found.counts:,} counts,"
-        f" {found.annotations:,} annotations",
-        f"kept as history: {found.predictions:,} predictions, and {found.decisions:,} decisions by"
-        " curators, which are undone",
+        f"{counted(len(found.datasets), 'dataset')}: {', '.join(found.datasets)}",
+        f"removed: {counted(found.samples, 'sample')}, {counted(found.counts, 'count')},"
+        f" {counted(found.annotations, 'annotation')}",
+        f"kept as history: {counted(found.predictions, 'prediction')}, and"
+        f" {counted(found.decisions, 'decision')} by curators, undone",
     ]
     if found.releases:
         numbers = ", ".join(map(str, found.releases))

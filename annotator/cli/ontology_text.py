@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.terms import Match
+from annotator.domain.wording import counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from annotator.domain.terms import LabelMatches, OntologyFile
-
-SHOWN = 5
-"""Number of values, edges or names that a line lists before it counts the rest."""
 
 _WAYS = {
     Match.NAME: "by name",
@@ -28,27 +26,33 @@ def ontology_lines(read: OntologyFile | None) -> Iterator[str]:
         return
     edges = sum(len(term.parents) for term in read.terms)
     synonyms = sum(len(term.synonyms) for term in read.terms)
-    yield f"ontology: {len(read.terms)} terms, {edges} parents, {synonyms} synonyms"
+    yield (
+        f"ontology: {counted(len(read.terms), 'term')}, {counted(edges, 'parent')},"
+        f" {counted(synonyms, 'synonym')}"
+    )
     if read.replaced or read.obsolete:
         yield (
-            f"ontology: {read.replaced + read.obsolete} obsolete terms: {read.replaced} stand for"
-            f" the terms that replace them, {read.obsolete} without a replacement are left out"
+            f"ontology: {counted(read.replaced + read.obsolete, 'obsolete term')}:"
+            f" {read.replaced:,} replaced by other terms, {read.obsolete:,} without a replacement"
+            " left out"
         )
     if read.unknown_parents:
         yield (
-            f"ontology: {read.unknown_parents} parents that the file does not define are left out"
+            f"ontology: {counted(read.unknown_parents, 'parent')} left out, not defined in the file"
         )
     if read.broken:
-        listed = (f"{child} {relation} {parent}" for child, relation, parent in read.broken)
+        listed = [" ".join(edge) for edge in read.broken]
         yield (
-            f"ontology: {len(read.broken)} relations that close a cycle are left out:"
-            f" {_some(list(listed), '; ')}"
+            f"ontology: {counted(len(read.broken), 'relation')} left out, closing a cycle:"
+            f" {some(listed, joint='; ')}"
         )
     if read.other_relations:
-        listed = (f"{name} {number}" for name, number in read.other_relations.items())
-        yield f"ontology: relations that are not used: {_some(list(listed), ', ')}"
+        listed = [f"{name} {number}" for name, number in read.other_relations.items()]
+        yield f"ontology: relations that are not used: {some(listed)}"
+    for note in read.notes:
+        yield f"ontology: {note}"
     if read.unused_columns:
-        yield f"ontology: columns that are not used: {_some(read.unused_columns, ', ')}"
+        yield f"ontology: columns that are not used: {some(read.unused_columns)}"
 
 
 def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
@@ -60,15 +64,15 @@ def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
     >>> found = {Match.NAME: 3, Match.ID: 1}
     >>> [line] = label_lines([LabelMatches("tissue", found, {"livr": (2, ("liver",))}, 9)])
     >>> line.split("; ")[0]
-    'tissue: 4 of 5 values are terms of the ontology (3 by name, 1 by id)'
+    'tissue: 4 of 5 values in the ontology (3 by name, 1 by id)'
     >>> line.split("; ")[1]
-    "2 of 9 samples have another: 'livr' (nearest: 'liver')"
+    "other values in 2 of 9 samples: 'livr' (nearest: 'liver')"
     """
     for one in labels:
         numbers = ((one.found.get(way, 0), text) for way, text in _WAYS.items())
         ways = ", ".join(f"{number} {text}" for number, text in numbers if number)
         terms = sum(one.found.values())
-        text = f"{one.field}: {terms} of {one.values} values are terms of the ontology"
+        text = f"{one.field}: {terms} of {counted(one.values, 'value')} in the ontology"
         if ways:
             text += f" ({ways})"
         if one.unknown:
@@ -77,14 +81,11 @@ def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
                 f"{value!r}" + (f" (nearest: {_quoted(nearest)})" if nearest else "")
                 for value, (_, nearest) in one.unknown.items()
             ]
-            text += f"; {samples} of {one.samples} samples have another: {_some(listed, ', ')}"
+            text += (
+                f"; other values in {samples} of {counted(one.samples, 'sample')}: {some(listed)}"
+            )
         yield text
 
 
 def _quoted(names: Sequence[str]) -> str:
     return " or ".join(repr(name) for name in names[:3])
-
-
-def _some(texts: Sequence[str], separator: str) -> str:
-    more = f"{separator}and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return separator.join(texts[:SHOWN]) + more

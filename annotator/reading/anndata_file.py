@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotator.errors import InputError
-from annotator.reading.text_file import HDF5_MAGIC
+from annotator.errors import AnnotatorError, InputError
+from annotator.reading.text.text_file import HDF5_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,16 +65,31 @@ def open_anndata(path: Path) -> Iterator[Any]:
             source=str(path),
         ) from error
     with tempfile.TemporaryDirectory() as folder:
-        try:
+        with readable(path):
             data = _open(anndata, path, folder)
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"is no readable AnnData file: {reason}", source=str(path)) from error
         try:
             yield data
         finally:
             if data.isbacked:
                 data.file.close()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn errors of the libraries into one of this file, whose parts are read when needed.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        yield
+    except AnnotatorError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"is no readable AnnData file: {reason}", source=str(path)) from error
 
 
 def _open(anndata: Any, path: Path, folder: str) -> Any:
@@ -103,7 +118,7 @@ def read_obs(path: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     InputError
         The file cannot be read.
     """
-    with open_anndata(path) as data:
+    with open_anndata(path) as data, readable(path):
         obs: pd.DataFrame = data.obs
         index = [str(name) for name in data.obs_names]
         columns = [str(name) for name in obs.columns]

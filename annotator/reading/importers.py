@@ -7,11 +7,11 @@ column, for any error in a file; none of them uses a database.
 from __future__ import annotations
 
 from annotator.reading.counts.registry import read_counts
-from annotator.reading.head import Hints
 from annotator.reading.matching import Matched, Which, match_samples
-from annotator.reading.ontology import read_ontology
+from annotator.reading.ontology.reading import read_ontology
 from annotator.reading.samples.records import CELL_LINE, ORGANISM
 from annotator.reading.samples.registry import SampleOptions, Samples, read_samples
+from annotator.reading.text.head import Hints
 
 __all__ = [
     "CELL_LINE",

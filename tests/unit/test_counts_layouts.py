@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from scipy.io import mmwrite
 from scipy.sparse import csr_matrix
 
 from annotator.errors import InputError
-from annotator.reading.counts import registry
-from annotator.reading.counts.layout import CountsLayout, MemoryTable
 from annotator.reading.counts.registry import read_counts
 
 Counts = dict[str, dict[str, float]]
@@ -59,6 +56,13 @@ def test_excerpt_has_one_file_per_sample_named_by_its_folder(tmp_path: Path) -> 
     counts, notes = read(written(file, EXCERPT, "hsa-miR-21-5p:MIMAT0000076:x\t2\t13\t12.0\t0.0"))
     assert counts == {"S7": {"hsa-miR-21-5p:MIMAT0000076:x": 12}}
     assert "multimapAdjustedReadCount" in notes
+
+
+def test_parts_of_reads_in_a_column_of_counts_are_no_logarithms(tmp_path: Path) -> None:
+    parts = ("0.0556", "0.0769", "0.1389", "0.2333", "0.3269", "0.3611", "1.0769", "2.6154")
+    rows = (f"tRNA-{number}\t1\t3\t{part}\t0" for number, part in enumerate(parts))
+    file = written(tmp_path / "S7" / "readCounts_tRNA_sense.txt", EXCERPT, *rows)
+    assert read(file)[0] == {"S7": {"tRNA-6": 1, "tRNA-7": 3}}
 
 
 def test_srnabench_grouped_takes_the_adjusted_counts(tmp_path: Path) -> None:
@@ -165,6 +169,50 @@ def test_mirtop_counts_are_added_up_by_mirna(tmp_path: Path) -> None:
     assert read(file)[0] == {"S1": {"hsa-let-7a-5p": 7}, "S2": {"hsa-let-7a-5p": 1}}
 
 
+def test_the_table_of_isomirs_is_added_up_by_mirna(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "isomirs.tsv",
+        "seq\tmir\tmism\tadd\tt5\tt3\tS2\tS3",
+        "TGAG\thsa-let-7a-5p\t0\t0\t0\t0\t5\t1",
+        "TGAGA\thsa-let-7a-5p\t0\t0\t0\ta\t2\t0",
+    )
+    assert read(file)[0] == {"S2": {"hsa-let-7a-5p": 7}, "S3": {"hsa-let-7a-5p": 1}}
+
+
+def test_a_column_of_text_among_counts_is_one_error(tmp_path: Path) -> None:
+    rows = [f"hsa-miR-{number}\tarm 5p\t{number}" for number in range(1, 5)]
+    with pytest.raises(InputError, match=r"column 2.*'arm'.*text") as caught:
+        read(written(tmp_path / "c.tsv", "feature\tarm\tS1", *rows))
+    assert caught.value.found == 1
+
+
+def test_a_title_above_the_header_of_counts_is_skipped(tmp_path: Path) -> None:
+    rows = ("miRNA\tS1\tS2", "hsa-let-7a-5p\t4\t0", "hsa-miR-21-5p\t0\t6")
+    counts, notes = read(written(tmp_path / "c.tsv", "Table S2. Raw counts", "", *rows))
+    assert counts == {"S1": {"hsa-let-7a-5p": 4}, "S2": {"hsa-miR-21-5p": 6}}
+    assert "Table S2" in notes
+
+
+def test_a_header_of_one_sample_id_is_no_title(tmp_path: Path) -> None:
+    file = written(tmp_path / "c.tsv", "GSM1", "hsa-let-7a-5p\t4", "hsa-miR-21-5p\t6")
+    assert read(file)[0] == {"GSM1": {"hsa-let-7a-5p": 4, "hsa-miR-21-5p": 6}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"RDX3\nX\n\0\0\0\3" + bytes(range(99))),
+        gzip.compress(b"X\n\0\0\0\3\0\4"),
+        b"RDA3\nA\n3\n262657\n",
+        b"BZh91AY&SY",
+    ],
+)
+def test_files_of_r_are_refused_with_advice(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "counts.rda").write_bytes(content)
+    with pytest.raises(InputError, match=r"write\.csv"):
+        read(tmp_path / "counts.rda")
+
+
 def test_mirdeep_takes_the_largest_count_over_precursors(tmp_path: Path) -> None:
     file = written(
         tmp_path / "miRNAs_expressed_all_samples_now.csv",
@@ -208,6 +256,45 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_tables_beside_files_with_a_layout_of_their_own_are_left_out(tmp_path: Path) -> None:
+    written(tmp_path / "S1" / "readCounts_miRNAmature_sense.txt", EXCERPT, "miR-1\t1\t5\t5.0\t0")
+    written(tmp_path / "S1" / "S1.adapterSeq", "TGGAATTC")
+    written(tmp_path / "S1" / "S1.stats", "Stage\tReadCount", "input\t9000")
+    counts, notes = read(tmp_path)
+    assert counts == {"S1": {"miR-1": 5}}
+    assert "S1.adapterSeq, S1.stats" in notes
+
+
+def test_isoforms_of_the_gdc_replace_mirnas_with_the_same_reads(tmp_path: Path) -> None:
+    written(tmp_path / "a" / "T.mirnas.quantification.txt", GDC, "hsa-let-7a-1\t66\t5000.1\tN")
+    isoform = "hsa-let-7a-1\thg38:9:1-2:+\t5\t1\tN\tmature,MIMAT0000062"
+    written(tmp_path / "b" / "T.isoforms.quantification.txt", ISOFORMS, isoform)
+    counts, notes = read(tmp_path)
+    assert counts == {"T": {"MIMAT0000062": 5}}
+    assert "T.mirnas.quantification.txt" in notes
+
+
+def test_normalised_tables_beside_counts_are_left_out(tmp_path: Path) -> None:
+    written(tmp_path / "miR.Counts.csv", "miRNA,S1", "hsa-let-7a-5p,4.0")
+    written(tmp_path / "miR.RPM.csv", "miRNA,S1", "hsa-let-7a-5p,1000000.0")
+    counts, notes = read(tmp_path)
+    assert counts == {"S1": {"hsa-let-7a-5p": 4}}
+    assert "miR.RPM.csv" in notes
+
+
+def test_notes_of_many_files_are_one_if_they_differ_in_numbers_alone(tmp_path: Path) -> None:
+    for number in range(4):
+        written(tmp_path / f"S{number}.txt", "hsa-let-7a-5p\t4", f"__no_feature\t{number + 3}")
+    assert read(tmp_path)[1].count("__no_feature") == 1
+
+
+def test_a_file_that_cannot_be_read_is_to_be_taken_out_of_the_folder(tmp_path: Path) -> None:
+    written(tmp_path / "S1.txt", "hsa-let-7a-5p\t4")
+    written(tmp_path / "notes.txt", "nothing to count")
+    with pytest.raises(InputError, match=r"notes\.txt.*folder"):
+        read(tmp_path)
+
+
 MATRIX = np.array([[4, 0, 1], [0, 6, 2]], dtype=np.float32)
 NAMES = ["hsa-let-7a-5p", "hsa-miR-21-5p", "hsa-miR-16-5p"]
 EXPECTED = {
@@ -243,6 +330,16 @@ def test_an_anndata_folder_in_zarr_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "a.zarr")[0] == EXPECTED
 
 
+def test_an_anndata_file_that_is_damaged_inside_is_refused(tmp_path: Path) -> None:
+    """The matrix is read from the file only when it is needed."""
+    h5py = pytest.importorskip("h5py")
+    adata(csr_matrix(MATRIX)).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["X/indices"]
+    with pytest.raises(InputError, match="AnnData"):
+        read(tmp_path / "a.h5ad")
+
+
 def test_a_damaged_anndata_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
     with pytest.raises(InputError, match="AnnData"):
@@ -260,17 +357,30 @@ def test_a_matrix_market_folder_is_read_in_either_orientation(
     assert read(tmp_path)[0] == EXPECTED
 
 
+@pytest.mark.parametrize("kept", [40, 60, -4])
+def test_a_damaged_matrix_market_file_is_refused(tmp_path: Path, kept: int) -> None:
+    """SciPy would end the process on such a file."""
+    with gzip.open(tmp_path / "matrix.mtx.gz", "wb") as file:
+        mmwrite(file, csr_matrix(MATRIX))
+    whole = (tmp_path / "matrix.mtx.gz").read_bytes()
+    (tmp_path / "matrix.mtx.gz").write_bytes(whole[:kept])
+    with pytest.raises(InputError, match="gzip"):
+        read(tmp_path / "matrix.mtx.gz")
+
+
+def test_names_of_a_matrix_market_file_may_have_headers_and_its_name(tmp_path: Path) -> None:
+    mmwrite(tmp_path / "counts.mtx", csr_matrix(MATRIX.T))
+    written(tmp_path / "counts_rownames.txt", "x", *NAMES)
+    written(tmp_path / "counts_colnames.txt", "x", "S1", "S2")
+    assert read(tmp_path / "counts.mtx")[0] == EXPECTED
+
+
+def test_features_that_are_only_numbered_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="numbered"):
+        read(written(tmp_path / "c.tsv", "\tS1\tS2", "0\t4\t3", "1\t7\t1", "2\t1\t1"))
+
+
 def test_a_matrix_market_file_without_names_is_refused(tmp_path: Path) -> None:
     mmwrite(tmp_path / "matrix.mtx", csr_matrix(MATRIX))
     with pytest.raises(InputError, match="features"):
         read(tmp_path / "matrix.mtx")
-
-
-def test_a_layout_is_one_entry_of_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def read_it(head: Any) -> Any:
-        yield MemoryTable(("S1",), ("hsa-let-7a-5p",), csr_matrix([[3.0]]))
-
-    made_up = CountsLayout("made up", lambda head: head.path.suffix == ".made_up", read_it)
-    monkeypatch.setattr(registry, "LAYOUTS", (made_up, *registry.LAYOUTS))
-    assert read(written(tmp_path / "x.made_up", "anything"))[0] == {"S1": {"hsa-let-7a-5p": 3}}

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from annotator.errors import InputError
-from annotator.reading import text_file
-from annotator.reading.counts import spill
-from annotator.reading.counts.matrix import read_matrix
+from annotator.reading.counts.matrix import spill
+from annotator.reading.counts.matrix.counts_file import read_matrix
+from annotator.reading.counts.matrix.header import NOT_SAMPLES
 from annotator.reading.importers import read_counts
-from annotator.reading.matrix_header import NOT_SAMPLES
+from annotator.reading.text import text_file
 
 TWO_BY_TWO = b"feature\tS1\tS2\nmiR-1\t0\t7\nmiR-2\t12\t3\n"
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.sparse import vstack
 
 from annotator.errors import InputError
-from annotator.reading import text_file
-from annotator.reading.counts import spill
-from annotator.reading.head import Hints
+from annotator.reading.counts.matrix import spill
 from annotator.reading.importers import read_counts, read_samples
+from annotator.reading.text import text_file
+from annotator.reading.text.head import Hints
 
 NO_HINTS = Hints()
 EXPECTED = (("S1", "S2"), ("hsa-let-7a-5p", "hsa-miR-21-5p"), [[120, 5000], [80, 4100]])

@@ -150,3 +150,14 @@ def test_the_name_of_a_file_is_evidence(tmp_path: Path) -> None:
 
 def test_one_sample_of_a_million_whole_reads_is_taken() -> None:
     assert taken(np.array([[999_000.0, 1000]]))[0].sum() == 1e6
+
+
+def test_the_loss_of_many_small_parts_of_reads_is_noted() -> None:
+    parts = np.array([[0.3333] * 9 + [0.25] * 8 + [0.2] * 5 + [7.0, 1.5, 30.0, 40.0]])
+    assert "from 84.5 to 79 reads" in taken(parts)[1]
+
+
+def test_a_few_values_that_look_like_parts_of_reads_by_chance_are_no_counts() -> None:
+    """Five of these ten fractions are within two decimals of halves, thirds and the like."""
+    millions = [[1.5, 2.3333, 7.25, 9.4, 3.6667, 12.46, 8.54, 5.063, 40.31, 77.82]]
+    assert "normalized" in reason(np.array(millions) + 100, Path("normalized_counts.txt"))

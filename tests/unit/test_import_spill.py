@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.reading.counts import spill as spill_module
+from annotator.reading.counts.matrix import spill as spill_module
 
 
 def test_a_disk_that_takes_a_few_bytes_at_a_time_loses_none(tmp_path: Path) -> None:

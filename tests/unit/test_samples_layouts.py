@@ -48,6 +48,18 @@ def test_an_sra_run_table_is_read(tmp_path: Path) -> None:
     assert record.attributes["source_name"] == "liver, left lobe"
 
 
+TITLED = ("sample_id,dataset_id,tissue", "S1,D1,liver", "S2,D1,")
+
+
+@pytest.mark.parametrize(
+    "title", [("Table S1,,",), ('"Table S1. All, samples",,',), ("Table S1", "")]
+)
+def test_a_title_above_the_header_is_skipped(tmp_path: Path, title: tuple[str, ...]) -> None:
+    found = read_samples(written(tmp_path / "s.csv", *title, *TITLED))
+    assert [record.sample_id for record in found.records] == ["S1", "S2"]
+    assert "Table S1" in said(found)
+
+
 SERIES = (
     '!Series_title\t"A study"',
     '!Series_geo_accession\t"GSE7"',
@@ -76,7 +88,7 @@ def test_a_geo_series_matrix_is_read(tmp_path: Path, packed: bool) -> None:
 
 def test_ids_are_taken_from_the_column_that_has_those_of_the_counts(tmp_path: Path) -> None:
     file = written(tmp_path / "GSE7_series_matrix.txt", *SERIES)
-    found = read_samples(file, counted=("donor 1", "donor 2"))
+    found = read_samples(file, counts_ids=("donor 1", "donor 2"))
     assert [record.sample_id for record in found.records] == ["donor 1", "donor 2"]
     assert "'title' is read as sample_id" in said(found)
 
@@ -125,6 +137,82 @@ def test_biosample_text_is_read(tmp_path: Path) -> None:
     record = one(file, dataset_id="D1")
     assert (record.sample_id, record.organism) == ("SAMN1", "Homo sapiens")
     assert record.values == {"tissue": "liver", "sex": "male"}
+
+
+def test_samples_of_a_gdc_sheet_are_named_as_their_files_of_counts(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "gdc_sample_sheet.tsv",
+        "File ID\tFile Name\tProject ID\tSample ID",
+        "1\ta1b2.mirbase21.mirnas.quantification.txt\tTCGA-LIHC\tTCGA-01A",
+        "2\tc3d4.mirbase21.mirnas.quantification.txt\tTCGA-LIHC\tTCGA-02A",
+    )
+    found = read_samples(file, counts_ids=("a1b2", "c3d4"))
+    assert [record.sample_id for record in found.records] == ["a1b2", "c3d4"]
+    assert found.records[0].attributes["Sample ID"] == "TCGA-01A"
+    assert said(found).count("read as sample_id") == 1
+
+
+def test_geoquery_columns_are_read_with_the_points_that_r_writes(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "GSE7.txt",
+        '"geo_accession" "tissue.ch1" "Sex.ch1"',
+        '"GSM1" "GSM1" "liver" "male"',
+    )
+    assert one(file).values == {"tissue": "liver", "sex": "male"}
+
+
+def test_soft_tables_leave_no_columns(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "GSE7_family.soft",
+        "^SERIES = GSE7",
+        "!Series_geo_accession = GSE7",
+        "^SAMPLE = GSM1",
+        "!Sample_title = donor 1",
+        "!sample_table_begin",
+        "ID_REF\tVALUE",
+        "!sample_table_end",
+    )
+    assert one(file).given_columns == {"title"}
+
+
+def test_a_table_of_counts_in_place_of_samples_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path / "c.tsv", "miRNA\tS1", "hsa-let-7a-5p\t4", "hsa-miR-21-5p\t6")
+    with pytest.raises(InputError, match="COUNTS comes first"):
+        read_samples(file)
+
+
+def test_the_name_of_the_submitter_is_kept_of_biosamples(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "biosample_result.txt",
+        "1: smallRNA liver",
+        "Identifiers: BioSample: SAMN1; Sample name: donor 1; SRA: SRS1",
+        "Organism: Homo sapiens",
+        "Attributes:",
+        '    /tissue="liver"',
+        "Accession: SAMN1\tID: 1",
+    )
+    record = one(file, dataset_id="D1")
+    assert record.sample_id == "SAMN1"
+    assert record.attributes["submitted name"] == "donor 1"
+
+
+def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(tmp_path / "s.xlsx")
+    content = bytearray((tmp_path / "s.xlsx").read_bytes())
+    content[content.index(b"PK\x01\x02") + 2] = 0
+    (tmp_path / "s.xlsx").write_bytes(content)
+    with pytest.raises(InputError, match="Excel"):
+        read_samples(tmp_path / "s.xlsx")
+
+
+def test_a_title_above_the_header_of_a_workbook_is_skipped(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["Table S1"], [], ["sample_id", "dataset_id", "tissue"], ["S1", "D1", "liver"]):
+        book.active.append(row)
+    book.save(tmp_path / "s.xlsx")
+    assert one(tmp_path / "s.xlsx").values == {"tissue": "liver"}
 
 
 def test_a_workbook_is_read(tmp_path: Path) -> None:

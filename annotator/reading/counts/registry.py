@@ -5,21 +5,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from annotator.reading.counts import by_mirna, one_sample
-from annotator.reading.counts.anndata import ANNDATA
 from annotator.reading.counts.folder import read_folder
-from annotator.reading.counts.matrix import MATRIX, CountsFile
-from annotator.reading.counts.mirgff import MIRGFF
+from annotator.reading.counts.layouts import by_mirna, one_sample
+from annotator.reading.counts.layouts.anndata import ANNDATA
+from annotator.reading.counts.layouts.mirgff import MIRGFF
+from annotator.reading.counts.layouts.srnabench import SRNABENCH_MATRIX
+from annotator.reading.counts.layouts.triplets import TRIPLETS
+from annotator.reading.counts.matrix.counts_file import MATRIX, CountsFile
 from annotator.reading.counts.screen import screened
-from annotator.reading.counts.srnabench import SRNABENCH_MATRIX
-from annotator.reading.counts.triplets import TRIPLETS
-from annotator.reading.head import Hints, read_head
+from annotator.reading.text.head import Hints, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from annotator.reading.counts.layout import CountsLayout, CountsTable
+    from annotator.reading.text.head import Head
 
 LAYOUTS: tuple[CountsLayout, ...] = (
     ANNDATA,
@@ -32,6 +33,7 @@ LAYOUTS: tuple[CountsLayout, ...] = (
     one_sample.GDC_ISOFORMS,
     one_sample.GDC_MIRNAS,
     one_sample.SEQBUSTER,
+    by_mirna.ISOMIRS,
     one_sample.STAR,
     one_sample.LIST,
     SRNABENCH_MATRIX,
@@ -65,9 +67,13 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
         A temporary file cannot be written, as when the disk is full.
     """
     head = read_head(path, hints)
-    layout = next((each for each in LAYOUTS if each.recognises(head)), MATRIX)
+    layout = _layout_of(head)
     if path.is_dir() and layout is MATRIX:
-        yield read_folder(path, lambda file: read_counts(file, hints))
+        yield read_folder(
+            path,
+            lambda file: _layout_of(read_head(file, hints)),
+            lambda file: read_counts(file, hints),
+        )
         return
     with layout.read(head) as table:
         words = [layout.name]
@@ -75,4 +81,8 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
             words.append(head.dialect.description())
         if isinstance(table, CountsFile):
             words.append(table.orientation.replace("-", " "))
-        yield screened(table, path, ", ".join(words))
+        yield screened(table, path, ", ".join(words), has_reads=layout.has_reads)
+
+
+def _layout_of(head: Head) -> CountsLayout:
+    return next((each for each in LAYOUTS if each.recognises(head)), MATRIX)

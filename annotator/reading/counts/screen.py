@@ -9,11 +9,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.other_rows import is_summary, spike_ins
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE
-from annotator.reading.counts.matrix import CountsFile
-from annotator.reading.findings import counted
-from annotator.reading.normalised import TableValues, name_evidence, normalised_reason
+from annotator.reading.counts.matrix.counts_file import CountsFile
+from annotator.reading.counts.normalised import TableValues, name_evidence, normalised_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.reading.counts.layout import CountsTable
-
-_LISTED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,9 @@ class ScreenedTable:
             yield ids, selected if self.is_whole else _in_whole_reads(selected)
 
 
-def screened(table: CountsTable, path: Path, detected: str = "counts") -> ScreenedTable:
+def screened(
+    table: CountsTable, path: Path, detected: str = "counts", *, has_reads: bool = False
+) -> ScreenedTable:
     """Leave out rows that are no RNA, and round fractions of reads.
 
     Parameters
@@ -67,6 +67,8 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         The file, whose name may show that it has normalised values.
     detected
         What was recognised in the file; with the size, it becomes the first note.
+    has_reads
+        Whether the values are known to be reads.
 
     Raises
     ------
@@ -75,6 +77,7 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         no RNA.
     """
     names = table.feature_names
+    _refuse_numbers(names, path)
     spikes = spike_ins(names)
     sums = frozenset(name for name in names if is_summary(name))
     kept = np.flatnonzero([name not in spikes and name not in sums for name in names])
@@ -87,8 +90,8 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
         values = TableValues.of_batches(
             (counts for _, counts in table.batches()), _roles(names, spikes, sums)
         )
-    evidence = name_evidence(path.name, table.sample_ids)
-    reason = normalised_reason(values, evidence)
+    evidence = None if has_reads else name_evidence(path.name, table.sample_ids)
+    reason = None if has_reads else normalised_reason(values, evidence)
     if reason is not None:
         raise InputError(
             f"these are no counts of reads: {reason}; import the raw counts", source=str(path)
@@ -109,6 +112,18 @@ def screened(table: CountsTable, path: Path, detected: str = "counts") -> Screen
     )
 
 
+def _refuse_numbers(names: Sequence[str], path: Path) -> None:
+    """Refuse features that were only numbered, as a data frame without row names is."""
+    if len(names) > 1 and any(
+        all(name == str(at) for at, name in enumerate(names, start=start)) for start in (0, 1)
+    ):
+        raise InputError(
+            f"the features are numbered ({names[0]}, {names[1]}, …) and have no names; use the"
+            " names of the RNAs as names of rows (in AnnData, var_names)",
+            source=str(path),
+        )
+
+
 def _roles(names: Sequence[str], spikes: frozenset[str], sums: frozenset[str]) -> NDArray[np.int8]:
     """Return 0 for an RNA, 1 for a sum or leftover and 2 for a spike-in."""
     return np.array(
@@ -121,14 +136,10 @@ def _left_out(
 ) -> list[str]:
     if not out:
         return []
-    listed = [name for name in names if name in out]
-    more = f" and {len(listed) - _LISTED} others" if len(listed) > _LISTED else ""
     share = f"{reads / total:.1%}" if total else "none"
-    rows = "row is" if len(listed) == 1 else "rows are"
-    return [
-        f"{len(listed)} {rows} left out as {what}, with {share} of all reads:"
-        f" {', '.join(listed[:_LISTED])}{more}"
-    ]
+    rows = counted(len(out), "row is", "rows are")
+    listed = some([name for name in names if name in out])
+    return [f"{rows} left out as {what}, with {share} of all reads: {listed}"]
 
 
 def _in_whole_reads(counts: csr_matrix) -> csr_matrix:

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.reading.text.tables import column_key
+
 if TYPE_CHECKING:
     from annotator.reading.samples.layout import SampleTable
 
 _KEYED_COLUMN = re.compile(r"characteristics", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([^:]{1,80}?)\s*:\s*(.*\S)\s*", re.DOTALL)
-_GEOQUERY = re.compile(r"(.+):ch\d+")
+_GEOQUERY = re.compile(r"(.+)[:.]ch\d+")  # R writes a point for the colon
 _UNKEYED = "characteristics"
 
 
@@ -32,24 +34,14 @@ class NamedColumns:
     conflicts: dict[str, int]
 
 
-def normalised(name: str) -> str:
-    """Return a name of a column without letter case, spaces and punctuation.
-
-    Examples
-    --------
-    >>> normalised("Age (years)"), normalised("Sample_ID")
-    ('age years', 'sample id')
-    """
-    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
-
-
 def named_columns(table: SampleTable) -> NamedColumns:
     """Return the columns of a table, with those that its cells name.
 
     The cells of ``characteristics_ch1`` and the like are pairs ``key: value``; the values
-    go to a column named by the key. GEOquery's ``tissue:ch1`` is the column ``tissue``.
-    Columns whose names differ in case or punctuation alone are one. Columns that begin with
-    an exclamation mark are marks of the format and not kept.
+    go to a column named by the key. GEOquery's ``tissue:ch1`` is the column ``tissue``, also
+    where R wrote it as ``tissue.ch1``. Columns whose names differ in case or punctuation
+    alone are one. Columns that begin with an exclamation mark are marks of the format and
+    not kept.
 
     Every cell that is not empty is in one of the columns afterwards.
     """
@@ -83,7 +75,7 @@ class _Collected:
 
     def declare(self, name: str) -> str:
         """Return the name under which the column is kept; a new one is empty."""
-        kept = self._name_of.setdefault(normalised(name) or name, name)
+        kept = self._name_of.setdefault(column_key(name) or name, name)
         self.values.setdefault(kept, [""] * self._samples)
         return kept
 

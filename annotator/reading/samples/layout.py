@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,11 @@ class SamplesLayout:
         Whether a file has this layout, from its first lines and its name.
     read
         Reads the file. Raises InputError for an error in it.
+    has_columns
+        Whether the lines of a text file have columns, whose delimiter is worth naming.
     """
 
     name: str
     recognises: Callable[[Head], bool]
     read: Callable[[Head], SampleTable]
+    has_columns: bool = True

@@ -9,7 +9,7 @@ from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.imports import AS_GIVEN, SampleRecord
 from annotator.domain.values.missing import is_missing
 from annotator.domain.values.reading import Problem, ReadValue, ValueReader
-from annotator.reading.findings import Findings
+from annotator.reading.text.findings import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

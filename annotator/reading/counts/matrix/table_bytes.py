@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from annotator.reading.dialect import Dialect
-    from annotator.reading.findings import Findings
+    from annotator.reading.text.dialect import Dialect
+    from annotator.reading.text.findings import Findings
 
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 _SPACES = re.compile(rb"[ \t]+")

@@ -31,7 +31,7 @@ class Dialect:
         Tab, comma, semicolon or a space; several spaces are one delimiter.
     written_in
         The encoding of the file, for messages: ``UTF-8``, ``UTF-16`` or ``Latin-1``.
-        Readers get UTF-8 in every case (:func:`annotator.reading.text_file.open_blocks`).
+        Readers get UTF-8 in every case (:func:`annotator.reading.text.text_file.open_blocks`).
     """
 
     delimiter: str = "\t"
@@ -106,7 +106,8 @@ def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
     """Detect the dialect from the first lines of a file.
 
     The delimiter is the one that splits most lines into the same number of cells, at least
-    two; among equals, the one that leaves most numbers. Lines that begin with ``#`` are not
+    two; among equals, the one that leaves most numbers. Spaces have to split clearly more
+    lines than the others. Lines that begin with ``#`` are not
     looked at if there are others.
 
     Parameters
@@ -124,6 +125,9 @@ def detect_dialect(start: bytes, written_in: str = "UTF-8") -> Dialect:
         rows = [row for row in Dialect(delimiter).rows(lines) if len(row) > 1]
         widths = Counter(map(len, rows))
         numbers = sum(is_number(cell) for row in rows for cell in row[1:])
-        if rows and (max(widths.values()), numbers) > most:
-            best, most = delimiter, (max(widths.values()), numbers)
+        lines_alike = max(widths.values(), default=0)
+        if delimiter == " " and most[0] and lines_alike <= most[0] + most[0] // 5 + 1:
+            continue  # spaces are inside of cells, too, such as those of a title above the table
+        if rows and (lines_alike, numbers) > most:
+            best, most = delimiter, (lines_alike, numbers)
     return Dialect(best, written_in)

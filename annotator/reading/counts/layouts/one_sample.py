@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.reading.counts.file_names import sample_of
+from annotator.domain.wording import counted
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.rows import Columns, as_count, numbered_rows
+from annotator.reading.file_names import sample_of
+from annotator.reading.text.dialect import is_number
+from annotator.reading.text.rows import Columns, as_count, numbered_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +77,19 @@ def _named(columns: _NamedColumns) -> CountsLayout:
     def recognises(head: Head) -> bool:
         return head.has_columns(*columns.marks) and not head.has_columns("miRNA_region")
 
-    return CountsLayout(columns.name, recognises, read)
+    return CountsLayout(columns.name, recognises, read, has_reads=True)
 
 
 def _read_named(head: Head, columns: _NamedColumns) -> CountsTable:
     cell = Columns(head)
-    counted = next(name for name in columns.counts if head.has_columns(name))
+    column = next(name for name in columns.counts if head.has_columns(name))
     tally = Tally([sample_of(head.path)])
     for line, cells in numbered_rows(head):
         feature = cell.text(line, cells, columns.feature)
-        tally.add(feature, [cell.count(line, cells, counted)])
-    notes = [f"counts are taken from the column {counted!r}"]
+        tally.add(feature, [cell.count(line, cells, column)])
+    notes = [f"counts are taken from the column {column!r}"]
     if tally.repeated:
-        notes.append(f"{tally.repeated} repeated rows were added up by {columns.feature}")
+        notes.append(f"{counted(tally.repeated, 'repeated row')} added up by {columns.feature}")
     return tally.table(notes)
 
 
@@ -111,8 +113,8 @@ def _read_isoforms(head: Head) -> Iterator[CountsTable]:
     notes = ["reads of isoforms are added up by mature miRNA"]
     if other_rows:
         notes.append(
-            f"{other_rows} rows outside mature miRNAs are left out ({other_reads:g} reads:"
-            " precursors, stem-loops, unannotated)"
+            f"{counted(other_rows, 'row')} outside mature miRNAs left out ({other_reads:,.0f}"
+            " reads: precursors, stem-loops, unannotated)"
         )
     yield tally.table(notes)
 
@@ -123,19 +125,12 @@ _STAR_ROWS = ("n_unmapped", "n_multimapping", "n_nofeature", "n_ambiguous")
 _COUNT_WORDS = ("count", "counts", "reads", "read_count", "readcount", "read count", "number")
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) >= 0
-    except ValueError:
-        return False
-
-
 def _is_list(head: Head) -> bool:
     """Return whether a table has names and counts, and no header or one without a sample id."""
     wide = [len(row) == 2 for row in (head.header, *head.rows)]
     if not wide or not all(wide):
         return False
-    return _is_number(head.header[1]) or head.header[1].casefold() in _COUNT_WORDS
+    return is_number(head.header[1]) or head.header[1].casefold() in _COUNT_WORDS
 
 
 def _is_star(head: Head) -> bool:
@@ -145,9 +140,9 @@ def _is_star(head: Head) -> bool:
 @contextmanager
 def _read_list(head: Head) -> Iterator[CountsTable]:
     tally = Tally([sample_of(head.path)])
-    for line, cells in numbered_rows(head, with_header=_is_number(head.header[1])):
+    for line, cells in numbered_rows(head, with_header=is_number(head.header[1])):
         tally.add(cells[0], [as_count(head, line, cells[1] if len(cells) > 1 else "", 2)])
-    notes = [f"{tally.repeated} repeated names were added up"] if tally.repeated else []
+    notes = [f"{counted(tally.repeated, 'repeated name')} added up"] if tally.repeated else []
     if _is_star(head):
         notes.append("counts are those without regard to the strand (second column)")
     yield tally.table(notes)
@@ -155,7 +150,11 @@ def _read_list(head: Head) -> Iterator[CountsTable]:
 
 EXCERPT, SRNABENCH, GDC_MIRNAS, SEQBUSTER = map(_named, (_EXCERPT, _SRNABENCH, _GDC, _SEQBUSTER))
 GDC_ISOFORMS = CountsLayout(
-    "GDC isoform quantification", lambda head: head.has_columns(*_ISOFORM_COLUMNS), _read_isoforms
+    "GDC isoform quantification",
+    lambda head: head.has_columns(*_ISOFORM_COLUMNS),
+    _read_isoforms,
+    has_reads=True,
+    replaces=GDC_MIRNAS.name,
 )
-STAR = CountsLayout("STAR ReadsPerGene", _is_star, _read_list)
-LIST = CountsLayout("list of names and counts of one sample", _is_list, _read_list)
+STAR = CountsLayout("STAR ReadsPerGene", _is_star, _read_list, has_reads=True)
+LIST = CountsLayout("list of names and counts of one sample", _is_list, _read_list, is_general=True)

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from annotator.reading.counts.layout import CountsLayout, renamed
-from annotator.reading.counts.matrix import MATRIX
+from annotator.reading.counts.matrix.counts_file import MATRIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def _is_matrix(head: Head) -> bool:

@@ -6,17 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.samples.delimited import whole_text
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _BLOCK = re.compile(r"^\d+: ", re.MULTILINE)
 _ATTRIBUTE = re.compile(r'^\s*/([^=]+)="(.*)"\s*$', re.MULTILINE)
 _ACCESSION = re.compile(r"^Accession: (\S+)", re.MULTILINE)
 _ORGANISM = re.compile(r"^Organism: (.+)$", re.MULTILINE)
-_SRA = re.compile(r"\bSRA: (\S+?)(;|\s|$)")
+_IDENTIFIERS = re.compile(r"^Identifiers: (.+)$", re.MULTILINE)
 
 
 def _is_full_text(head: Head) -> bool:
@@ -26,13 +26,13 @@ def _is_full_text(head: Head) -> bool:
 
 def _read(head: Head) -> SampleTable:
     samples = []
-    for block in _BLOCK.split(whole_text(head))[1:]:
+    for block in _BLOCK.split(whole_text(head.path))[1:]:
         accession = _ACCESSION.search(block)
-        organism, sra = _ORGANISM.search(block), _SRA.search(block)
+        organism = _ORGANISM.search(block)
         samples.append(
             {
+                **_identifiers(block),
                 "BioSample": accession.group(1) if accession else "",
-                "SRA": sra.group(1) if sra else "",
                 "title": block.split("\n", 1)[0].strip(),
                 "organism": organism.group(1).strip() if organism else "",
                 **{key.strip(): value.strip() for key, value in _ATTRIBUTE.findall(block)},
@@ -48,4 +48,13 @@ def _read(head: Head) -> SampleTable:
     return SampleTable(head.path, columns, tuple(rows))
 
 
-BIOSAMPLE = SamplesLayout("BioSample full text", _is_full_text, _read)
+def _identifiers(block: str) -> dict[str, str]:
+    """Return the ids of a sample in the databases, and the name that its submitter gave it."""
+    line = _IDENTIFIERS.search(block)
+    pairs = (part.partition(":") for part in line.group(1).split(";")) if line else ()
+    ids = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+    # The submitter's name is unique in a study only, so it is not the id of first choice.
+    return {"submitted name" if key == "Sample name" else key: ids[key] for key in ids}
+
+
+BIOSAMPLE = SamplesLayout("BioSample full text", _is_full_text, _read, has_columns=False)

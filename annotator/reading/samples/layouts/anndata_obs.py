@@ -8,7 +8,7 @@ from annotator.reading.anndata_file import is_anndata, read_obs
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
 
 if TYPE_CHECKING:
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def _read(head: Head) -> SampleTable:

@@ -6,13 +6,13 @@ import csv
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.samples.delimited import whole_text
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _SAMPLE, _SERIES = "!sample_", "!series_geo_accession"
 
@@ -30,7 +30,7 @@ def _read_matrix(head: Head) -> SampleTable:
     columns: list[str] = []
     values: list[list[str]] = []
     dataset = ""
-    for cells in csv.reader(whole_text(head).splitlines(), delimiter=head.dialect.delimiter):
+    for cells in csv.reader(whole_text(head.path).splitlines(), delimiter=head.dialect.delimiter):
         name = cells[0].strip() if cells else ""
         if name.casefold().startswith(_SAMPLE):
             columns.append(name[len(_SAMPLE) :])
@@ -58,14 +58,14 @@ def _read_soft(head: Head) -> SampleTable:
     samples: list[list[tuple[str, str]]] = []
     dataset = ""
     inside = False
-    for key, value in _soft_lines(whole_text(head).splitlines()):
+    for key, value in _soft_lines(whole_text(head.path).splitlines()):
         if key.startswith("^"):
             inside = key.casefold() == "^sample"
             if inside:
                 samples.append([("geo_accession", value)])
         elif inside and key.casefold().startswith(_SAMPLE):
             name = key[len(_SAMPLE) :]
-            if name != "geo_accession":
+            if name not in ("geo_accession", "table_begin", "table_end"):
                 samples[-1].append((name, value))
         elif key.casefold() == _SERIES:
             dataset = value
@@ -99,4 +99,4 @@ def _from_pairs(head: Head, samples: list[list[tuple[str, str]]], dataset: str) 
 
 
 SERIES_MATRIX = SamplesLayout("GEO series matrix", _is_matrix, _read_matrix)
-SOFT = SamplesLayout("GEO SOFT", _is_soft, _read_soft)
+SOFT = SamplesLayout("GEO SOFT", _is_soft, _read_soft, has_columns=False)

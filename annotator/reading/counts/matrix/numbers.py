@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.reading.counts.spill import ParsedLines
+from annotator.reading.counts.matrix.spill import ParsedLines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from annotator.reading.findings import Findings
+    from annotator.reading.text.findings import Findings
 
 LARGEST_COUNT = 1_000_000_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,6 +27,7 @@ _SUMS_OF_SHARES = {1.0: "1", 100.0: "100 (per cent)", 1e3: "1,000", _MILLION: "a
 _HIGHEST_LOGARITHM = 32.0
 _PARTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12)  # a read that fits k places counts 1/k in each
 _WRITTEN = 0.0051  # error of two decimal places
+_NEAR_BY_CHANCE = 0.37  # share of numbers that are so near to a part of a read
 _TESTED = 200  # samples
 _FEW = 20  # values
 
@@ -47,6 +50,8 @@ class TableValues:
         Number of values with a fraction.
     largest_change
         Largest difference of a value from the nearest whole number.
+    rounded
+        Sum of the rows that are RNA, of all samples, after rounding to whole numbers.
     highest
         The highest value.
     shown
@@ -64,6 +69,7 @@ class TableValues:
     spike_reads: float = 0.0
     fractional: int = 0
     largest_change: float = 0.0
+    rounded: float = 0.0
     highest: float = 0.0
     shown: list[NDArray[np.float64]] = field(default_factory=list)
     scaled: int = 0
@@ -99,13 +105,23 @@ class TableValues:
     @property
     def are_parts_of_reads(self) -> bool:
         """Whether most fractions are simple, as those of reads that fit several places are."""
+        simple = self._simple_fractions()
+        return bool(simple.size) and float(simple.mean()) >= 0.5
+
+    @property
+    def are_clearly_parts_of_reads(self) -> bool:
+        """Whether so many fractions are simple that it is not by chance."""
+        simple = self._simple_fractions()
+        chance = simple.size * _NEAR_BY_CHANCE
+        needed = chance + 2 * np.sqrt(chance * (1 - _NEAR_BY_CHANCE))
+        return self.are_parts_of_reads and bool(simple.sum() >= min(needed, simple.size))
+
+    def _simple_fractions(self) -> NDArray[np.bool_]:
         values = self.fractions()
-        if not values.size:
-            return False
         simple = np.zeros(values.size, dtype=bool)
         for parts in _PARTS:
             simple |= np.abs(values - np.rint(values * parts) / parts) <= _WRITTEN
-        return float(simple.mean()) >= 0.5
+        return simple
 
     @property
     def are_logarithms(self) -> bool:
@@ -133,8 +149,8 @@ class TableValues:
         notes = []
         if self.fractional:
             notes.append(
-                f"{self.fractional} counts with fractions are rounded to whole reads, by at most"
-                f" {self.largest_change:.2g}"
+                f"{counted(self.fractional, 'count')} with fractions rounded to whole reads, by at"
+                f" most {self.largest_change:.2g}{self._lost()}"
             )
         totals = self.rna_totals
         if totals.size > 1 and self.is_whole and totals[0] > 0 and (totals == totals[0]).all():
@@ -142,6 +158,13 @@ class TableValues:
         if evidence is not None:
             notes.append(f"{evidence}, but the values look like counts")
         return notes
+
+    def _lost(self) -> str:
+        """Return how rounding changes the sum of all counts, if by more than one in a hundred."""
+        before = float(self.rna_totals.sum())
+        if abs(self.rounded - before) <= before / 100:
+            return ""
+        return f", which changes their sum from {before:,.1f} to {self.rounded:,.0f} reads"
 
     def _add(self, counts: csr_matrix, roles: NDArray[np.int8]) -> None:
         data = counts.data.astype(np.float64)
@@ -160,6 +183,7 @@ class TableValues:
         fractional = change > 0
         self.fractional += int(np.count_nonzero(fractional))
         self.largest_change = max(self.largest_change, float(change.max(initial=0)))
+        self.rounded += float(np.rint(data[is_rna]).sum())
         self.highest = max(self.highest, float((data * is_rna).max(initial=0)))
         if fractional.any() and len(self.shown) * samples < _TESTED:
             self.shown.append(np.unique(data[is_rna].round(4)))
@@ -193,7 +217,7 @@ def normalised_reason(values: TableValues, evidence: str | None) -> str | None:
             "the values of a sample are multiples of one number that is not 1: counts divided by"
             " a factor"
         )
-    if evidence is not None and not values.are_parts_of_reads:
+    if evidence is not None and not values.are_clearly_parts_of_reads:
         return f"{evidence}, and the values have fractions"
     return None
 

@@ -21,13 +21,15 @@ LONGEST_LINE_BYTES = 1 << 26
 GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OTHER_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive (or a spreadsheet)",
-    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel; save the sheet as CSV",
     b"%PDF": "a PDF file",
     b"\xfd7zXZ\x00": "an xz archive",
     b"BZh": "a bzip2 archive",
     b"\x28\xb5\x2f\xfd": "a zstd archive",
 }
+_R_DATA = (b"RDX2\n", b"RDX3\n", b"RDA2\n", b"RDA3\n", b"X\n\0\0\0", b"A\n2\n", b"A\n3\n")
+_R_ENDINGS = (".rda", ".rdata", ".rds")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -210,6 +212,19 @@ def open_blocks(path: Path) -> Iterator[Blocks]:
             raise
 
 
+def whole_text(path: Path) -> str:
+    """Return the text of a small file; see :func:`open_blocks`."""
+    with open_blocks(path) as blocks:
+        return b"".join(block for _, block in blocks).decode()
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers; see :func:`open_blocks`."""
+    with open_blocks(path) as blocks:
+        for first_line, block in blocks:
+            yield from enumerate(block.decode().split("\n")[:-1], start=first_line)
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
     reason = getattr(error, "strerror", None) or error
     return InputError(f"cannot be read: {reason}", source=str(path))
@@ -237,11 +252,16 @@ def _whole_lines(chunks: Iterator[bytes], path: Path) -> Iterator[tuple[int, byt
 
 
 def _check_format(path: Path, start: bytes, *, named_gzip: bool) -> None:
+    packed = start.startswith(tuple(_OTHER_FORMATS)) and path.name.casefold().endswith(_R_ENDINGS)
+    if start.startswith(_R_DATA) or packed:
+        raise InputError(
+            "this is a file of R; load it in R, and save the table with write.csv()",
+            source=str(path),
+        )
     for magic, name in _OTHER_FORMATS.items():
         if start.startswith(magic):
-            raise InputError(
-                f"this is {name}; text in UTF-8 is needed, plain or gzip", source=str(path)
-            )
+            advice = "" if ";" in name else "; text in UTF-8 is needed, plain or gzip"
+            raise InputError(f"this is {name}{advice}", source=str(path))
     if named_gzip and (b"\0" in start or not _is_utf8(start[:4096])):
         raise InputError(
             "named .gz, but neither gzip nor text; copy or create the file again", source=str(path)

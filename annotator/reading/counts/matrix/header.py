@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.other_rows import looks_like_rna
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
-from annotator.reading.dialect import is_number
-from annotator.reading.findings import counted
+from annotator.reading.counts.matrix.numbers import LineShape
 from annotator.reading.matching import loose_key
-from annotator.reading.numbers import LineShape
+from annotator.reading.text.dialect import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from annotator.reading.findings import Findings
-    from annotator.reading.head import Head
+    from annotator.reading.text.findings import Findings
+    from annotator.reading.text.head import Head
 
 FEATURES_DOWN, SAMPLES_DOWN = "features-down", "samples-down"
 
@@ -40,11 +40,6 @@ _FEATURE_WORDS = frozenset(
 )
 _SAMPLE_WORDS = frozenset(
     {"barcode", "gsm", "library", "run", "sample", "sample_id", "sampleid", "samples"}
-)
-_RNA_LIKE = re.compile(
-    r"(?:^|[^a-z])(?:mi-?r-?\d|let-?7|lin-?4|bantam|mimat\d|mi\d{7}|pir-|piwi|t-?rna|tsrna|trf|"
-    r"rrna|snor[ad]|snrna|rny\d|y_?rna|vault|ens[a-z]*[gt]\d|urs[0-9a-f]{8})",
-    re.IGNORECASE,
 )
 _CLEARLY = 0.1  # share of names
 
@@ -103,7 +98,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
         notes.append(f"the names are in column {name_at + 1}; the numbers before it are left out")
     if left_out:
         what = "features" if orientation == FEATURES_DOWN else "samples"
-        notes.append(f"columns left out because they describe {what}: {', '.join(left_out)}")
+        notes.append(f"columns left out because they describe {what}: {some(left_out, most=10)}")
     unnamed = tuple(range(last + 1, len(names)))
     if unnamed:
         notes.append(f"{counted(len(unnamed), 'empty column')} at the end left out")
@@ -111,6 +106,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
     if orientation == SAMPLES_DOWN:
         down, across = across, down
     _check_names(names, places, across, head, findings)
+    _refuse_text(names, places, rows, head, findings)
     kept = tuple(names[at] for at in places)
     shape = LineShape(down, across, kept, tuple(places), len(names), unnamed, name_at)
     return MatrixHeader(shape, orientation, tuple(notes))
@@ -118,11 +114,11 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
 
 def _check_is_counts(head: Head) -> None:
     wrong = None
-    if head.has_columns("sample_id", "dataset_id") and not any(map(_is_rna, head.header)):
+    if head.has_columns("sample_id", "dataset_id") and not any(map(looks_like_rna, head.header)):
         wrong = "this is a table of samples, not of counts; COUNTS comes first, then SAMPLES"
     elif (
         len(head.header) > 1
-        and _is_rna(head.header[0])
+        and looks_like_rna(head.header[0])
         and all(map(is_number, head.header[1:]))
         and head.hints.sample_ids.isdisjoint(head.header)
     ):
@@ -183,6 +179,32 @@ def _check_names(
         findings.add(f"there is no column with a {across}", head.header_line)
 
 
+def _refuse_text(
+    names: Sequence[str],
+    places: Sequence[int],
+    rows: Sequence[Sequence[str]],
+    head: Head,
+    findings: Findings,
+) -> None:
+    """Refuse columns that have only text, once each and not once per line."""
+    for at in places:
+        cells = [row[at] for row in rows if len(row) > at and row[at]]
+        if len(cells) > 1 and not any(map(_may_be_count, cells)):
+            findings.add(
+                f"column {names[at]!r} has text where counts are expected, such as {cells[0]!r};"
+                " take it out of the file",
+                head.header_line,
+                at + 1,
+            )
+
+
+def _may_be_count(cell: str) -> bool:
+    """Return whether a cell is a number, or a word for a missing or endless one."""
+    return is_number(cell.strip("+- .")) or cell.lstrip("+-").casefold() in (
+        *("na", "nan", "n/a", "null", "none", "inf", "infinity", "-", "."),
+    )
+
+
 def _orientation(head: Head, names: Sequence[str], name_at: int, below: Sequence[str]) -> str:
     """Find out what the lines are: by ids in SAMPLES, else by names of RNAs and of the corner."""
     across = names[name_at + 1 :]
@@ -213,11 +235,7 @@ def _known_shares(
 
 
 def _rna_like(names: Sequence[str]) -> float:
-    return _share(map(_is_rna, names))
-
-
-def _is_rna(name: str) -> bool:
-    return _RNA_LIKE.search(name) is not None
+    return _share(map(looks_like_rna, names))
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
+import tempfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.io import mmread
@@ -12,16 +13,15 @@ from scipy.sparse import csr_matrix
 
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout, MemoryTable
-from annotator.reading.head import read_head
-from annotator.reading.rows import numbered_rows
-from annotator.reading.text_file import GZIP_MAGIC
+from annotator.reading.text.head import read_head
+from annotator.reading.text.rows import numbered_rows
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 _FEATURES = ("features", "genes", "rows", "rownames", "mirnas", "var")
 _SAMPLES = ("barcodes", "samples", "cells", "cols", "columns", "colnames", "obs")
@@ -42,6 +42,13 @@ def _read(head: Head) -> Iterator[CountsTable]:
     assert path is not None
     matrix = _read_matrix(path)
     features, samples = _names(path, _FEATURES), _names(path, _SAMPLES)
+    notes = []
+    if matrix.shape in (
+        (len(features) - 1, len(samples) - 1),
+        (len(samples) - 1, len(features) - 1),
+    ):
+        notes.append(f"headers of the names left out: {features[0]!r}, {samples[0]!r}")
+        features, samples = features[1:], samples[1:]
     if matrix.shape == (len(features), len(samples)):
         matrix = csr_matrix(matrix.T)
     elif matrix.shape != (len(samples), len(features)):
@@ -50,30 +57,38 @@ def _read(head: Head) -> Iterator[CountsTable]:
             f" {len(features)} features and {len(samples)} samples beside it",
             source=str(path),
         )
-    yield MemoryTable(samples, features, matrix.astype(np.float32))
+    yield MemoryTable(samples, features, matrix.astype(np.float32), tuple(notes))
 
 
 def _read_matrix(path: Path) -> csr_matrix:
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2).startswith(GZIP_MAGIC)
-            with gzip.open(raw) if packed else raw as file:
-                return csr_matrix(mmread(cast("IO[bytes]", file)))
-    except (OSError, EOFError, ValueError, TypeError) as error:
-        raise InputError(f"cannot be read as Matrix Market: {error}", source=str(path)) from error
+    # SciPy gets a plain file of its own: an error while it reads from an open gzip file ends
+    # the process.
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "matrix.mtx"
+        with open_blocks(path) as blocks, plain.open("wb") as file:
+            for _, block in blocks:
+                file.write(block)
+        try:
+            return csr_matrix(mmread(plain))
+        except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise InputError(
+                f"cannot be read as Matrix Market: {error}", source=str(path)
+            ) from error
 
 
 def _names(matrix: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
     """Read the names in the first column of the file beside the matrix."""
-    prefix = matrix.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
-    for kind in kinds:
-        for ending in _ENDINGS:
-            path = matrix.parent / f"{prefix}{kind}.{ending}"
-            if path.exists():
-                return _first_column(path)
+    stem = matrix.name.removesuffix(".gz").removesuffix(".mtx")
+    prefix = stem.removesuffix("matrix")
+    starts = dict.fromkeys((prefix, f"{stem}_", f"{stem}.", f"{stem}-", ""))
+    for start in starts:
+        for kind in kinds:
+            for ending in _ENDINGS:
+                path = matrix.parent / f"{start}{kind}.{ending}"
+                if path.exists():
+                    return _first_column(path)
     raise InputError(
-        f"there is no file with the names of its {kinds[0]} beside it, such as"
-        f" {prefix}{kinds[0]}.tsv",
+        f"there is no file with the names of its {kinds[0]} beside it, such as {kinds[0]}.tsv",
         source=str(matrix),
     )
 

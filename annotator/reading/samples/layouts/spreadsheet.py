@@ -6,21 +6,26 @@ import datetime
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.wording import some
 from annotator.errors import InputError
-from annotator.reading.samples.cells import table_of
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.head import skipped_note, titles_above
+from annotator.reading.text.tables import table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from annotator.reading.head import Head
+    from annotator.reading.text.head import Head
 
 
 def _is_workbook(head: Head) -> bool:
     if not head.path.is_file() or not zipfile.is_zipfile(head.path):
         return False
-    with zipfile.ZipFile(head.path) as archive:
-        return "xl/workbook.xml" in archive.namelist()
+    try:
+        with zipfile.ZipFile(head.path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def _read(head: Head) -> SampleTable:
@@ -29,12 +34,16 @@ def _read(head: Head) -> SampleTable:
     if not filled:
         raise InputError("no sheet has a header and a sample", source=str(head.path))
     rows = sheets[filled[0]]
+    titles = titles_above([cells for _, cells in rows])
+    notes = (
+        [skipped_note([" ".join(cells).strip() for _, cells in rows[:titles]])] if titles else []
+    )
+    rows = rows[titles:]
     table = table_of(head.path, rows[0][1], rows[1:])
-    if len(sheets) == 1:
-        return table
-    others = ", ".join(repr(name) for name in sheets if name != filled[0])
-    note = f"the sheet {filled[0]!r} is read, and not {others}"
-    return SampleTable(table.path, table.columns, table.rows, (*table.notes, note))
+    if len(sheets) > 1:
+        others = [name for name in sheets if name != filled[0]]
+        notes.append(f"the sheet {filled[0]!r} is read, and not {some(others, repr)}")
+    return SampleTable(head.path, table.columns, table.rows, (*table.notes, *notes))
 
 
 def _sheets(path: Path) -> dict[str, list[tuple[int, tuple[str, ...]]]]:

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
-from annotator.reading.counts.spill import CountsSpill, SampleSpill, Spill
-from annotator.reading.findings import Findings, counted
-from annotator.reading.head import read_head
-from annotator.reading.matrix_header import SAMPLES_DOWN, read_header
-from annotator.reading.numbers import LineParser
-from annotator.reading.table_bytes import tab_separated
-from annotator.reading.text_file import open_blocks
+from annotator.reading.counts.matrix.header import SAMPLES_DOWN, read_header
+from annotator.reading.counts.matrix.numbers import LineParser
+from annotator.reading.counts.matrix.spill import CountsSpill, SampleSpill, Spill
+from annotator.reading.counts.matrix.table_bytes import tab_separated
+from annotator.reading.text.findings import Findings
+from annotator.reading.text.head import read_head, skipped_note
+from annotator.reading.text.text_file import open_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from annotator.reading.head import Head
-    from annotator.reading.text_file import Blocks
+    from annotator.reading.text.head import Head
+    from annotator.reading.text.text_file import Blocks
 
 
 class CountsFile:
@@ -180,12 +181,12 @@ def _notes(head: Head, blocks: Blocks, parser: LineParser) -> tuple[str, ...]:
     if blocks.encoding != head.dialect.written_in:
         notes.append(f"a later line is not UTF-8; from there it was read as {blocks.encoding}")
     if head.comments:
-        notes.append(
-            f"{counted(len(head.comments), 'comment line')} skipped: {head.comments[0][:60]!r}"
-        )
+        notes.append(skipped_note(head.comments))
     if parser.empty_lines:
         notes.append(f"{counted(parser.empty_lines, 'empty row')} left out")
     return tuple(notes)
 
 
-MATRIX = CountsLayout("table of features and samples", lambda _head: True, read_matrix)
+MATRIX = CountsLayout(
+    "table of features and samples", lambda _head: True, read_matrix, is_general=True
+)

@@ -14,11 +14,6 @@ MOST = 100_000
 """After so many errors a reader gives up, because this is not the file that was meant."""
 
 
-def counted(number: int, thing: str) -> str:
-    """Return a number with its noun, such as ``1 row`` or ``1,204 rows``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 class Findings:
     """Errors of one file: the first ones, and how many there are.
 
@@ -33,8 +28,15 @@ class Findings:
         self._errors: list[InputError] = []
         self.found = 0
 
-    def add(self, message: str, line: int | None = None, column: int | str | None = None) -> None:
-        """Add an error at a place of the file.
+    def add(
+        self,
+        message: str,
+        line: int | None = None,
+        column: int | str | None = None,
+        *,
+        path: Path | None = None,
+    ) -> None:
+        """Add an error at a place of the file, or of another file that belongs to it.
 
         Raises
         ------
@@ -44,7 +46,7 @@ class Findings:
         self.found += 1
         if len(self._errors) < SHOWN:
             self._errors.append(
-                InputError(message, source=str(self._path), line=line, column=column)
+                InputError(message, source=str(path or self._path), line=line, column=column)
             )
         if self.found >= MOST:
             self.raise_all()

@@ -1,0 +1,1 @@
+"""The table of features and samples, read in bounded memory."""

@@ -1,0 +1,1 @@
+"""Layouts of sample tables, one file per format; ``registry.py`` above lists them."""
