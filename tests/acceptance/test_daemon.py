@@ -102,9 +102,9 @@ def test_a_daemon_without_a_schema_needs_a_person(program):
 
 
 def report_folders(annotated):
-    """Where the live releases' reports are said to be; the home was moved since its training."""
+    """Where the live releases' reports are said to be, ``None`` for one that has none yet."""
     cards = annotated.rows("select report from model_card where status = 'live'")
-    return {Path(card["report"]).parent for card in cards}
+    return {card["report"] and Path(card["report"]).parent for card in cards}
 
 
 def test_a_due_retraining_is_taken_by_one_daemon(annotated):
