@@ -10,6 +10,7 @@ is set.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import re
 import sys
@@ -56,6 +57,8 @@ def import_tensorflow() -> Any:
         import tensorflow
 
         tensorflow.config.list_physical_devices()
+    # A million objects that stay to the end: no later collection has to look through them.
+    gc.freeze()
     return tensorflow
 
 

@@ -20,6 +20,16 @@ FIRST = tuple(
         "integration/test_kills.py",
         "integration/test_limits.py",
         "integration/test_soak.py",
+        "integration/test_jobs.py",
+        "integration/test_secrecy.py",
+        "integration/test_explain.py",
+        "integration/test_tampering.py",
+        "integration/test_embedded.py",
+        "acceptance/test_console.py",
+        "acceptance/test_paper_page.py",
+        "acceptance/test_whole_path.py",
+        "acceptance/test_daemon.py",
+        "acceptance/test_report_page.py",
     )
 )
 

@@ -85,7 +85,9 @@ def flatness(measurements: list[dict[str, float]]) -> list[Outcome]:
         for metric in METRICS
         if metric.judged
     ]
-    return outcomes + [_kept(values, name) for name in ("prediction", "class_contribution", "event")]
+    return outcomes + [
+        _kept(values, name) for name in ("prediction", "class_contribution", "event")
+    ]
 
 
 def _kept(values: dict[str, Any], name: str) -> Outcome:

@@ -1,4 +1,7 @@
-"""Every command of the page on the paper runs, and every file that it names is written."""
+"""Every command of the page on the paper runs, and every file that it names is written.
+
+The paper's preset itself is run by the test of the README's commands; here it has few trees.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support import ROOT
+from tests.support.presets import LIGHT_PAPER
 
 PAGE = (ROOT / "docs" / "method" / "paper.md").read_text(encoding="utf-8")
 
@@ -28,6 +32,7 @@ def test_a_command_runs_and_leaves_its_file(trained, tmp_path, settings, argumen
     if "SAMPLE" in arguments:
         (row,) = trained.rows("select min(sample_id) as name from atlas.sample")
         arguments = [row["name"] if word == "SAMPLE" else word for word in arguments]
+    arguments = [str(LIGHT_PAPER) if word == "paper" else word for word in arguments]
     replace(trained, folder=tmp_path).run(*arguments, **settings)
     for option in ("--figure", "--svg", "--out"):
         if option in arguments:

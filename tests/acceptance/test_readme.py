@@ -66,8 +66,9 @@ def test_make_does_what_the_readme_says(target):
 
 
 def test_the_demo(program):
-    """With small models, fewer folds and one process, everything else as `make demo` runs it."""
-    ended = program.run("demo", ANNOTATOR_BASELINE_MARGIN="-1")
+    """With small models, no network, fewer folds and one process; the rest as `make demo`."""
+    light = {"ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK), "ANNOTATOR_BASELINE_MARGIN": "-1"}
+    ended = program.run("demo", **light)
     for title in ("Validation on datasets", "Review queue", "against the simulation's truth"):
         assert title in ended.out
     tried = 0

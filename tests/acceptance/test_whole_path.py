@@ -3,79 +3,104 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+
+import pytest
 
 FIELDS = ("tissue", "sex", "age")
 
 
-def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
-    _, atlas = atlas_files
-    first = trained.run("annotate")
-    assert "annotated" in first.out
-    missing = {
-        field: {sample.sample_id for sample in atlas.samples}
-        - {
-            sample.sample_id
-            for sample in atlas.samples
-            if field in sample.values or field in sample.numbers
-        }
-        for field in FIELDS
+@pytest.fixture(scope="module")
+def suggested(trained):
+    """What the first annotation pass wrote, as people read it."""
+    assert "annotated" in trained.run("annotate").out
+    return trained.rows("select * from suggestion")
+
+
+@pytest.fixture(scope="module")
+def tissue(suggested):
+    """One suggested tissue."""
+    return next(
+        row for row in suggested if row["field"] == "tissue" and row["status"] == "suggested"
+    )
+
+
+def gaps(atlas, field):
+    """Ids of the samples that have no value of a field."""
+    return {
+        sample.sample_id
+        for sample in atlas.samples
+        if field not in sample.values and field not in sample.numbers
     }
-    suggested = trained.rows("select * from suggestion")
-    quarantined = trained.rows("select sample_id, field, code, reason from quarantine")
+
+
+def test_every_gap_has_a_suggestion_or_is_in_quarantine(trained, suggested, atlas_files):
+    _, atlas = atlas_files
+    quarantined = trained.rows("select sample_id, field from quarantine")
     for field in FIELDS:
         answered = {row["sample_id"] for row in suggested if row["field"] == field}
         refused = {row["sample_id"] for row in quarantined if row["field"] == field}
         # Labelled samples that cannot be learned from are in quarantine too.
-        assert answered | (refused & missing[field]) == missing[field]
+        assert answered | (refused & gaps(atlas, field)) == gaps(atlas, field)
         assert not answered & refused
+
+
+def test_a_suggestion_has_a_value_or_a_reason(suggested):
     assert {row["status"] for row in suggested} <= {"suggested", "abstained"}
     for row in suggested:
         answered_here = row["status"] == "suggested"
         assert (row["value"] is not None) == answered_here == (row["reason"] is None)
+
+
+def test_a_prediction_set_has_the_best_class_and_its_coverage(suggested):
+    for row in suggested:
         assert row["models"]["combined"]["value"] in row["prediction_set"]
         assert row["set_coverage"] == 0.9
-    one = next(
-        row for row in suggested if row["field"] == "tissue" and row["status"] == "suggested"
-    )
-    assert one["lineage"][0] == one["value"]
-    assert 0 < one["confidence"] <= 1
-    kinds = {"network", "forest", "boosting", "linear", "combined"}
-    assert set(one["models"]) == kinds
-    assert one["top_features"]
 
-    reasons = trained.rows(
+
+def test_a_suggestion_has_what_every_model_predicts(tissue):
+    assert tissue["lineage"][0] == tissue["value"]
+    assert 0 < tissue["confidence"] <= 1
+    assert set(tissue["models"]) == {"network", "forest", "boosting", "linear", "combined"}
+    assert tissue["top_features"]
+
+
+def test_every_model_kind_has_contributions(trained, tissue):
+    found = trained.rows(
         "select model_kind, method, count(*) as many, min(rank) as first, max(rank) as last"
-        f" from contribution where prediction_id = {one['prediction_id']} and class_rank = 1"
+        f" from contribution where prediction_id = {tissue['prediction_id']} and class_rank = 1"
         " group by 1, 2 order by 1"
     )
-    assert [(row["model_kind"], row["method"]) for row in reasons] == [
+    assert [(row["model_kind"], row["method"]) for row in found] == [
         ("boosting", "tree_shap"),
         ("combined", "weighted_sum"),
         ("forest", "tree_shap"),
         ("linear", "coefficient"),
         ("network", "deeplift"),
     ]
-    assert all(row["many"] == row["last"] <= 20 and row["first"] == 1 for row in reasons)
+    assert all(row["many"] == row["last"] <= 20 and row["first"] == 1 for row in found)
 
+
+def test_retraining_is_skipped_where_nothing_changed(trained):
     skipped = trained.run("retrain", "--field", "sex")
     assert "skipped" in skipped.out
     assert "neither the cohort nor the configuration" in skipped.out
 
-    accepted = trained.rows(f"select * from accept_suggestion({one['prediction_id']}, 'right')")
+
+def test_an_accepted_label_counts_at_once_and_in_the_next_release(trained, tissue):
+    accepted = trained.rows(f"select * from accept_suggestion({tissue['prediction_id']}, 'right')")
     assert accepted[0]["decision"] == "accepted"
     assert accepted[0]["note"] == "right"
     effective = trained.rows(
         "select value, source from effective_annotation"
-        f" where sample_id = '{one['sample_id']}' and field = 'tissue'"
+        f" where sample_id = '{tissue['sample_id']}' and field = 'tissue'"
     )
-    assert effective == [{"value": one["value"], "source": "accepted"}]
+    assert effective == [{"value": tissue["value"], "source": "accepted"}]
     queue = trained.rows("select prediction_id from review_queue")
-    assert one["prediction_id"] not in {row["prediction_id"] for row in queue}
-
-    again = trained.run("annotate")
-    assert "nothing is pending" in again.out
+    assert tissue["prediction_id"] not in {row["prediction_id"] for row in queue}
+    assert "nothing is pending" in trained.run("annotate").out
 
     wider = trained.run("retrain", "--field", "tissue")
     assert "skipped" not in wider.out  # the accepted label joined the cohort
@@ -85,21 +110,26 @@ def test_from_a_gap_to_a_reviewed_label(trained, atlas_files):
     assert samples[-1]["samples"] == samples[0]["samples"] + 1
 
 
-def test_importing_again_changes_nothing_and_a_change_makes_stale(trained, atlas_files, tmp_path):
-    folder, _atlas = atlas_files
-    trained.run("annotate")
+def import_srnas(program, folder, counts):
+    """Import counts with the samples of the atlas; return what is printed."""
+    samples = (str(folder / "samples.tsv"), "--ontology", str(folder / "ontology.tsv"))
+    return program.run("import", str(counts), *samples).out
+
+
+def test_importing_again_changes_nothing(trained, atlas_files):
+    folder, _ = atlas_files
     before = trained.rows("select sample_id, updated_at from atlas.sample order by 1")
-    arguments = (str(folder / "samples.tsv"), "--ontology", str(folder / "ontology.tsv"))
-    same = trained.run("import", str(folder / "counts_srna.tsv.gz"), *arguments)
-    assert "0 added, 0 changed" in same.out
+    assert "0 added, 0 changed" in import_srnas(trained, folder, folder / "counts_srna.tsv.gz")
     assert trained.rows("select sample_id, updated_at from atlas.sample order by 1") == before
 
+
+def test_a_changed_sample_is_annotated_again(trained, atlas_files, tmp_path):
+    folder, _ = atlas_files
+    trained.run("annotate")
     changed = trained.rows(
         "select sample_id from suggestion where field = 'sex' order by 1 limit 1"
     )
     sample_id = changed[0]["sample_id"]
-    import gzip
-
     lines = gzip.decompress((folder / "counts_srna.tsv.gz").read_bytes()).decode().splitlines()
     column = lines[0].split("\t").index(sample_id)
     cells = lines[1].split("\t")
@@ -107,8 +137,7 @@ def test_importing_again_changes_nothing_and_a_change_makes_stale(trained, atlas
     lines[1] = "\t".join(cells)
     counts = tmp_path / "counts.tsv"
     counts.write_text("\n".join(lines) + "\n")
-    one = trained.run("import", str(counts), *arguments)
-    assert "0 added, 1 changed" in one.out
+    assert "0 added, 1 changed" in import_srnas(trained, folder, counts)
     out = trained.run("annotate").out
     assert "sex: 1 annotated" in out
     history = trained.rows(
@@ -117,25 +146,22 @@ def test_importing_again_changes_nothing_and_a_change_makes_stale(trained, atlas
     assert sorted(row["is_current"] for row in history) == [False, True]
 
 
-def test_status_and_formats(trained):
+def test_status_counts_samples_and_fields(trained):
     status = json.loads(trained.run("status", "--json").out)
     assert status["samples"] == 130
     assert {field["field"] for field in status["fields"]} == set(FIELDS)
     assert status["problems"] == []
-    text = trained.run("status").out
-    assert "130 samples" in text
+    assert "130 samples" in trained.run("status").out
     assert trained.run("status", "--daemon", code=1).code == 1
 
+
+def test_sql_prints_json_csv_and_tables(trained):
     objects = json.loads(
         trained.run("sql", "select array['a','b'] as letters, null as none", "--format", "json").out
     )
     assert objects == [{"letters": ["a", "b"], "none": None}]
-    table = list(
-        csv.reader(
-            io.StringIO(trained.run("sql", "select 1 as a, 'x,y' as b", "--format", "csv").out)
-        )
-    )
-    assert table == [["a", "b"], ["1", "x,y"]]
+    printed = trained.run("sql", "select 1 as a, 'x,y' as b", "--format", "csv").out
+    assert list(csv.reader(io.StringIO(printed))) == [["a", "b"], ["1", "x,y"]]
     assert "(1 row)" in trained.run("sql", "select 1 as one").out
 
 

@@ -42,6 +42,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[str]:
             # A test database need not survive a power failure.
             connection.execute("alter system set fsync = off")
             connection.execute("alter system set full_page_writes = off")
+            # It would change statistics, and with them plans, at any moment.
+            connection.execute("alter system set autovacuum = off")
             connection.execute("select pg_reload_conf()")
         make_migrated(conninfo)
         yield conninfo

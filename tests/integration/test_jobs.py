@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,22 +11,18 @@ from annotator.domain.fields import FIELDS
 from annotator.errors import ArtefactError
 from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
-from annotator.jobs.annotate.live_models import LiveModels
-from annotator.jobs.annotate.predict import other_samples
 from annotator.jobs.retrain import candidate as candidate_module
-from annotator.jobs.retrain.retrain import retrain
+from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
 from annotator.jobs.watch.status import read_status
-from annotator.learn.labels.ontology import Ontology
 from annotator.learn.release.files import read_model
-from annotator.learn.selective.pooling import Pooling
-from annotator.learn.validation import cross_calibration
 from annotator.settings import Settings
 from annotator.store.releases.comparisons import read_comparisons
 from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.server.connection import Database
 from annotator.store.server.schema import migrate
 from tests.support.atlas import load_atlas, small_atlas
 from tests.support.databases import name_of, new_database
-from tests.support.explained import centred_log_odds
+from tests.support.presets import LIGHT_WITHOUT_NETWORK
 from tests.support.store import execute, rows
 
 ATLAS = small_atlas()
@@ -44,7 +40,14 @@ hidden_units = [24]
 dropout = [0.2]
 epochs = 25
 {SMALL_TREES}"""
-FAST = {"folds": 2, "cross_validation_folds": 0, "workers": 1, "batch_size": 16}
+FAST = {
+    "folds": 2,
+    "cross_validation_folds": 0,
+    "workers": 1,
+    "batch_size": 16,
+    "marker_count": 10,
+    "similarity_samples": 5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,104 +86,135 @@ def probabilities(database):
     return model.predict(ATLAS.profiles)
 
 
-def test_a_release_is_made_skipped_refused_and_kept_through_failure(
-    database, job_settings, monkeypatch
-):
-    load_atlas(database)
-    first = retrain(database, job_settings, "tissue")
-    assert first.status == "promoted"
-    assert "Nothing is live yet" in first.reasons[0]
+@pytest.fixture
+def without_network(job_settings):
+    """Settings with a preset that does not load TensorFlow."""
+    return replace(job_settings, preset=str(LIGHT_WITHOUT_NETWORK))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A database where a candidate was refused, and the outcome; tests only read it."""
+
+    database: Database
+    outcome: RetrainOutcome
+
+
+@pytest.fixture(scope="module")
+def refused(server, released):
+    """A retraining with labels that mean nothing: each is that of another sample."""
+    with new_database(server, released) as made:
+        labels = rows(
+            made,
+            "select sample_id, value, term_id from atlas.annotation where field = 'tissue'"
+            " order by 1",
+        )
+        shuffled = np.random.default_rng(1).permutation(len(labels))
+        for (sample_id, _, _), other in zip(labels, shuffled, strict=True):
+            execute(
+                made,
+                "update atlas.annotation set value = %s, term_id = %s"
+                " where sample_id = %s and field = 'tissue'",
+                *labels[other][1:],
+                sample_id,
+            )
+        settings = Settings(preset=str(LIGHT_WITHOUT_NETWORK), **FAST)
+        yield Refused(made, retrain(made, settings, "tissue"))
+
+
+def last_run(database):
+    query = "select status::text, reason from annotator.training_run order by run_id desc limit 1"
+    return rows(database, query)
+
+
+def test_a_release_has_a_card(trained, job_settings):
     (card,) = rows(
-        database,
-        "select preset, samples, datasets, seed, versions, folds, accuracy, mean_over_classes,"
-        " cohort_hash, configuration -> 'preset' -> 'network' ->> 'epochs'"
+        trained,
+        "select preset, seed, versions, folds, accuracy, reasons,"
+        " configuration -> 'preset' -> 'network' ->> 'epochs'"
         " from annotator.model_card where status = 'live'",
     )
-    assert card[0] == "light"
-    assert card[3] == job_settings.seed
-    assert "scikit-learn" in card[4]
-    assert "2 folds" in card[5]
-    assert 0.3 < card[6] <= 1
-    assert card[9] == "25"
-    ((weights,),) = rows(database, "select weights from annotator.model_card")
-    assert set(weights) == {kind for kind in probabilities(database) if kind != "combined"}
+    assert card[:2] == ("light", job_settings.seed)
+    assert "scikit-learn" in card[2]
+    assert "2 folds" in card[3]
+    assert 0.3 < card[4] <= 1
+    assert any("Nothing is live yet" in reason for reason in card[5])
+    assert card[6] == "25"
+
+
+def test_the_weights_of_the_model_kinds_sum_to_one(trained):
+    ((weights,),) = rows(trained, "select weights from annotator.model_card")
+    assert set(weights) == {kind for kind in probabilities(trained) if kind != "combined"}
     assert sum(weights.values()) == pytest.approx(1)
 
-    again = retrain(database, job_settings, "tissue")
+
+def test_nothing_new_is_skipped(trained, job_settings):
+    again = retrain(trained, job_settings, "tissue")
     assert again.status == "skipped"
     assert "neither the cohort nor the configuration" in again.reasons[0]
 
-    # Labels that say nothing: every sample gets the label of another.
-    labels = rows(
-        database,
-        "select sample_id, value, term_id from atlas.annotation where field = 'tissue' order by 1",
-    )
-    shuffled = np.random.default_rng(1).permutation(len(labels))
-    for (sample_id, _, _), other in zip(labels, shuffled, strict=True):
-        execute(
-            database,
-            "update atlas.annotation set value = %s, term_id = %s"
-            " where sample_id = %s and field = 'tissue'",
-            *labels[other][1:],
-            sample_id,
-        )
-    worse = retrain(database, job_settings, "tissue")
-    assert worse.status == "rejected"
+
+def test_a_candidate_behind_the_live_release_is_refused(refused):
+    assert refused.outcome.status == "rejected"
     assert any(
-        reason.startswith("Refused: ") and "live release" in reason for reason in worse.reasons
+        reason.startswith("Refused: ") and "live release" in reason
+        for reason in refused.outcome.reasons
     )
-    for outcome in (first, worse):
-        with database.connect() as connection:
-            stored = read_comparisons(connection, outcome.release_id)
-        assert [each.sentence for each in stored] == [
-            reason for reason in outcome.reasons if "held-out dataset" in reason
-        ]
+    assert rows(
+        refused.database,
+        "select status::text, cardinality(reasons) > 0 from annotator.release order by release_id",
+    ) == [("live", True), ("rejected", True)]
+
+
+def test_comparisons_are_stored_as_they_are_printed(refused):
+    cards = rows(refused.database, "select release_id, reasons from annotator.model_card")
+    assert len(cards) == 2
+    for release_id, reasons in cards:
+        with refused.database.connect() as connection:
+            stored = read_comparisons(connection, release_id)
+        printed = [reason for reason in reasons if "held-out dataset" in reason]
+        assert [each.sentence for each in stored] == printed
         assert [each.passed for each in stored] == [
-            not reason.startswith("Refused")
-            for reason in outcome.reasons
-            if "held-out dataset" in reason
+            not reason.startswith("Refused") for reason in printed
         ]
-    # Both figures are where everybody looks for them, under the same name.
+
+
+def test_a_comparison_has_the_metrics_that_are_stored(refused):
     ((ours, theirs),) = rows(
-        database,
+        refused.database,
         "select max(value) filter (where model_kind = 'combined'),"
         " max(value) filter (where model_kind = 'majority') from annotator.metric m"
         " join annotator.release r using (run_id) where r.release_id = %s"
         " and m.scheme = 'one-dataset-out' and m.name = 'balanced_accuracy'",
-        worse.release_id,
+        refused.outcome.release_id,
     )
+    with refused.database.connect() as connection:
+        stored = read_comparisons(connection, refused.outcome.release_id)
     compared = next(each for each in stored if each.compared_with == "majority")
     assert compared.name == "balanced_accuracy"  # classes were balanced in training
     assert (compared.ours, compared.theirs) == pytest.approx((ours, theirs))
-    assert rows(
-        database,
-        "select status::text, cardinality(reasons) > 0 from annotator.release order by release_id",
-    ) == [("live", True), ("rejected", True)]
 
+
+def test_a_failed_retraining_leaves_the_live_release(trained, job_settings, monkeypatch):
     def fail(*arguments, **options):
         raise ArtefactError("the disk is full")
 
+    live = rows(trained, "select release_id from annotator.release where status = 'live'")
     monkeypatch.setattr(candidate_module, "fit_field_model", fail)
-    failed = retrain(database, replace(job_settings, seed=9), "tissue")
-    assert failed.failed
-    assert rows(database, "select release_id from annotator.release where status = 'live'") == [
-        (first.release_id,)
-    ]
-    last = rows(
-        database,
-        "select status::text, reason from annotator.training_run order by run_id desc limit 1",
-    )
-    assert last == [("failed", "the disk is full")]
+    assert retrain(trained, replace(job_settings, seed=9), "tissue").failed
+    assert rows(trained, "select release_id from annotator.release where status = 'live'") == live
+    assert last_run(trained) == [("failed", "the disk is full")]
 
+
+def test_an_interrupted_retraining_is_no_problem(trained, job_settings, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(candidate_module, "fit_field_model", stop)
     with pytest.raises(KeyboardInterrupt):
-        retrain(database, replace(job_settings, seed=10), "tissue")
-    query = "select status::text, reason from annotator.training_run order by run_id desc limit 1"
-    assert rows(database, query) == [("interrupted", None)]
-    assert read_status(database, job_settings).problems == ()
+        retrain(trained, replace(job_settings, seed=10), "tissue")
+    assert last_run(trained) == [("interrupted", None)]
+    assert read_status(trained, job_settings).problems == ()
 
 
 def test_the_same_data_configuration_and_seed_give_the_same_release(trained, job_settings):
@@ -245,95 +279,9 @@ def test_samples_that_cannot_be_used_are_quarantined_once(trained, job_settings)
     assert healed.predicted == {"tissue": 1}
 
 
-def test_planted_markers_lead_the_contributions(database, job_settings, tmp_path):
-    """The paper's markers were planted for a group of tissues; its samples show them."""
-    preset = tmp_path / "default_network.toml"
-    preset.write_text(SMALL_TREES)
-    job_settings = replace(job_settings, preset=str(preset))
+def test_a_damaged_release_stops_its_own_field_only(database, without_network):
     load_atlas(database)
-    bold = replace(job_settings, target_precision=0.5)  # a small atlas is never 95 % right
-    retrain(database, bold, "tissue")
-    annotate(database, bold, worker="one")
-    answers = rows(
-        database,
-        "select sum(c.probability), max(c.probability),"
-        " (array_agg(c.class order by c.probability desc))[1],"
-        " (p.models #>> '{combined,probability}')::float8, p.models #>> '{combined,value}'"
-        " from annotator.prediction p join annotator.class_probability c using (prediction_id)"
-        " group by p.prediction_id",
-    )
-    assert len(answers) == rows(database, "select count(*) from annotator.prediction")[0][0] > 0
-    for whole, highest, best, probability, value in answers:
-        assert (whole, highest) == pytest.approx((1, probability), abs=1e-5)
-        assert best == value
-    chance = np.mean([len(markers) for markers in ATLAS.markers.values()]) / 160
-    kinds = ("combined", "network", "forest", "boosting", "linear")
-    for kind in kinds:
-        listed = []
-        for group, markers in ATLAS.markers.items():
-            listed += rows(
-                database,
-                "select c.feature = any (%s) from annotator.prediction p"
-                " join annotator.contribution c using (prediction_id)"
-                " where %s = any (p.lineage) and c.model_kind = %s and c.rank <= 10"
-                " and c.score > 0",
-                list(markers),
-                group,
-                kind,
-            )
-        assert np.mean([row[0] for row in listed]) > 2 * chance, kind
-
-    ontology = Ontology(ATLAS.terms)
-    tissues = [ontology.lineage(ATLAS.truth["tissue"][one]) for one in ATLAS.profiles.sample_ids]
-    with database.connect() as connection:
-        live = LiveModels().load(connection, live_release(connection, "tissue"))
-        features = np.array(live.model.features, dtype=object)
-        inputs = live.model.inputs(ATLAS.profiles)
-        said = np.argmax(live.model.predict_inputs(inputs)["combined"], axis=1)
-        places = {kind: [] for kind in kinds}
-        for group, markers in ATLAS.markers.items():
-            of_group = np.flatnonzero([group in lineage for lineage in tissues])
-            explained = live.explainer.contributions(inputs[of_group], said[of_group, None])
-            for kind, (_, scores) in explained.items():
-                rank = np.argsort(np.argsort(-scores[0].mean(axis=0))) / len(features)
-                places[kind].append(np.median(rank[np.isin(features, markers)]))
-    for kind, of_groups in places.items():
-        # 0.5 by chance; the median, since a rare group may have no class of its own.
-        assert np.median(of_groups) < 0.25, (kind, of_groups)
-
-
-@pytest.mark.parametrize("field", ["sex", "tissue"])
-def test_contributions_to_the_answer_sum_to_its_difference_from_the_reference(
-    database, job_settings, monkeypatch, field
-):
-    """Of two classes and of many, and with what the other samples of a dataset contribute."""
-    monkeypatch.setattr(cross_calibration, "fit_pooling", lambda *_: Pooling(0.5, 1.1))
-    load_atlas(database)
-    lenient = replace(job_settings, baseline_margin=-1.0)
-    assert retrain(database, lenient, field).status == "promoted"
-    with database.connect() as connection:
-        live = LiveModels().load(connection, live_release(connection, field))
-    model, profiles = live.model, ATLAS.profiles.take(np.arange(40))
-    datasets = np.array([sample.dataset_id for sample in ATLAS.samples[:40]], dtype=object)
-    classes = np.tile(np.arange(len(model.classes)), (40, 1))
-    inputs, raw = model.inputs(profiles), model.predict_raw(profiles)
-    reference = live.explainer.references(len(model.classes))
-    for answers in (model.answers(raw), model.answers(raw, datasets)):
-        explained = live.explainer.contributions(inputs, classes, answers.own_weights)
-        found = explained["combined"][1].sum(axis=2).T
-        found -= found.mean(axis=1, keepdims=True)
-        others = other_samples(live, answers, classes)
-        if answers.own_weights is not None:
-            assert np.abs(others).max() > 0.1
-            found += others
-        wanted = centred_log_odds(answers.probabilities["combined"])
-        wanted -= reference - reference.mean()
-        np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
-
-
-def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
-    load_atlas(database)
-    lenient = replace(job_settings, baseline_margin=-1.0)
+    lenient = replace(without_network, baseline_margin=-1.0)
     for field in ("age", "sex"):
         assert retrain(database, lenient, field).status == "promoted"
     execute(database, "alter table annotator.artefact drop constraint content_is_what_it_was")
@@ -343,7 +291,7 @@ def test_a_damaged_release_stops_its_own_field_only(database, job_settings):
         " where release_id = (select release_id from annotator.release where field = 'age')",
     )
     with pytest.raises(ArtefactError, match="release"):
-        annotate(database, job_settings, worker="one")
+        annotate(database, without_network, worker="one")
     answered = rows(database, "select distinct field from annotator.prediction")
     assert answered == [("sex",)]
 

@@ -13,7 +13,6 @@ from annotator.errors import NeedsPersonError, SchemaError
 from annotator.store.server import schema
 from annotator.store.server.connection import Database
 from annotator.store.server.schema import (
-    MIRROR,
     REQUIRED_REVISION,
     ROLES,
     check_schema,
@@ -21,49 +20,7 @@ from annotator.store.server.schema import (
     downgrade,
     migrate,
 )
-
-# Everything of ours that a database can hold, as text that two databases can be compared by.
-_CATALOGUE = """
-select 'relation ' || c.oid::regclass || ' ' || c.relkind::text || ' '
-    || coalesce(c.relacl, acldefault('r', c.relowner))::text
-    || ' ' || coalesce(pg_get_viewdef(case when c.relkind = 'v' then c.oid end), '')
-    || ' ' || coalesce(obj_description(c.oid), '')
-from pg_class c where c.relnamespace::regnamespace::text in ('annotator', 'atlas')
-    and c.relkind not in ('i', 'S', 't')
-union all
-select 'column ' || a.attrelid::regclass || '.' || a.attname || ' ' || a.atttypid::regtype
-    || ' ' || a.attnotnull || a.attstorage::text || a.attidentity::text
-    || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || coalesce(a.attacl::text, '')
-from pg_attribute a join pg_class c on c.oid = a.attrelid
-left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-where c.relnamespace::regnamespace::text in ('annotator', 'atlas') and a.attnum > 0
-    and not a.attisdropped
-    and c.relkind in ('r', 'v')
-union all
-select 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
-from pg_constraint where connamespace::regnamespace::text in ('annotator', 'atlas')
-union all
-select 'index ' || indexdef from pg_indexes where schemaname in ('annotator', 'atlas')
-union all
-select 'function ' || oid::regprocedure || ' ' || coalesce(proacl, acldefault('f', proowner))::text
-    || pg_get_functiondef(oid)
-from pg_proc where pronamespace::regnamespace::text in ('annotator', 'atlas')
-union all
-select 'type ' || t.oid::regtype || ' ' || coalesce(string_agg(e.enumlabel, ',' order by e.oid), '')
-from pg_type t left join pg_enum e on e.enumtypid = t.oid
-where t.typnamespace::regnamespace::text in ('annotator', 'atlas') and t.typtype = 'e'
-group by t.oid
-union all
-select 'schema ' || nspname || ' ' || coalesce(nspacl, acldefault('n', nspowner))::text
-from pg_namespace where nspname in ('annotator', 'atlas')
-order by 1
-"""
-
-
-def catalogue(database: Database) -> list[str]:
-    with database.connect() as conn:
-        conn.execute("set local search_path = ''")
-        return [row[0] for row in conn.execute(_CATALOGUE)]
+from tests.support.catalogue import catalogue
 
 
 def test_the_required_revision_is_the_newest() -> None:
@@ -327,110 +284,6 @@ def test_checking_imports_neither_alembic_nor_sqlalchemy(database) -> None:
     command = [sys.executable, "-c", script, database.conninfo]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-
-
-# -- an atlas that exists already -------------------------------------------------------
-
-_FOREIGN = """
-create schema warehouse;
-create table warehouse.study (acc varchar(20) primary key, label varchar(80));
-create table warehouse.run (acc varchar(20) primary key, study varchar(20), loaded timestamp);
-create table warehouse.gene (id bigint primary key, symbol varchar(40));
-create table warehouse.reads (run varchar(20), gene bigint, n numeric);
-insert into warehouse.study values ('S1', 'one');
-insert into warehouse.run values ('R1', 'S1', '2020-01-01'), ('R2', 'S1', '2020-01-01');
-insert into warehouse.gene values (10000000000, 'hsa-miR-21-5p'), (2, 'hsa-let-7a-5p');
-insert into warehouse.reads values ('R1', 2, 5), ('R1', 10000000000, 7), ('R2', 2, 1);
-create schema atlas;
-create view atlas.dataset as
-    select acc as dataset_id, label as title, null::text as platform, '{}'::jsonb as attributes
-    from warehouse.study;
-create view atlas.sample as
-    select acc as sample_id, study as dataset_id, 'Homo sapiens'::text as organism,
-           null::boolean as is_cell_line, '{}'::jsonb as attributes, loaded as updated_at
-    from warehouse.run;
-create view atlas.feature as
-    select id as feature_id, symbol as name, 'srna'::text as kind, null::text as biotype
-    from warehouse.gene;
-create materialized view atlas.expression as
-    select run as sample_id, count(*)::int as nnz, array_agg(gene order by gene) as feature_ids,
-           array_agg(n::double precision order by gene) as counts
-    from warehouse.reads group by run;
-create view atlas.annotation as
-    select acc as sample_id, 'tissue'::varchar(10) as field, 'liver'::varchar(10) as value,
-           null::numeric as numeric_value, null::text as term_id, 'warehouse'::text as source
-    from warehouse.run where acc = 'R1';
-create view atlas.term as select 'liver'::varchar(10) as term_id, 'Liver'::text as name;
-create view atlas.term_parent as
-    select 'liver'::varchar(10) as term_id, 'organ'::varchar(10) as parent_id;
-"""
-
-
-@pytest.fixture
-def foreign(empty_database: Database) -> Database:
-    with empty_database.connect() as conn:
-        conn.execute(_FOREIGN)
-    return empty_database
-
-
-def test_an_atlas_of_views_is_left_as_it_is(foreign) -> None:
-    before = catalogue(foreign)
-    migrate(foreign)
-    with foreign.connect(user="annotator_reader") as conn:
-        kinds = dict(
-            conn.execute(
-                "select relname, relkind::text from pg_class"
-                " where relnamespace = 'atlas'::regnamespace and relname = any (%s)",
-                (list(MIRROR),),
-            ).fetchall()
-        )
-        assert set(kinds) == set(MIRROR)
-        assert set(kinds.values()) == {"v", "m"}
-        rows = conn.execute("select * from atlas.expression_long order by 1, 2").fetchall()
-        assert rows == [
-            ("R1", "hsa-let-7a-5p", "srna", 5.0),
-            ("R1", "hsa-miR-21-5p", "srna", 7.0),
-            ("R2", "hsa-let-7a-5p", "srna", 1.0),
-        ]
-        query = "select * from atlas.feature_expression('hsa-let-7a-5p') order by 1"
-        assert conn.execute(query).fetchall() == [("R1", 5.0), ("R2", 1.0)]
-        query = "select sample_id, value from annotator.effective_annotation"
-        assert conn.execute(query).fetchall() == [("R1", "liver")]
-        assert conn.execute("select lineage('liver')").fetchone() == (["Liver", "organ"],)
-        assert conn.execute("select * from vocabulary('tissue')").fetchall() == [("Liver",)]
-    downgrade(foreign)
-    assert catalogue(foreign) == before
-
-
-def test_reading_aids_of_the_atlas_are_kept(foreign) -> None:
-    with foreign.connect() as conn:
-        conn.execute(
-            "create view atlas.expression_long as select run::text as sample_id,"
-            " gene::text as feature, 'srna'::text as kind, n::real as count from warehouse.reads"
-        )
-    migrate(foreign)
-    downgrade(foreign)
-    with foreign.connect() as conn:
-        assert conn.execute("select count(*) from atlas.expression_long").fetchone() == (3,)
-        query = "select to_regprocedure('atlas.feature_expression(text)')"
-        assert conn.execute(query).fetchone() == (None,)
-
-
-def test_an_incomplete_atlas_is_refused(foreign) -> None:
-    with foreign.connect() as conn:
-        conn.execute("drop view atlas.term, atlas.term_parent")
-    before = catalogue(foreign)
-    with pytest.raises(SchemaError, match=r"atlas\.term, atlas\.term_parent missing"):
-        migrate(foreign)
-    assert catalogue(foreign) == before
-
-
-def test_an_atlas_whose_columns_do_not_fit_is_refused(foreign) -> None:
-    with foreign.connect() as conn:
-        conn.execute("drop view atlas.term")
-        conn.execute("create view atlas.term as select 1 as term_id, 'x'::text as title")
-    with pytest.raises(SchemaError, match=r"term\.term_id must be text; atlas\.term\.name must"):
-        migrate(foreign)
 
 
 def test_objects_that_hang_on_the_schema_are_named(database, connection) -> None:

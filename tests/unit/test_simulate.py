@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.atlas.names import biotype_of, contaminant_names, planted_names, srna_names, table4
+from annotator.atlas.names import biotype_of, planted_names, table4
 from annotator.atlas.simulate import (
     SimulatedAtlas,
     SimulationOptions,
@@ -377,29 +377,10 @@ def test_table4_is_whole_and_planted(atlas: SimulatedAtlas) -> None:
     assert "hsa-miR-133a-3p" in table4()["muscle"]
 
 
-@pytest.mark.parametrize("count", [59, 60, 71, 900, 1805, 2500])
-def test_srna_names_are_unique_and_look_real(count: int) -> None:
-    names = srna_names(count)
-    assert len(set(names)) == len(names) == count
-    assert set(planted_names()) <= set(names)
-    assert all(biotype_of(name) is not None for name in names)
-    mirnas = [name for name in names if biotype_of(name) == "miRNA"]
-    mature = re.compile(r"hsa-(let|miR)-\d*[a-z]?\d?(-\d)?(-[35]p)?")
-    assert [name for name in mirnas if not mature.fullmatch(name)] == []
-
-
 def test_most_classes_of_small_rna_are_in_the_default_atlas(atlas: SimulatedAtlas) -> None:
     srnas = atlas.profiles.features[atlas.profiles.kinds == "srna"]
     biotypes = {biotype_of(name) for name in srnas}
     assert biotypes >= {"miRNA", "piRNA", "snoRNA", "scaRNA", "snRNA", "tRNA"}
-
-
-@pytest.mark.parametrize("count", [0, 1, 150, 183, 500])
-def test_contaminant_names_are_unique(count: int) -> None:
-    names = contaminant_names(count)
-    assert len(set(names)) == len(names) == count
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
-    assert all(biotype_of(name) is None for name in names)
 
 
 # ---- options

@@ -256,7 +256,7 @@ def fit_network(
     limit_threads(threads)
     import keras
 
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     model = build_network(part.inputs.shape[1], part.classes, options, seed)
     prepared = _Preparation.of(part, options)
     samples = len(part.class_index)

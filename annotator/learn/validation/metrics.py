@@ -78,11 +78,14 @@ def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> 
     float
         NaN if all samples are positive or none is.
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     if positive.all() or not positive.any():
         return float("nan")
-    return float(roc_auc_score(positive, scores))
+    # From ranks, because the gate needs it for hundreds of draws: scikit-learn's takes 50 times
+    # as long for a few hundred samples, most of it to check its input.
+    above = rankdata(scores)[positive].sum() - rankdata(scores[positive]).sum()
+    return float(above / (positive.sum() * (~positive).sum()))
 
 
 def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
