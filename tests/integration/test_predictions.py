@@ -328,6 +328,7 @@ def test_a_sample_that_was_never_claimed_is_refused(
     add_samples(connection, "a")
     release = add_release(connection)
     (a,) = take(daemon, "w1", release)
+    add_samples(connection, "b")
     with pytest.raises(LeaseLostError):
         write(daemon, "w1", release, [answer(a), answer(replace(a, sample_id="b"))])
     assert counts(connection) == NOTHING

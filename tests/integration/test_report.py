@@ -113,7 +113,7 @@ def test_everything_that_is_stored_is_read(connection):
     )
     assert contents.explanations.similarities[0].class_name == CLASSES[0]
     assert len(contents.explanations.markers) == len(EXPLANATIONS.markers)
-    assert contents.groups == {name: name for name in CLASSES} | {CLASSES[0]: "brain"}
+    assert contents.groups == {name: name for name in CLASSES} | {CLASSES[0]: "b"}
 
 
 def test_a_release_from_before_explanations(connection, database, tmp_path):
