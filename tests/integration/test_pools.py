@@ -76,6 +76,13 @@ def test_a_pool_in_session_mode_works(server, database):
         assert run_query(through, "select current_user").rows == [("annotator_curator",)]
 
 
+def test_the_end_of_an_answer_may_come_late(server, database):
+    with pool(server, "session", late=0.02) as opened:
+        through = database_from_url(opened.url(name_of(database)))
+        with through.connect(autocommit=True) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+
+
 def test_a_pool_with_a_single_connection_is_refused_instead_of_waited_for(server, database):
     with pool(server, "session", most=1) as opened:
         url = opened.url(name_of(database))

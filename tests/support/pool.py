@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -88,13 +89,18 @@ class Pool:
         Whether the server connection that was returned first is used next.
     most
         Largest number of server connections; a client waits for one if all are in use.
+    late
+        Seconds by which the end of each answer comes after its content.
     """
 
-    def __init__(self, server: str, mode: str, *, in_turn: bool = False, most: int = 20) -> None:
+    def __init__(
+        self, server: str, mode: str, *, in_turn: bool = False, most: int = 20, late: float = 0.0
+    ) -> None:
         place: dict[str, Any] = conninfo_to_dict(server)
         self._path = f"{place['host']}/.s.PGSQL.{place['port']}"
         self._keeps = mode == "session"
         self._in_turn = in_turn
+        self._late = late
         self._free: deque[_Server] = deque()
         self._slots = threading.Semaphore(most)
         self._clients: list[socket.socket] = []
@@ -175,6 +181,8 @@ class Pool:
                 continue
             while True:
                 answer, content = _read_message(server.stream)
+                if answer == b"Z":
+                    time.sleep(self._late)
                 client.sendall(_message(answer, content))
                 if answer == b"Z" and content == b"I":
                     return True
@@ -183,7 +191,7 @@ class Pool:
 
 
 @contextmanager
-def pool(server: str, mode: str, *, in_turn: bool = False, most: int = 20) -> Iterator[Pool]:
-    """Put a pool in front of a server for the block."""
-    with closing(Pool(server, mode, in_turn=in_turn, most=most)) as opened:
+def pool(server: str, mode: str, **options: Any) -> Iterator[Pool]:
+    """Put a pool with the options of :class:`Pool` in front of a server for the block."""
+    with closing(Pool(server, mode, **options)) as opened:
         yield opened

@@ -80,20 +80,23 @@ def _answer(connection: psycopg.Connection, query: bytes, seconds: float) -> str
     server.send_query(query)
     server.flush()
     give_up = time.monotonic() + seconds
+    results = []
     with selectors.DefaultSelector() as selector:
         selector.register(server.socket, selectors.EVENT_READ)
-        while server.is_busy():
-            if not selector.select(max(0.0, give_up - time.monotonic())):
-                raise DatabaseUnavailableError(
-                    "the connection pool in front of the database has no second server connection"
-                    f" ({seconds:.0f} seconds without an answer): raise its pool size, or connect"
-                    " to PostgreSQL directly, in ANNOTATOR_DATABASE_URL"
-                )
-            server.consume_input()
-    result = server.get_result()
-    if result is None or result.status != ExecStatus.TUPLES_OK:
+        # Each result is waited for here: ``get_result`` would wait without end, deaf to signals.
+        while True:
+            while server.is_busy():
+                if not selector.select(max(0.0, give_up - time.monotonic())):
+                    raise DatabaseUnavailableError(
+                        "the connection pool in front of the database has no second server"
+                        f" connection ({seconds:.0f} seconds without an answer): raise its pool"
+                        " size, or connect to PostgreSQL directly, in ANNOTATOR_DATABASE_URL"
+                    )
+                server.consume_input()
+            if (result := server.get_result()) is None:
+                break
+            results.append(result)
+    if not results or results[0].status != ExecStatus.TUPLES_OK:
         reason = " ".join(server.get_error_message().split())
         raise DatabaseUnavailableError(f"the connection pool in front of the database: {reason}")
-    while server.get_result() is not None:
-        pass
-    return (result.get_value(0, 0) or b"").decode()
+    return (results[0].get_value(0, 0) or b"").decode()
