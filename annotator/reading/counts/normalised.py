@@ -1,4 +1,4 @@
-"""Tell counts of reads from values that were normalised, scaled or put on a logarithmic scale."""
+"""Distinguish counts of reads from normalised and scaled values, and from logarithms."""
 
 from __future__ import annotations
 
