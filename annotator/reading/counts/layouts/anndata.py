@@ -50,7 +50,9 @@ class _AnnDataCounts:
 def _rows(matrix: Any, first: int, last: int) -> csr_matrix:
     part: Any = matrix[first:last]
     rows: Any = part if issparse(part) else np.asarray(part)
-    return csr_matrix(rows, dtype=np.float32)
+    found = csr_matrix(rows, dtype=np.float32)
+    found.check_format(full_check=True)  # indices outside of a damaged matrix end the process
+    return found
 
 
 @contextmanager
