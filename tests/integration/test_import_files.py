@@ -53,7 +53,7 @@ def test_a_file_per_class_of_features_adds_to_the_samples(database, load):
 def test_changed_counts_are_in_the_summary(load):
     load(MIRNA)
     summary = load(MIRNA.replace("4100", "0"))
-    assert "changed 1 stored counts" in summary_lines(summary)
+    assert "changed 1 stored count " in summary_lines(summary)
 
 
 def test_removed_features_are_in_the_summary(database, load):

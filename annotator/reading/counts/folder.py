@@ -190,7 +190,8 @@ def _are_left_out(files: Sequence[Path]) -> str:
 
 
 def _some(files: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in files[:3]) + (", …" if len(files) > 3 else "")
+    names = list(dict.fromkeys(path.name for path in files))
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _combined(
