@@ -59,7 +59,7 @@ def _details(summary: ImportSummary) -> list[str]:
         lines.append(f"moved {counted(summary.samples_moved, 'sample')} to another dataset")
     if summary.counts_changed:
         lines.append(
-            f"changed {counted(summary.counts_changed, 'stored count')} that this file has, too"
+            f"changed {counted(summary.counts_changed, 'stored count')} that this file names too"
         )
     if summary.kept.features:
         lines.append(f"kept {_unnamed(summary.kept)}")

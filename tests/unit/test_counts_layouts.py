@@ -340,6 +340,15 @@ def test_an_anndata_file_that_is_damaged_inside_is_refused(tmp_path: Path) -> No
         read(tmp_path / "a.h5ad")
 
 
+def test_anndata_counts_of_features_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    adata(csr_matrix(MATRIX)).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file["X/indices"][0] = 2_883_587
+    with pytest.raises(InputError, match="AnnData"):
+        read(tmp_path / "a.h5ad")
+
+
 def test_a_damaged_anndata_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
     with pytest.raises(InputError, match="AnnData"):

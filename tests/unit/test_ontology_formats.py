@@ -250,3 +250,12 @@ def test_cycles_are_broken_the_same_way_in_any_order(
     }
     given = {(f"X:{a}", f"X:{b}") for a, _, b in edges if a != b}
     assert kept | {(a, b) for a, _, b in found.broken} == given
+
+
+def test_a_header_with_blank_lines_is_read_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.obo"
+    path.write_text("format-version: 1.2\n\nontology: x\n\n[Term]\nid: X:1\nname: organ\n")
+    assert [term.name for term in read_ontology(path).terms] == ["organ"]
+    assert not caplog.records

@@ -190,7 +190,7 @@ def _left_out(files: Sequence[Path]) -> str:
 
 
 def _named(files: Sequence[Path]) -> str:
-    return some(files, lambda path: path.name, most=3)
+    return some(list(dict.fromkeys(path.name for path in files)), most=3)
 
 
 def _combined(

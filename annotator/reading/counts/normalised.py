@@ -1,4 +1,4 @@
-"""Tell counts of reads from values that were normalised, scaled or put on a logarithmic scale."""
+"""Distinguish counts of reads from normalised and scaled values, and from logarithms."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ class TableValues:
         return notes
 
     def _lost(self) -> str:
-        """Return how rounding changes the sum of all counts, if by more than one in a hundred."""
+        """Return how rounding changes the sum of all counts, if by 5 reads and 1 % or more."""
         before = float(self.rna_totals.sum())
-        if abs(self.rounded - before) <= before / 100:
+        if abs(self.rounded - before) < max(before / 100, 5):
             return ""
         return f", which changes their sum from {before:,.1f} to {self.rounded:,.0f} reads"
 

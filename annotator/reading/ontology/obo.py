@@ -74,7 +74,7 @@ def _as_expected(text: str) -> str:
     obonet writes a warning about a missing name, and takes empty lines as ends of stanzas.
     """
     text = re.sub(r"\n+(?=\[)", "\n\n", text.lstrip())
-    if re.search(r"^ontology:", text, re.MULTILINE):
+    if re.search(r"^ontology:", text.partition("\n\n")[0], re.MULTILINE):
         return text
     return "ontology: -\n" + ("\n" if text.startswith("[") else "") + text
 
