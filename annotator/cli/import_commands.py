@@ -124,9 +124,9 @@ def _meanings(given: Sequence[str]) -> dict[str, str]:
 def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
     """Remove DATASETS from the mirror, after showing what goes and asking."""
     from annotator.cli.import_text import forgotten_lines
+    from annotator.domain.wording import counted
     from annotator.jobs.forget import forget as remove
     from annotator.jobs.forget import what_would_go
-    from annotator.reading.text.findings import counted
 
     for dataset in datasets:
         utf8_text("DATASETS", dataset)

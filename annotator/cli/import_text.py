@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.cli.ontology_text import label_lines, ontology_lines
 from annotator.cli.value_text import value_lines
-from annotator.reading.text.findings import counted
+from annotator.domain.wording import counted, some
 
 if TYPE_CHECKING:
     from annotator.domain.imports import (
@@ -44,12 +44,11 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
 
 
 def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
-    examples = ", ".join(
-        f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}" for one in copies[:3]
+    examples = some(
+        copies, lambda one: f"{one.sample_id} = {one.dataset_of_copy}:{one.copy_of}", most=3
     )
-    more = ", …" if len(copies) > 3 else ""
     return (
-        f"{counted(len(copies), 'sample')} with a copy in another dataset ({examples}{more});"
+        f"{counted(len(copies), 'sample')} with a copy in another dataset ({examples});"
         " retraining counts each library once"
     )
 

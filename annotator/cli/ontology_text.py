@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.terms import Match
-from annotator.reading.text.findings import counted
+from annotator.domain.wording import counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from annotator.domain.terms import LabelMatches, OntologyFile
-
-SHOWN = 5
-"""Number of values, edges or names that a line lists before it counts the rest."""
 
 _WAYS = {
     Match.NAME: "by name",
@@ -44,16 +41,18 @@ def ontology_lines(read: OntologyFile | None) -> Iterator[str]:
             f"ontology: {counted(read.unknown_parents, 'parent')} left out, not defined in the file"
         )
     if read.broken:
-        listed = (f"{child} {relation} {parent}" for child, relation, parent in read.broken)
+        listed = [" ".join(edge) for edge in read.broken]
         yield (
             f"ontology: {counted(len(read.broken), 'relation')} left out, closing a cycle:"
-            f" {_some(list(listed), '; ')}"
+            f" {some(listed, joint='; ')}"
         )
     if read.other_relations:
-        listed = (f"{name} {number}" for name, number in read.other_relations.items())
-        yield f"ontology: relations that are not used: {_some(list(listed), ', ')}"
+        listed = [f"{name} {number}" for name, number in read.other_relations.items()]
+        yield f"ontology: relations that are not used: {some(listed)}"
+    for note in read.notes:
+        yield f"ontology: {note}"
     if read.unused_columns:
-        yield f"ontology: columns that are not used: {_some(read.unused_columns, ', ')}"
+        yield f"ontology: columns that are not used: {some(read.unused_columns)}"
 
 
 def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
@@ -83,16 +82,10 @@ def label_lines(labels: Iterable[LabelMatches]) -> Iterator[str]:
                 for value, (_, nearest) in one.unknown.items()
             ]
             text += (
-                f"; other values in {samples} of {counted(one.samples, 'sample')}:"
-                f" {_some(listed, ', ')}"
+                f"; other values in {samples} of {counted(one.samples, 'sample')}: {some(listed)}"
             )
         yield text
 
 
 def _quoted(names: Sequence[str]) -> str:
     return " or ".join(repr(name) for name in names[:3])
-
-
-def _some(texts: Sequence[str], separator: str) -> str:
-    more = f"{separator}and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return separator.join(texts[:SHOWN]) + more

@@ -133,6 +133,10 @@ class ForgottenData:
     releases: tuple[int, ...]
 
 
+LEAST_SHARED_FEATURES = 10
+"""Smallest number of expressed features from which equal counts are evidence of a copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class CopiedSample:
     """A sample whose counts equal those of a sample in another dataset."""

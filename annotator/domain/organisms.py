@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from annotator.domain.values.missing import is_missing
+from annotator.domain.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -166,6 +167,6 @@ class WithoutRelease:
     @property
     def sentence(self) -> str:
         """The state in one line, for people."""
-        wait = "1 sample" if self.samples == 1 else f"{self.samples} samples"
-        verb = "waits" if self.samples == 1 else "wait"
-        return f"{self.field}: {wait} of {self.organism} {verb}: no release for {self.organism}"
+        wait = "waits" if self.samples == 1 else "wait"
+        samples = f"{counted(self.samples, 'sample')} of {self.organism}"
+        return f"{self.field}: {samples} {wait}: no release for {self.organism}"

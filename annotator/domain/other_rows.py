@@ -1,4 +1,4 @@
-"""Names of rows of count tables that are no RNA of the sample: summaries and spike-ins."""
+"""Names of rows of count tables: RNA, and what is no RNA of the sample (summaries, spike-ins)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ _SPIKE_IN = re.compile(
 """Synthetic RNA that is added to samples, and control probes of arrays."""
 
 _PREFIX = re.compile(r"([a-z]{3,4})-(?:mir|let|lin|bantam)", re.IGNORECASE)
+
+
+_RNA_LIKE = re.compile(
+    r"(?:^|[^a-z])(?:mi-?r-?\d|let-?7|lin-?4|bantam|mimat\d|mi\d{7}|pir-|piwi|t-?rna|tsrna|trf|"
+    r"rrna|snor[ad]|snrna|rny\d|y_?rna|vault|ens[a-z]*[gt]\d|urs[0-9a-f]{8})",
+    re.IGNORECASE,
+)
+
+
+def looks_like_rna(name: str) -> bool:
+    """Return whether a name is written like those of small RNAs and genes.
+
+    Examples
+    --------
+    >>> looks_like_rna("hsa-miR-21-5p"), looks_like_rna("GSM123")
+    (True, False)
+    """
+    return _RNA_LIKE.search(name) is not None
 
 
 def is_summary(name: str) -> bool:

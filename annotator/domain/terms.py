@@ -104,6 +104,8 @@ class OntologyFile:
         Relation to number of edges, of the relations that are not used.
     unused_columns
         Columns of a table that are not used.
+    notes
+        What else of a table was left out or filled up, one line each.
     """
 
     terms: tuple[Term, ...]
@@ -113,6 +115,7 @@ class OntologyFile:
     broken: tuple[tuple[str, str, str], ...] = ()
     other_relations: Mapping[str, int] = field(default_factory=dict)
     unused_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def parents(self) -> dict[str, tuple[str, ...]]:
@@ -310,18 +313,3 @@ def _similar(key: str, others: Iterable[str]) -> Iterator[tuple[str, float]]:
             and (score := matcher.ratio()) >= _LEAST_SIMILARITY
         ):
             yield other, score
-
-
-def terms_of(parents: Mapping[str, Iterable[str]]) -> tuple[Term, ...]:
-    """Return terms without ids, each named as it is, with the given parents.
-
-    Parents that have no entry are roots.
-    """
-    return tuple(_terms_of(parents))
-
-
-def _terms_of(parents: Mapping[str, Iterable[str]]) -> Iterator[Term]:
-    given = {term: tuple(above) for term, above in parents.items()}
-    undeclared = {each: () for above in given.values() for each in above if each not in given}
-    for term, above in {**given, **undeclared}.items():
-        yield Term(term, term, above)

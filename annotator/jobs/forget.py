@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from annotator.domain.imports import ForgottenData
+from annotator.domain.wording import some
 from annotator.errors import InputError
 from annotator.store.answers.forgetting import count_answers, retire_answers
 from annotator.store.answers.review_queue import refresh_queue
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from annotator.store.server.connection import Database
-
-SHOWN = 3
-"""Number of missing datasets that an error message names."""
 
 
 def what_would_go(database: Database, dataset_ids: Sequence[str]) -> ForgottenData:
@@ -87,9 +85,8 @@ def _find(connection: psycopg.Connection, dataset_ids: Sequence[str]) -> Forgott
     chosen = tuple(dict.fromkeys(dataset_ids))
     missing = missing_datasets(connection, chosen)
     if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise InputError(
-            f"the atlas has no dataset {', '.join(map(repr, missing[:SHOWN]))}{more}; nothing was"
+            f"the atlas has no dataset {some(missing, repr)}; nothing was"
             " removed: correct the name (atlas.dataset lists all of them)"
         )
     answers = count_answers(connection, chosen)

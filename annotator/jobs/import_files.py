@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from annotator.domain.terms import OntologyFile
     from annotator.domain.values.reading import ValueUse
     from annotator.reading.counts.layout import CountsTable
-    from annotator.reading.importers import Matched, Samples
+    from annotator.reading.importers import Matched
     from annotator.store.server.connection import Database
 
 
@@ -157,7 +157,10 @@ def import_files(
                 replace=options.replace,
             )
             note_organisms(connection, default_organism)
-        files = (_counts_report(counts, table, matched), _samples_report(samples, described))
+        files = (
+            _report(counts, (*table.notes, *matched.notes)),
+            _report(samples, described.notes),
+        )
     return replace(summary, files=files, values=_values_of(matched.samples, fields), ontology=read)
 
 
@@ -200,14 +203,8 @@ def _matched_batches(
             yield kept, counts if len(rows) == len(ids) else counts[rows]
 
 
-def _counts_report(path: Path, table: CountsTable, matched: Matched) -> FileReport:
-    detected, *notes = table.notes
-    return FileReport(str(path), detected, (*notes, *matched.notes))
-
-
-def _samples_report(path: Path, described: Samples) -> FileReport:
-    detected, *notes = described.notes
-    return FileReport(str(path), detected, tuple(notes))
+def _report(path: Path, notes: Sequence[str]) -> FileReport:
+    return FileReport(str(path), notes[0], tuple(notes[1:]))
 
 
 def _values_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from annotator.reading.counts.registry import read_counts
 from annotator.reading.matching import Matched, Which, match_samples
-from annotator.reading.ontology import read_ontology
+from annotator.reading.ontology.reading import read_ontology
 from annotator.reading.samples.records import CELL_LINE, ORGANISM
 from annotator.reading.samples.registry import SampleOptions, Samples, read_samples
 from annotator.reading.text.head import Hints

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted, some
 from annotator.reading.text.findings import Findings
-from annotator.reading.text.findings import counted as number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from annotator.domain.imports import SampleRecord
 
-_LISTED = 5
 _MOST_COMPARED = 5_000
 _SUFFIX = re.compile(
     r"(?:[._](?:mature|hairpin|trimmed|sorted|cutadapt|collapsed|counts?|mirna|bam|sam|cram|"
@@ -141,8 +140,8 @@ def match_samples(
     unknown = [one for one in counts_ids if one not in known]
     if not unknown and (not require_counts or len(counts_ids) == len(samples)):
         return Matched(tuple(samples), {one: one for one in counts_ids})
-    counted = set(counts_ids)
-    uncounted = [one.sample_id for one in samples if one.sample_id not in counted]
+    with_counts = set(counts_ids)
+    uncounted = [one.sample_id for one in samples if one.sample_id not in with_counts]
     rule, by_rule = _best_rule(unknown, uncounted)
     found = {one: one for one in counts_ids if one in known}
     if which is Which.SAME:
@@ -157,10 +156,8 @@ def match_samples(
         return Matched(tuple(samples), found)
     notes = []
     if by_rule:
-        notes.append(
-            f"{number_of(len(by_rule), 'id')} of COUNTS matched by a rule ({rule}):"
-            f" {_pairs(by_rule)}"
-        )
+        pairs = some(by_rule.items(), lambda pair: f"{pair[0]!r} is {pair[1]!r}")
+        notes.append(f"{counted(len(by_rule), 'id')} of COUNTS matched by a rule ({rule}): {pairs}")
         found = {
             one: found.get(one) or by_rule[one]
             for one in counts_ids
@@ -180,27 +177,29 @@ def _taken(
     findings = Findings(paths[0])
     left_out = [one for one in counts_ids if one not in found]
     if not found:
-        findings.add(f"no sample has a line in {paths[1]}; COUNTS has {_list(counts_ids)}")
+        findings.add(f"no sample has a line in {paths[1]}; COUNTS has {some(counts_ids, repr)}")
     elif left_out and which is Which.ALL:
         findings.add(
-            f"{_have(left_out)} no line in {paths[1]} and therefore no dataset: {_list(left_out)};"
-            f" add {_them(left_out)} there, or leave {_them(left_out)} out with --samples common"
+            f"{_have(left_out)} no line in {paths[1]} and therefore no dataset:"
+            f" {some(left_out, repr)}; add {_them(left_out)} there, or leave {_them(left_out)} out"
+            " with --samples common"
         )
     findings.raise_all()
     if left_out:
         notes.append(
-            f"{number_of(len(left_out), 'sample')} of COUNTS without a line in SAMPLES left out:"
-            f" {_list(left_out)}"
+            f"{counted(len(left_out), 'sample')} of COUNTS without a line in SAMPLES left out:"
+            f" {some(left_out, repr)}"
         )
-    counted = set(found.values())
-    without = [one.sample_id for one in samples if one.sample_id not in counted]
+    with_counts = set(found.values())
+    without = [one.sample_id for one in samples if one.sample_id not in with_counts]
     if without:
         how = "left out" if which is Which.COMMON else "stored"
         notes.append(
-            f"{number_of(len(without), 'sample')} of SAMPLES without counts {how}: {_list(without)}"
+            f"{counted(len(without), 'sample')} of SAMPLES without counts {how}:"
+            f" {some(without, repr)}"
         )
     if which is Which.COMMON:
-        samples = [one for one in samples if one.sample_id in counted]
+        samples = [one for one in samples if one.sample_id in with_counts]
     return Matched(tuple(samples), found, tuple(notes))
 
 
@@ -288,13 +287,12 @@ def _add_summary(
 ) -> None:
     if not unknown:
         return
-    listed = ", ".join(f"{one!r}{hints.nearest(one)}" for one in unknown[:_LISTED])
-    more = f" and {len(unknown) - _LISTED} others" if len(unknown) > _LISTED else ""
+    listed = some(unknown, lambda one: f"{one!r}{hints.nearest(one)}")
     fix = "add the lines, or take only the samples of both files with --samples common"
     if len(by_rule) == len(unknown):
         who = "it differs" if len(unknown) == 1 else "all of them differ"
         fix = f"{who} by one rule ({rule}), which --samples common applies"
-    findings.add(f"{_have(unknown)} {problem}: {listed}{more}; {fix}")
+    findings.add(f"{_have(unknown)} {problem}: {listed}; {fix}")
 
 
 def _add_uncounted(
@@ -304,26 +302,15 @@ def _add_uncounted(
         return
     them = _them(uncounted)
     findings.add(
-        f"{_have(uncounted)} no counts in {counts_path}: {_list(uncounted)}; leave {them} out with"
-        f" --samples common, or store {them} without counts with --samples all",
+        f"{_have(uncounted)} no counts in {counts_path}: {some(uncounted, repr)}; leave {them} out"
+        f" with --samples common, or store {them} without counts with --samples all",
         path=samples_path,
     )
 
 
 def _have(samples: Sequence[str]) -> str:
-    return f"{number_of(len(samples), 'sample')} {'has' if len(samples) == 1 else 'have'}"
+    return counted(len(samples), "sample has", "samples have")
 
 
 def _them(samples: Sequence[str]) -> str:
     return "it" if len(samples) == 1 else "them"
-
-
-def _list(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _LISTED} others" if len(ids) > _LISTED else ""
-    return ", ".join(map(repr, ids[:_LISTED])) + more
-
-
-def _pairs(pairs: Mapping[str, str]) -> str:
-    listed = [f"{one!r} is {other!r}" for one, other in list(pairs.items())[:_LISTED]]
-    more = f" and {len(pairs) - _LISTED} others" if len(pairs) > _LISTED else ""
-    return ", ".join(listed) + more

@@ -1,4 +1,4 @@
-"""A field and a model kind, each declared in one place, work from import to answers."""
+"""A field, a model kind and a layout, each defined in one place, work wherever they are used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas
 from annotator.domain.fields import declared_fields
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.explain import explain_sample
+from annotator.jobs.import_files import import_files
 from annotator.jobs.retrain.retrain import retrain
 from annotator.learn.models.registry import KINDS
+from annotator.reading.counts import registry
 from annotator.settings import Settings
 from tests.support.atlas import load_atlas
 from tests.support.made_up_kind import MEANS
+from tests.support.made_up_layout import SENTENCES
 from tests.support.store import execute, rows
 
 MEANS_ONLY = """
@@ -73,3 +76,15 @@ def test_a_made_up_kind_answers_for_a_made_up_field(database, tmp_path, monkeypa
     assert found == [("combined", "weighted_sum"), ("means", "distance")]
     explained = explain_sample(database, settings, sample_id, "library kit", 3)
     assert set(explained.kinds) == {"combined", "means"}
+
+
+def test_a_made_up_layout_is_one_file_and_one_entry(database, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "LAYOUTS", (SENTENCES, *registry.LAYOUTS))
+    counts, samples = tmp_path / "counts.sentences", tmp_path / "samples.tsv"
+    counts.write_text("S1 has 3 of hsa-let-7a-5p\nS2 has 5 of hsa-miR-21-5p\n")
+    samples.write_text("sample_id\tdataset_id\nS1\tD1\nS2\tD1\n")
+    summary = import_files(database, counts, samples)
+    assert summary.files[0].detected.startswith("sentences")
+    assert rows(
+        database, "select sample_id, feature, count from atlas.expression_long order by 1"
+    ) == [("S1", "hsa-let-7a-5p", 3), ("S2", "hsa-miR-21-5p", 5)]

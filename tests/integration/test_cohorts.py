@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportedCounts, SampleRecord
-from annotator.domain.terms import terms_of
 from annotator.errors import InputError
 from annotator.jobs.retrain.plan import plan_of
 from annotator.learn.labels.classes import make_labels
@@ -21,6 +20,7 @@ from annotator.store.mirror.importing import apply_import
 from annotator.store.mirror.terms import read_terms
 from annotator.store.server.schema import migrations_folder
 from annotator.store.server.schema_objects import create_objects
+from tests.support.terms import terms_of
 
 RECORDS = (
     SampleRecord("s3", "D2", {"tissue": "skin", "sex": "male"}, {"age": 70.0}),

@@ -75,7 +75,7 @@ def test_features_that_are_no_rna_are_named(settings: Settings, stocked: Any) ->
     )
     ((level, found),) = troubles(settings, "mirror")
     assert level == "warning"
-    assert "1 samples" in found
+    assert "1 sample has" in found
     assert "__no_feature" in found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,11 +15,12 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.imports import ImportedCounts, ImportSummary, SampleRecord, UnnamedFeatures
-from annotator.domain.terms import Term, terms_of
+from annotator.domain.terms import Term
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.importing import apply_import
 from annotator.store.server.connection import Database
+from tests.support.terms import terms_of
 
 SRNAS = ["miR-9", "let-7a", "miR-21"]
 RECORDS = tuple(
@@ -63,7 +65,7 @@ def load(
         replace=replace,
     )
     conn.commit()
-    return replace(summary, labels=())
+    return dataclasses.replace(summary, labels=())
 
 
 def everything(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotator.domain.imports import ImportedCounts
 from annotator.domain.profiles import Profiles
 from annotator.jobs.retrain.evaluate import evaluate
 from annotator.jobs.retrain.plan import notes_of, plan_of, read_labelled
@@ -62,9 +63,11 @@ def deposit(database, rows_of_atlas, *, prefix="again-", change=lambda sample: s
         summary = apply_import(
             connection,
             samples=samples,
-            feature_names=ATLAS.profiles.features[SRNAS].tolist(),
-            kind="srna",
-            batches=[([one.sample_id for one in samples], counts)],
+            counts=ImportedCounts(
+                ATLAS.profiles.features[SRNAS].tolist(),
+                "srna",
+                [([one.sample_id for one in samples], counts)],
+            ),
         )
         connection.commit()
     return summary

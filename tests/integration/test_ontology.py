@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain.imports import ImportSummary, SampleRecord
+from annotator.domain.imports import ImportedCounts, ImportSummary, SampleRecord
 from annotator.domain.terms import Match, Scope, Synonym, Term, label_key
 from annotator.errors import InputError
 from annotator.jobs.import_files import import_files
 from annotator.jobs.retrain.plan import plan_of, read_labelled
-from annotator.jobs.watch.doctor.labels import check_labels
+from annotator.jobs.watch.doctor.terms import check_terms
 from annotator.learn.labels.classes import make_labels
 from annotator.store.mirror.importing import apply_import, import_terms
 from annotator.store.mirror.terms import read_terms
@@ -46,9 +46,11 @@ def load(
     summary = apply_import(
         connection,
         samples=records,
-        feature_names=["let-7a"],
-        kind="srna",
-        batches=[([one.sample_id for one in records], csr_matrix([[1.0]] * len(records)))],
+        counts=ImportedCounts(
+            ["let-7a"],
+            "srna",
+            [([one.sample_id for one in records], csr_matrix([[1.0]] * len(records)))],
+        ),
         terms=terms,
     )
     connection.commit()
@@ -146,9 +148,9 @@ def test_the_vocabulary_has_one_spelling_per_value(connection, curator) -> None:
 
 
 def test_doctor_names_unknown_labels_and_counts_ontologies(connection, settings: Settings) -> None:
-    assert list(check_labels(connection, settings)) == []
+    assert list(check_terms(connection, settings)) == []
     load(connection, [*TERMS, Term("plain", "plain")], ("Liver", "livr"))
-    several, labels = check_labels(connection, settings)
+    several, labels = check_terms(connection, settings)
     assert "4 X" in several.found
     assert "'livr' (nearest: 'liver')" in labels.found
 

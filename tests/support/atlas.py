@@ -10,8 +10,8 @@ import numpy as np
 from annotator.atlas.simulate import SimulatedAtlas, SimulationOptions, simulate_atlas
 from annotator.domain.fields import FeatureKind
 from annotator.domain.imports import ImportedCounts
-from annotator.domain.terms import terms_of
 from annotator.store.mirror.importing import apply_import
+from tests.support.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

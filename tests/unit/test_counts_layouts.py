@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from scipy.io import mmwrite
 from scipy.sparse import csr_matrix
 
 from annotator.errors import InputError
-from annotator.reading.counts import registry
-from annotator.reading.counts.layout import CountsLayout, MemoryTable
 from annotator.reading.counts.registry import read_counts
 
 Counts = dict[str, dict[str, float]]
@@ -396,13 +393,3 @@ def test_a_matrix_market_file_without_names_is_refused(tmp_path: Path) -> None:
     mmwrite(tmp_path / "matrix.mtx", csr_matrix(MATRIX))
     with pytest.raises(InputError, match="features"):
         read(tmp_path / "matrix.mtx")
-
-
-def test_a_layout_is_one_entry_of_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def read_it(head: Any) -> Any:
-        yield MemoryTable(("S1",), ("hsa-let-7a-5p",), csr_matrix([[3.0]]))
-
-    made_up = CountsLayout("made up", lambda head: head.path.suffix == ".made_up", read_it)
-    monkeypatch.setattr(registry, "LAYOUTS", (made_up, *registry.LAYOUTS))
-    assert read(written(tmp_path / "x.made_up", "anything"))[0] == {"S1": {"hsa-let-7a-5p": 3}}

@@ -114,7 +114,7 @@ def test_a_wrong_table_is_refused_in_the_right_place(
     [
         (b"", None, "empty"),
         (b"\n \n", None, "empty"),
-        (b"sample_id\tdataset_id\n", 2, "no sample"),
+        (b"sample_id\tdataset_id\n", 2, "no row"),
         (gzip.compress(GOOD.encode())[:-9], None, "truncated"),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annotator.domain.terms import OntologyFile, Scope, Synonym, TermIndex
 from annotator.errors import InputError
-from annotator.reading.ontology import read_ontology
+from annotator.reading.ontology.reading import read_ontology
 
 OBO = r"""format-version: 1.2
 ontology: made-up

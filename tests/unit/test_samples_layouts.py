@@ -88,7 +88,7 @@ def test_a_geo_series_matrix_is_read(tmp_path: Path, packed: bool) -> None:
 
 def test_ids_are_taken_from_the_column_that_has_those_of_the_counts(tmp_path: Path) -> None:
     file = written(tmp_path / "GSE7_series_matrix.txt", *SERIES)
-    found = read_samples(file, counted=("donor 1", "donor 2"))
+    found = read_samples(file, counts_ids=("donor 1", "donor 2"))
     assert [record.sample_id for record in found.records] == ["donor 1", "donor 2"]
     assert "'title' is read as sample_id" in said(found)
 
@@ -146,7 +146,7 @@ def test_samples_of_a_gdc_sheet_are_named_as_their_files_of_counts(tmp_path: Pat
         "1\ta1b2.mirbase21.mirnas.quantification.txt\tTCGA-LIHC\tTCGA-01A",
         "2\tc3d4.mirbase21.mirnas.quantification.txt\tTCGA-LIHC\tTCGA-02A",
     )
-    found = read_samples(file, counted=("a1b2", "c3d4"))
+    found = read_samples(file, counts_ids=("a1b2", "c3d4"))
     assert [record.sample_id for record in found.records] == ["a1b2", "c3d4"]
     assert found.records[0].attributes["Sample ID"] == "TCGA-01A"
     assert said(found).count("read as sample_id") == 1

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.domain.terms import Match, Scope, Synonym, Term, TermIndex, label_key, terms_of
+from annotator.domain.terms import Match, Scope, Synonym, Term, TermIndex, label_key
+from tests.support.terms import terms_of
 
 TERMS = (
     Term("BTO:1", "organ"),

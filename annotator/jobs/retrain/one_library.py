@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.wording import some
 from annotator.errors import SampleError
 from annotator.learn.features.canonical import canonical_profiles
 from annotator.learn.features.copies import copies
@@ -104,10 +105,9 @@ def copy_notes(left_out: Mapping[str, SampleError], labelled: int) -> tuple[str,
         found = {name: error for name, error in left_out.items() if error.code == code}
         if found:
             examples = [f"{name}: {error.reason}" for name, error in sorted(found.items())]
-            more = "; ..." if len(examples) > EXAMPLES else ""
             notes.append(
                 f"{len(found)} of {labelled} labelled samples {words}"
-                f" ({'; '.join(examples[:EXAMPLES])}{more})."
+                f" ({some(examples, most=EXAMPLES, joint='; ')})."
             )
     return tuple(notes)
 

@@ -21,8 +21,10 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
+
+from annotator.domain.imports import LEAST_SHARED_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
-
-LEAST_FEATURES = 10
-"""Smallest number of expressed features from which equal counts are evidence of a copy."""
 
 LEAST_COMPARED = 30
 """Smallest number of features with :data:`LEAST_READS` in both for unequal counts."""
@@ -70,10 +69,13 @@ def copies(profiles: Profiles) -> tuple[tuple[int, ...], ...]:
     """
     counts = csr_matrix(profiles.counts)
     first_of, lengths = _first_equal(counts), np.diff(counts.indptr)
-    equal = [(int(first), row) for row, first in enumerate(first_of.tolist()) if first != row]
+    groups = DisjointSet(range(counts.shape[0]))
+    for row, first in enumerate(first_of.tolist()):
+        groups.merge(first, row)
     distinct = np.flatnonzero((first_of == np.arange(len(first_of))) & (lengths >= LEAST_COMPARED))
-    pairs = [(int(distinct[a]), int(distinct[b])) for a, b in _near_copies(counts[distinct])]
-    return _groups(counts.shape[0], [*equal, *pairs])
+    _merge_near_copies(groups, counts, distinct)
+    of_several = (tuple(sorted(group)) for group in groups.subsets() if len(group) > 1)
+    return tuple(sorted(of_several))
 
 
 def is_copy(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
@@ -122,50 +124,22 @@ def _first_equal(counts: csr_matrix) -> NDArray[np.int64]:
     first: dict[bytes, int] = {}
     result = np.arange(counts.shape[0])
     for row, (start, end) in enumerate(zip(counts.indptr[:-1], counts.indptr[1:], strict=True)):
-        if end - start >= LEAST_FEATURES:
+        if end - start >= LEAST_SHARED_FEATURES:
             content = hashlib.sha256(counts.indices[start:end].astype("<i8").tobytes())
             content.update(counts.data[start:end].astype("<f4").tobytes())
             result[row] = first.setdefault(content.digest(), row)
     return result
 
 
-def _near_copies(counts: csr_matrix) -> Iterator[tuple[int, int]]:
-    """Yield pairs of copies; pairs that follow from earlier ones are left out."""
-    group = _Groups(counts.shape[0])
-    for first, second in _close_pairs(counts):
-        if group.of(first) != group.of(second) and is_copy(
-            _dense(counts, first), _dense(counts, second)
-        ):
-            group.join(first, second)
-            yield first, second
-
-
-class _Groups:
-    """Disjoint groups of rows."""
-
-    def __init__(self, rows: int) -> None:
-        self._above = list(range(rows))
-
-    def of(self, row: int) -> int:
-        while self._above[row] != row:
-            self._above[row] = self._above[self._above[row]]
-            row = self._above[row]
-        return row
-
-    def join(self, first: int, second: int) -> None:
-        self._above[self.of(second)] = self.of(first)
-
-
-def _groups(rows: int, pairs: list[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    if not pairs:
-        return ()
-    first, second = np.array(pairs, dtype=np.int64).T
-    graph = csr_matrix((np.ones(len(first)), (first, second)), shape=(rows, rows))
-    label = connected_components(graph, directed=False)[1]
-    members: dict[int, list[int]] = {}
-    for row in np.unique(np.concatenate([first, second])).tolist():
-        members.setdefault(int(label[row]), []).append(row)
-    return tuple(sorted(tuple(group) for group in members.values()))
+def _merge_near_copies(
+    groups: DisjointSet, counts: csr_matrix, distinct: NDArray[np.int64]
+) -> None:
+    """Merge the groups of rows that are copies; rows of one group are not compared."""
+    among = counts[distinct]
+    for first, second in _close_pairs(among):
+        pair = int(distinct[first]), int(distinct[second])
+        if not groups.connected(*pair) and is_copy(_dense(among, first), _dense(among, second)):
+            groups.merge(*pair)
 
 
 def _dense(counts: csr_matrix, row: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from annotator.domain.held_out import COMBINED, HeldOutPredictions
 from annotator.domain.releases import Comparison, GateVerdict
+from annotator.domain.wording import counted
 from annotator.learn.validation.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY
 from annotator.learn.validation.metrics import (
     area_under_roc,
@@ -90,7 +91,7 @@ class _Findings:
     def compare(self, comparison: Comparison, part: HeldOutPredictions) -> None:
         """Add a comparison on some held-out samples, and its sentence."""
         samples, datasets = len(part.sample_ids), len(set(part.dataset_ids))
-        where = f"{_counted(samples, 'sample')} of {_counted(datasets, 'held-out dataset')}"
+        where = f"{counted(samples, 'sample')} of {counted(datasets, 'held-out dataset')}"
         sentence = f"{METRIC_WORDS[comparison.name]} on {where}: {_worded_values(comparison)}."
         if comparison.passed:
             self.add(sentence[0].upper() + sentence[1:])
@@ -207,11 +208,6 @@ def _common_rows(
     rows = [row for row, sample in enumerate(first.sample_ids) if sample in place]
     other = [place[first.sample_ids[row]] for row in rows]
     return np.array(rows, dtype=np.int64), np.array(other, dtype=np.int64)
-
-
-def _counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _worded_values(comparison: Comparison) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.layout import MemoryTable
 from annotator.reading.counts.normalised import name_evidence
-from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,13 +77,13 @@ def _chosen(layouts: Mapping[Path, CountsLayout]) -> tuple[list[Path], list[str]
     plain = [path for path, one in layouts.items() if one.is_general]
     if plain:
         names = " and ".join(sorted(one.name for one in special))
-        notes.append(f"{_are_left_out(plain)}, because others are {names}: {_some(plain)}")
+        notes.append(f"{_left_out(plain)}, because others are {names}: {_named(plain)}")
     for better in sorted(special, key=lambda one: one.name):
         same = [path for path, one in layouts.items() if one.name == better.replaces]
         if same:
             notes.append(
-                f"{_are_left_out(same)} ({better.replaces}), because {better.name} has the same"
-                f" reads: {_some(same)}"
+                f"{_left_out(same)} ({better.replaces}), because {better.name} has the same"
+                f" reads: {_named(same)}"
             )
     replaced = {one.replaces for one in special}
     kept = [path for path, one in layouts.items() if one in special and one.name not in replaced]
@@ -94,7 +94,7 @@ def _without_normalised(files: list[Path]) -> tuple[list[Path], list[str]]:
     normalised = [path for path in files if name_evidence(path.name, ())]
     if not normalised or len(normalised) == len(files):
         return files, []
-    note = f"{_are_left_out(normalised)}, named like normalised values: {_some(normalised)}"
+    note = f"{_left_out(normalised)}, named like normalised values: {_named(normalised)}"
     return [path for path in files if path not in normalised], [note]
 
 
@@ -144,7 +144,7 @@ def read_folder(
     _refuse_repeats(files_with, tuple(rows), tuple(columns), folder)
     size = f"{counted(len(rows), 'sample')} × {counted(len(columns), 'feature')}"
     if left_out:
-        sorted_out.insert(0, f"{_are_left_out(left_out)}, by their names: {_some(left_out)}")
+        sorted_out.insert(0, f"{_left_out(left_out)}, by their names: {_named(left_out)}")
     return MemoryTable(
         tuple(rows),
         tuple(columns),
@@ -185,13 +185,12 @@ def _joined(notes: Iterable[tuple[str, str]]) -> list[str]:
     return found
 
 
-def _are_left_out(files: Sequence[Path]) -> str:
-    return f"{counted(len(files), 'file')} {'is' if len(files) == 1 else 'are'} left out"
+def _left_out(files: Sequence[Path]) -> str:
+    return counted(len(files), "file is left out", "files are left out")
 
 
-def _some(files: Sequence[Path]) -> str:
-    names = list(dict.fromkeys(path.name for path in files))
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+def _named(files: Sequence[Path]) -> str:
+    return some(list(dict.fromkeys(path.name for path in files)), most=3)
 
 
 def _combined(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 
 from annotator.errors import InputError
 
@@ -84,20 +84,20 @@ class CountsLayout:
 
 @dataclass(frozen=True, eq=False)
 class MemoryTable:
-    """A table of counts in memory.
+    """A table of counts in one matrix, in memory or in a file that stays open.
 
     Attributes
     ----------
     sample_ids, feature_names, notes
         As in :class:`CountsTable`.
     counts
-        Shape ``(samples, features)``, float32; may have fractions.
+        Shape ``(samples, features)``, sparse or dense; may have fractions.
     """
 
     sample_ids: tuple[str, ...]
     feature_names: tuple[str, ...]
-    counts: csr_matrix
-    notes: tuple[str, ...] = field(default=())
+    counts: Any
+    notes: tuple[str, ...] = ()
 
     def batches(
         self, samples_at_once: int = SAMPLES_AT_ONCE
@@ -105,10 +105,19 @@ class MemoryTable:
         """Yield the counts, some samples at a time; see :class:`CountsTable`."""
         for first in range(0, len(self.sample_ids), samples_at_once):
             ids = self.sample_ids[first : first + samples_at_once]
-            rows = csr_matrix(self.counts[first : first + len(ids)], dtype=np.float32)
+            rows = rows_of(self.counts, first, first + len(ids))
             rows.sum_duplicates()
             rows.eliminate_zeros()
             yield ids, rows
+
+
+def rows_of(matrix: Any, first: int, last: int) -> csr_matrix:
+    """Return rows of a matrix of any kind, as float32."""
+    part: Any = matrix[first:last]
+    rows: Any = part if issparse(part) else np.asarray(part)
+    found = csr_matrix(rows, dtype=np.float32)
+    found.check_format(full_check=True)  # indices outside of a damaged matrix end the process
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Tell counts of reads from values that were normalised, scaled or put on a logarithmic scale."""
+"""Distinguish counts of reads from normalised and scaled values, and from logarithms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.reading.text.findings import counted
+from annotator.domain.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

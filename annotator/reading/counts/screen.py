@@ -9,11 +9,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.other_rows import is_summary, spike_ins
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE
 from annotator.reading.counts.matrix.counts_file import CountsFile
 from annotator.reading.counts.normalised import TableValues, name_evidence, normalised_reason
-from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.reading.counts.layout import CountsTable
-
-_LISTED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +136,10 @@ def _left_out(
 ) -> list[str]:
     if not out:
         return []
-    listed = [name for name in names if name in out]
-    more = f" and {len(listed) - _LISTED} others" if len(listed) > _LISTED else ""
     share = f"{reads / total:.1%}" if total else "none"
-    rows = "row is" if len(listed) == 1 else "rows are"
-    return [
-        f"{len(listed)} {rows} left out as {what}, with {share} of all reads:"
-        f" {', '.join(listed[:_LISTED])}{more}"
-    ]
+    rows = counted(len(out), "row is", "rows are")
+    listed = some([name for name in names if name in out])
+    return [f"{rows} left out as {what}, with {share} of all reads: {listed}"]
 
 
 def _in_whole_reads(counts: csr_matrix) -> csr_matrix:

@@ -8,7 +8,7 @@ from annotator.errors import InputError
 from annotator.reading.ontology.graph_json import read_graph_json
 from annotator.reading.ontology.obo import read_obo
 from annotator.reading.ontology.table import read_term_table
-from annotator.reading.text.text_file import open_blocks
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,7 @@ def read_ontology(path: Path) -> OntologyFile:
     InputError
         The file is wrong or of another format; the message names the line where possible.
     """
-    with open_blocks(path) as blocks:
-        text = "".join(block.decode() for _, block in blocks)
+    text = whole_text(path)
     start = text[:4096].lstrip().casefold()
     if start.startswith(_XML):
         raise InputError(

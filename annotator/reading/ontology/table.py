@@ -7,25 +7,57 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
 from annotator.domain.terms import OntologyFile, Synonym, Term
+from annotator.domain.wording import some
 from annotator.errors import InputError
-from annotator.reading.text.tables import Table, read_table
+from annotator.reading.text.head import read_head
+from annotator.reading.text.tables import check_widths, column_key, read_cells, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_TERM = ("term", "term_id", "id", "termid", "class", "class id", "curie")
-_NAME = ("name", "label", "term_name", "lbl", "preferred label")
-_PARENT = (
-    *("parent", "parents", "parent_id", "parent_ids", "parent_term", "is_a", "subclass_of"),
-    *("subclassof", "broader"),
-)
-_SYNONYMS = ("synonym", "synonyms", "exact_synonym", "exact_synonyms")
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "term": ("term", "term id", "id", "termid", "class", "class id", "curie"),
+    "parent": (
+        *("parent", "parents", "parent id", "parent ids", "parent term", "is a", "subclass of"),
+        *("subclassof", "broader"),
+    ),
+    "name": ("name", "label", "term name", "lbl", "preferred label"),
+    "synonyms": ("synonym", "synonyms", "exact synonym", "exact synonyms"),
+}
+"""Meaning to names of columns, as :func:`column_key` returns them; the first one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The cells of a line by their meaning, empty where there is none."""
+
+    line: int
+    term: str
+    parent: str
+    name: str
+    synonyms: str
+
+
+@dataclass(frozen=True, slots=True)
+class _TermTable:
+    """The rows of a file, and the number and name of the column of each meaning."""
+
+    path: Path
+    rows: tuple[_Row, ...]
+    columns: Mapping[str, tuple[int, str]]
+    unused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def refuse(self, message: str, line: int, meaning: str) -> NoReturn:
+        """Raise an InputError for a cell."""
+        number, name = self.columns[meaning]
+        raise InputError(message, source=str(self.path), line=line, column=f"{number} ({name})")
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line: a term, and one of its parents or ``""``."""
+    """A term, and one of its parents or ``""``."""
 
     number: int
     term: str
@@ -59,88 +91,96 @@ def read_term_table(path: Path) -> OntologyFile:
         A term is empty, has two names, is its own parent, has an unknown parent or is part of
         a cycle, or the file is not such a table; the message names the line and column.
     """
-    table = read_table(path, ())
-    term_column, parent_column = _column(table, _TERM), _column(table, _PARENT)
-    if term_column is None or parent_column is None:
-        wanted = "term" if term_column is None else "parent"
-        raise InputError(
-            f"there is no column {wanted!r}; found: {', '.join(table.columns[:10])}"
-            f"{' …' if len(table.columns) > 10 else ''}; an ontology is"
-            " a table with columns term and parent, or a file in OBO or OBO Graph JSON",
-            source=str(path),
-            line=1,
-        )
-    table = read_table(path, (term_column, parent_column))  # so that no row lacks them
-    if not table.rows:
-        raise InputError("there is a header but no term", source=str(path), line=2)
-    names, synonyms = _names(table, term_column), _synonyms(table, term_column)
-    lines = list(_lines(table, term_column, parent_column, names))
+    table = _read(path)
+    names, synonyms = _names(table), _synonyms(table)
     line_of: dict[tuple[str, str], int] = {}
-    for line in lines:
+    for line in _lines(table, names):
         line_of.setdefault((line.term, line.parent), line.number)
-    parents = _parents(table, line_of, parent_column)
+    parents = _parents(table, line_of)
     cycle = _find_cycle(parents)
     if cycle is not None:
         table.refuse(
-            f"the terms form a cycle: {' -> '.join(cycle)}",
-            line_of[cycle[0], cycle[1]],
-            parent_column,
+            f"the terms form a cycle: {' -> '.join(cycle)}", line_of[cycle[0], cycle[1]], "parent"
         )
-    used = {term_column, parent_column, _column(table, _NAME), _column(table, _SYNONYMS)}
     return OntologyFile(
         tuple(
             Term(term, names.get(term, term), above, synonyms.get(term, ()))
             for term, above in parents.items()
         ),
-        unused_columns=tuple(name for name in table.columns if name not in used),
+        unused_columns=table.unused,
+        notes=table.notes,
     )
 
 
-def _column(table: Table, known: tuple[str, ...]) -> str | None:
-    """Return the column with the first of the known names, in any letter case."""
-    written = {name.casefold().replace("-", "_"): name for name in reversed(table.columns)}
-    return next((written[name] for name in known if name in written), None)
+def _read(path: Path) -> _TermTable:
+    head = read_head(path)
+    cells = read_cells(head)
+    places = _places(path, cells.header, head.header_line)
+    # A row that ends before its parent is damaged, and not that of a root.
+    least = max(places["term"], places["parent"]) + 1
+    check_widths(path, cells.header, cells.rows, least)
+    table = table_of(path, cells.header, cells.rows)
+    places = _places(path, table.columns, head.header_line)
+    rows = (
+        _Row(line, *(row[places[one]] if one in places else "" for one in _COLUMNS))
+        for line, row in table.rows
+    )
+    used = places.values()
+    return _TermTable(
+        path,
+        tuple(rows),
+        {meaning: (place + 1, table.columns[place]) for meaning, place in places.items()},
+        tuple(name for place, name in enumerate(table.columns) if place not in used),
+        (*cells.notes, *table.notes),
+    )
 
 
-def _names(table: Table, term_column: str) -> dict[str, str]:
+def _places(path: Path, columns: Sequence[str], line: int) -> dict[str, int]:
+    """Return the place of the column of each meaning, if there is one."""
+    keys = [column_key(name) for name in columns]
+    found = {}
+    for meaning, known in _COLUMNS.items():
+        key = next((key for key in known if key in keys), None)
+        if key is not None:
+            found[meaning] = place = keys.index(key)
+            if keys.count(key) > 1:
+                raise InputError(
+                    f"there are several columns {columns[place]!r}", source=str(path), line=line
+                )
+        elif meaning in ("term", "parent"):
+            raise InputError(
+                f"there is no column {meaning!r}; found: {some(columns, most=10)}; an ontology is"
+                " a table with columns term and parent, or a file in OBO or OBO Graph JSON",
+                source=str(path),
+                line=line,
+            )
+    return found
+
+
+def _names(table: _TermTable) -> dict[str, str]:
     """Return the name of each term that has one in a column of names."""
-    name_column = _column(table, _NAME)
     names: dict[str, str] = {}
-    if name_column is None:
-        return names
-    term_place, name_place = table.columns.index(term_column), table.columns.index(name_column)
-    for line, row in table.numbered_rows():
-        if (
-            row[name_place]
-            and names.setdefault(row[term_place], row[name_place]) != row[name_place]
-        ):
+    for row in table.rows:
+        if row.name and names.setdefault(row.term, row.name) != row.name:
             table.refuse(
-                f"{row[term_place]!r} is named {row[name_place]!r} here, but"
-                f" {names[row[term_place]]!r} before",
-                line,
-                name_column,
+                f"{row.term!r} is named {row.name!r} here, but {names[row.term]!r} before",
+                row.line,
+                "name",
             )
     return names
 
 
-def _synonyms(table: Table, term_column: str) -> dict[str, tuple[Synonym, ...]]:
-    column = _column(table, _SYNONYMS)
+def _synonyms(table: _TermTable) -> dict[str, tuple[Synonym, ...]]:
     found: dict[str, dict[str, None]] = {}
-    if column is not None:
-        term_place, place = table.columns.index(term_column), table.columns.index(column)
-        for row in table.rows:
-            texts = (text.strip() for text in row[place].split("|"))
-            found.setdefault(row[term_place], {}).update(dict.fromkeys(filter(None, texts)))
+    for row in table.rows:
+        texts = (text.strip() for text in row.synonyms.split("|"))
+        found.setdefault(row.term, {}).update(dict.fromkeys(filter(None, texts)))
     return {term: tuple(map(Synonym, texts)) for term, texts in found.items()}
 
 
-def _lines(
-    table: Table, term_column: str, parent_column: str, names: Mapping[str, str]
-) -> Iterator[_Line]:
+def _lines(table: _TermTable, names: Mapping[str, str]) -> Iterator[_Line]:
     """Yield each term with each of its parents, by id."""
-    term_place = table.columns.index(term_column)
-    parent_place = table.columns.index(parent_column)
-    terms = {row[term_place] for row in table.rows}
+    terms = {row.term for row in table.rows}
     ids: dict[str, list[str]] = {}
     for term, name in names.items():
         ids.setdefault(name, []).append(term)
@@ -151,31 +191,28 @@ def _lines(
         named = ids.get(parent, [])
         return named[0] if len(named) == 1 else None
 
-    def refuse_ambiguous(parent: str, line: int) -> NoReturn:
-        table.refuse(
-            f"{parent!r} is the name of {len(ids[parent])} terms ({', '.join(ids[parent][:3])});"
-            " give the id of the parent",
-            line,
-            parent_column,
-        )
-
-    for line, row in table.numbered_rows():
-        term, cell = row[term_place], row[parent_place]
-        if not term:
-            table.refuse("the term is empty", line, term_column)
-        parts = [cell]
-        if known(cell) is None and ("|" in cell or ";" in cell):
-            parts = [part.strip() for part in cell.replace(";", "|").split("|") if part.strip()]
+    for row in table.rows:
+        if not row.term:
+            table.refuse("the term is empty", row.line, "term")
+        parts = [row.parent]
+        if known(row.parent) is None and ("|" in row.parent or ";" in row.parent):
+            cell = row.parent.replace(";", "|")
+            parts = [part.strip() for part in cell.split("|") if part.strip()]
         for part in parts:
             # As in OBO: "BTO:0001491 ! viscus".
             parent = part if known(part) else part.partition(" ! ")[0].strip()
-            if parent not in terms and len(ids.get(parent, [])) > 1:
-                refuse_ambiguous(parent, line)
-            yield _Line(line, term, known(parent) or parent)
+            if parent not in terms and len(of_name := ids.get(parent, [])) > 1:
+                table.refuse(
+                    f"{parent!r} is the name of {len(of_name)} terms ({some(of_name, most=3)});"
+                    " give the id of the parent",
+                    row.line,
+                    "parent",
+                )
+            yield _Line(row.line, row.term, known(parent) or parent)
 
 
 def _parents(
-    table: Table, line_of: Mapping[tuple[str, str], int], parent_column: str
+    table: _TermTable, line_of: Mapping[tuple[str, str], int]
 ) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {term: [] for term, _ in line_of}
     declares_roots = any(not parent for _, parent in line_of)
@@ -189,7 +226,7 @@ def _parents(
             table.refuse(
                 f"parent {parent!r} of term {term!r} is unknown: no line has it as a term{hint}",
                 line,
-                parent_column,
+                "parent",
             )
         found[term].append(parent)
         found.setdefault(parent, [])
@@ -199,7 +236,7 @@ def _parents(
                 f"the terms form a cycle: {term} -> {term}; only a root may be its own parent,"
                 f" but {term!r} also has the parent {found[term][0]!r}",
                 line,
-                parent_column,
+                "parent",
             )
     return {term: tuple(names) for term, names in found.items()}
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.reading.text.tables import column_key
+
 if TYPE_CHECKING:
     from annotator.reading.samples.layout import SampleTable
 
@@ -30,17 +32,6 @@ class NamedColumns:
 
     values: dict[str, list[str]]
     conflicts: dict[str, int]
-
-
-def normalised(name: str) -> str:
-    """Return a name of a column without letter case, spaces and punctuation.
-
-    Examples
-    --------
-    >>> normalised("Age (years)"), normalised("Sample_ID")
-    ('age years', 'sample id')
-    """
-    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def named_columns(table: SampleTable) -> NamedColumns:
@@ -84,7 +75,7 @@ class _Collected:
 
     def declare(self, name: str) -> str:
         """Return the name under which the column is kept; a new one is empty."""
-        kept = self._name_of.setdefault(normalised(name) or name, name)
+        kept = self._name_of.setdefault(column_key(name) or name, name)
         self.values.setdefault(kept, [""] * self._samples)
         return kept
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import OTHER_COLUMNS
 from annotator.errors import InputError
-from annotator.reading.samples.cells import ROW_NAMES
-from annotator.reading.samples.characteristics import normalised
+from annotator.reading.text.tables import ROW_NAMES, column_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,7 +35,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("age at donation", "age of donor", "subject age"),
     ),
 }
-"""Other names of columns, the most telling first, as :func:`normalised` returns them."""
+"""Other names of columns, the most telling first, as :func:`column_key` returns them."""
 
 _OFFERED: Mapping[str, tuple[str, ...]] = {
     "tissue": ("source name", "source name ch1", "cell type", "isolation source"),
@@ -139,7 +138,7 @@ def _given(
 
 def _candidates(columns: Sequence[str], meaning: str, meanings: Iterable[str]) -> list[Column]:
     """Return the columns that may have a meaning, the most likely first."""
-    spellings = (normalised(meaning), *_SYNONYMS.get(meaning, ()))
+    spellings = (column_key(meaning), *_SYNONYMS.get(meaning, ()))
     exact = set(meanings)
     found: list[tuple[int, Column]] = []
     for name in columns:
@@ -155,8 +154,8 @@ def _candidates(columns: Sequence[str], meaning: str, meanings: Iterable[str]) -
 
 def _column(name: str, spelling: str) -> Column | None:
     """Return a column if its name is a spelling, perhaps followed by a unit or codes."""
-    wanted = normalised(spelling)
-    plain = normalised(name)
+    wanted = column_key(spelling)
+    plain = column_key(name)
     if plain == wanted:
         return Column(name)
     unit = _UNITS.fullmatch(plain)
@@ -190,7 +189,7 @@ def _offers(columns: Sequence[str], meaning: str) -> list[str]:
     return [
         f"column {name!r} may be {meaning}: if so, add --map {_quoted(name)}={meaning}"
         for name in columns
-        if normalised(name) in offered
+        if column_key(name) in offered
     ]
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FIELDS
+from annotator.domain.other_rows import looks_like_rna
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
-from annotator.reading.counts.file_names import sample_of
-from annotator.reading.counts.matrix.header import looks_like_rna
+from annotator.reading.file_names import sample_of
 from annotator.reading.samples.characteristics import named_columns
 from annotator.reading.samples.layouts.anndata_obs import ANNDATA_OBS
 from annotator.reading.samples.layouts.biosample import BIOSAMPLE
@@ -19,7 +20,6 @@ from annotator.reading.samples.layouts.geo import SERIES_MATRIX, SOFT
 from annotator.reading.samples.layouts.spreadsheet import SPREADSHEET
 from annotator.reading.samples.meanings import Column, column_meanings
 from annotator.reading.samples.records import NamedCells, records_of
-from annotator.reading.text.findings import counted as number_of
 from annotator.reading.text.head import read_head
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ LAYOUTS: tuple[SamplesLayout, ...] = (
 """The first layout that recognises a file reads it; the table of text takes the rest."""
 
 _SERIES = re.compile(r"(?<![A-Za-z0-9])(GSE\d+|PRJ[A-Z]+\d+|[SED]RP\d+)(?![0-9])")
-_ATTRIBUTES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def read_samples(
     path: Path,
     fields: Mapping[str, FieldDefinition] = FIELDS,
     options: SampleOptions | None = None,
-    counted: Collection[str] = (),
+    counts_ids: Collection[str] = (),
 ) -> Samples:
     """Recognise the layout of a sample table, and read it.
 
@@ -102,7 +101,7 @@ def read_samples(
         Name to definition of the fields whose columns are read.
     options
         What a person says about the file.
-    counted
+    counts_ids
         Ids of the samples that have counts. If none of them is among the ids of the file,
         but in another of its columns, that column has the ids.
 
@@ -125,7 +124,7 @@ def read_samples(
     notes = [*table.notes, *found.notes]
     columns = dict(found.columns)
     if "sample_id" not in options.columns.values():
-        notes = _choose_ids(columns, named.values, counted, notes)
+        notes = _choose_ids(columns, named.values, counts_ids, notes)
     if "sample_id" not in columns:
         raise _without_ids(path, table)
     dataset_id = options.dataset_id or table.dataset_id
@@ -133,13 +132,13 @@ def read_samples(
         dataset_id = _series_in(path)
         if not dataset_id:
             raise InputError(
-                f"no column has the datasets; found: {_some(tuple(named.values))}; name it with"
+                f"no column has the datasets; found: {some(named.values, most=10)}; name it with"
                 " --map COLUMN=dataset_id, or give all samples one with --dataset ID",
                 source=str(path),
             )
         notes.append(f"all samples belong to {dataset_id}, the series in the name of the file")
     notes += [
-        f"{number_of(number, 'sample')} with different values of {name!r}: the first is taken, the"
+        f"{counted(number, 'sample')} with different values of {name!r}: the first is taken, the"
         f" other is kept as {name + ' 2'!r}"
         for name, number in named.conflicts.items()
         if name in {column.name for column in columns.values()}
@@ -148,7 +147,7 @@ def read_samples(
     cells = NamedCells(path, lines, named.values, columns, dataset_id)
     records = records_of(cells, fields)
     written = f", {head.dialect.description()}" if head.header and layout.has_columns else ""
-    first = f"{layout.name}{written}: {number_of(len(records), 'sample')}"
+    first = f"{layout.name}{written}: {counted(len(records), 'sample')}"
     return Samples(records, lines, (first, *notes, *_attributes(named.values, columns)))
 
 
@@ -160,7 +159,7 @@ def _without_ids(path: Path, table: SampleTable) -> InputError:
             source=str(path),
         )
     return InputError(
-        f"no column has the ids of samples; found: {_some(table.columns)}; name it with"
+        f"no column has the ids of samples; found: {some(table.columns, most=10)}; name it with"
         " --map COLUMN=sample_id",
         source=str(path),
     )
@@ -169,14 +168,14 @@ def _without_ids(path: Path, table: SampleTable) -> InputError:
 def _choose_ids(
     columns: dict[str, Column],
     values: dict[str, list[str]],
-    counted: Collection[str],
+    counts_ids: Collection[str],
     notes: list[str],
 ) -> list[str]:
     """Take the ids from the column that has those of the counts, if the first choice has none.
 
     A column with the names of the files of counts has them, too, without their endings.
     """
-    wanted = set(counted)
+    wanted = set(counts_ids)
     chosen = columns.get("sample_id")
     if not wanted or (chosen is not None and wanted & set(values[chosen.name])):
         return notes
@@ -212,15 +211,9 @@ def _series_in(path: Path) -> str:
     return found.group(1) if found else ""
 
 
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-
-
 def _attributes(values: Mapping[str, list[str]], columns: Mapping[str, Column]) -> list[str]:
     used = {column.name for column in columns.values()}
     others = [name for name in values if name not in used]
     if not others:
         return []
-    more = len(others) - _ATTRIBUTES_NAMED
-    some = ", ".join(others[:_ATTRIBUTES_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return [f"kept as attributes: {some}"]
+    return [f"kept as attributes: {some(others)}"]

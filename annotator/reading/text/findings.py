@@ -14,11 +14,6 @@ MOST = 100_000
 """After so many errors a reader gives up, because this is not the file that was meant."""
 
 
-def counted(number: int, thing: str) -> str:
-    """Return a number with its noun, such as ``1 row`` or ``1,204 rows``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 class Findings:
     """Errors of one file: the first ones, and how many there are.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.reading.text.dialect import Dialect, detect_dialect, first_lines, is_number
-from annotator.reading.text.findings import counted
 from annotator.reading.text.text_file import is_folder, is_text, open_blocks
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
-from annotator.reading.text.text_file import open_blocks
+from annotator.reading.text.text_file import numbered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +31,10 @@ def numbered_rows(
         The file cannot be read or is damaged.
     """
     first = head.header_line + (0 if with_header else 1)
-    with open_blocks(head.path) as blocks:
-        for first_line, block in blocks:
-            lines = block.decode().split("\n")[:-1]
-            for line, content in enumerate(lines, start=first_line):
-                if line < first:
-                    continue
-                cells = head.dialect.cells(content)
-                if any(cells):
-                    yield line, cells
+    for line, content in numbered_lines(head.path):
+        cells = head.dialect.cells(content) if line >= first else ()
+        if any(cells):
+            yield line, cells
 
 
 class Columns:

@@ -3,113 +3,38 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
-from annotator.reading.text.dialect import detect_dialect
-from annotator.reading.text.findings import Findings, counted
-from annotator.reading.text.head import read_head, skipped_note
-from annotator.reading.text.text_file import open_blocks
+from annotator.reading.text.findings import Findings
+from annotator.reading.text.head import skipped_note
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from annotator.reading.text.head import Head
 
-@dataclass(frozen=True)
-class Table:
-    """The cells of a file, without the spaces around them.
+ROW_NAMES = "row names"
+"""The name that the first column gets if it has none, as in tables that R writes."""
 
-    Attributes
-    ----------
-    path
-        The file.
-    columns
-        Their names, unique and not empty.
-    rows
-        Cells of each line after the header, as many as there are columns.
-    lines
-        The number of each row's line; from 2 on if it is empty.
-    header_line
-        The number of the header's line.
-    notes
-        What was detected, left out or filled up.
+Row = tuple[int, tuple[str, ...]]
+"""The number of a line, and its cells."""
+
+
+def column_key(name: str) -> str:
+    """Return a name of a column without letter case, spaces and punctuation.
+
+    Examples
+    --------
+    >>> column_key("Age (years)"), column_key("Sample_ID")
+    ('age years', 'sample id')
     """
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    lines: tuple[int, ...] = ()
-    header_line: int = 1
-    notes: tuple[str, ...] = ()
-
-    def numbered_rows(self) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Yield each row with its line number in the file."""
-        lines = self.lines or range(2, len(self.rows) + 2)
-        return zip(lines, self.rows, strict=True)
-
-    def refuse(self, message: str, line: int, column: str) -> NoReturn:
-        """Raise an InputError for a cell, with the number and name of its column."""
-        number = self.columns.index(column) + 1
-        raise InputError(message, source=str(self.path), line=line, column=f"{number} ({column})")
-
-
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read a table and check its shape.
-
-    Columns are separated by tabs, commas, semicolons or spaces; cells may be in quotation
-    marks. Comment lines above the header, rows without any value and empty columns at
-    the end are left out. A row may be shorter than the header if only cells of columns
-    that are not required are missing. Other columns are kept.
-
-    Parameters
-    ----------
-    path
-        The file.
-    required, optional
-        Names of the columns that are used.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is empty, lacks a required column, has a repeated or
-        unnamed column, or has a row that does not fit the header; ``findings`` has all of
-        these errors.
-    """
-    cells = read_cells(path)
-    if not cells.rows:
-        raise InputError("the file is empty", source=str(path))
-    (header_line, header), *rows = cells.rows
-    findings = Findings(path)
-    columns = _columns(header, header_line, (required, optional), findings)
-    findings.raise_all()
-    needed = max(columns.index(name) for name in required) + 1 if required else 1
-    notes = [*cells.notes]
-    if len(columns) < len(header):
-        notes.append(f"{counted(len(header) - len(columns), 'empty column')} at the end left out")
-    fitted, padded = [], 0
-    for line, row in rows:
-        if any(row[len(columns) :]) or len(row) < needed:
-            findings.add(*_misfit(row, columns, line))
-        else:
-            padded += len(row) < len(columns)
-            fitted.append((*row, *[""] * (len(columns) - len(row)))[: len(columns)])
-    findings.raise_all()
-    if padded:
-        notes.append(f"{counted(padded, 'row')} shorter than the header; the last cells are empty")
-    return Table(
-        path,
-        columns,
-        tuple(fitted),
-        tuple(line for line, _ in rows),
-        header_line,
-        tuple(notes),
-    )
+    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 @dataclass(frozen=True)
@@ -118,91 +43,147 @@ class Cells:
 
     Attributes
     ----------
+    header
+        Those of the first line that is neither empty nor a comment.
     rows
-        The number of the line and the cells of each row, the header first; no row is empty.
+        The number of the line and the cells of each row below it, empty rows as well.
     notes
-        The dialect, and what was left out, each as one line.
+        What was left out or taken as text, each as one line.
     """
 
-    rows: list[tuple[int, tuple[str, ...]]]
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
 
-def read_cells(path: Path) -> Cells:
-    """Read the cells of a text table; comments above the header and empty rows are left out.
+@dataclass(frozen=True)
+class Table:
+    """A table without empty rows, in which every row has a cell for each column.
+
+    Attributes
+    ----------
+    columns
+        Their names, not empty; names may repeat.
+    rows
+        The number of the line and the cells of each row.
+    notes
+        What was left out or filled up, each as one line.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def read_cells(head: Head) -> Cells:
+    """Read the cells of a text table; comments above the header are left out.
 
     Raises
     ------
     InputError
-        The file cannot be read, or a quotation mark is not closed.
+        The file cannot be read, is empty, or a quotation mark is not closed.
     """
-    head = read_head(path)
-    with open_blocks(path) as blocks:
-        text = b"".join(block for _, block in blocks)
-    lines = text.decode().split("\n")[head.header_line - 1 : -1]
-    dialect = detect_dialect(text[: 1 << 20].rsplit(b"\n", 1)[0] + b"\n", blocks.encoding)
-    notes = [dialect.description()]
+    lines = whole_text(head.path).split("\n")[head.header_line - 1 : -1]
+    notes = []
     if head.comments:
         notes.append(skipped_note(head.comments))
     try:
-        rows = list(dialect.numbered_rows(lines, head.header_line))
+        rows = list(head.dialect.numbered_rows(lines, head.header_line))
     except csv.Error:
-        if dialect.delimiter != "\t":
-            raise _open_quote(path, lines, head.header_line) from None
+        if head.dialect.delimiter != "\t":
+            raise _open_quote(head, lines) from None
         # Texts in tab-separated tables often begin with a quotation mark that is just text.
         rows = [
             (line, tuple(cell.strip() for cell in content.split("\t")))
             for line, content in enumerate(lines, start=head.header_line)
         ]
         notes.append("quotation marks are taken as text, because not all of them are closed")
-    kept = [(line, row) for line, row in rows if any(row)]
-    last = kept[-1][0] if kept else 0
-    empty = sum(not any(row) and (line < last or len(row) > 1) for line, row in rows)
-    if empty:
-        notes.append(f"{counted(empty, 'empty row')} left out")
-    if kept and kept[0][1][0].startswith("#"):
-        kept[0] = (kept[0][0], (kept[0][1][0].lstrip("# "), *kept[0][1][1:]))
-    return Cells(kept, tuple(notes))
+    place = next((place for place, (_, row) in enumerate(rows) if any(row)), None)
+    if place is None:
+        raise InputError("the file is empty", source=str(head.path))
+    first, *others = rows[place][1]
+    header = (first.lstrip("# ") if first.startswith("#") else first, *others)
+    return Cells(header, tuple(rows[place + 1 :]), tuple(notes))
 
 
-def _open_quote(path: Path, lines: Sequence[str], first: int) -> InputError:
+def _open_quote(head: Head, lines: Sequence[str]) -> InputError:
     """Return the error for quotation marks, at the first line with an odd number of them."""
-    line = next((at for at, one in enumerate(lines, start=first) if one.count('"') % 2), None)
+    numbered = enumerate(lines, start=head.header_line)
     return InputError(
         "a quotation mark is not closed, or is inside of a cell; double it there",
-        source=str(path),
-        line=line,
+        source=str(head.path),
+        line=next((line for line, content in numbered if content.count('"') % 2), None),
     )
 
 
-def _columns(
-    header: Sequence[str],
-    line: int,
-    names: tuple[Sequence[str], Sequence[str]],
-    findings: Findings,
-) -> tuple[str, ...]:
-    last = max((place for place, name in enumerate(header, start=1) if name), default=0)
-    columns = tuple(header[:last])
-    required, optional = names
-    known = {name.casefold(): name for name in (*required, *optional)}
-    for number, name in enumerate(columns, start=1):
-        if not name:
-            findings.add("the column has no name", line, number)
-        elif name in columns[: number - 1]:
-            before = columns.index(name) + 1
-            findings.add(f"column {name!r} is already in column {before}", line, number)
-        elif known.get(name.casefold(), name) != name:
-            # If it were kept as an unknown column, its values would be lost silently.
-            findings.add(
-                f"column {name!r} must be written {known[name.casefold()]!r}", line, number
-            )
-    found = f"{', '.join(columns[:10])}{' …' if len(columns) > 10 else ''}"
-    for name in required:
-        if name not in columns and name.casefold() not in {one.casefold() for one in columns}:
-            findings.add(f"there is no column {name!r}; found: {found}", line)
-    return columns
+def table_of(path: Path, header: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Return a table without rows and columns that are empty; short rows are filled.
+
+    Parameters
+    ----------
+    path
+        The file.
+    header
+        Names of the columns, without spaces around them.
+    rows
+        The line and the cells of each row.
+
+    Raises
+    ------
+    InputError
+        There is no row, or a row has more cells than there are columns.
+    """
+    filled = [(line, cells) for line, cells in rows if any(cells)]
+    if not filled:
+        raise InputError("there is a header but no row below it", source=str(path), line=2)
+    notes = []
+    names = list(_without_empty_end(header))
+    if all(len(_without_empty_end(cells)) == len(names) + 1 for _, cells in filled):
+        names.insert(0, ROW_NAMES)
+        notes.append("the header has one name less than there are columns: the first has row names")
+    elif names and not names[0]:
+        names[0] = ROW_NAMES
+    check_widths(path, names, filled)
+    short = sum(len(cells) < len(names) for _, cells in filled)
+    if short:
+        notes.append(f"{counted(short, 'row')} shorter than the header; the last cells are empty")
+    # Blank lines at the end of a file are no rows.
+    empty = sum(not any(cells) and (line < filled[-1][0] or len(cells) > 1) for line, cells in rows)
+    if empty:
+        notes.append(f"{counted(empty, 'empty row')} left out")
+    complete = [
+        (line, (*cells, *[""] * (len(names) - len(cells)))[: len(names)]) for line, cells in filled
+    ]
+    used = [
+        place
+        for place, name in enumerate(names)
+        if name or any(cells[place] for _, cells in complete)
+    ]
+    if len(used) < len(header):
+        notes.append(f"{counted(len(header) - len(used), 'empty column')} left out")
+    return Table(
+        tuple(names[place] or f"column {place + 1}" for place in used),
+        tuple((line, tuple(cells[place] for place in used)) for line, cells in complete),
+        tuple(notes),
+    )
 
 
-def _misfit(row: Sequence[str], columns: Sequence[str], line: int) -> tuple[str, int, int]:
-    message = f"{len(row)} columns where the header has {len(columns)}"
-    return message, line, min(len(row), len(columns) + 1)
+def _without_empty_end(cells: Sequence[str]) -> tuple[str, ...]:
+    last = max((place for place, cell in enumerate(cells, start=1) if cell), default=0)
+    return tuple(cells[:last])
+
+
+def check_widths(path: Path, columns: Sequence[str], rows: Sequence[Row], least: int = 0) -> None:
+    """Refuse rows with more cells than there are columns, or fewer than are needed.
+
+    Raises
+    ------
+    InputError
+        There are such rows; empty ones are not looked at.
+    """
+    findings = Findings(path)
+    for line, cells in rows:
+        if any(cells[len(columns) :]) or (any(cells) and len(cells) < least):
+            message = f"{len(cells)} columns where the header has {len(columns)}"
+            findings.add(message, line, min(len(cells), len(columns) + 1))
+    findings.raise_all()

@@ -212,6 +212,19 @@ def open_blocks(path: Path) -> Iterator[Blocks]:
             raise
 
 
+def whole_text(path: Path) -> str:
+    """Return the text of a small file; see :func:`open_blocks`."""
+    with open_blocks(path) as blocks:
+        return b"".join(block for _, block in blocks).decode()
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers; see :func:`open_blocks`."""
+    with open_blocks(path) as blocks:
+        for first_line, block in blocks:
+            yield from enumerate(block.decode().split("\n")[:-1], start=first_line)
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
     reason = getattr(error, "strerror", None) or error
     return InputError(f"cannot be read: {reason}", source=str(path))

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import AS_GIVEN, ImportSummary, SampleRecord, UnnamedFeatures
+from annotator.domain.wording import some
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
 from annotator.store.mirror.signatures import copies_of
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from annotator.domain.terms import LabelMatches, Term
 
 SOURCE = "import"
-SHOWN = 3
-"""Number of samples that an error message names."""
 _ADVICE = "files cannot be imported here; add the data to that atlas"
 _TABLES = [
     *("dataset", "sample", "feature", "expression", "annotation"),
@@ -408,13 +407,9 @@ def _moved(conn: psycopg.Connection, *, replace: bool) -> int:
     """Return the number of samples that move to another dataset; refuse them unless asked for."""
     moved = conn.execute(_MOVED).fetchall()
     if moved and not replace:
-        shown = ", ".join(
-            f"{sample_id!r} from {before!r} to {after!r}"
-            for sample_id, before, after in moved[:SHOWN]
-        )
-        more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
+        shown = some(moved, lambda row: f"{row[0]!r} from {row[1]!r} to {row[2]!r}", most=3)
         raise InputError(
-            f"samples would move to another dataset ({len(moved)} in all): {shown}{more};"
+            f"samples would move to another dataset ({len(moved)} in all): {shown};"
             " if they are other samples with the same ids, add --sample-prefix; to move them,"
             " add --replace"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
-from annotator.domain.imports import CopiedSample
+from annotator.domain.imports import LEAST_SHARED_FEATURES, CopiedSample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from annotator.store.mirror.features import FeatureTable
-
-LEAST_FEATURES = 10  # as in annotator/learn/features/copies.py: fewer are no evidence
 
 
 def signatures_of(features: FeatureTable, counts: csr_matrix) -> list[bytes | None]:
@@ -39,7 +37,7 @@ def signatures_of(features: FeatureTable, counts: csr_matrix) -> list[bytes | No
         kept = is_srna[columns] & (values != 0)
         content = hashlib.sha256(features.digests[columns[kept]].astype("<u8").tobytes())
         content.update(values[kept].astype("<f4").tobytes())
-        usable = np.count_nonzero(kept) >= LEAST_FEATURES
+        usable = np.count_nonzero(kept) >= LEAST_SHARED_FEATURES
         digests.append(content.digest()[:16] if usable else None)
     return digests
 

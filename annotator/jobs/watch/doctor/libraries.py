@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.wording import counted, some
 from annotator.jobs.watch.doctor.findings import Finding, good, warning
 from annotator.learn.features.canonical import canonical_profiles
 from annotator.learn.features.copies import copies
@@ -105,6 +106,4 @@ def _not_understood(found: dict[str, DatasetNaming]) -> Iterator[Finding]:
 
 
 def _some(datasets: list[str]) -> str:
-    names = ", ".join(datasets[:EXAMPLES])
-    plural = "dataset" if len(datasets) == 1 else "datasets"
-    return f"{len(datasets)} {plural} ({names}{', ...' if len(datasets) > EXAMPLES else ''})"
+    return f"{counted(len(datasets), 'dataset')} ({some(datasets, most=EXAMPLES)})"

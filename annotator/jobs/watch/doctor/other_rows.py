@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotator.domain.other_rows import is_summary, spike_ins
+from annotator.domain.wording import counted, some
 from annotator.jobs.watch.doctor.findings import Finding, warning
 from annotator.store.mirror.features import read_features, samples_with_features
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
-
-_LISTED = 5
 
 
 def check_other_rows(connection: psycopg.Connection) -> Iterator[Finding]:
@@ -24,12 +23,11 @@ def check_other_rows(connection: psycopg.Connection) -> Iterator[Finding]:
     found = [at for at, name in enumerate(names) if name in spikes or is_summary(name)]
     samples = samples_with_features(connection, features.ids[found].tolist()) if found else 0
     if samples:
-        listed = ", ".join(names[at] for at in found[:_LISTED])
-        more = f" and {len(found) - _LISTED} others" if len(found) > _LISTED else ""
         yield warning(
             "mirror",
-            f"{samples} samples have counts of features that are no RNA but sums, reads without"
-            f" a feature or spike-ins: {listed}{more}",
+            f"{counted(samples, 'sample has', 'samples have')} counts of features that are no RNA"
+            " but sums, reads without a feature or spike-ins:"
+            f" {some([names[at] for at in found])}",
             "import these counts again in place of the old ones, or leave the features out of"
             " the view atlas.expression",
         )

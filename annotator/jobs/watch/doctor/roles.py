@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import some
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
 from annotator.store.server.health import DAEMON, role_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import psycopg
 
@@ -37,14 +38,14 @@ def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[F
     if facts.missing_rights:
         yield wrong(
             SUBJECT,
-            f"rights are missing: {_some(facts.missing_rights)}",
+            f"rights are missing: {some(facts.missing_rights, joint='; ')}",
             "run `annotator migrate` as the owner of the database, which grants them again; rights"
             " on an atlas of your own must be granted by its owner",
         )
     if facts.excess_rights:
         yield wrong(
             SUBJECT,
-            f"rights are too wide: {_some(facts.excess_rights)}",
+            f"rights are too wide: {some(facts.excess_rights, joint='; ')}",
             "revoke them (`annotator migrate` revokes those on annotator); also look for grants to"
             " PUBLIC",
         )
@@ -62,8 +63,3 @@ def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[F
         )
     acting = ", ".join(facts.acts_as) or "owner"
     yield good(SUBJECT, f"logged in as {facts.user}, with the rights of {acting}")
-
-
-def _some(rights: Sequence[str], most: int = 5) -> str:
-    rest = f" and {len(rights) - most} more" if len(rights) > most else ""
-    return "; ".join(rights[:most]) + rest

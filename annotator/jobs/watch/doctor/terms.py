@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import some
 from annotator.jobs.watch.doctor.findings import Finding, good, warning
 from annotator.store.mirror.terms import (
     match_labels,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from annotator.settings import Settings
 
 SUBJECT = "labels"
-_SHOWN = 5
 
 
 def check_terms(connection: psycopg.Connection, settings: Settings) -> Iterator[Finding]:
@@ -52,14 +52,12 @@ def _finding(found: LabelMatches) -> Finding:
     samples = sum(number for number, _ in found.unknown.values())
     listed = [
         repr(value) + (f" (nearest: {', '.join(map(repr, nearest[:3]))})" if nearest else "")
-        for value, (_, nearest) in list(found.unknown.items())[:_SHOWN]
+        for value, (_, nearest) in found.unknown.items()
     ]
-    more = len(found.unknown) - len(listed)
     return warning(
         SUBJECT,
         f"{found.field}: {len(found.unknown)} of {found.values} values, of {samples} of"
-        f" {found.samples} samples, are no terms of the ontology: {', '.join(listed)}"
-        f"{f' and {more} more' if more else ''}",
+        f" {found.samples} samples, are no terms of the ontology: {some(listed)}",
         "correct them in the atlas, or import the ontology that has them; until then they are"
         " classes of their own or too rare for one",
     )

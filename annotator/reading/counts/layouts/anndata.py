@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, issparse
 
 from annotator.errors import InputError
 from annotator.reading.anndata_file import is_anndata, open_anndata, readable
-from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
+from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout, MemoryTable, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
+
+    from scipy.sparse import csr_matrix
 
     from annotator.reading.counts.layout import CountsTable
     from annotator.reading.text.head import Head
@@ -23,36 +25,17 @@ _LAYERS = ("counts", "raw_counts", "raw", "count")
 _ROWS_TRIED = 100
 
 
-class _AnnDataCounts:
-    """A matrix of an open file, read some rows at a time."""
+@dataclass(frozen=True, eq=False)
+class _OpenTable(MemoryTable):
+    """A table in an open file, whose damage may show only when rows are read."""
 
-    def __init__(
-        self, path: Path, sample_ids: Sequence[str], matrix: Any, names: Sequence[str], note: str
-    ) -> None:
-        self.sample_ids = tuple(sample_ids)
-        self.feature_names = tuple(names)
-        self.notes = (note,)
-        self._path, self._matrix = path, matrix
+    path: Path = Path()
 
     def batches(
         self, samples_at_once: int = SAMPLES_AT_ONCE
     ) -> Iterator[tuple[Sequence[str], csr_matrix]]:
-        """Yield the counts, some samples at a time; see :class:`CountsTable`."""
-        for first in range(0, len(self.sample_ids), samples_at_once):
-            ids = self.sample_ids[first : first + samples_at_once]
-            with readable(self._path):
-                rows = _rows(self._matrix, first, first + len(ids))
-            rows.sum_duplicates()
-            rows.eliminate_zeros()
-            yield ids, rows
-
-
-def _rows(matrix: Any, first: int, last: int) -> csr_matrix:
-    part: Any = matrix[first:last]
-    rows: Any = part if issparse(part) else np.asarray(part)
-    found = csr_matrix(rows, dtype=np.float32)
-    found.check_format(full_check=True)  # indices outside of a damaged matrix end the process
-    return found
+        with readable(self.path):
+            yield from super().batches(samples_at_once)
 
 
 @contextmanager
@@ -66,10 +49,8 @@ def _read(head: Head) -> Iterator[CountsTable]:
                         f"{what} {ids[ids.duplicated()][0]!r} is there more than once",
                         source=str(head.path),
                     )
-            samples, names = map(str, data.obs_names), list(map(str, features))
-        yield _AnnDataCounts(
-            head.path, tuple(samples), matrix, names, f"counts are taken from {name}"
-        )
+            samples, names = (tuple(map(str, each)) for each in (data.obs_names, features))
+        yield _OpenTable(samples, names, matrix, (f"counts are taken from {name}",), head.path)
 
 
 def _counts(data: Any, path: Path) -> tuple[str, Any, Any]:
@@ -96,7 +77,7 @@ def _has_x(data: Any) -> bool:
 
 
 def _is_whole(matrix: Any) -> bool:
-    values = _rows(matrix, 0, _ROWS_TRIED).data
+    values = rows_of(matrix, 0, _ROWS_TRIED).data
     return bool((values == np.floor(values)).all() and (values >= 0).all())
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.text.findings import counted
 from annotator.reading.text.rows import Columns, numbered_rows
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.text.findings import counted
 from annotator.reading.text.rows import as_count
-from annotator.reading.text.text_file import open_blocks
+from annotator.reading.text.text_file import numbered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,21 +52,16 @@ def _read(head: Head) -> Iterator[CountsTable]:
 
 
 def _lines(head: Head) -> Iterator[tuple[int, dict[str, str]]]:
-    with open_blocks(head.path) as blocks:
-        for first_line, block in blocks:
-            lines = block.decode().split("\n")[:-1]
-            for line, content in enumerate(lines, start=first_line):
-                if content.startswith("#") or not content.strip():
-                    continue
-                cells = content.split("\t")
-                if len(cells) != 9:
-                    raise InputError(
-                        f"{len(cells)} columns where mirGFF3 has 9",
-                        source=str(head.path),
-                        line=line,
-                    )
-                pairs = (part.strip().partition("=") for part in cells[8].split(";"))
-                yield line, {key: value.strip() for key, _, value in pairs if key}
+    for line, content in numbered_lines(head.path):
+        if content.startswith("#") or not content.strip():
+            continue
+        cells = content.split("\t")
+        if len(cells) != 9:
+            raise InputError(
+                f"{len(cells)} columns where mirGFF3 has 9", source=str(head.path), line=line
+            )
+        pairs = (part.strip().partition("=") for part in cells[8].split(";"))
+        yield line, {key: value.strip() for key, _, value in pairs if key}
 
 
 def _expression(head: Head, line: int, attributes: dict[str, str], samples: int) -> list[float]:

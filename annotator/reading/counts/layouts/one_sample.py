@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.reading.counts.file_names import sample_of
+from annotator.domain.wording import counted
 from annotator.reading.counts.layout import CountsLayout
 from annotator.reading.counts.tally import Tally
-from annotator.reading.text.findings import counted
+from annotator.reading.file_names import sample_of
+from annotator.reading.text.dialect import is_number
 from annotator.reading.text.rows import Columns, as_count, numbered_rows
 
 if TYPE_CHECKING:
@@ -124,19 +125,12 @@ _STAR_ROWS = ("n_unmapped", "n_multimapping", "n_nofeature", "n_ambiguous")
 _COUNT_WORDS = ("count", "counts", "reads", "read_count", "readcount", "read count", "number")
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) >= 0
-    except ValueError:
-        return False
-
-
 def _is_list(head: Head) -> bool:
     """Return whether a table has names and counts, and no header or one without a sample id."""
     wide = [len(row) == 2 for row in (head.header, *head.rows)]
     if not wide or not all(wide):
         return False
-    return _is_number(head.header[1]) or head.header[1].casefold() in _COUNT_WORDS
+    return is_number(head.header[1]) or head.header[1].casefold() in _COUNT_WORDS
 
 
 def _is_star(head: Head) -> bool:
@@ -146,7 +140,7 @@ def _is_star(head: Head) -> bool:
 @contextmanager
 def _read_list(head: Head) -> Iterator[CountsTable]:
     tally = Tally([sample_of(head.path)])
-    for line, cells in numbered_rows(head, with_header=_is_number(head.header[1])):
+    for line, cells in numbered_rows(head, with_header=is_number(head.header[1])):
         tally.add(cells[0], [as_count(head, line, cells[1] if len(cells) > 1 else "", 2)])
     notes = [f"{counted(tally.repeated, 'repeated name')} added up"] if tally.repeated else []
     if _is_star(head):

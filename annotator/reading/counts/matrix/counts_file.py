@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 from annotator.reading.counts.layout import SAMPLES_AT_ONCE, CountsLayout
 from annotator.reading.counts.matrix.header import SAMPLES_DOWN, read_header
 from annotator.reading.counts.matrix.numbers import LineParser
 from annotator.reading.counts.matrix.spill import CountsSpill, SampleSpill, Spill
 from annotator.reading.counts.matrix.table_bytes import tab_separated
-from annotator.reading.text.findings import Findings, counted
+from annotator.reading.text.findings import Findings
 from annotator.reading.text.head import read_head, skipped_note
 from annotator.reading.text.text_file import open_blocks
 

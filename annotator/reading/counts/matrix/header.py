@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.other_rows import looks_like_rna
+from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.matrix.numbers import LineShape
 from annotator.reading.matching import loose_key
 from annotator.reading.text.dialect import is_number
-from annotator.reading.text.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,11 +40,6 @@ _FEATURE_WORDS = frozenset(
 )
 _SAMPLE_WORDS = frozenset(
     {"barcode", "gsm", "library", "run", "sample", "sample_id", "sampleid", "samples"}
-)
-_RNA_LIKE = re.compile(
-    r"(?:^|[^a-z])(?:mi-?r-?\d|let-?7|lin-?4|bantam|mimat\d|mi\d{7}|pir-|piwi|t-?rna|tsrna|trf|"
-    r"rrna|snor[ad]|snrna|rny\d|y_?rna|vault|ens[a-z]*[gt]\d|urs[0-9a-f]{8})",
-    re.IGNORECASE,
 )
 _CLEARLY = 0.1  # share of names
 
@@ -103,7 +98,7 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
         notes.append(f"the names are in column {name_at + 1}; the numbers before it are left out")
     if left_out:
         what = "features" if orientation == FEATURES_DOWN else "samples"
-        notes.append(f"columns left out because they describe {what}: {', '.join(left_out)}")
+        notes.append(f"columns left out because they describe {what}: {some(left_out, most=10)}")
     unnamed = tuple(range(last + 1, len(names)))
     if unnamed:
         notes.append(f"{counted(len(unnamed), 'empty column')} at the end left out")
@@ -241,17 +236,6 @@ def _known_shares(
 
 def _rna_like(names: Sequence[str]) -> float:
     return _share(map(looks_like_rna, names))
-
-
-def looks_like_rna(name: str) -> bool:
-    """Return whether a name is written like those of small RNAs and genes.
-
-    Examples
-    --------
-    >>> looks_like_rna("hsa-miR-21-5p"), looks_like_rna("GSM123")
-    (True, False)
-    """
-    return _RNA_LIKE.search(name) is not None
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
-from annotator.reading.samples.layouts.delimited import whole_text
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
     from annotator.reading.text.head import Head
@@ -26,7 +26,7 @@ def _is_full_text(head: Head) -> bool:
 
 def _read(head: Head) -> SampleTable:
     samples = []
-    for block in _BLOCK.split(whole_text(head))[1:]:
+    for block in _BLOCK.split(whole_text(head.path))[1:]:
         accession = _ACCESSION.search(block)
         organism = _ORGANISM.search(block)
         samples.append(

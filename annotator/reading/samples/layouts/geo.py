@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
-from annotator.reading.samples.layouts.delimited import whole_text
+from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ def _read_matrix(head: Head) -> SampleTable:
     columns: list[str] = []
     values: list[list[str]] = []
     dataset = ""
-    for cells in csv.reader(whole_text(head).splitlines(), delimiter=head.dialect.delimiter):
+    for cells in csv.reader(whole_text(head.path).splitlines(), delimiter=head.dialect.delimiter):
         name = cells[0].strip() if cells else ""
         if name.casefold().startswith(_SAMPLE):
             columns.append(name[len(_SAMPLE) :])
@@ -58,7 +58,7 @@ def _read_soft(head: Head) -> SampleTable:
     samples: list[list[tuple[str, str]]] = []
     dataset = ""
     inside = False
-    for key, value in _soft_lines(whole_text(head).splitlines()):
+    for key, value in _soft_lines(whole_text(head.path).splitlines()):
         if key.startswith("^"):
             inside = key.casefold() == "^sample"
             if inside:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.wording import some
 from annotator.errors import InputError
-from annotator.reading.samples.cells import table_of
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
 from annotator.reading.text.head import skipped_note, titles_above
+from annotator.reading.text.tables import table_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,9 @@ def _read(head: Head) -> SampleTable:
     rows = rows[titles:]
     table = table_of(head.path, rows[0][1], rows[1:])
     if len(sheets) > 1:
-        others = ", ".join(repr(name) for name in sheets if name != filled[0])
-        notes.append(f"the sheet {filled[0]!r} is read, and not {others}")
-    return replace(table, notes=(*table.notes, *notes))
+        others = [name for name in sheets if name != filled[0]]
+        notes.append(f"the sheet {filled[0]!r} is read, and not {some(others, repr)}")
+    return SampleTable(head.path, table.columns, table.rows, (*table.notes, *notes))
 
 
 def _sheets(path: Path) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
