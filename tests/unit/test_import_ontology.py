@@ -142,6 +142,5 @@ def test_a_cycle_is_always_found_and_named(
 
 def test_a_header_without_names_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ontology.tsv"
-    path.write_text("#\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no column"):
-        read_ontology(path)
+    path.write_text("#\n")
+    assert "no column" in str(refusal(path))
