@@ -117,7 +117,6 @@ def import_files(
     _check_prefix(options.sample_prefix)
     with database.connect() as connection:
         check_schema(connection)
-        declare_words(connection, fields)
     read = read_ontology(ontology) if ontology is not None else None
     if counts is None or samples is None:
         if read is None or counts is not None or samples is not None:
@@ -140,6 +139,7 @@ def import_files(
         # A transaction around the import's own, so that a dry run can take it back.
         names = _names(matched.samples, options.sample_prefix)
         with connection.transaction(force_rollback=options.dry_run):
+            declare_words(connection, fields)
             summary = apply_import(
                 connection,
                 samples=with_organisms(
@@ -174,6 +174,7 @@ def _import_ontology(
         database.connect() as connection,
         connection.transaction(force_rollback=options.dry_run),
     ):
+        declare_words(connection, fields)
         summary = import_terms(connection, read.terms, fields)
     return replace(summary, ontology=read)
 
