@@ -206,6 +206,7 @@ def test_a_header_of_one_sample_id_is_no_title(tmp_path: Path) -> None:
         b"RDA3\nA\n3\n262657\n",
         b"BZh91AY&SY",
     ],
+    ids=["rdata", "rds", "text", "bzip2"],
 )
 def test_files_of_r_are_refused_with_advice(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "counts.rda").write_bytes(content)
