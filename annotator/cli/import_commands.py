@@ -94,6 +94,8 @@ def import_(
         sample_prefix=options["sample_prefix"],
         dry_run=options["dry_run"],
     )
+    if (counts is None) != (samples is None) or (counts is None and ontology is None):
+        raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
     with database_of(settings) as database:
         summary = import_files(
             database,

@@ -119,8 +119,7 @@ def import_files(
         check_schema(connection)
     read = read_ontology(ontology) if ontology is not None else None
     if counts is None or samples is None:
-        if read is None or counts is not None or samples is not None:
-            raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
+        assert read is not None, "give counts and samples, or an ontology, or all three"
         return _import_ontology(database, read, options, fields)
     described = read_samples(samples, fields, options.columns)
     hints = Hints(frozenset(one.sample_id for one in described.records), options.orientation)

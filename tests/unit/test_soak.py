@@ -84,7 +84,7 @@ def test_work_in_progress_is_no_leak_but_what_it_leaves_is():
 
 
 def measured(number, leak):
-    tables = ("prediction", "contribution", "event", "artefact")
+    tables = ("prediction", "class_contribution", "event", "artefact")
     sizes = {f"annotator.{name}/{what}": 1e4 for name in tables for what in ("rows", "bytes")}
     flat_ones = {metric.key: 10.0 for metric in soak.METRICS}
     flat_ones |= {"connections": 1 + 2 * (number % 4 == 0), "server_processes": 11 + number % 4}
