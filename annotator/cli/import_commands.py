@@ -81,7 +81,7 @@ def import_(
     COUNTS and SAMPLES may be left out to load an ontology alone.
     """
     from annotator.cli.import_text import import_lines
-    from annotator.jobs.import_files import ImportOptions, import_files
+    from annotator.jobs.import_files import ImportOptions, check_given, import_files
     from annotator.reading.importers import SampleOptions, Which
     from annotator.store.server.embedded import forget_demo
 
@@ -94,8 +94,7 @@ def import_(
         sample_prefix=options["sample_prefix"],
         dry_run=options["dry_run"],
     )
-    if (counts is None) != (samples is None) or (counts is None and ontology is None):
-        raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
+    check_given(counts, samples, ontology)
     with database_of(settings) as database:
         summary = import_files(
             database,

@@ -78,6 +78,18 @@ class ImportOptions:
     dry_run: bool = False
 
 
+def check_given(counts: Path | None, samples: Path | None, ontology: Path | None) -> None:
+    """Check that the files that are given belong together.
+
+    Raises
+    ------
+    InputError
+        Counts are given without samples or the other way round, or there is no file at all.
+    """
+    if (counts is None) != (samples is None) or (counts is None and ontology is None):
+        raise InputError("give COUNTS and SAMPLES, or --ontology, or all three")
+
+
 def import_files(
     database: Database,
     counts: Path | None = None,
@@ -114,12 +126,13 @@ def import_files(
         A file or the prefix is wrong, a file is missing, or samples would move to another
         dataset; nothing was changed.
     """
+    check_given(counts, samples, ontology)
     _check_prefix(options.sample_prefix)
     with database.connect() as connection:
         check_schema(connection)
     read = read_ontology(ontology) if ontology is not None else None
     if counts is None or samples is None:
-        assert read is not None, "give counts and samples, or an ontology, or all three"
+        assert read is not None
         return _import_ontology(database, read, options, fields)
     described = read_samples(samples, fields, options.columns)
     hints = Hints(frozenset(one.sample_id for one in described.records), options.orientation)
