@@ -33,6 +33,11 @@ FIRST = tuple(
     )
 )
 
+# Before anything imports NumPy, and for the commands that tests start: the matrices of tests are
+# small, and threads of several workers on few cores spend ten times as long on waiting.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")

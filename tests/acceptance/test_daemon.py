@@ -11,7 +11,6 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from annotator.store.server.embedded import running_server
-from tests.support.presets import LIGHT_WITHOUT_NETWORK
 
 
 def wait_until(condition, seconds=90):
@@ -109,13 +108,7 @@ def report_folders(annotated):
 
 def test_a_due_retraining_is_taken_by_one_daemon(annotated):
     before = annotated.rows("select count(*) as n from training_run")[0]["n"]
-    light = {
-        "ANNOTATOR_PRESET": str(LIGHT_WITHOUT_NETWORK),
-        "ANNOTATOR_CROSS_VALIDATION_FOLDS": "0",
-    }
-    daemons = [
-        annotated.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *", **light) for _ in range(2)
-    ]
+    daemons = [annotated.start("serve", ANNOTATOR_RETRAIN_CRON="* * * * *") for _ in range(2)]
     try:
         wait_until(
             lambda: annotated.rows("select count(*) as n from training_run")[0]["n"] >= before + 3,
