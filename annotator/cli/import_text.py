@@ -32,6 +32,11 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
     )
     if summary.copies:
         lines.append(_copies_line(summary.copies))
+    if summary.samples_added + summary.samples_changed and not summary.near_copies_sought:
+        lines.append(
+            "copies of libraries were looked for among equal counts only; `annotator doctor` also"
+            " finds those with slightly other counts"
+        )
     lines += [*_details(summary), *value_lines(summary.values), *label_lines(summary.labels)]
     if any(each.not_understood for each in summary.values):
         lines.append(

@@ -139,7 +139,7 @@ LEAST_SHARED_FEATURES = 10
 
 @dataclass(frozen=True, slots=True)
 class CopiedSample:
-    """A sample whose counts equal those of a sample in another dataset."""
+    """A sample with the counts, or nearly the counts, of a sample in another dataset."""
 
     sample_id: str
     dataset_id: str
@@ -164,7 +164,9 @@ class ImportSummary:
     attributes_kept
         Distinct attributes that the samples have and the files do not.
     copies
-        Samples whose expression was written and equals that of another dataset's sample.
+        Imported samples whose counts equal, or nearly equal, those of another dataset's sample.
+    near_copies_sought
+        Whether samples with slightly other counts were looked for, too.
     files
         What was recognised in each file.
     values
@@ -191,6 +193,7 @@ class ImportSummary:
     removed: UnnamedFeatures = UnnamedFeatures()
     attributes_kept: int = 0
     copies: tuple[CopiedSample, ...] = ()
+    near_copies_sought: bool = False
     files: tuple[FileReport, ...] = ()
     values: tuple[ValueUse, ...] = ()
     labels: tuple[LabelMatches, ...] = ()

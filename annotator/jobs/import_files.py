@@ -28,9 +28,10 @@ from annotator.store.mirror.organisms import note_organisms, with_organisms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import psycopg
     from scipy.sparse import csr_matrix
 
     from annotator.domain.fields import FieldDefinition
@@ -169,11 +170,26 @@ def import_files(
                 replace=options.replace,
             )
             note_organisms(connection, default_organism)
+            summary = _with_near_copies(connection, summary, tuple(names.values()))
         files = (
             _report(counts, (*table.notes, *matched.notes)),
             _report(samples, described.notes),
         )
     return replace(summary, files=files, values=_values_of(matched.samples, fields), ontology=read)
+
+
+def _with_near_copies(
+    connection: psycopg.Connection, summary: ImportSummary, sample_ids: Collection[str]
+) -> ImportSummary:
+    """Add the copies with slightly other counts, if the mirror is small enough to look."""
+    from annotator.jobs.watch.doctor.libraries import copies_in_mirror
+
+    if not summary.samples_added + summary.samples_changed:
+        return replace(summary, near_copies_sought=True)
+    found = copies_in_mirror(connection, sample_ids)
+    if found is None:
+        return summary
+    return replace(summary, copies=found, near_copies_sought=True)
 
 
 def _import_ontology(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotator.cli.import_text import import_lines
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
 from annotator.jobs.import_files import ImportOptions, import_files
+from annotator.jobs.watch.doctor import libraries
 from tests.support.store import rows
 
 SAMPLES = "sample_id\tdataset_id\ttissue\nS1\tD1\tliver\nS2\tD1\t\n"
@@ -97,3 +99,41 @@ def test_a_prefix_of_ones_own_is_put_before_ids(database, load):
 def test_a_prefix_that_cannot_be_read_back_is_refused(load, prefix):
     with pytest.raises(InputError, match="--sample-prefix"):
         load(MIRNA, sample_prefix=prefix)
+
+
+def library(generator: np.random.Generator) -> np.ndarray:
+    return generator.lognormal(6, 1.5, 80).astype(int) + 30
+
+
+def table(sample: str, counts: np.ndarray) -> str:
+    lines = [f"hsa-miR-{number}-5p\t{count}" for number, count in enumerate(counts, start=2000)]
+    return "\n".join([f"feature\t{sample}", *lines]) + "\n"
+
+
+def of_dataset(sample: str, dataset: str) -> str:
+    return f"sample_id\tdataset_id\n{sample}\t{dataset}\n"
+
+
+def test_a_copy_with_slightly_other_counts_is_found(load):
+    counts = library(np.random.default_rng(1))
+    again = counts.copy()
+    again[:3] += 1
+    load(table("A", counts), of_dataset("A", "D1"))
+    summary = load(table("B", again), of_dataset("B", "D2"))
+    (copied,) = summary.copies
+    assert (copied.sample_id, copied.copy_of, copied.dataset_of_copy) == ("B", "A", "D1")
+
+
+def test_libraries_of_their_own_are_no_copies(load):
+    generator = np.random.default_rng(2)
+    load(table("A", library(generator)), of_dataset("A", "D1"))
+    assert load(table("B", library(generator)), of_dataset("B", "D2")).copies == ()
+
+
+def test_a_large_mirror_is_searched_for_equal_counts_alone(load, monkeypatch):
+    monkeypatch.setattr(libraries, "MOST_AT_IMPORT", 1)
+    counts = library(np.random.default_rng(1))
+    load(table("A", counts), of_dataset("A", "D1"))
+    summary = load(table("B", counts), of_dataset("B", "D2"))
+    assert [one.copy_of for one in summary.copies] == ["A"]
+    assert "annotator doctor" in import_lines(summary, dry_run=False)

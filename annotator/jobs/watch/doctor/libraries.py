@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.imports import CopiedSample
 from annotator.domain.wording import counted, some
 from annotator.jobs.watch.doctor.findings import Finding, good, warning
 from annotator.learn.features.canonical import canonical_profiles
@@ -17,7 +18,7 @@ from annotator.store.mirror.expression import read_profiles
 from annotator.store.server.health import datasets_of_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import psycopg
     from numpy.typing import NDArray
@@ -27,7 +28,37 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 50_000
 """Number of samples up to which libraries are compared, in memory."""
 
+MOST_AT_IMPORT = 5_000
+"""Number of samples up to which an import compares libraries: it takes a few seconds."""
+
 EXAMPLES = 3
+
+
+def copies_in_mirror(
+    connection: psycopg.Connection, sample_ids: Collection[str]
+) -> tuple[CopiedSample, ...] | None:
+    """Find copies of samples in other datasets, also those with slightly other counts.
+
+    Returns
+    -------
+    tuple of CopiedSample or None
+        One per sample, with the first of its copies, in the order of the samples; ``None`` if
+        the mirror has more than :data:`MOST_AT_IMPORT` samples, which are not compared.
+    """
+    dataset_of = datasets_of_samples(connection)
+    if len(dataset_of) > MOST_AT_IMPORT:
+        return None
+    profiles = read_profiles(connection, kinds=[str(FeatureKind.SRNA)]).profiles
+    names = [str(name) for name in profiles.sample_ids]
+    datasets = np.array([dataset_of.get(name, "") for name in names], dtype=object)
+    wanted, found = set(sample_ids), []
+    for group in copies(canonical_profiles(profiles, datasets).profiles):
+        for row in group:
+            other = next((each for each in group if datasets[each] != datasets[row]), None)
+            if names[row] in wanted and other is not None:
+                pair = (names[row], str(datasets[row]), names[other], str(datasets[other]))
+                found.append(CopiedSample(*pair))
+    return tuple(sorted(found, key=lambda each: each.sample_id))
 
 
 def check_libraries(connection: psycopg.Connection) -> Iterator[Finding]:
