@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from annotator.store.server.connection import Database
 
 
+SPIKE_IN_READS = "spike_in_reads"
+"""The attribute of a sample with the reads of spike-ins, which are no part of its library."""
+
 PREFIX_OF_DATASET = "dataset"
 """As a prefix of sample ids: the id of the dataset and a colon."""
 
@@ -157,7 +160,10 @@ def import_files(
                 connection,
                 samples=with_organisms(
                     connection,
-                    [replace(one, sample_id=names[one.sample_id]) for one in matched.samples],
+                    [
+                        replace(one, sample_id=names[one.sample_id])
+                        for one in _with_spike_ins(matched, table.spike_in_reads)
+                    ],
                     default_organism,
                 ),
                 counts=ImportedCounts(
@@ -176,6 +182,17 @@ def import_files(
             _report(samples, described.notes),
         )
     return replace(summary, files=files, values=_values_of(matched.samples, fields), ontology=read)
+
+
+def _with_spike_ins(matched: Matched, reads: Mapping[str, int]) -> Iterator[SampleRecord]:
+    """Yield the samples, with the reads of spike-ins as an attribute where COUNTS has any."""
+    of_sample = {
+        matched.id_of[one]: number for one, number in reads.items() if one in matched.id_of
+    }
+    for sample in matched.samples:
+        number = of_sample.get(sample.sample_id)
+        further = {} if number is None else {SPIKE_IN_READS: str(number)}
+        yield replace(sample, attributes={**sample.attributes, **further})
 
 
 def _with_near_copies(

@@ -101,6 +101,13 @@ def test_a_prefix_that_cannot_be_read_back_is_refused(load, prefix):
         load(MIRNA, sample_prefix=prefix)
 
 
+def test_reads_of_spike_ins_are_kept_outside_the_library(database, load):
+    load(MIRNA + "cel-miR-39-3p\t900\t0\n")
+    assert "cel-miR-39-3p" not in reads(database, "S1")
+    query = "select attributes ->> 'spike_in_reads' from atlas.sample order by sample_id"
+    assert rows(database, query) == [("900",), ("0",)]
+
+
 def library(generator: np.random.Generator) -> np.ndarray:
     return generator.lognormal(6, 1.5, 80).astype(int) + 30
 

@@ -20,13 +20,14 @@ from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.layout import MemoryTable
 from annotator.reading.counts.normalised import name_evidence
+from annotator.reading.counts.screen import ScreenedTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from annotator.reading.counts.layout import CountsLayout, CountsTable
+    from annotator.reading.counts.layout import CountsLayout
 
 _NO_COUNTS = (
     *("readme", "license", "samples", "sample", "metadata", "manifest", "md5", "annotations"),
@@ -101,8 +102,8 @@ def _without_normalised(files: list[Path]) -> tuple[list[Path], list[str]]:
 def read_folder(
     folder: Path,
     layout_of: Callable[[Path], CountsLayout],
-    read_one: Callable[[Path], AbstractContextManager[CountsTable]],
-) -> CountsTable:
+    read_one: Callable[[Path], AbstractContextManager[ScreenedTable]],
+) -> ScreenedTable:
     """Read every file of a folder and combine them.
 
     Parameters
@@ -116,7 +117,7 @@ def read_folder(
 
     Returns
     -------
-    CountsTable
+    ScreenedTable
         All samples with the features of all files.
 
     Raises
@@ -133,32 +134,31 @@ def read_folder(
     columns: dict[str, int] = {}
     parts: list[tuple[csr_matrix, Sequence[int], Sequence[int]]] = []
     notes: list[tuple[str, str]] = []
+    spikes: Counter[str] = Counter()
     with ExitStack() as stack:
         for path in files:
-            table = _opened(path, folder, read_one, stack)
-            at = [columns.setdefault(name, len(columns)) for name in table.feature_names]
-            notes += [(note, path.name) for note in table.notes[1:]]  # the first has the size
-            for ids, counts in table.batches():
+            part = _opened(path, folder, read_one, stack)
+            at = [columns.setdefault(name, len(columns)) for name in part.feature_names]
+            notes += [(note, path.name) for note in part.notes[1:]]  # the first has the size
+            spikes.update(part.spike_in_reads)
+            for ids, counts in part.batches():
                 parts.append((counts, [rows.setdefault(one, len(rows)) for one in ids], at))
     counts, files_with = _combined(parts, (len(rows), len(columns)))
     _refuse_repeats(files_with, tuple(rows), tuple(columns), folder)
     size = f"{counted(len(rows), 'sample')} × {counted(len(columns), 'feature')}"
     if left_out:
         sorted_out.insert(0, f"{_left_out(left_out)}, by their names: {_named(left_out)}")
-    return MemoryTable(
-        tuple(rows),
-        tuple(columns),
-        counts,
-        (f"folder of {counted(len(files), 'file')}: {size}", *sorted_out, *_joined(notes)),
-    )
+    said = (f"folder of {counted(len(files), 'file')}: {size}", *sorted_out, *_joined(notes))
+    table = MemoryTable(tuple(rows), tuple(columns), counts)
+    return ScreenedTable(table, None, is_whole=True, notes=said, spike_in_reads=spikes)
 
 
 def _opened(
     path: Path,
     folder: Path,
-    read_one: Callable[[Path], AbstractContextManager[CountsTable]],
+    read_one: Callable[[Path], AbstractContextManager[ScreenedTable]],
     stack: ExitStack,
-) -> CountsTable:
+) -> ScreenedTable:
     try:
         return stack.enter_context(read_one(path))
     except InputError as error:

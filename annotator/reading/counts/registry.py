@@ -12,14 +12,14 @@ from annotator.reading.counts.layouts.mirgff import MIRGFF
 from annotator.reading.counts.layouts.srnabench import SRNABENCH_MATRIX
 from annotator.reading.counts.layouts.triplets import TRIPLETS
 from annotator.reading.counts.matrix.counts_file import MATRIX, CountsFile
-from annotator.reading.counts.screen import screened
+from annotator.reading.counts.screen import ScreenedTable, screened
 from annotator.reading.text.head import Hints, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from annotator.reading.counts.layout import CountsLayout, CountsTable
+    from annotator.reading.counts.layout import CountsLayout
     from annotator.reading.text.head import Head
 
 LAYOUTS: tuple[CountsLayout, ...] = (
@@ -43,7 +43,7 @@ LAYOUTS: tuple[CountsLayout, ...] = (
 
 
 @contextmanager
-def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  # noqa: B008
+def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[ScreenedTable]:  # noqa: B008
     """Recognise the layout of a file or folder of counts, and read it.
 
     Parameters
@@ -55,7 +55,7 @@ def read_counts(path: Path, hints: Hints = Hints()) -> Iterator[CountsTable]:  #
 
     Yields
     ------
-    CountsTable
+    ScreenedTable
         Checked to its end, without rows that are no RNA, in whole reads. The first note
         names the layout and the size of the table.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from annotator.reading.counts.matrix.counts_file import CountsFile
 from annotator.reading.counts.normalised import TableValues, name_evidence, normalised_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,12 +26,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ScreenedTable:
-    """A table without the rows that are no RNA, in whole reads; see ``CountsTable``."""
+    """A table without the rows that are no RNA, in whole reads; see ``CountsTable``.
+
+    Attributes
+    ----------
+    table
+        The whole table.
+    kept
+        Places of the features that are kept; ``None`` if all are.
+    is_whole
+        Whether all counts are whole numbers.
+    notes
+        As in :class:`CountsTable`.
+    spike_in_reads
+        Reads of spike-ins per sample; empty if the table has no spike-ins.
+    """
 
     table: CountsTable
-    kept: NDArray[np.int64] | None  # places of the features that are kept, if not all
+    kept: NDArray[np.int64] | None
     is_whole: bool
     notes: tuple[str, ...]
+    spike_in_reads: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sample_ids(self) -> Sequence[str]:
@@ -109,7 +124,19 @@ def screened(
         None if all_kept else kept,
         values.is_whole,
         (f"{detected}: {size}", *table.notes, *notes),
+        _reads_of(table, spikes),
     )
+
+
+def _reads_of(table: CountsTable, features: frozenset[str]) -> dict[str, int]:
+    """Return the reads of some features per sample; nothing if there are no such features."""
+    places = np.flatnonzero([name in features for name in table.feature_names])
+    found: dict[str, int] = {}
+    if places.size:
+        for ids, counts in table.batches():
+            reads = np.asarray(counts[:, places].sum(axis=1)).ravel()
+            found |= dict(zip(ids, np.rint(reads).astype(int).tolist(), strict=True))
+    return found
 
 
 def _refuse_numbers(names: Sequence[str], path: Path) -> None:
