@@ -49,7 +49,7 @@ def datasets(program) -> list[str]:
 def test_datasets_go_when_somebody_says_so(imported):
     ended = forget(imported, "d1")
     assert ended.code == 2
-    assert "1 samples, 2 counts, 1 annotations" in ended.out
+    assert "1 sample, 2 counts, 1 annotation" in ended.out
     assert "--yes" in ended.err
     assert len(ended.err.splitlines()) == 1
 
