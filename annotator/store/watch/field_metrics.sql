@@ -24,30 +24,10 @@ with live as (
     ) p
     join annotator.release r using (release_id)
     group by r.field, r.organism
-), unusable as (
-    -- Some problems can be solved without a change of updated_at.
-    select q.field, s.organism, q.sample_id
-    from annotator.quarantine q
-    join annotator.sample_organism s
-        on s.sample_id = q.sample_id and s.updated_at is not distinct from q.sample_updated_at
-    left join live on live.field = q.field and live.organism = s.organism
-    where q.release_id is null or q.release_id = live.release_id
-    group by q.field, s.organism, q.sample_id
-    having count(*) filter (where q.code = 'repeated_sample') > 1 or bool_or(
-        case q.code
-            when 'repeated_sample' then false
-            when 'no_dataset' then coalesce(s.dataset_id, '') = ''
-            when 'contradicting_labels' then (
-                select count(*) from annotator.known_label k
-                where k.sample_id = q.sample_id and k.field = q.field
-            ) > 1
-            else true
-        end
-    )
 ), quarantined as (
-    select unusable.field, unusable.organism, count(*) as samples
-    from unusable
-    group by unusable.field, unusable.organism
+    select q.field, q.organism, count(*) as samples
+    from annotator.quarantined_sample q
+    group by q.field, q.organism
 ), retraining as (
     select t.field, t.organism,
         count(*) filter (where r.promoted_at is not null) as promoted,
