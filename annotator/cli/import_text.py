@@ -1,4 +1,4 @@
-"""What an import or a removal of datasets does, in sentences."""
+"""The results of an import or of a removal of datasets, in sentences."""
 
 from __future__ import annotations
 

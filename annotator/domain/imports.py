@@ -59,7 +59,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What was recognised in a file of an import.
+    """The layout of a file of an import, as it was recognised.
 
     Attributes
     ----------

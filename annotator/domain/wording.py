@@ -16,12 +16,13 @@ def counted(number: int, one: str, many: str = "") -> str:
 
     Examples
     --------
-    >>> counted(1, "row"), counted(1204, "row")
-    ('1 row', '1,204 rows')
+    >>> counted(1, "row"), counted(1204, "row"), counted(2, "class")
+    ('1 row', '1,204 rows', '2 classes')
     >>> counted(2, "sample has", "samples have")
     '2 samples have'
     """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    plural = many or (f"{one}es" if one.endswith(("s", "x")) else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural}"
 
 
 def some(

@@ -8,14 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def count(number: int, thing: str) -> str:
-    """Return ``1 class``, ``1,234 samples``."""
-    if number == 1:
-        return f"1 {thing}"
-    plural = f"{thing}es" if thing.endswith(("s", "x")) else f"{thing}s"
-    return f"{number:,} {plural}"
-
-
 def percent(share: float) -> str:
     """Return a share as ``83.1 %``; ``100 %`` and ``0 %`` only for all and none."""
     if share in (0.0, 1.0):

@@ -53,7 +53,7 @@ def release(database: Database, connection) -> int:
 
 
 def pass_of(daemon, release: int) -> list[str]:
-    """What the beginning of a pass does with the samples; returns those that are queued."""
+    """Begin a pass as the daemon does; return the samples that are queued."""
     bad_rows.quarantine_bad_samples(daemon, "tissue")
     work.queue_pending(daemon, "tissue", release)
     return [row[0] for row in run(daemon, "select sample_id from annotator.work order by 1")]

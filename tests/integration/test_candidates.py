@@ -1,4 +1,4 @@
-"""What a candidate is stored with comes back as it was."""
+"""A stored candidate is read back unchanged."""
 
 from __future__ import annotations
 

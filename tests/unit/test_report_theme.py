@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotator.domain.wording import counted
 from annotator.report.figures.drawing import plain, wrapped
 from annotator.report.figures.theme import (
     DARK,
@@ -17,7 +18,7 @@ from annotator.report.figures.theme import (
 )
 from annotator.report.intervals import intervals
 from annotator.report.paper_figures import paper_accuracies
-from annotator.report.words import count, listed, percent, significant
+from annotator.report.words import listed, percent, significant
 from tests.support.drawn_figures import (
     contents,
     contrast,
@@ -142,7 +143,7 @@ class TestWords:
         assert plain("9\N{NO-BREAK SPACE}%") == "9\N{NO-BREAK SPACE}%"
 
     def test_numbers_of_things_are_worded(self):
-        assert (count(1, "class"), count(1200, "class")) == ("1 class", "1,200 classes")
+        assert (counted(1, "class"), counted(1200, "class")) == ("1 class", "1,200 classes")
 
     @pytest.mark.parametrize(
         ("things", "expected"), [(["a", "b", "c"], "a, b and c"), (["a"], "a"), ([], "")]

@@ -35,7 +35,7 @@ _NAME = re.compile(
 _ACCESSION = re.compile(r"(mi|mimat)\d{7}(?=-|$)")
 _SEPARATOR = re.compile(r"[/|;]")
 
-# What tools write around a name; each pattern keeps its group.
+# Additions that tools write around a name; each pattern keeps its group.
 _WRAPPERS = (
     # GDC: the region of a read, as mature,MIMAT0000076
     re.compile(r"(?:mature|precursor|stemloop),(mi(?:mat)?\d{7})"),

@@ -1,4 +1,4 @@
-"""What a layout of counts consists of, and what reading one returns."""
+"""The parts of a layout of counts, and the table that reading one returns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CountsTable(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was detected, converted or left out."""
+        """One line for each thing that was detected, converted or left out."""
         ...
 
     def batches(

@@ -34,7 +34,7 @@ _FEW = 20  # values
 
 @dataclass
 class TableValues:
-    """What the values of a table show about their origin.
+    """Properties of the values of a table that show their origin.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a layout of sample tables consists of, and what reading one returns."""
+"""The parts of a layout of sample tables, and the table that reading one returns."""
 
 from __future__ import annotations
 

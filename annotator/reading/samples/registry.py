@@ -44,7 +44,7 @@ _SERIES = re.compile(r"(?<![A-Za-z0-9])(GSE\d+|PRJ[A-Z]+\d+|[SED]RP\d+)(?![0-9])
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What a person says about a sample table.
+    """Facts about a sample table that a person gives.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ _ROWS, _FEWEST_ROWS, _CHARACTERS = 200, 3, 1 << 17
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known from elsewhere about the counts in a file.
+    """Facts from elsewhere about the counts in a file.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Hints:
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of a file before it is read.
+    """The beginning of a file, and hints about it, before it is read.
 
     Attributes
     ----------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT
+from annotator.domain.wording import counted
 from annotator.report.figures.class_order import has_order
 from annotator.report.figures.drawing import canvas_of, draw, strokes
 from annotator.report.figures.rows import (
@@ -37,7 +38,7 @@ from annotator.report.tables.accuracy import (
     random_metrics,
 )
 from annotator.report.tables.cells import BASELINES, kind_words
-from annotator.report.words import count, listed, percent
+from annotator.report.words import listed, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -273,7 +274,7 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
         "Accuracy of each class",
         "Share of a class's samples that are recognised when their whole dataset is held out,"
         f" mean over datasets{of_random}; per cent are of all models combined. {'; '.join(shown)}."
-        f" {count(sum(each.value >= 0.9 for each in classes), 'class')} of {len(classes)}"
+        f" {counted(sum(each.value >= 0.9 for each in classes), 'class')} of {len(classes)}"
         " reach 90 %.",
         make,
     )
@@ -332,7 +333,7 @@ def _size_description(found: ClassPrecision, classes: Sequence[str], least: int)
     return (
         f"Precision (share of the samples predicted as a class that are of it) and accuracy (share"
         f" of a class's samples that are recognised) {how}, as in figure {figure} of the paper:"
-        f" {count(len(classes), 'class')} of the release with at least {least} labelled samples"
+        f" {counted(len(classes), 'class')} of the release with at least {least} labelled samples"
         f" (the smallest has {min(found.sizes[name] for name in classes):,})."
         f" Mean over these classes: {listed(means)}."
     )

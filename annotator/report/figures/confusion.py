@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from annotator.domain.held_out import COMBINED
+from annotator.domain.wording import counted
 from annotator.report.figures.class_order import class_order, group_breaks
 from annotator.report.figures.drawing import draw
 from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.cells import kind_words
-from annotator.report.words import count, listed, percent
+from annotator.report.words import listed, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +79,7 @@ def _confusion(contents: ReportContents, held_out: HeldOutPredictions, kind: str
 def _description(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
     total, right = int(counts.sum()), int(np.trace(counts))
     text = (
-        f"Of {count(total, 'sample')} in datasets held out, {percent(right / total)} are on the"
+        f"Of {counted(total, 'sample')} in datasets held out, {percent(right / total)} are on the"
         " diagonal: predicted as curated. Each row sums to 100 %."
     )
     wrong = counts.copy()

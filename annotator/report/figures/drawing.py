@@ -1,4 +1,4 @@
-"""What all figures are made with: a canvas, axes in pixels, texts, lines, and their SVG."""
+"""The means of drawing that all figures share: axes in pixels, texts, lines, and their SVG."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from annotator.domain.wording import counted
 from annotator.report.figures.class_order import class_order
 from annotator.report.figures.drawing import draw
 from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.cells import small_number
 from annotator.report.tables.explanations import SIGNIFICANT
-from annotator.report.words import count, listed
+from annotator.report.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +86,7 @@ def _text(found: tuple[ClassEnrichment, ...], shown: int) -> str:
         key=lambda each: (each.q_value, each.p_value, each.class_name, each.set_name),
     )
     text = (
-        f"Over-representation of {count(tested, 'set')} of sRNAs among the markers of each class"
+        f"Over-representation of {counted(tested, 'set')} of sRNAs among the markers of each class"
         " (hypergeometric test, q-values by Benjamini and Hochberg). The background of a class is"
         " the features that it expresses above the median of the classes."
     )
@@ -98,4 +99,4 @@ def _text(found: tuple[ClassEnrichment, ...], shown: int) -> str:
         f" {small_number(each.q_value)})"
         for each in hits[:4]
     ]
-    return f"{text} {count(len(hits), 'pair')} below {SIGNIFICANT}; first {listed(leading)}."
+    return f"{text} {counted(len(hits), 'pair')} below {SIGNIFICANT}; first {listed(leading)}."

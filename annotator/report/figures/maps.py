@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.spatial import cKDTree
 
+from annotator.domain.wording import counted
 from annotator.report.figures.drawing import NARROW, canvas_of, draw, place, plain, wrapped
 from annotator.report.figures.theme import LIGHT
-from annotator.report.words import count, listed, percent
+from annotator.report.words import listed, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,7 +79,7 @@ def _draw(
     counts = Counter(names.tolist())
     labels = [wrapped(f"{name} ({counts[name]:,})", LETTERS) for name in order]
     if others:
-        labels.append(f"{count(others, 'other dataset')} ({counts[REST]:,})")
+        labels.append(f"{counted(others, 'other dataset')} ({counts[REST]:,})")
     columns = 3 if max(map(len, labels)) < 15 else 2 if max(map(len, labels)) < 26 else 1
     extent = np.ptp(positions, axis=0)
     height = NARROW * float(np.clip(extent[1] / max(extent[0], 1e-9), 0.4, 1.2))
@@ -155,7 +156,7 @@ def _description(sample_map: SampleMap, names: NDArray[np.object_], of_what: str
     counts = Counter(names.tolist())
     largest = [f"{name} {counts[name]:,}" for name in _by_size(names)[:8]]
     text = (
-        f"t-SNE of {count(len(names), 'sample')} of {count(len(counts), of_what)}; samples with"
+        f"t-SNE of {counted(len(names), 'sample')} of {counted(len(counts), of_what)}; samples with"
         f" similar profiles lie close together. Largest: {listed(largest)}."
     )
     if len(names) > 1:

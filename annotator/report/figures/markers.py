@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.cluster.hierarchy import dendrogram, fcluster, linkage
 
+from annotator.domain.wording import counted
 from annotator.report.figures.class_order import class_order
 from annotator.report.figures.drawing import (
     LINE,
@@ -32,7 +33,7 @@ from annotator.report.figures.matrix import (
 )
 from annotator.report.figures.rows import TITLE, in_per_cent
 from annotator.report.figures.theme import LIGHT
-from annotator.report.words import count, listed, percent, significant
+from annotator.report.words import listed, percent, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -257,7 +258,7 @@ def _expression_text(by_class: Markers, known: Sequence[str]) -> str:
     overall = sum(highest[name] * len(by_class[name]) for name in highest) / max(total, 1)
     best = sorted(highest, key=lambda name: (-highest[name], name))[:3]
     return (
-        f"Mean expression of {count(total, 'marker')} in each class (rows), one column of markers"
+        f"Mean expression of {counted(total, 'marker')} in each class (rows), one column of markers"
         " per class, best first, the leading ones named below it: doublings above or below the"
         " mean of all classes. The tree joins classes with similar expression (Ward's method)."
         f" {percent(overall)} of the markers are expressed most in the class that they mark;"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from annotator.domain.wording import counted
 from annotator.report.figures.drawing import draw
 from annotator.report.figures.matrix import Matrix, draw_matrix
 from annotator.report.tables.explanations import shown_samples, verdict
-from annotator.report.words import count, listed, significant
+from annotator.report.words import listed, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,7 +135,7 @@ def _text(
     feature_names: Sequence[str],
     shown: int,
 ) -> str:
-    text = f"Contributions of {count(shown, 'sRNA')} to {count(len(class_names), 'class')}."
+    text = f"Contributions of {counted(shown, 'sRNA')} to {counted(len(class_names), 'class')}."
     if shown < len(feature_names):
         text = f"{text[:-1]}, those with the largest of {len(feature_names):,}."
     leading = []

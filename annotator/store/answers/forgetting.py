@@ -1,4 +1,4 @@
-"""What becomes of predictions and decisions when their samples leave the mirror.
+"""The predictions and decisions of samples that leave the mirror.
 
 Both are history and stay: predictions are no longer current, and decisions are undone, so
 that they do not count for other samples that are given the same ids later.

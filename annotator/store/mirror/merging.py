@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MergedExpression:
-    """What merging did.
+    """The result of merging.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class _Columns:
 
 @dataclass(eq=False)
 class _Tally:
-    """What is counted over the batches."""
+    """Counts over the batches."""
 
     is_unnamed: NDArray[np.bool_]
     changed: dict[str, bytes | None] = field(default_factory=dict)  # with digests
