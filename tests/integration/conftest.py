@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -19,6 +19,7 @@ from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.server.embedded import running_server
 from tests.support.databases import EMPTY, make_migrated, new_database
+from tests.support.presets import LIGHT_FOREST
 from tests.support.servers import server_of
 from tests.support.store import as_daemon
 
@@ -142,3 +143,18 @@ def make_reviewable() -> Callable[[psycopg.Connection], Reviewable]:
 def reviewable(connection: psycopg.Connection, make_reviewable) -> Reviewable:
     """Four committed predictions in two datasets, one of them an abstention."""
     return make_reviewable(connection)
+
+
+@pytest.fixture
+def job_settings(settings: Settings) -> Settings:
+    """Settings with a small preset, for tests of what jobs do with the samples."""
+    return replace(
+        settings,
+        preset=str(LIGHT_FOREST),
+        folds=2,
+        cross_validation_folds=0,
+        workers=1,
+        marker_count=10,
+        similarity_samples=5,
+        baseline_margin=-1.0,
+    )

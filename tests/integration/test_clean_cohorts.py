@@ -18,14 +18,6 @@ from tests.support.atlas import load_atlas, small_atlas
 from tests.support.store import execute, rows
 
 ATLAS = small_atlas()
-LIGHT = """
-network = false
-boosting = false
-
-[forest]
-first_trees = 5
-trees = 20
-"""
 # A root above all, as BTO has it, and two terms between.
 ROOT = "tissues and cell types"
 ONE_ROOT = {term: above or ("whole body",) for term, above in ATLAS.terms.items()} | {
@@ -45,23 +37,6 @@ READS = dict(
 POOR = [sample_id for sample_id in LABELLED if READS[sample_id] < 1000]
 """The simulation has some poor libraries too."""
 LEFT_OUT = {"poor": "too_few_reads", "narrow": "too_few_known_features", "broken": "no_counts"}
-
-
-@pytest.fixture
-def job_settings(settings, tmp_path):
-    """Of a small preset: what is tested here is what jobs do with it."""
-    preset = tmp_path / "light.toml"
-    preset.write_text(LIGHT)
-    return replace(
-        settings,
-        preset=str(preset),
-        folds=2,
-        cross_validation_folds=0,
-        workers=1,
-        marker_count=10,
-        similarity_samples=5,
-        baseline_margin=-1.0,
-    )
 
 
 SPOIL = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from annotator.domain.imports import ImportedCounts
 from annotator.domain.profiles import Profiles
@@ -19,31 +18,7 @@ from tests.support.atlas import load_atlas, small_atlas
 from tests.support.store import rows
 
 ATLAS = small_atlas()
-LIGHT = """
-network = false
-boosting = false
-
-[forest]
-first_trees = 5
-trees = 20
-"""
 SRNAS = ATLAS.profiles.kinds == "srna"
-
-
-@pytest.fixture
-def job_settings(settings, tmp_path):
-    preset = tmp_path / "light.toml"
-    preset.write_text(LIGHT)
-    return replace(
-        settings,
-        preset=str(preset),
-        folds=2,
-        cross_validation_folds=0,
-        workers=1,
-        marker_count=5,
-        similarity_samples=5,
-        baseline_margin=-1.0,
-    )
 
 
 def deposit(database, rows_of_atlas, *, prefix="again-", change=lambda sample: sample):
