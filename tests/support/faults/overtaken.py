@@ -53,6 +53,11 @@ def downgrade():
     op.execute("alter table annotator.prediction drop column written_before")
 """
 _LATE = "select count(*) from annotator.prediction where written_before is null"
+_BUSY = """
+select count(*) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+  and backend_type = 'client backend' and state <> 'idle'
+"""
 _LEASED = "select count(*) from annotator.work where leased_by is not null"
 
 
@@ -129,12 +134,25 @@ def _overtaken_retraining(at_work: Ready, database: Database, seed: int) -> bool
     before = _releases(at_work)
     process = at_work.start.start("retrain", "--field", FIELD, ANNOTATOR_SEED=str(seed))
     wait_for(lambda: one_number(at_work.connection, query) or None, 60, "a retraining")
+    # It would otherwise be over before the migration has begun.
+    wait_for(lambda: _stopped_in_training(at_work, process), 60, "it to train")
     migrate(database)
+    process.send(signal.SIGCONT)
     code = process.wait()
     good = code != 0 and TOLD in process.output() and "Traceback" not in process.output()
     good &= _releases(at_work) == before and one_number(at_work.connection, query) == 0
     downgrade(database, REQUIRED_REVISION)
     return good
+
+
+def _stopped_in_training(at_work: Ready, process: Process) -> bool | None:
+    """Stop a process unless it is in a transaction, which would block the migration."""
+    process.send(signal.SIGSTOP)
+    time.sleep(0.05)
+    if one_number(at_work.connection, _BUSY) == 0:
+        return True
+    process.send(signal.SIGCONT)
+    return None
 
 
 def _releases(at_work: Ready) -> list[Any]:
