@@ -102,7 +102,7 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
 
     with database_of(settings) as database:
         report = read_status(
-            database, settings, with_figures=as_json, with_values=as_json or not daemon
+            database, settings, with_metrics=as_json, with_values=as_json or not daemon
         )
     click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
     if not report.daemon_here if daemon else report.problems:

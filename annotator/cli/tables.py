@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.held_out import CROSS_VALIDATION, TERM_FIGURES
+from annotator.domain.held_out import CROSS_VALIDATION, TERM_METRICS
 from annotator.domain.organisms import of_organism
 
 if TYPE_CHECKING:
@@ -202,13 +202,13 @@ def term_table(metrics: Iterable[Metric]) -> str:
     found = {metric.name: metric for metric in metrics}
     rows = []
     for part in ("learned", "new"):
-        shown = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        shown = [found.get(f"{name}_of_{part}_terms") for name in TERM_METRICS]
         if shown[0] is not None:
             behind = [shown[0].samples, shown[0].datasets]
             rows.append([part, *(each.value if each else None for each in shown), *behind])
     if not rows:
         return ""
-    headers = ["own term", *(name.replace("_", " ") for name in TERM_FIGURES)]
+    headers = ["own term", *(name.replace("_", " ") for name in TERM_METRICS)]
     return as_table([*headers, "samples", "datasets"], rows)
 
 

@@ -48,7 +48,7 @@ class Metric:
     datasets: int
 
 
-TERM_FIGURES = ("accuracy", "answered", "precision", "prediction_set_coverage")
+TERM_METRICS = ("accuracy", "answered", "precision", "prediction_set_coverage")
 """Metrics that also exist as ``..._of_learned_terms`` and ``..._of_new_terms``: for samples
 whose own term was in training, and for those of whose class only other terms were."""
 

@@ -187,7 +187,7 @@ def read_contents(connection: psycopg.Connection, release_id: int) -> ReportCont
     return ReportContents(
         release=release,
         cohort=reports.read_cohort_rows(connection, run_id),
-        metrics=reports.read_metrics(connection, run_id),
+        metrics=reports.read_gauges(connection, run_id),
         held_out=held_out_of(connection, run_id),
         curves=reports.read_curves(connection, run_id),
         explanations=read_explanations(connection, release_id),

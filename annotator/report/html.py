@@ -47,7 +47,7 @@ SECTIONS = (
     _Section("data", "What it was trained on", ("map-",)),
     _Section("accuracy", "How accurate it is", ("accuracy-",)),
     _Section("mistakes", "What it gets wrong", ("confusion-",)),
-    _Section("trust", "Confidence and selective prediction", ("reliability", "risk-coverage")),
+    _Section("selective", "Confidence and selective prediction", ("reliability", "risk-coverage")),
     _Section("markers", "Class markers", ("markers", "marker-")),
     _Section("samples", "Contributions in single samples", ("sample-",)),
     _Section("similarity", "Similarity and stability of classes", ("similarity", "stability")),
@@ -143,8 +143,8 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
             "confusions": mistakes.confusions(contents),
             "worst": mistakes.worst_datasets(contents),
         },
-        "trust": {
-            "trust": accuracy.trust_figures(contents),
+        "selective": {
+            "selective": accuracy.selective_metrics(contents),
             "terms": accuracy.term_figures(contents),
             "target_precision": None if target is None else percent(target),
         },

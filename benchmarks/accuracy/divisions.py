@@ -244,13 +244,13 @@ def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Score
     """Calibrate, pool and set the threshold on the training part; score the test part."""
     from annotator.domain.held_out import HeldOutPredictions
     from annotator.learn.models.presets import PRESETS
-    from annotator.learn.selective.policy import TrustOptions
+    from annotator.learn.selective.policy import SelectiveOptions
     from annotator.learn.validation.cross_calibration import (
         cross_calibrated,
         release_calibration,
         with_calibration,
     )
-    from annotator.learn.validation.selective_metrics import fit_trust, reached_precision
+    from annotator.learn.validation.selective_metrics import fit_policy, reached_precision
 
     with np.load(file) as stored:
         found = {name: stored[name] for name in stored.files}
@@ -268,8 +268,8 @@ def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Score
     calibration = release_calibration(inner, preset)
     assert calibration is not None
     held_out, parts = cross_calibrated(inner, preset)
-    options = reached_precision(held_out, parts, lineages, TrustOptions(TARGET))
-    trust = fit_trust(with_calibration(inner, calibration), lineages, options)
+    options = reached_precision(held_out, parts, lineages, SelectiveOptions(TARGET))
+    policy = fit_policy(with_calibration(inner, calibration), lineages, options)
     dataset_ids = found["test_datasets"].astype(object)
     raw = {kind: found[f"test {kind}"] for kind in kinds}
     calibrated, alone = calibration.apply(raw)
@@ -285,7 +285,7 @@ def score_division(file: Path, lineages: Mapping[str, tuple[str, ...]]) -> Score
         combined.max(axis=1),
         dataset_ids,
         truth,
-        _answers(trust, combined, found["test_novelty"], truth, classes, lineages),
+        _answers(policy, combined, found["test_novelty"], truth, classes, lineages),
     )
 
 
@@ -315,7 +315,7 @@ def _metrics(
 
 
 def _answers(
-    trust: Any,
+    policy: Any,
     combined: NDArray[np.float64],
     novelty: NDArray[np.float64],
     truth: NDArray[np.int64],
@@ -328,12 +328,12 @@ def _answers(
     from annotator.learn.selective.threshold import threshold_table
 
     tree = label_tree(classes, lineages)
-    answer = decide_nodes(trust, combined, novelty, tree).answer
+    answer = decide_nodes(policy, combined, novelty, tree).answer
     given = answer != NO_ANSWER
     table = threshold_table(combined, truth, tree)
     enough = table.precision >= TARGET
     return {
-        "threshold": trust.operating_point.threshold,
+        "threshold": policy.operating_point.threshold,
         "answered": float(given.mean()),
         "precision": float(tree.claims[answer[given], truth[given]].mean())
         if given.any()

@@ -38,8 +38,8 @@ from benchmarks.accuracy.report import (
     every_metric,
     fill_document,
     plot,
+    selective_table,
     side_by_side,
-    trust_table,
 )
 from benchmarks.accuracy.runs import (
     BASELINE,
@@ -135,10 +135,12 @@ def evaluate_one(
             index = read_terms(connection)
         ontology = ontology_or_built_in(index.class_parents(), index.class_names())
     answers = None
-    if validation.trust is not None:
+    if validation.selective is not None:
         classes, general = validation.predictions.classes, validation.label_set.too_general
         lineages = lineages_of(classes, ontology, settings.fields[task.field], general)
-        answers = answers_of(validation.predictions, validation.parts, lineages, validation.trust)
+        answers = answers_of(
+            validation.predictions, validation.parts, lineages, validation.selective
+        )
     save_run(target, as_run(validation, answers))
 
 
@@ -168,7 +170,7 @@ def task_results(key: str, runs: Mapping[str, Run], known: Mapping[str, Any]) ->
             "held_out": run.description,
             "samples": len(run.held_out.truth),
             "figures": {m: f for m, f in figures.items() if not m.startswith(BASELINE)},
-            "trust": selective_estimates(run),
+            "selective": selective_estimates(run),
             "cost": presets.get(preset, {}).get("cost", {}),
             "commit": presets.get(preset, {}).get("commit"),
         }
@@ -368,7 +370,7 @@ def main() -> None:
         if not (options.data / TASKS[key].atlas).is_dir():
             raise SystemExit(f"{options.data / TASKS[key].atlas} is not here: nothing to run on")
     run_all(options, results)
-    for table in (every_metric, side_by_side, trust_table, cost_table):
+    for table in (every_metric, side_by_side, selective_table, cost_table):
         print(as_text(table(results.content)), end="\n\n")
 
 

@@ -25,7 +25,7 @@ TITLES = {
     "auc": "AUC",
     "expected_calibration_error": "calibration error",
 }
-TRUST = {
+SELECTIVE = {
     "answered": "answered",
     "precision": "precision",
     "answered_class": "answered with a class",
@@ -126,7 +126,7 @@ def _best(models: Mapping[str, Mapping[str, Json]], name: str) -> str:
     return f"{found[best]:.3f} ({best.replace('_', ' ')})"
 
 
-def trust_table(results: Json) -> Table:
+def selective_table(results: Json) -> Table:
     """Return the metrics of selective prediction with preset ``default``."""
     rows = []
     for task in results["tasks"].values():
@@ -134,9 +134,9 @@ def trust_table(results: Json) -> Table:
         if run is None:
             continue
         error = run["figures"].get(COMBINED, {}).get("expected_calibration_error")
-        values = [shown(run["trust"].get(name)) for name in TRUST]
+        values = [shown(run["selective"].get(name)) for name in SELECTIVE]
         rows.append([task["title"], shown(error), *values])
-    return _without_empty(["data", TITLES["expected_calibration_error"], *TRUST.values()], rows)
+    return _without_empty(["data", TITLES["expected_calibration_error"], *SELECTIVE.values()], rows)
 
 
 def cost_table(results: Json) -> Table:
@@ -173,9 +173,9 @@ def markdown(results: Json) -> str:
         "In brackets: 95 % intervals by resampling whole datasets"
         f" ({results['bootstrap']['replicates']} times).",
     ]
-    trust, cost = trust_table(results), cost_table(results)
-    if trust[1]:
-        parts += ["Selective prediction of `default`:", as_text(trust)]
+    selective, cost = selective_table(results), cost_table(results)
+    if selective[1]:
+        parts += ["Selective prediction of `default`:", as_text(selective)]
     if cost[1]:
         parts += [
             f"Cost on {made['cores']} cores (memory of the largest process):",

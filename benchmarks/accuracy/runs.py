@@ -20,7 +20,7 @@ from benchmarks.accuracy.bootstrap import (
     replicated,
     shares,
 )
-from benchmarks.accuracy.report import COMBINED, OURS, PAPER, PAPERS_MODELS, TRUST
+from benchmarks.accuracy.report import COMBINED, OURS, PAPER, PAPERS_MODELS, SELECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
-    from annotator.learn.selective.policy import TrustOptions
+    from annotator.learn.selective.policy import SelectiveOptions
     from annotator.learn.validation.cross_calibration import Part
     from annotator.learn.validation.validate import Validation
 
@@ -62,7 +62,7 @@ def answers_of(
     predictions: HeldOutPredictions,
     parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
-    options: TrustOptions,
+    options: SelectiveOptions,
 ) -> dict[str, NDArray[np.float64]]:
     """Decide each sample by the threshold that was fitted on the other parts of the folds.
 
@@ -75,7 +75,7 @@ def answers_of(
         ``(samples,)``. The means are those of
         :func:`annotator.learn.validation.selective_metrics.cross_fitted`.
     """
-    from annotator.learn.validation.selective_metrics import fit_trust
+    from annotator.learn.validation.selective_metrics import fit_policy
 
     found = {
         name: np.zeros(len(predictions.truth))
@@ -84,7 +84,7 @@ def answers_of(
     novelty = predictions.novelty
     for part in parts:
         here = np.flatnonzero(part.own)
-        decisions = fit_trust(part.others, lineages, options).decide(
+        decisions = fit_policy(part.others, lineages, options).decide(
             predictions.probabilities[COMBINED][here],
             None if novelty is None else novelty[here],
             predictions.classes,
@@ -101,10 +101,10 @@ def answers_of(
 
 
 def selective_estimates(run: Run) -> dict[str, dict[str, float | None]]:
-    """Return the metrics of :data:`report.TRUST`, with intervals if samples are known."""
+    """Return the metrics of :data:`report.SELECTIVE`, with intervals if samples are known."""
     found = {
         name: plain(Estimate(run.metrics[name], math.nan, math.nan))
-        for name in TRUST
+        for name in SELECTIVE
         if name in run.metrics
     }
     if not run.answers:
@@ -122,7 +122,7 @@ def selective_estimates(run: Run) -> dict[str, dict[str, float | None]]:
         values = shares(part, whole, datasets, weights)
         if math.isfinite(values[0]):
             found[name] = plain(estimate(values))
-    return {name: found[name] for name in TRUST if name in found}
+    return {name: found[name] for name in SELECTIVE if name in found}
 
 
 def as_run(validation: Validation, answers: Mapping[str, NDArray[np.float64]] | None = None) -> Run:

@@ -150,7 +150,7 @@ def datasets_by_size(connection: psycopg.Connection) -> list[str]:
 
 def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
     """Time the queries of a curator; the first row is the baseline."""
-    from annotator.store.watch.monitoring import read_figures
+    from annotator.store.watch.monitoring import read_gauges
 
     connection.execute("select annotator.refresh_queue(1000)")
     datasets = datasets_by_size(connection)
@@ -199,7 +199,7 @@ def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
         ("before a daemon has worked out 50 places", milliseconds(connection, f"{queue} limit 50"))
     )
     connection.execute("select annotator.refresh_queue(1000)")
-    counted.append(("every figure for Prometheus", least_time(lambda: read_figures(connection), 5)))
+    counted.append(("every figure for Prometheus", least_time(lambda: read_gauges(connection), 5)))
     return counted
 
 

@@ -22,7 +22,7 @@ FLAGS = [
 ]
 WIDTHS = (360, 800, 1600)
 SECTIONS = (
-    *("summary", "data", "accuracy", "mistakes", "trust", "markers", "samples", "similarity"),
+    *("summary", "data", "accuracy", "mistakes", "selective", "markers", "samples", "similarity"),
     *("enrichment", "suspects", "provenance"),
 )
 EXPECTED = {

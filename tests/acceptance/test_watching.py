@@ -50,12 +50,12 @@ def test_figures_and_log_lines_of_a_daemon(trained):
             time.sleep(0.5)
         else:
             pytest.fail("the daemon did not annotate")
-        figures = json.loads(trained.run("status", "--json").out)["figures"]
+        metrics = json.loads(trained.run("status", "--json").out)["metrics"]
     finally:
         daemon.send_signal(signal.SIGTERM)
         _, log = daemon.communicate(timeout=60)
     assert daemon.returncode == 0, log
-    (tissue,) = [field for field in figures["fields"] if field["field"] == "tissue"]
+    (tissue,) = [field for field in metrics["fields"] if field["field"] == "tissue"]
     for name in ("annotated", "abstained", "quarantined"):
         assert found[f"annotator_{name}_samples{TISSUE}"] == tissue[name]
     assert found['annotator_batch_seconds_count{field="tissue"}'] > 1

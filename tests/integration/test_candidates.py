@@ -11,8 +11,8 @@ import pytest
 from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, LabelSuspicion
 from annotator.domain.releases import CandidateRelease
 from annotator.errors import NeedsPersonError
+from annotator.store.releases import artefacts, registry
 from annotator.store.releases import held_out as validation
-from annotator.store.releases import registry
 from tests.support.candidates import (
     ARTEFACTS,
     CLASSES,
@@ -29,7 +29,7 @@ def test_a_candidate_comes_back_as_it_was_stored(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     release_id = candidate(daemon)
-    loaded = registry.load_artefacts(daemon, release_id)
+    loaded = artefacts.load_artefacts(daemon, release_id)
     assert loaded == tuple(sorted(ARTEFACTS, key=lambda artefact: artefact.name))
     assert all(type(artefact.content) is bytes for artefact in loaded)
     ((run_id,),) = run(connection, "select run_id from annotator.release")

@@ -16,8 +16,9 @@ from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
 from annotator.jobs.watch.status import read_status
 from annotator.learn.release.files import read_model
 from annotator.settings import Settings
+from annotator.store.releases.artefacts import load_artefacts
 from annotator.store.releases.comparisons import read_comparisons
-from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.releases.registry import live_release
 from annotator.store.server.connection import Database
 from annotator.store.server.schema import migrate
 from tests.support.atlas import load_atlas, small_atlas

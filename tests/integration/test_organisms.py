@@ -30,7 +30,7 @@ from annotator.store.mirror.organisms import (
     samples_without_release,
     with_organisms,
 )
-from annotator.store.releases import registry
+from annotator.store.releases import lifecycle, registry
 from annotator.store.server import schema
 from tests.support import ROOT
 from tests.support.atlas import OPTIONS, load_atlas, small_atlas
@@ -148,7 +148,7 @@ def test_a_promotion_leaves_the_release_of_another_organism(connection: psycopg.
         " select 'tissue', organism, run_id, '{liver,brain}', 5 from t returning release_id",
         MOUSE,
     )
-    registry.promote(connection, candidate, ["better"])
+    lifecycle.promote(connection, candidate, ["better"])
     states = dict(run(connection, "select release_id, status::text from annotator.release"))
     assert states == {human: "live", mouse: "retired", candidate: "live"}
     earlier = registry.earlier_releases(connection, "tissue", HUMAN)

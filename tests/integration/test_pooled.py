@@ -22,7 +22,8 @@ from annotator.learn.selective.pooling import Pooling
 from annotator.learn.validation import cross_calibration
 from annotator.settings import Settings
 from annotator.store.mirror import expression
-from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.releases.artefacts import load_artefacts
+from annotator.store.releases.registry import live_release
 from tests.support.atlas import load_atlas
 from tests.support.databases import name_of, new_database
 from tests.support.presets import LINEAR_ONLY

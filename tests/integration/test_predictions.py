@@ -168,7 +168,7 @@ def test_takes_numbers_as_numpy_makes_them(
     ]
 
 
-def test_how_far_an_answer_may_be_trusted_is_kept(
+def test_the_selective_policy_is_kept(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     add_samples(connection, "a", "b")

@@ -89,7 +89,7 @@ def test_what_is_watched_is_counted_from_indexes(database, connection, monkeypat
         other.execute("vacuum analyze annotator.prediction")  # indexes alone are enough then
     # In one transaction of a new connection: the server may forget the counts of earlier ones.
     with database.connect() as other, other.transaction():
-        (tissue, *_) = monitoring.read_figures(other).fields
+        (tissue, *_) = monitoring.read_gauges(other).fields
         read = rows_read(other, "prediction")
     assert tissue.recent == most
     assert most <= read <= suggestions / 10

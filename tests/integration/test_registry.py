@@ -14,7 +14,7 @@ import pytest
 
 from annotator.domain.releases import Comparison
 from annotator.errors import ArtefactError, NeedsPersonError
-from annotator.store.releases import registry
+from annotator.store.releases import artefacts, lifecycle, registry
 from annotator.store.releases.comparisons import read_comparisons
 from tests.support.candidates import ARTEFACTS, CLASSES, candidate, finish, statuses
 from tests.support.store import as_daemon, run
@@ -25,16 +25,16 @@ def test_promotion_retires_the_release_before(
 ) -> None:
     assert registry.live_release(daemon, "tissue") is None
     first = candidate(daemon)
-    registry.promote(daemon, first, ["it is the first"])
+    lifecycle.promote(daemon, first, ["it is the first"])
     second = candidate(daemon)
     live = registry.live_release(daemon, "tissue")
     assert live is not None
     assert (live.release_id, live.preset, live.classes, live.features) == (
         first, "default", CLASSES, 12,
     )  # fmt: skip
-    registry.promote(daemon, second, ["better", "than before"])
+    lifecycle.promote(daemon, second, ["better", "than before"])
     other = candidate(daemon, "sex")
-    registry.promote(daemon, other, [])
+    lifecycle.promote(daemon, other, [])
     assert statuses(connection) == ["retired", "live", "live"]
     assert [r.release_id for r in registry.live_releases(daemon)] == [other, second]
     assert run(
@@ -51,9 +51,9 @@ def test_only_a_candidate_is_promoted_or_rejected(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     live, refused = candidate(daemon), candidate(daemon)
-    registry.promote(daemon, live, [])
-    registry.reject(daemon, refused, ["worse than the majority class"])
-    for decide in (registry.promote, registry.reject):
+    lifecycle.promote(daemon, live, [])
+    lifecycle.reject(daemon, refused, ["worse than the majority class"])
+    for decide in (lifecycle.promote, lifecycle.reject):
         with pytest.raises(NeedsPersonError, match="is live"):
             decide(daemon, live, [])
         with pytest.raises(NeedsPersonError, match="is rejected"):
@@ -71,9 +71,9 @@ def test_what_the_gate_compared_comes_back_as_it_was(daemon: psycopg.Connection)
     failed = Comparison("auc", "majority", 0.4, 0.45, 0.0, False, 9, 3, "Refused: AUC.", 0.5)
     live, refused = candidate(daemon), candidate(daemon)
     assert read_comparisons(daemon, live) == ()
-    registry.promote(daemon, live, ["Accuracy."], [passed])
+    lifecycle.promote(daemon, live, ["Accuracy."], [passed])
     broken = replace(failed, ours=float("nan"))
-    registry.reject(daemon, refused, ["Accuracy.", "Refused: AUC."], [passed, broken])
+    lifecycle.reject(daemon, refused, ["Accuracy.", "Refused: AUC."], [passed, broken])
     assert read_comparisons(daemon, live) == (passed,)
     same, back = read_comparisons(daemon, refused)
     assert same == passed
@@ -84,14 +84,14 @@ def test_what_the_gate_compared_comes_back_as_it_was(daemon: psycopg.Connection)
 def test_promotions_at_once_leave_one_live(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
-    registry.promote(daemon, candidate(daemon), [])
+    lifecycle.promote(daemon, candidate(daemon), [])
     candidates = [candidate(daemon) for _ in range(6)]
     barrier = threading.Barrier(len(candidates), timeout=60)
 
     def promote(release_id: int) -> None:
         with as_daemon(database) as conn:
             barrier.wait()
-            registry.promote(conn, release_id, [])
+            lifecycle.promote(conn, release_id, [])
 
     with ThreadPoolExecutor(len(candidates)) as pool:
         list(pool.map(promote, candidates))
@@ -109,7 +109,7 @@ def test_a_promotion_that_is_killed_leaves_the_live_release_live(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     first = candidate(daemon)
-    registry.promote(daemon, first, [])
+    lifecycle.promote(daemon, first, [])
     second = candidate(daemon)
     run(
         connection,
@@ -125,7 +125,7 @@ def test_a_promotion_that_is_killed_leaves_the_live_release_live(
 
     def promote() -> None:
         try:
-            registry.promote(daemon, second, [])
+            lifecycle.promote(daemon, second, [])
         except psycopg.Error as error:
             errors.append(error)
 
@@ -142,7 +142,7 @@ def test_a_promotion_that_is_killed_leaves_the_live_release_live(
     assert statuses(connection) == ["live", "candidate"]
     run(connection, "drop function pause() cascade")
     with as_daemon(database) as other:
-        registry.promote(other, second, [])
+        lifecycle.promote(other, second, [])
     assert statuses(connection) == ["retired", "live"]
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_artefact_is_refused_before_it_is_returned(
     run(connection, "alter table annotator.artefact drop constraint content_is_what_it_was")
     run(connection, f"update annotator.artefact set {damage} where name = 'forest.safetensors'")
     with pytest.raises(ArtefactError, match=rf"release {release_id}: artefact forest\.safetensors"):
-        registry.load_artefacts(daemon, release_id)
+        artefacts.load_artefacts(daemon, release_id)
 
 
 def test_the_database_holds_the_digest_of_each_artefact(
@@ -183,7 +183,7 @@ def test_a_release_without_artefacts_is_refused(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     with pytest.raises(ArtefactError, match="release 999 has no stored models"):
-        registry.load_artefacts(daemon, 999)
+        artefacts.load_artefacts(daemon, 999)
 
 
 def test_old_artefacts_go_and_those_of_the_live_release_stay(
@@ -192,15 +192,15 @@ def test_old_artefacts_go_and_those_of_the_live_release_stay(
     releases = []
     for _ in range(3):
         releases.append(candidate(daemon))
-        registry.promote(daemon, releases[-1], [])
+        lifecycle.promote(daemon, releases[-1], [])
     releases.append(candidate(daemon))
-    registry.reject(daemon, releases[-1], [])
+    lifecycle.reject(daemon, releases[-1], [])
     waiting, other = candidate(daemon), candidate(daemon, "sex")
-    registry.reject(daemon, other, [])
-    assert registry.retire_artefacts(daemon, keep=1) == 2 * len(ARTEFACTS)
+    lifecycle.reject(daemon, other, [])
+    assert artefacts.retire_artefacts(daemon, keep=1) == 2 * len(ARTEFACTS)
     kept = run(connection, "select distinct release_id from annotator.artefact order by 1")
     assert [row[0] for row in kept] == [releases[2], releases[3], waiting, other]
-    assert registry.retire_artefacts(daemon, keep=0) == 2 * len(ARTEFACTS)
+    assert artefacts.retire_artefacts(daemon, keep=0) == 2 * len(ARTEFACTS)
     kept = run(connection, "select distinct release_id from annotator.artefact order by 1")
     assert [row[0] for row in kept] == [releases[2], waiting]
     assert len(statuses(connection)) == 6
@@ -210,11 +210,11 @@ def test_releases_without_files_take_no_place_of_those_that_have_some(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     before, live, orphan = candidate(daemon), candidate(daemon), candidate(daemon)
-    registry.promote(daemon, before, [])
-    registry.promote(daemon, live, [])
+    lifecycle.promote(daemon, before, [])
+    lifecycle.promote(daemon, live, [])
     finish(daemon, orphan)
-    assert registry.sweep_orphans(daemon) == 1
-    assert registry.retire_artefacts(daemon, keep=1) == 0
+    assert lifecycle.sweep_orphans(daemon) == 1
+    assert artefacts.retire_artefacts(daemon, keep=1) == 0
     assert [release.release_id for release in registry.earlier_releases(daemon, "tissue")] == [
         before
     ]
@@ -224,11 +224,11 @@ def test_candidates_that_nobody_decides_on_are_rejected(
     connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:
     orphan, live, being_made = candidate(daemon), candidate(daemon), candidate(daemon)
-    registry.promote(daemon, live, [])
+    lifecycle.promote(daemon, live, [])
     finish(daemon, orphan)
     finish(daemon, live)
-    assert registry.sweep_orphans(daemon) == 1
-    assert registry.sweep_orphans(daemon) == 0
+    assert lifecycle.sweep_orphans(daemon) == 1
+    assert lifecycle.sweep_orphans(daemon) == 0
     assert statuses(connection) == ["rejected", "live", "candidate"]
     ((reasons,),) = run(
         connection, "select reasons from annotator.release where release_id = %s", orphan
@@ -236,4 +236,4 @@ def test_candidates_that_nobody_decides_on_are_rejected(
     assert reasons == ["its training run ended before it was decided on"]
     kept = run(connection, "select distinct release_id from annotator.artefact order by 1")
     assert [row[0] for row in kept] == [live, being_made]  # nobody wants the files either
-    registry.promote(daemon, being_made, [])
+    lifecycle.promote(daemon, being_made, [])

@@ -13,8 +13,8 @@ from annotator.domain.explanations import ReleaseExplanations
 from annotator.domain.releases import CandidateRelease
 from annotator.errors import InputError
 from annotator.jobs import report as job
-from annotator.report.figures.trust import trust
-from annotator.store.releases import registry, runs
+from annotator.report.figures.selective import selective
+from annotator.store.releases import lifecycle, registry, runs
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.reports import kept_reports
 from annotator.store.releases.runs import RunStart
@@ -29,7 +29,7 @@ EXPLANATIONS = made_report.explanations(CLASSES, 60, 1)
 @pytest.fixture
 def job_settings(settings, tmp_path, monkeypatch):
     """Settings of reports with few figures: what they show is tested elsewhere."""
-    monkeypatch.setattr("annotator.report.figures.figures", lambda shown: tuple(trust(shown)))
+    monkeypatch.setattr("annotator.report.figures.figures", lambda shown: tuple(selective(shown)))
     return replace(settings, report_folder=tmp_path / "reports", keep_reports=2)
 
 
@@ -69,7 +69,7 @@ def new_release(connection, *, promoted=True, explained=True, field="tissue"):
     )
     if explained:
         copy_explanations(connection, release_id, EXPLANATIONS)
-    decide = registry.promote if promoted else registry.reject
+    decide = lifecycle.promote if promoted else lifecycle.reject
     decide(connection, release_id, ["Nothing is live yet."])
     runs.finish_run(connection, run, "succeeded", None, folds="10 folds")
     return release_id

@@ -258,7 +258,7 @@ def test_an_answer_that_is_there_already_is_not_doubted_twice(connection, releas
     assert queue(connection, "status") == {"1": "suggested"}
 
 
-def test_what_the_answer_may_be_trusted_for_is_shown(connection, release) -> None:
+def test_selective_metrics_are_shown(connection, release) -> None:
     suggest(connection, release, "1", "liver")
     connection.execute(
         "update prediction set prediction_set = '{liver,lung}', set_coverage = 0.9,"

@@ -300,7 +300,7 @@ def test_reading_leaves_no_transaction_open(
 def test_what_the_status_needs_imports_no_arrays() -> None:
     code = (
         "import sys; import annotator.store.watch.daemons, annotator.store.answers.work,"
-        " annotator.store.releases.registry;"
+        " annotator.store.releases.registry, annotator.store.releases.lifecycle;"
         " print(sorted({name.split('.')[0] for name in sys.modules}"
         " & {'numpy', 'scipy', 'pandas', 'sqlalchemy', 'alembic', 'tensorflow', 'sklearn'}))"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from annotator.domain.held_out import HeldOutPredictions
-from annotator.learn.selective.policy import TrustOptions
+from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.validation.cross_calibration import Part
 from annotator.learn.validation.metrics import (
     is_correct_at_equal_priors,
@@ -195,7 +195,7 @@ def test_the_gain_is_paired_and_over_the_better_one():
 
 
 def test_answers_are_those_that_the_program_measures():
-    """Each figure of trust has the program's value, now with an interval."""
+    """Each metric of selective prediction has the program's value, now with an interval."""
     random = np.random.default_rng(5)
     given = held_out(datasets=20, size=15, skill=2.0)
     names = np.array(CLASSES, dtype=object)
@@ -211,7 +211,7 @@ def test_answers_are_those_that_the_program_measures():
         novelty=random.random(len(folds)),
     )
     lineages = {"blood": ("blood", "inner"), "brain": ("brain", "inner"), "skin": ("skin",)}
-    options = TrustOptions(target_precision=0.8, set_coverage=0.9, maximum_novelty=0.95)
+    options = SelectiveOptions(target_precision=0.8, set_coverage=0.9, maximum_novelty=0.95)
     parts = tuple(Part(folds == fold, predictions.take(folds != fold)) for fold in range(5))
     measured = {m.name: m.value for m in cross_fitted(predictions, parts, lineages, options)}
     answers = runs.answers_of(predictions, parts, lineages, options)
@@ -291,7 +291,7 @@ def test_tables_and_plot(content):
         *(("default", model) for model in ("network", "combined")),
         ("baselines", "majority"),
     }
-    heads, rows = report.trust_table(results)
+    heads, rows = report.selective_table(results)
     assert dict(zip(heads, rows[0], strict=True))["precision"] == "0.960"
     assert "set size" not in heads
     assert report.cost_table(results)[1][0] == ["TCGA, tissue", "paper", "61", "70"]

@@ -17,7 +17,7 @@ from annotator.learn.models.linear import LinearOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import write_model
 from annotator.learn.release.fitting import TrainingSamples
-from annotator.learn.selective.policy import TrustOptions
+from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.validation.folds import FoldData, fit_part, fold_seed
 from annotator.learn.validation.metrics import metrics_of
@@ -361,7 +361,7 @@ def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
     by_group = replace(cohort.definition, level=Level.GROUP)
     cohort = replace(cohort, definition=by_group, values=values)
     ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",)})
-    plan = _plan(FOREST, selective=TrustOptions(target_precision=0.6))
+    plan = _plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
     found = one_dataset_out(cohort, ontology, plan)
     held_out, alone = found.predictions, values == "a1"
     assert held_out.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
@@ -384,7 +384,7 @@ def test_years_are_no_terms():
     cohort = _cohort(field="age", datasets=4, size=24)
     years = np.where(cohort.values == "male", 30.0, 70.0) + np.arange(96) / 10
     aged = replace(cohort, values=years.astype(str).astype(object), numbers=years)
-    plan = _plan(FOREST, selective=TrustOptions(target_precision=0.6))
+    plan = _plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
     names = {metric.name for metric in one_dataset_out(aged, NO_ONTOLOGY, plan).metrics}
     assert "answered" in names
     assert "accuracy_of_new_terms" not in names

@@ -1,4 +1,4 @@
-"""The monitoring guide and the example alerts speak of figures that exist."""
+"""The monitoring guide and the example alerts speak of metrics that exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from annotator.jobs.watch.prometheus import Metrics, families
 from annotator.jobs.watch.status import NEEDS_A_PERSON
 from annotator.settings import Settings
 from annotator.store.server.connection import Database
-from annotator.store.watch.monitoring import FieldFigures, Figures
+from annotator.store.watch.monitoring import FieldGauges, Gauges
 from tests.support import ROOT
 
 GUIDES = ROOT / "docs" / "guides"
 OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
-EXAMPLE = Figures(
+EXAMPLE = Gauges(
     tuple(
-        FieldFigures(
+        FieldGauges(
             field=field,
             pending=3,
             oldest_pending_seconds=60.0,
@@ -199,11 +199,9 @@ def test_every_figure_has_its_unit_in_its_name_and_a_meaning(family):
 
 
 def test_figures_that_nobody_knows_are_left_out():
-    blank = FieldFigures(
-        "age", 0, None, 0, 0, 0, None, None, None, 0, None, {}, None, 0, None, None
-    )
+    blank = FieldGauges("age", 0, None, 0, 0, 0, None, None, None, 0, None, {}, None, 0, None, None)
     names = {
-        sample.name for family in families(Figures((blank,), {}, 0)) for sample in family.samples
+        sample.name for family in families(Gauges((blank,), {}, 0)) for sample in family.samples
     }
     assert "annotator_oldest_pending_seconds" in names  # 0: nothing waits
     assert not {"annotator_live_release", "annotator_novelty_drift"} & names

@@ -25,8 +25,8 @@ from annotator.report.figures.confusion import confusion_counts, confusions
 from annotator.report.figures.enrichment import enrichment
 from annotator.report.figures.maps import maps
 from annotator.report.figures.markers import markers, relative_expression
+from annotator.report.figures.selective import selective
 from annotator.report.figures.similarity import similarity
-from annotator.report.figures.trust import trust
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import percent
 from tests.support.drawn_figures import (
@@ -287,7 +287,7 @@ class TestConfusion:
         assert group_breaks(made, made.release.classes) == ()
 
 
-class TestTrust:
+class TestPolicy:
     def test_the_target_is_drawn(self, drawn):
         written = texts(drawn["risk-coverage"].svg)
         assert any(text.startswith("allowed: 10") for text in written)
@@ -305,7 +305,7 @@ class TestTrust:
 
     def test_curves_are_named_in_the_order_of_their_ends(self, full):
         risks = [each for each in full.curves if each.name == "risk_coverage"]
-        (figure,) = trust(replace(full, curves=tuple(risks)))
+        (figure,) = selective(replace(full, curves=tuple(risks)))
         ends = sorted(risks, key=lambda each: -each.points[-1].y)
         named = [text for text in texts(figure.svg) if text in map(kind_words, KINDS)]
         assert named == [kind_words(each.model_kind) for each in ends]

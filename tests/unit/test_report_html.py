@@ -112,7 +112,7 @@ def test_figures_go_to_their_sections_and_none_is_lost():
     names = ["map-by-group", "confusion-forest", "risk-coverage", "marker-expression", "new-one"]
     text = page(CONTENTS, [Drawn(name) for name in names])
     parts = dict(re.findall(r'<section id="(\w+)".*?>(.*?)</section>', text, re.S))
-    sections = ("data", "mistakes", "trust", "markers", "further")
+    sections = ("data", "mistakes", "selective", "markers", "further")
     for section, name in zip(sections, names, strict=True):
         assert f'id="figure-{name}"' in parts[section]
     assert text.count(DRAWN) == len(names)
@@ -120,7 +120,7 @@ def test_figures_go_to_their_sections_and_none_is_lost():
 
 
 def test_samples_of_new_terms_stand_beside_the_others():
-    section = re.search(r'<section id="trust".*?</section>', page(CONTENTS, []), re.S)
+    section = re.search(r'<section id="selective".*?</section>', page(CONTENTS, []), re.S)
     assert section
     table = section.group().split('id="table-terms"')[1]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:4]]

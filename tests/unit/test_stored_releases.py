@@ -29,7 +29,7 @@ from annotator.learn.release.json_files import (
     FIRST_FORMAT,
     FORMAT,
     MODEL_FILE,
-    TRUST_FILE,
+    POLICY_FILE,
 )
 from annotator.learn.selective.pooling import Pooling
 from annotator.learn.selective.prediction_sets import PredictionSets
@@ -38,7 +38,7 @@ from annotator.store.releases.registry import LiveRelease
 
 FOLDER = Path(__file__).parents[1] / "data" / "releases"
 FORMATS = range(FIRST_FORMAT, FORMAT + 1)
-JSON_FILES = (MODEL_FILE, CALIBRATION_FILE, TRUST_FILE)
+JSON_FILES = (MODEL_FILE, CALIBRATION_FILE, POLICY_FILE)
 EXPECTED = "expected.json"
 
 every_format = pytest.mark.parametrize("number", FORMATS)
@@ -102,11 +102,11 @@ def test_everything_else_is_what_was_written(number) -> None:
     assert model.calibration is not None
     assert model.calibration.pooling == Pooling(0.25, 1.1)
     assert model.calibration.slopes["forest"] == 12.0
-    assert model.trust is not None
-    assert model.trust.operating_point == OperatingPoint(0.95, 0.6, 0.97, 0.8, 60, 0.0)
-    assert model.trust.prediction_sets == PredictionSets(0.9, 0.7)
-    assert len(model.trust.novelty_quantiles) == 101
-    assert model.trust.maximum_novelty == 0.99
+    assert model.policy is not None
+    assert model.policy.operating_point == OperatingPoint(0.95, 0.6, 0.97, 0.8, 60, 0.0)
+    assert model.policy.prediction_sets == PredictionSets(0.9, 0.7)
+    assert len(model.policy.novelty_quantiles) == 101
+    assert model.policy.maximum_novelty == 0.99
 
 
 @every_format
@@ -150,8 +150,8 @@ def test_an_option_that_was_added_later_has_its_default(number, kind, option, sa
         (MODEL_FILE, lambda data: data["configuration"].update(attention={"heads": 4})),
         *((name, lambda data: data.update(further=1)) for name in JSON_FILES),
         (CALIBRATION_FILE, lambda data: data["pooling"].update(further=1)),
-        (TRUST_FILE, lambda data: data["operating_point"].update(further=1)),
-        (TRUST_FILE, lambda data: data["prediction_sets"].update(further=1)),
+        (POLICY_FILE, lambda data: data["operating_point"].update(further=1)),
+        (POLICY_FILE, lambda data: data["prediction_sets"].update(further=1)),
     ],
 )
 def test_what_this_version_does_not_know_is_refused(number, name, change) -> None:

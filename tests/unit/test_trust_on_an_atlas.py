@@ -12,7 +12,7 @@ from annotator.domain.profiles import Cohort
 from annotator.learn.labels.classes import LabelOptions, class_index
 from annotator.learn.labels.ontology import Ontology
 from annotator.learn.models.presets import PRESETS
-from annotator.learn.selective.policy import TrustOptions
+from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
 from annotator.learn.validation.cross_calibration import cross_calibrated
 from annotator.learn.validation.plan import ModelPlan
@@ -51,7 +51,7 @@ def validation():
             LIGHT,
             labels=LabelOptions(minimum_samples=9, minimum_datasets=3),
             seed=1,
-            selective=TrustOptions(0.9, COVERAGE, 0.99),
+            selective=SelectiveOptions(0.9, COVERAGE, 0.99),
         ),
         folds=6,
     )

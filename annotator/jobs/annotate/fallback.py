@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from annotator.errors import ArtefactError
-from annotator.store.releases import damage
+from annotator.store.releases import lifecycle
 from annotator.store.releases.registry import earlier_releases, live_release
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def fallback_release(
             except ArtefactError as also:
                 logger.warning("an earlier release cannot be loaded either: %s", also)
                 continue
-            if damage.reinstate(connection, release, earlier.release_id, reason):
+            if lifecycle.reinstate(connection, release, earlier.release_id, reason):
                 logger.error("%s; release %d is live again", reason, earlier.release_id)
             return _now_live(connection, models, release)
-        if damage.record_damage(connection, release, reason):
+        if lifecycle.record_damage(connection, release, reason):
             logger.error("%s; %s has no fallback release", reason, release.field)
         raise
     return release

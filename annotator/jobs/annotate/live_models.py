@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import ArtefactError
 from annotator.learn.release.files import read_model
-from annotator.store.releases.registry import LiveRelease, load_artefacts
+from annotator.store.releases.artefacts import load_artefacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from annotator.explain.answer import AnswerExplainer
     from annotator.learn.release.field_model import FieldModel
+    from annotator.store.releases.registry import LiveRelease
 
 
 @dataclass(frozen=True, eq=False)

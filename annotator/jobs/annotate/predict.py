@@ -156,7 +156,7 @@ def _predict(
                     of_kind for of_class in contributions for of_kind in of_class[row].values()
                 ),
                 prediction_set=decision.prediction_set,
-                set_coverage=model.trust.prediction_sets.coverage if model.trust else None,
+                set_coverage=model.policy.prediction_sets.coverage if model.policy else None,
                 known_features=known[row],
                 class_probabilities=class_probabilities[row],
                 **_number(numbers, model.number_half_width, row),
@@ -272,8 +272,8 @@ def decide(
     novelty
         Raw novelty scores, ``(samples,)``.
     """
-    if model.trust is not None:
-        return model.trust.decide(combined, novelty, model.classes, model.lineages, model.field)
+    if model.policy is not None:
+        return model.policy.decide(combined, novelty, model.classes, model.lineages, model.field)
     # A release that was never validated on held-out datasets always answers with its best class.
     best = combined.argmax(axis=1)
     return [

@@ -14,7 +14,7 @@ from annotator.learn.selective.prediction_sets import dataset_quantile
 from annotator.learn.validation.cross_calibration import release_calibration, with_calibration
 from annotator.learn.validation.gate import judge
 from annotator.learn.validation.metrics import metrics_of
-from annotator.learn.validation.selective_metrics import fit_trust
+from annotator.learn.validation.selective_metrics import fit_policy
 from annotator.learn.validation.validate import (
     Labelled,
     Validation,
@@ -188,12 +188,12 @@ def _fit_on_everything(
     )
     calibration = release_calibration(validation.raw, plan.preset)
     model = replace(model, lineages=lineages, calibration=calibration)
-    asked = validation.trust or plan.selective
+    asked = validation.selective or plan.selective
     if calibration is None or asked is None:
         return model
     return replace(
         model,
-        trust=fit_trust(with_calibration(validation.raw, calibration), lineages, asked),
+        policy=fit_policy(with_calibration(validation.raw, calibration), lineages, asked),
         number_half_width=_number_half_width(validation.predictions, asked.set_coverage),
     )
 

@@ -26,7 +26,7 @@ from annotator.learn.labels.roll_up import LabelOptions
 from annotator.learn.models.preset import configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import PRESETS, preset_for
-from annotator.learn.selective.policy import TrustOptions
+from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.validation.gate import GateOptions
 from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.plan import ModelPlan
@@ -141,7 +141,7 @@ def plan_of(settings: Settings, field: str, organism: str | None = None) -> Plan
             preset=preset_named(settings.preset, definition, settings),
             labels=LabelOptions(settings.minimum_samples, settings.minimum_datasets),
             seed=settings.seed,
-            selective=TrustOptions(
+            selective=SelectiveOptions(
                 settings.target_precision,
                 settings.set_coverage,
                 settings.maximum_novelty,

@@ -38,7 +38,7 @@ from annotator.plain_data import plain
 from annotator.store.mirror.cohorts import labelled_organisms
 from annotator.store.mirror.label_values import declare_words, read_value_use
 from annotator.store.mirror.organisms import note_organisms
-from annotator.store.releases import registry, runs
+from annotator.store.releases import artefacts, lifecycle, registry, runs
 from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database, translating
 from annotator.store.server.schema import check_schema, hold_schema
@@ -175,7 +175,7 @@ def retrain(
         if is_ours:
             check_schema(lock_connection)  # a daemon of another version may have started this
             runs.fail_orphaned_runs(lock_connection, field, organism)
-            registry.sweep_orphans(lock_connection)
+            lifecycle.sweep_orphans(lock_connection)
             # A wrong preset is the person's who asked; nothing is written about it.
             preset_named(settings.preset, definition_of(settings, field), settings)
             note_organisms(lock_connection, settings.default_organism)
@@ -378,11 +378,11 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
                 organism=job.plan.organism,
             ),
         )
-        decide = registry.promote if verdict.promoted else registry.reject
+        decide = lifecycle.promote if verdict.promoted else lifecycle.reject
         decide(connection, release_id, reasons, verdict.comparisons)
         description = candidate.validation.description
         runs.finish_run(connection, job.run, RunStatus.SUCCEEDED, None, folds=description)
-        registry.retire_artefacts(connection, job.keep_releases)
+        artefacts.retire_artefacts(connection, job.keep_releases)
     status = "promoted" if verdict.promoted else "rejected"
     # The reasons are part of the outcome, which the command prints, and of the database.
     logger.info(

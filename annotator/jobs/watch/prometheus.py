@@ -29,7 +29,7 @@ from annotator.errors import AnnotatorError, DatabaseUnavailableError, NeedsPers
 from annotator.jobs.watch.status import MISSED_BEATS
 from annotator.store.server.connection import translating
 from annotator.store.server.schema import check_schema
-from annotator.store.watch.monitoring import FieldFigures, Figures, read_figures
+from annotator.store.watch.monitoring import FieldGauges, Gauges, read_gauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +61,7 @@ class _Gauge:
 
     name: str
     meaning: str
-    value: Callable[[FieldFigures], float | None]
+    value: Callable[[FieldGauges], float | None]
 
 
 _OF_FIELDS = (
@@ -122,14 +122,12 @@ _OF_FIELDS = (
 )
 
 
-def families(
-    figures: Figures | None, up: bool = True, age_seconds: float = 0.0
-) -> Iterator[Metric]:
+def families(metrics: Gauges | None, up: bool = True, age_seconds: float = 0.0) -> Iterator[Metric]:
     """Yield the metrics in the form of the Prometheus client.
 
     Parameters
     ----------
-    figures
+    metrics
         The metrics of the database; ``None`` if they could not be read.
     up
         Whether the database responded at all.
@@ -142,7 +140,7 @@ def families(
     build = GaugeMetricFamily("annotator_build", "The running version.", labels=["version"])
     build.add_metric([__version__], 1)
     yield build
-    fields = () if figures is None else figures.fields
+    fields = () if metrics is None else metrics.fields
     for gauge in _OF_FIELDS:
         family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["field", "organism"])
         for one in fields:
@@ -155,7 +153,7 @@ def families(
         "Samples that wait because their organism has no release.",
         labels=["field", "organism"],
     )
-    for each in () if figures is None else figures.without_release:
+    for each in () if metrics is None else metrics.without_release:
         waiting.add_metric([each.field, each.organism], each.samples)
     yield waiting
     retrainings = CounterMetricFamily(
@@ -166,23 +164,23 @@ def families(
             retrainings.add_metric([one.field, one.organism, outcome], count)
     yield retrainings
     age = GaugeMetricFamily(
-        "annotator_figures_age_seconds", "How long ago these metrics were read from the database."
+        "annotator_metrics_age_seconds", "How long ago these metrics were read from the database."
     )
     daemons = GaugeMetricFamily("annotator_daemons", "Running daemons by state.", labels=["state"])
     failures = GaugeMetricFamily(
         "annotator_recent_failures", "Failures in the event log in the last 24 hours."
     )
-    if figures is not None:
+    if metrics is not None:
         age.add_metric([], age_seconds)
-        for state, count in figures.daemons.items():
+        for state, count in metrics.daemons.items():
             daemons.add_metric([state], count)
-        failures.add_metric([], figures.recent_failures)
+        failures.add_metric([], metrics.recent_failures)
     yield daemons
     yield failures
     yield age
 
 
-class FiguresCollector(Collector):
+class GaugesCollector(Collector):
     """Reads the metrics on each scrape, at a bounded cost to the database.
 
     The values are kept for :data:`KEEP_SECONDS`, or longer if reading them again would
@@ -207,7 +205,7 @@ class FiguresCollector(Collector):
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._keep_until: float | None = None
-        self._figures: Figures | None = None
+        self._figures: Gauges | None = None
         self._up = False
 
     def describe(self) -> Iterable[Metric]:
@@ -228,21 +226,21 @@ class FiguresCollector(Collector):
             age = self._clock() - self._read_at
             return list(families(self._figures, self._up, age))
 
-    def _read(self) -> tuple[Figures | None, bool]:
+    def _read(self) -> tuple[Gauges | None, bool]:
         """Return the metrics, and whether the database responded, even if with an error."""
         import psycopg
 
         try:
             with translating(), self._database.connect() as connection:
                 check_schema(connection)
-                figures = read_figures(
+                metrics = read_gauges(
                     connection,
                     fields=self._settings.fields,
                     drift_days=self._settings.drift_days,
                     alive_seconds=MISSED_BEATS * self._settings.heartbeat_seconds,
                     default_organism=organism_named(self._settings.default_organism),
                 )
-            return figures, True
+            return metrics, True
         except (AnnotatorError, psycopg.Error) as error:
             logger.warning("metrics for Prometheus cannot be read: %s", error)
             return None, not isinstance(error, DatabaseUnavailableError)
@@ -262,7 +260,7 @@ class Metrics:
         self._server: WSGIServer | None = None
         self._thread: threading.Thread | None = None
         self.registry = CollectorRegistry()
-        self.registry.register(FiguresCollector(database, settings))
+        self.registry.register(GaugesCollector(database, settings))
         self._batch_seconds = Histogram(
             "annotator_batch_seconds",
             "Time from claiming a batch to committing it, in this daemon.",

@@ -12,7 +12,7 @@ from annotator.domain.statuses import RunStatus
 from annotator.store.mirror.label_values import read_value_use
 from annotator.store.server.schema import check_schema
 from annotator.store.watch.daemons import StatusSnapshot, database_time, snapshot
-from annotator.store.watch.monitoring import Figures, read_figures
+from annotator.store.watch.monitoring import Gauges, read_gauges
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,7 +42,7 @@ class StatusReport:
         When daemons with these settings retrain.
     next_retrainings
         The next times of ``retrain_cron`` by the database's clock, in UTC.
-    figures
+    metrics
         The metrics for Prometheus, if they were requested.
     values
         Per field, how many values of the mirror are used and why the others are not,
@@ -54,7 +54,7 @@ class StatusReport:
     daemon_here: bool
     retrain_cron: str
     next_retrainings: tuple[datetime, ...]
-    figures: Figures | None = None
+    metrics: Gauges | None = None
     values: tuple[ValueUse, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class StatusReport:
             "daemon_here": self.daemon_here,
             "retrain_cron": self.retrain_cron,
             "next_retrainings": [due.isoformat() for due in self.next_retrainings],
-            "figures": None if self.figures is None else asdict(self.figures),
+            "metrics": None if self.metrics is None else asdict(self.metrics),
             "values": [asdict(each) for each in self.values],
         }
 
@@ -73,7 +73,7 @@ def read_status(
     database: Database,
     settings: Settings,
     *,
-    with_figures: bool = False,
+    with_metrics: bool = False,
     with_values: bool = False,
 ) -> StatusReport:
     """Read the state of the installation.
@@ -82,7 +82,7 @@ def read_status(
     ----------
     database, settings
         The database, and settings such as the heartbeat interval of its daemons.
-    with_figures
+    with_metrics
         Whether to read the metrics for Prometheus, too.
     with_values
         Whether to count the values of the mirror, which reads every annotation once.
@@ -102,15 +102,15 @@ def read_status(
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         found = snapshot(connection, alive_seconds, settings.fields, default_organism)
         values = read_value_use(connection, settings.fields) if with_values else ()
-        figures = (
-            read_figures(
+        metrics = (
+            read_gauges(
                 connection,
                 fields=settings.fields,
                 drift_days=settings.drift_days,
                 alive_seconds=alive_seconds,
                 default_organism=default_organism,
             )
-            if with_figures
+            if with_metrics
             else None
         )
     among = [field.organism for field in found.fields]
@@ -130,5 +130,5 @@ def read_status(
         for daemon in found.daemons
     )
     return StatusReport(
-        found, tuple(problems), here, settings.retrain_cron, upcoming, figures, values
+        found, tuple(problems), here, settings.retrain_cron, upcoming, metrics, values
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from annotator.learn.models.preset import Preset
     from annotator.learn.selective.calibration import Calibration
     from annotator.learn.selective.novelty import Novelty
-    from annotator.learn.selective.policy import Trust
+    from annotator.learn.selective.policy import SelectivePolicy
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class FieldModel:
         Seed of all random choices.
     calibration
         The calibration; with ``None`` probabilities are used as they are.
-    trust
+    policy
         The parameters of selective prediction; with ``None`` every sample gets an answer,
         without a prediction set.
     number_half_width
@@ -111,7 +111,7 @@ class FieldModel:
     novelty_reference: Novelty
     seed: int
     calibration: Calibration | None = None
-    trust: Trust | None = None
+    policy: SelectivePolicy | None = None
     number_half_width: float | None = None
     organism: str = DEFAULT_ORGANISM
 

@@ -20,14 +20,14 @@ from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.json_files import (
     CALIBRATION_FILE,
     MODEL_FILE,
-    TRUST_FILE,
+    POLICY_FILE,
     Description,
     read_file,
     write_file,
 )
 from annotator.learn.selective.calibration import Calibration
 from annotator.learn.selective.novelty import Novelty, array_shapes
-from annotator.learn.selective.policy import Trust
+from annotator.learn.selective.policy import SelectivePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def write_model(model: FieldModel) -> tuple[Artefact, ...]:
         Artefact(MODEL_FILE, JSON_TYPE, write_file(description)),
         Artefact(FEATURES_FILE, SAFETENSORS_TYPE, write_tensors(arrays)),
     ]
-    for name, content in ((CALIBRATION_FILE, model.calibration), (TRUST_FILE, model.trust)):
+    for name, content in ((CALIBRATION_FILE, model.calibration), (POLICY_FILE, model.policy)):
         if content is not None:
             artefacts.append(Artefact(name, JSON_TYPE, write_file(content)))
     for kind in model.kinds:
@@ -82,7 +82,7 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
         An artefact is missing, unknown, damaged, or does not fit the others.
     """
     kind_files = {kind.artefact for kind in KINDS.values()}
-    optional = kind_files | {CALIBRATION_FILE, TRUST_FILE}
+    optional = kind_files | {CALIBRATION_FILE, POLICY_FILE}
     contents = by_name(artefacts, {MODEL_FILE, FEATURES_FILE}, optional)
     described = read_file(contents[MODEL_FILE], Description, MODEL_FILE)
     preset = _preset(described, contents)
@@ -110,8 +110,10 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
         novelty_reference=Novelty.from_arrays(arrays),
         seed=described.seed,
         calibration=_calibration(contents.get(CALIBRATION_FILE), preset),
-        trust=(
-            read_file(contents[TRUST_FILE], Trust, TRUST_FILE) if TRUST_FILE in contents else None
+        policy=(
+            read_file(contents[POLICY_FILE], SelectivePolicy, POLICY_FILE)
+            if POLICY_FILE in contents
+            else None
         ),
         number_half_width=described.number_half_width,
         organism=described.organism,

@@ -20,7 +20,7 @@ FIRST_FORMAT = 4
 
 MODEL_FILE = "model.json"
 CALIBRATION_FILE = "calibration.json"
-TRUST_FILE = "trust.json"
+POLICY_FILE = "trust.json"
 
 Content = TypeVar("Content")
 Text = Annotated[str, Meta(min_length=1)]

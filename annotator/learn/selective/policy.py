@@ -28,7 +28,7 @@ NAMED = 2  # How many classes a reason names.
 
 
 @dataclass(frozen=True, slots=True)
-class TrustOptions:
+class SelectiveOptions:
     """The requirements for answers.
 
     Attributes
@@ -91,7 +91,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Trust:
+class SelectivePolicy:
     """The fitted parameters by which the probabilities of a release become answers.
 
     Attributes
@@ -104,7 +104,7 @@ class Trust:
         The quantiles 0, 0.01, ... 1 of the raw novelty of held-out samples of
         known classes; empty if novelty was not measured.
     maximum_novelty
-        As in :class:`TrustOptions`.
+        As in :class:`SelectiveOptions`.
     """
 
     operating_point: OperatingPoint
@@ -258,18 +258,18 @@ class NodeDecisions:
 
 
 def decide_nodes(
-    trust: Trust,
+    policy: SelectivePolicy,
     p: NDArray[np.float64],
     raw_novelty: NDArray[np.float64] | None,
     tree: LabelTree,
 ) -> NodeDecisions:
-    """Answer or abstain as :meth:`Trust.decide` does, but return arrays and no reasons."""
-    answer, probability = tree.answers_and_probabilities(p, trust.operating_point.threshold)
+    """Return the decisions of :meth:`SelectivePolicy.decide` as arrays, without reasons."""
+    answer, probability = tree.answers_and_probabilities(p, policy.operating_point.threshold)
     novelty = None
     too_novel = np.zeros(len(p), dtype=np.bool_)
-    if raw_novelty is not None and trust.novelty_quantiles:
-        novelty = trust.novelty_quantile(raw_novelty)
-        too_novel = novelty > trust.maximum_novelty
+    if raw_novelty is not None and policy.novelty_quantiles:
+        novelty = policy.novelty_quantile(raw_novelty)
+        too_novel = novelty > policy.maximum_novelty
     return NodeDecisions(
         np.where(too_novel, NO_ANSWER, answer),
         probability,

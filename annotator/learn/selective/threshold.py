@@ -140,7 +140,7 @@ def threshold_table(
     )
 
 
-def fit_operating_point(
+def fit_threshold(
     p: NDArray[np.float64],
     truth_index: NDArray[np.int64],
     tree: LabelTree,

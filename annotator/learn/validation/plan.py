@@ -9,7 +9,7 @@ from annotator.learn.labels.roll_up import LabelOptions
 
 if TYPE_CHECKING:
     from annotator.learn.models.preset import Preset
-    from annotator.learn.selective.policy import TrustOptions
+    from annotator.learn.selective.policy import SelectiveOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +34,4 @@ class ModelPlan:
     preset: Preset
     labels: LabelOptions = LabelOptions()
     seed: int = 0
-    selective: TrustOptions | None = None
+    selective: SelectiveOptions | None = None

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.held_out import COMBINED, TERM_FIGURES, Curve, HeldOutPredictions, Metric
+from annotator.domain.held_out import COMBINED, TERM_METRICS, Curve, HeldOutPredictions, Metric
 from annotator.learn.labels.answer_tree import NO_ANSWER, LabelTree, label_tree
-from annotator.learn.selective.policy import QUANTILES, Trust, TrustOptions, decide_nodes
+from annotator.learn.selective.policy import (
+    QUANTILES,
+    SelectiveOptions,
+    SelectivePolicy,
+    decide_nodes,
+)
 from annotator.learn.selective.pooling import beyond_chance
 from annotator.learn.selective.prediction_sets import fit_prediction_sets
-from annotator.learn.selective.threshold import fit_operating_point, reliability, risk_coverage
+from annotator.learn.selective.threshold import fit_threshold, reliability, risk_coverage
 from annotator.learn.validation.metrics import (
     mean_over_groups,
 )
@@ -35,9 +40,9 @@ RAISES = 20
 """Number of steps from the target precision to 1 by which the fitted precision is raised."""
 
 
-def fit_trust(
-    held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: TrustOptions
-) -> Trust:
+def fit_policy(
+    held_out: HeldOutPredictions, lineages: Mapping[str, Sequence[str]], options: SelectiveOptions
+) -> SelectivePolicy:
     """Fit the parameters of selective prediction on held-out predictions.
 
     Parameters
@@ -52,7 +57,7 @@ def fit_trust(
 
     Returns
     -------
-    Trust
+    SelectivePolicy
 
     Raises
     ------
@@ -65,10 +70,8 @@ def fit_trust(
     truth = held_out.truth_index
     tree = label_tree(held_out.classes, lineages)
     asked = options.fitted_precision or options.target_precision
-    return Trust(
-        replace(
-            fit_operating_point(p, truth, tree, asked), target_precision=options.target_precision
-        ),
+    return SelectivePolicy(
+        replace(fit_threshold(p, truth, tree, asked), target_precision=options.target_precision),
         fit_prediction_sets(
             p, truth, held_out.dataset_ids, options.set_coverage, options.ordered_classes
         ),
@@ -93,7 +96,7 @@ def _cross_fit(
     held_out: HeldOutPredictions,
     parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
-    options: TrustOptions,
+    options: SelectiveOptions,
 ) -> _CrossFitted:
     p = held_out.probabilities[COMBINED]
     found = _CrossFitted(
@@ -106,11 +109,11 @@ def _cross_fit(
     )
     for part in parts:
         here = part.own
-        trust = fit_trust(part.others, lineages, options)
+        policy = fit_policy(part.others, lineages, options)
         raw = None if held_out.novelty is None else held_out.novelty[here]
-        decided = decide_nodes(trust, p[here], raw, found.tree)
+        decided = decide_nodes(policy, p[here], raw, found.tree)
         found.answer[here], found.too_novel[here] = decided.answer, decided.too_novel
-        found.inside[here] = trust.prediction_sets.sets(p[here])
+        found.inside[here] = policy.prediction_sets.sets(p[here])
     return found
 
 
@@ -118,8 +121,8 @@ def reached_precision(
     held_out: HeldOutPredictions,
     parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
-    options: TrustOptions,
-) -> TrustOptions:
+    options: SelectiveOptions,
+) -> SelectiveOptions:
     """Return options whose threshold does not miss the target precision by more than chance.
 
     The fitted precision is raised until the cross-fitted precision is no longer
@@ -132,7 +135,7 @@ def reached_precision(
     held_out, parts
         As for :func:`cross_fitted`; without parts the options are returned as they are.
     lineages, options
-        As for :func:`fit_trust`.
+        As for :func:`fit_policy`.
     """
     for step in range(RAISES):
         share = step / RAISES
@@ -159,7 +162,7 @@ def cross_fitted(
     held_out: HeldOutPredictions,
     parts: Sequence[Part],
     lineages: Mapping[str, Sequence[str]],
-    options: TrustOptions,
+    options: SelectiveOptions,
     new_terms: NDArray[np.bool_] | None = None,
 ) -> tuple[Metric, ...]:
     """Measure the answers on folds that selective prediction was not fitted on.
@@ -186,7 +189,7 @@ def cross_fitted(
         Share of samples, all of known classes, without an answer because they are
         too novel; only if novelty was measured.
     ``accuracy_of_new_terms``, ``accuracy_of_learned_terms`` and so on
-        Each of :data:`~annotator.domain.held_out.TERM_FIGURES` for samples whose class was
+        Each of :data:`~annotator.domain.held_out.TERM_METRICS` for samples whose class was
         learned only from other terms, and for all others; only with ``new_terms`` and if
         there are samples of both.
 
@@ -197,7 +200,7 @@ def cross_fitted(
     parts
         The parts from :func:`annotator.learn.validation.cross_calibration.cross_calibrated`.
     lineages, options
-        As for :func:`fit_trust`.
+        As for :func:`fit_policy`.
     new_terms
         Whether no training sample had the sample's curated value, which may have been
         merged into a broader class, ``(samples,)``.
@@ -253,7 +256,7 @@ def _term_metrics(
     behind = {"precision": dataset_ids[answer != NO_ANSWER]}
     return [
         _metric(f"{name}_of_{title}_terms", values[name], behind.get(name, dataset_ids))
-        for name in TERM_FIGURES
+        for name in TERM_METRICS
         if name in values
     ]
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.labels.roll_up import LabelOptions
-    from annotator.learn.selective.policy import TrustOptions
+    from annotator.learn.selective.policy import SelectiveOptions
     from annotator.learn.validation.folds import Inspect
     from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan
@@ -90,7 +90,7 @@ class Validation:
         the order of the folds; empty without it.
     parts
         The parts of the folds that share a calibration.
-    trust
+    selective
         The requirements for answers, with the precision that the threshold is fitted for.
     notes
         Sentences about the cohort that readers of the metrics have to know.
@@ -106,7 +106,7 @@ class Validation:
     balanced_training: bool = True
     inspected: tuple[Any, ...] = ()
     parts: tuple[Part, ...] = ()
-    trust: TrustOptions | None = None
+    selective: SelectiveOptions | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -299,14 +299,14 @@ def _validate(
     )
     reference = np.concatenate([result.reference for result in found])[_order(found)]
     metrics = metrics_of(predictions) + number_metrics(predictions)
-    trust = plan.selective if preset.calibrate else None
-    if trust is not None:
+    selective = plan.selective if preset.calibrate else None
+    if selective is not None:
         lineages = lineages_of(
             label_set.classes, ontology, cohort.definition, label_set.too_general
         )
-        trust = reached_precision(predictions, parts, lineages, trust)
+        selective = reached_precision(predictions, parts, lineages, selective)
         new_terms = _new_terms(cohort, ontology, data, found)
-        metrics += cross_fitted(predictions, parts, lineages, trust, new_terms)
+        metrics += cross_fitted(predictions, parts, lineages, selective, new_terms)
     return Validation(
         scheme=split.scheme,
         label_set=label_set,
@@ -320,7 +320,7 @@ def _validate(
         balanced_training=preset.balance_classes,
         inspected=_inspected(data, found),
         parts=parts,
-        trust=trust,
+        selective=selective,
     )
 
 

@@ -11,8 +11,8 @@ from annotator.report.figures.enrichment import enrichment
 from annotator.report.figures.maps import maps
 from annotator.report.figures.markers import markers
 from annotator.report.figures.sample import heatmap_of_sample, samples
+from annotator.report.figures.selective import selective
 from annotator.report.figures.similarity import similarity
-from annotator.report.figures.trust import trust
 
 if TYPE_CHECKING:
     from annotator.report.contents import ReportContents
@@ -36,7 +36,7 @@ def figures(contents: ReportContents) -> tuple[Figure, ...]:
     return tuple(
         figure
         for made in (
-            *(maps, accuracy, confusions, trust, markers, samples, similarity, enrichment),
+            *(maps, accuracy, confusions, selective, markers, samples, similarity, enrichment),
         )
         for figure in made(contents)
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_FIGURES
+from annotator.domain.held_out import COMBINED, CROSS_VALIDATION, ONE_DATASET_OUT, TERM_METRICS
 from annotator.report.paper_figures import paper_accuracies_of
 from annotator.report.tables.cells import (
     BASELINES,
@@ -39,7 +39,7 @@ FIGURES = (
     ("auc", "Area under the ROC curve"),
     ("expected_calibration_error", "Calibration error"),
 )
-TRUST_FIGURES = (
+SELECTIVE_METRICS = (
     ("answered", "Samples that are answered"),
     ("answered_class", "Samples answered with a class, not a broader term"),
     ("precision", "Answers that are right"),
@@ -270,13 +270,13 @@ def precision_figures(contents: ReportContents) -> Table | None:
     )
 
 
-def trust_figures(contents: ReportContents) -> Table | None:
+def selective_metrics(contents: ReportContents) -> Table | None:
     """Return a row for each metric of selective prediction on held-out datasets."""
     found = figures_by_name(held_out_metrics(contents))
     return table_of(
-        "trust",
+        "selective",
         "Which share of held-out datasets would have been answered, and how much of it correctly",
-        [(title, found[name]) for name, title in TRUST_FIGURES if name in found],
+        [(title, found[name]) for name, title in SELECTIVE_METRICS if name in found],
         [
             (words("Metric"), lambda row: text(row[0])),
             ("Value", lambda row: _cell(row[1])),
@@ -291,7 +291,7 @@ def term_figures(contents: ReportContents) -> Table | None:
     found = figures_by_name(held_out_metrics(contents))
     rows = []
     for part, title in TERM_PARTS:
-        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_FIGURES]
+        figures = [found.get(f"{name}_of_{part}_terms") for name in TERM_METRICS]
         all_of_part = figures[0]
         if all_of_part is not None:
             behind = [count(all_of_part.samples), count(all_of_part.datasets)]
@@ -299,7 +299,7 @@ def term_figures(contents: ReportContents) -> Table | None:
     return table(
         "terms",
         "Held-out datasets by whether a sample's own term was learned, not just its class",
-        [words("Samples"), "Number", "Datasets", *(TERM_TITLES[name] for name in TERM_FIGURES)],
+        [words("Samples"), "Number", "Datasets", *(TERM_TITLES[name] for name in TERM_METRICS)],
         rows,
     )
 

@@ -1,7 +1,4 @@
-"""Releases: candidates, promotions and rejections with their reasons, and stored models.
-
-A release goes candidate -> live -> retired, or candidate -> rejected. At most one
-release per field and organism is live; a unique index enforces that, too.
+"""Releases: how a candidate is stored, and which releases are or were live.
 
 Every function is a transaction of its own.
 """
@@ -15,13 +12,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from annotator.domain.organisms import DEFAULT_ORGANISM
-from annotator.domain.releases import Artefact, CandidateRelease
-from annotator.domain.statuses import ReleaseStatus
-from annotator.errors import ArtefactError, NeedsPersonError
-from annotator.store.events import add_event
+from annotator.errors import NeedsPersonError
 from annotator.store.plain_json import dumps
-from annotator.store.releases.artefacts import check_digests, record_digests
-from annotator.store.releases.comparisons import insert_comparisons
+from annotator.store.releases.artefacts import record_digests
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.held_out import copy_held_out, copy_suspicions, insert_curves
 from annotator.store.releases.runs import insert_metrics, require_running
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from annotator.domain.releases import Comparison
+    from annotator.domain.releases import CandidateRelease
 
 # PostgreSQL limits a value and its message to 1 GiB; the rest of the row needs room.
 MAXIMUM_ARTEFACT_BYTES = 1_000_000_000
@@ -141,144 +134,6 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
     return release_id
 
 
-def _require_candidate(conn: psycopg.Connection, release_id: int) -> tuple[str, str]:
-    """Lock the field of a candidate against other promotions; return it and the organism.
-
-    The lock is on the field and not on rows: a promotion that waited for rows
-    would not see a release that went live in the meantime.
-    """
-    row = conn.execute(
-        "select field, organism from annotator.release where release_id = %s", (release_id,)
-    ).fetchone()
-    if row is None:
-        raise NeedsPersonError(f"there is no release {release_id}")
-    field, organism = str(row[0]), str(row[1])
-    conn.execute(
-        "select pg_advisory_xact_lock(hashtextextended('annotator.promote.' || %s, 0))", (field,)
-    )
-    row = conn.execute(
-        "select status::text from annotator.release where release_id = %s for no key update",
-        (release_id,),
-    ).fetchone()
-    if row is None or row[0] != ReleaseStatus.CANDIDATE:
-        standing = "deleted" if row is None else row[0]
-        raise NeedsPersonError(
-            f"release {release_id} of {field} is {standing}: only a candidate can be"
-            " promoted or rejected"
-        )
-    return field, organism
-
-
-def promote(
-    conn: psycopg.Connection,
-    release_id: int,
-    reasons: Sequence[str],
-    comparisons: Sequence[Comparison] = (),
-) -> None:
-    """Make a candidate the live release of its field and organism, in one transaction.
-
-    Parameters
-    ----------
-    conn
-        Connection; the transaction is committed.
-    release_id
-        A candidate.
-    reasons
-        Reasons why it may go live; stored with the release.
-    comparisons
-        The metrics behind them; one row each of ``annotator.release_comparison``.
-
-    Raises
-    ------
-    NeedsPersonError
-        There is no such release, or it is not a candidate.
-    """
-    with committed(conn):
-        field, organism = _require_candidate(conn, release_id)
-        before = conn.execute(
-            "update annotator.release set status = 'retired', retired_at = clock_timestamp()"
-            " where field = %s and organism = %s and status = 'live' returning release_id",
-            (field, organism),
-        ).fetchone()
-        conn.execute(
-            "update annotator.release set status = 'live', promoted_at = clock_timestamp(),"
-            " reasons = %s where release_id = %s",
-            (list(reasons), release_id),
-        )
-        insert_comparisons(conn, release_id, comparisons)
-        detail = {
-            "release_id": release_id,
-            "organism": organism,
-            "retired": None if before is None else before[0],
-            "reasons": list(reasons),
-        }
-        add_event(conn, "promoted", field, detail)
-
-
-def reject(
-    conn: psycopg.Connection,
-    release_id: int,
-    reasons: Sequence[str],
-    comparisons: Sequence[Comparison] = (),
-) -> None:
-    """Reject a candidate permanently; the live release stays live. Committed.
-
-    Parameters
-    ----------
-    conn
-        Connection; the transaction is committed.
-    release_id
-        A candidate.
-    reasons
-        Reasons why it may not go live; stored with the release.
-    comparisons
-        The metrics behind them; one row each of ``annotator.release_comparison``.
-
-    Raises
-    ------
-    NeedsPersonError
-        There is no such release, or it is not a candidate.
-    """
-    with committed(conn):
-        field, organism = _require_candidate(conn, release_id)
-        conn.execute(
-            "update annotator.release set status = 'rejected', reasons = %s where release_id = %s",
-            (list(reasons), release_id),
-        )
-        insert_comparisons(conn, release_id, comparisons)
-        detail = {"release_id": release_id, "organism": organism, "reasons": list(reasons)}
-        add_event(conn, "rejected", field, detail)
-
-
-def sweep_orphans(conn: psycopg.Connection) -> int:
-    """Reject candidates that will never be decided on, and delete their files; committed.
-
-    Those are candidates whose run has ended: a decision must be made before the
-    run is finished.
-
-    Returns
-    -------
-    int
-        Number of candidates that were rejected.
-    """
-    reason = "its training run ended before it was decided on"
-    with committed(conn):
-        rows = conn.execute(
-            "update annotator.release r set status = 'rejected', reasons = r.reasons || %s::text"
-            " from annotator.training_run t"
-            " where t.run_id = r.run_id and t.status <> 'running' and r.status = 'candidate'"
-            " returning r.release_id, r.field",
-            (reason,),
-        ).fetchall()
-        for release_id, field in rows:
-            add_event(conn, "rejected", field, {"release_id": release_id, "reasons": [reason]})
-        conn.execute(
-            "delete from annotator.artefact where release_id = any (%s)",
-            ([row[0] for row in rows],),
-        )
-    return len(rows)
-
-
 def _live(row: Sequence[Any]) -> LiveRelease:
     release_id, field, run_id, preset, classes, *rest = row
     return LiveRelease(release_id, field, run_id, preset, tuple(classes), *rest)
@@ -314,77 +169,3 @@ def earlier_releases(
             (field, organism),
         ).fetchall()
     return tuple(_live(row) for row in rows)
-
-
-def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact, ...]:
-    """Read the files of a release after checking that all are as they were when stored.
-
-    The digest of a file reveals damage; the event log, which nobody can change, reveals
-    files that were replaced together with their digests.
-
-    Parameters
-    ----------
-    conn
-        Connection.
-    release_id
-        Any release that still has its files.
-
-    Returns
-    -------
-    tuple of Artefact
-        Ordered by name.
-
-    Raises
-    ------
-    ArtefactError
-        The release has no files, the size or SHA-256 of one differs from the stored one,
-        or the files are not those in the event log. Nothing was parsed.
-    """
-    with conn.transaction(), conn.cursor(binary=True) as cursor:
-        rows = cursor.execute(
-            "select name, media_type, sha256, size, content from annotator.artefact"
-            " where release_id = %s order by name",
-            (release_id,),
-        ).fetchall()
-    if not rows:
-        raise ArtefactError(f"release {release_id} has no stored models; retrain its field")
-    found = []
-    for name, media_type, digest, size, content in rows:
-        if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
-            raise ArtefactError(
-                f"release {release_id}: artefact {name} differs from the one that was stored"
-                f" ({len(content)} of {size} bytes, SHA-256 checked); restore it or retrain"
-            )
-        found.append(Artefact(name, media_type, bytes(content)))
-    check_digests(conn, release_id, {row[0]: row[2] for row in rows})
-    return tuple(found)
-
-
-def retire_artefacts(conn: psycopg.Connection, keep: int) -> int:
-    """Delete the files of old retired and rejected releases; their records are kept.
-
-    Parameters
-    ----------
-    conn
-        Connection; the transaction is committed.
-    keep
-        Number of retired or rejected releases per field and organism that keep their
-        files, newest first; those without files are not counted. Live releases
-        and candidates always keep theirs.
-
-    Returns
-    -------
-    int
-        Number of files that were deleted.
-    """
-    with committed(conn):
-        return conn.execute(
-            "delete from annotator.artefact a using ("
-            "    select release_id,"
-            "        row_number() over ("
-            "            partition by field, organism order by release_id desc) as place"
-            "    from annotator.release r where status in ('retired', 'rejected') and exists ("
-            "        select from annotator.artefact f where f.release_id = r.release_id)"
-            ") old where a.release_id = old.release_id and old.place > %s",
-            (keep,),
-        ).rowcount

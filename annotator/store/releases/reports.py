@@ -64,7 +64,7 @@ def read_cohort_rows(conn: psycopg.Connection, run_id: int) -> tuple[CohortPart,
     return tuple(CohortPart(*row) for row in rows)
 
 
-def read_metrics(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metric, ...]]:
+def read_gauges(conn: psycopg.Connection, run_id: int) -> dict[str, tuple[Metric, ...]]:
     """Read the metrics of a run by validation scheme, random cross-validation last."""
     with conn.transaction():
         rows = conn.execute(

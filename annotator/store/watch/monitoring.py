@@ -44,7 +44,7 @@ FAILURE_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class FieldFigures:
+class FieldGauges:
     """Values of the gauges of one field and organism. Ages are in seconds by the database's clock.
 
     Attributes
@@ -95,7 +95,7 @@ class FieldFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Gauges:
     """Values of all gauges.
 
     Attributes
@@ -110,7 +110,7 @@ class Figures:
         Samples that wait because their organism has no release.
     """
 
-    fields: tuple[FieldFigures, ...]
+    fields: tuple[FieldGauges, ...]
     daemons: Mapping[str, int]
     recent_failures: int
     without_release: tuple[WithoutRelease, ...] = ()
@@ -134,14 +134,14 @@ where kind = 'failure' and at > statement_timestamp() - make_interval(hours => %
 _OUTCOMES = ("promoted", "rejected", "skipped", "failed", "interrupted")
 
 
-def read_figures(
+def read_gauges(
     conn: psycopg.Connection,
     *,
     fields: Iterable[str] = FIELDS,
     drift_days: int = 30,
     alive_seconds: float = 30.0,
     default_organism: str = DEFAULT_ORGANISM,
-) -> Figures:
+) -> Gauges:
     """Read the values of all gauges in one transaction.
 
     Parameters
@@ -159,7 +159,7 @@ def read_figures(
 
     Returns
     -------
-    Figures
+    Gauges
     """
     names = {"fields": list(fields), "days": drift_days}
     names |= {"fewest": FEWEST_RECENT, "most": MOST_RECENT, "organism": default_organism}
@@ -177,9 +177,9 @@ def read_figures(
             in_use = (became.judged, became.confirmed / became.judged) if became else (0, None)
             outcomes = dict(zip(_OUTCOMES, row[7:12], strict=True))
             values: list[Any] = [field, pending, oldest, *row[1:7], *in_use, outcomes, *row[12:]]
-            found.append(FieldFigures(*values))
+            found.append(FieldGauges(*values))
         daemons: dict[str, int] = dict(conn.execute(_DAEMONS, (float(alive_seconds),)).fetchall())
         failures = conn.execute(_FAILURES, (FAILURE_HOURS,)).fetchone()
         without_release = samples_without_release(conn)
     assert failures is not None
-    return Figures(tuple(found), daemons, int(failures[0]), without_release)
+    return Gauges(tuple(found), daemons, int(failures[0]), without_release)

@@ -24,7 +24,8 @@ from annotator.jobs.annotate.live_models import LiveModels
 from annotator.jobs.retrain import retrain as retrain_job
 from annotator.learn.release.files import read_model
 from annotator.settings import Settings
-from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.releases.artefacts import load_artefacts
+from annotator.store.releases.registry import live_release
 from annotator.store.server.binaries import server_lives
 from annotator.store.server.connection import Database, translating
 from annotator.store.server.embedded import running_server

@@ -10,7 +10,8 @@ import numpy as np
 
 from annotator.errors import ArtefactError
 from annotator.learn.release.files import read_model
-from annotator.store.releases.registry import live_releases, load_artefacts
+from annotator.store.releases.artefacts import load_artefacts
+from annotator.store.releases.registry import live_releases
 from tests.support.faults.atlas import Outcome
 from tests.support.faults.processes import wait_for
 from tests.support.faults.rows import FIELD, one_number, ready

@@ -20,8 +20,8 @@ from annotator.errors import ArtefactError
 from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.learn.release.files import read_model
-from annotator.store.releases.artefacts import CANDIDATE
-from annotator.store.releases.registry import live_release, load_artefacts
+from annotator.store.releases.artefacts import CANDIDATE, load_artefacts
+from annotator.store.releases.registry import live_release
 from tests.support.atlas import load_atlas
 from tests.support.faults.atlas import Outcome, make_releases
 

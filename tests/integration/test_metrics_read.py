@@ -1,4 +1,4 @@
-"""The figures that are watched: of the database, over HTTP, and in the status."""
+"""The metrics that are watched: of the database, over HTTP, and in the status."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import kstest
 
 from annotator.errors import NeedsPersonError
-from annotator.jobs.watch.prometheus import FiguresCollector, Metrics, families
+from annotator.jobs.watch.prometheus import GaugesCollector, Metrics, families
 from annotator.jobs.watch.status import read_status
 from annotator.settings import Settings
 from annotator.store.answers import work
 from annotator.store.server.schema import ROLES
 from annotator.store.watch import daemons as service
-from annotator.store.watch.monitoring import FEWEST_RECENT, FieldFigures, Figures, read_figures
+from annotator.store.watch.monitoring import FEWEST_RECENT, FieldGauges, Gauges, read_gauges
 
 CLASSES = ("blood", "brain", "liver")
 
@@ -32,8 +32,8 @@ def execute(conn: psycopg.Connection, statement: str, *values: Any) -> None:
     conn.commit()
 
 
-def tissue(conn: psycopg.Connection, **options: Any) -> FieldFigures:
-    return read_figures(conn, **options).fields[0]
+def tissue(conn: psycopg.Connection, **options: Any) -> FieldGauges:
+    return read_gauges(conn, **options).fields[0]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_what_became_of_the_live_release_s_suggestions(
     assert (found.judged, found.accuracy_in_use) == (3, pytest.approx(2 / 3))
     shown = {
         sample.name: sample.value
-        for family in families(read_figures(connection))
+        for family in families(read_gauges(connection))
         for sample in family.samples
         if sample.labels.get("field") == "tissue"
     }
@@ -200,7 +200,7 @@ def test_retrainings_are_counted_by_how_they_ended(
         " select field, run_id, 'rejected', '{a,b}', 1 from annotator.training_run"
         " where field = 'sex' and status = 'succeeded'",
     )
-    of_tissue, of_sex, of_age = read_figures(connection).fields
+    of_tissue, of_sex, of_age = read_gauges(connection).fields
     assert of_tissue.retrainings == {
         "promoted": 1, "rejected": 0, "skipped": 1, "failed": 1, "interrupted": 1,
     }  # fmt: skip
@@ -217,7 +217,7 @@ def test_every_role_may_look(database: Any, connection: Any, live: int, role: st
     service.record_event(connection, "failure", "tissue", {})
     service.beat(connection, "w1", "here", 1, "0", "idle")
     with database.connect(user=role) as conn:
-        found = read_figures(conn)
+        found = read_gauges(conn)
     assert (found.daemons, found.recent_failures) == ({"idle": 1}, 1)
 
 
@@ -263,8 +263,8 @@ def test_prometheus_and_the_status_are_told_the_same(
         found = scraped(serving.metrics_port)
     finally:
         metrics.stop()
-    figures = read_status(database, serving, with_figures=True).as_dict()["figures"]
-    of_tissue = figures["fields"][0]
+    metrics = read_status(database, serving, with_metrics=True).as_dict()["metrics"]
+    of_tissue = metrics["fields"][0]
     same = {
         "annotator_pending_samples": "pending",
         "annotator_annotated_samples": "annotated",
@@ -287,7 +287,7 @@ def test_prometheus_and_the_status_are_told_the_same(
     assert found["annotator_batch_seconds_count", "tissue"] == 2
     assert found["annotator_batch_seconds_bucket", "tissue,1.0"] == 1
     assert found["process_open_fds", ""] > 0
-    assert read_status(database, serving).figures is None
+    assert read_status(database, serving).metrics is None
     with pytest.raises(OSError):
         scraped(serving.metrics_port)  # it stopped
 
@@ -296,7 +296,7 @@ def test_a_database_that_is_away_is_a_figure(settings: Settings, database: Any) 
     away = replace(database, conninfo="host=127.0.0.1 port=1 user=nobody")
     values = {
         sample.name: sample.value
-        for family in FiguresCollector(away, settings).collect()
+        for family in GaugesCollector(away, settings).collect()
         for sample in family.samples
     }
     assert values.pop("annotator_build") == 1
@@ -308,7 +308,7 @@ def test_a_database_that_answers_with_an_error_is_not_away(
 ) -> None:
     values = {
         sample.name: sample.value
-        for family in FiguresCollector(empty_database, settings).collect()
+        for family in GaugesCollector(empty_database, settings).collect()
         for sample in family.samples
     }
     assert values.pop("annotator_build") == 1
@@ -320,13 +320,13 @@ def test_scrapes_at_once_ask_the_database_once(
 ) -> None:
     asked = []
 
-    def read(_connection: Any, **_options: Any) -> Figures:
+    def read(_connection: Any, **_options: Any) -> Gauges:
         asked.append(1)
-        return Figures((), {}, 0)
+        return Gauges((), {}, 0)
 
-    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_figures", read)
+    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_gauges", read)
     now = 100.0
-    collector = FiguresCollector(database, settings, clock=lambda: now)
+    collector = GaugesCollector(database, settings, clock=lambda: now)
     threads = [threading.Thread(target=lambda: list(collector.collect())) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -346,23 +346,23 @@ def test_what_takes_long_to_read_is_read_seldom_and_its_age_is_told(
 ) -> None:
     now, asked = 100.0, []
 
-    def read(_connection: Any, **_options: Any) -> Figures:
+    def read(_connection: Any, **_options: Any) -> Gauges:
         nonlocal now
         asked.append(now)
         now += seconds
-        return Figures((), {}, 0)
+        return Gauges((), {}, 0)
 
     def age() -> float:
         (found,) = (
             sample.value
             for family in collector.collect()
             for sample in family.samples
-            if sample.name == "annotator_figures_age_seconds"
+            if sample.name == "annotator_metrics_age_seconds"
         )
         return found
 
-    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_figures", read)
-    collector = FiguresCollector(database, settings, clock=lambda: now)
+    monkeypatch.setattr("annotator.jobs.watch.prometheus.read_gauges", read)
+    collector = GaugesCollector(database, settings, clock=lambda: now)
     seconds = 2.0
     assert age() == 0
     # 2 of 42 seconds are 5 %.
@@ -413,7 +413,7 @@ def test_no_figure_names_a_sample(connection: psycopg.Connection, live: int) -> 
     answer(connection, live, [0.5] * 40, ["blood"] * 40, prefix="patient")
     labels = {
         value
-        for family in families(read_figures(connection))
+        for family in families(read_gauges(connection))
         for sample in family.samples
         for value in sample.labels.values()
     }

@@ -13,7 +13,7 @@ from annotator.learn.selective.threshold import (
     MOST_POINTS,
     NEVER,
     OperatingPoint,
-    fit_operating_point,
+    fit_threshold,
     reliability,
     risk_coverage,
     threshold_table,
@@ -67,7 +67,7 @@ def test_every_threshold_is_counted_as_its_answers_are(seed, samples) -> None:
 @pytest.mark.parametrize("target", [0.8, 0.9, 0.95, 0.99])
 def test_the_precision_asked_for_holds_on_new_samples(target) -> None:
     p, truth = calibrated(4000, seed=1)
-    point = fit_operating_point(p, truth, TREE, target)
+    point = fit_threshold(p, truth, TREE, target)
     assert point.precision is not None
     assert point.precision >= target
     new_p, new_truth = calibrated(20_000, seed=2)
@@ -80,14 +80,14 @@ def test_the_precision_asked_for_holds_on_new_samples(target) -> None:
 
 def test_overconfident_probabilities_raise_the_threshold() -> None:
     p, truth = calibrated(4000, seed=3)
-    honest = fit_operating_point(p, truth, TREE, 0.9).threshold
+    honest = fit_threshold(p, truth, TREE, 0.9).threshold
     sharper = p**3 / (p**3).sum(axis=1, keepdims=True)
-    assert fit_operating_point(sharper, truth, TREE, 0.9).threshold > honest + 0.05
+    assert fit_threshold(sharper, truth, TREE, 0.9).threshold > honest + 0.05
 
 
 def test_a_higher_target_answers_less_and_less_deeply() -> None:
     p, truth = calibrated(4000, seed=4)
-    points = [fit_operating_point(p, truth, TREE, target) for target in (0.8, 0.9, 0.95)]
+    points = [fit_threshold(p, truth, TREE, target) for target in (0.8, 0.9, 0.95)]
     assert points[0].threshold < points[1].threshold < points[2].threshold
     assert points[0].answered > points[1].answered > points[2].answered
     depths = [point.mean_depth for point in points]
@@ -97,11 +97,11 @@ def test_a_higher_target_answers_less_and_less_deeply() -> None:
 def test_little_data_means_caution() -> None:
     # (0 + 1) / (answers + 1) <= 0.05 needs 19 right answers.
     p, truth = surest(np.full(18, 0.9), np.ones(18, dtype=bool))
-    none = fit_operating_point(p, truth, PLAIN, 0.95)
+    none = fit_threshold(p, truth, PLAIN, 0.95)
     assert none == OperatingPoint(0.95, NEVER, None, 0.0, 18, None)
     assert not none.answers_at_all
     p, truth = surest(np.full(19, 0.9), np.ones(19, dtype=bool))
-    point = fit_operating_point(p, truth, PLAIN, 0.95)
+    point = fit_threshold(p, truth, PLAIN, 0.95)
     assert point.answers_at_all
     assert (point.precision, point.answered, point.samples) == (1, 1, 19)
 
@@ -109,7 +109,7 @@ def test_little_data_means_caution() -> None:
 def test_a_precision_that_cannot_be_reached_means_no_answers() -> None:
     random = np.random.default_rng(5)
     p, truth = surest(random.uniform(0.5, 1, 2000), random.random(2000) < 0.7)
-    assert fit_operating_point(p, truth, PLAIN, 0.9).threshold == NEVER
+    assert fit_threshold(p, truth, PLAIN, 0.9).threshold == NEVER
 
 
 def test_one_wrong_label_among_the_surest_does_not_decide() -> None:
@@ -117,7 +117,7 @@ def test_one_wrong_label_among_the_surest_does_not_decide() -> None:
     correct = np.ones(400, dtype=bool)
     correct[1] = False
     p, truth = surest(confidence, correct)
-    assert fit_operating_point(p, truth, PLAIN, 0.95).answered > 0.99
+    assert fit_threshold(p, truth, PLAIN, 0.95).answered > 0.99
 
 
 def test_a_threshold_that_is_good_by_luck_is_not_taken() -> None:
@@ -127,7 +127,7 @@ def test_a_threshold_that_is_good_by_luck_is_not_taken() -> None:
     correct[100:200:5] = False
     p, truth = surest(np.linspace(1, 0.55, 600), correct)
     assert threshold_table(p, truth, PLAIN).precision[-1] > 0.96
-    assert fit_operating_point(p, truth, PLAIN, 0.95).answered == pytest.approx(1 / 5, abs=0.02)
+    assert fit_threshold(p, truth, PLAIN, 0.95).answered == pytest.approx(1 / 5, abs=0.02)
 
 
 def test_certain_probabilities_that_do_not_quite_sum_to_one_reach_their_threshold() -> None:
@@ -135,7 +135,7 @@ def test_certain_probabilities_that_do_not_quite_sum_to_one_reach_their_threshol
     names = tuple("abcdefghij")
     lineages = {name: (name, "group") for name in names[:9]} | {"j": ("j",)}
     tree = label_tree(names, lineages)
-    point = fit_operating_point(p, np.zeros(50, dtype=np.int64), tree, 0.9)
+    point = fit_threshold(p, np.zeros(50, dtype=np.int64), tree, 0.9)
     assert point.answered == 1
     shifted = p[:, [9, *range(9)]][:, [*range(1, 10), 0]]
     assert (tree.answers(shifted, point.threshold) != NO_ANSWER).all()
@@ -183,7 +183,7 @@ def test_reliability_agrees_with_the_calibration_error() -> None:
 @pytest.mark.parametrize("target", [0.8, 0.999])
 def test_json_round_trip(target) -> None:
     p, truth = calibrated(300)
-    point = fit_operating_point(p, truth, TREE, target)
+    point = fit_threshold(p, truth, TREE, target)
     text = json.dumps(plain(point), allow_nan=False)
     assert typed(json.loads(text), OperatingPoint) == point
 

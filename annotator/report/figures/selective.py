@@ -32,7 +32,7 @@ BESIDE: Final = ("network", "forest")  # drawn with the combined models where th
 SIDE: Final = 340.0
 
 
-def trust(contents: ReportContents) -> Iterable[Figure]:
+def selective(contents: ReportContents) -> Iterable[Figure]:
     """Yield the reliability and the risk-coverage curves that there are."""
     reliability = [each for each in contents.curves if each.name == RELIABILITY and each.points]
     if reliability:
@@ -139,8 +139,10 @@ def _reliability_text(contents: ReportContents, curve: Curve) -> str:
 
 def target_precision(contents: ReportContents) -> float | None:
     """Return the share of answers that should be right, where the configuration says."""
-    trust_options: Any = contents.release.configuration.get("trust")
-    value = trust_options.get("target_precision") if isinstance(trust_options, dict) else None
+    selective_options: Any = contents.release.configuration.get("trust")
+    value = (
+        selective_options.get("target_precision") if isinstance(selective_options, dict) else None
+    )
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotator.domain.held_out import HeldOutPredictions
-from annotator.learn.selective.policy import Trust, TrustOptions
+from annotator.learn.selective.policy import SelectiveOptions, SelectivePolicy
 from annotator.learn.selective.prediction_sets import PredictionSets
 from annotator.learn.selective.threshold import NEVER, OperatingPoint
 from annotator.learn.validation.cross_calibration import Part
 from annotator.learn.validation.selective_metrics import (
     cross_fitted,
     curves,
-    fit_trust,
+    fit_policy,
     reached_precision,
 )
 from annotator.plain_data import plain, typed
@@ -30,8 +30,8 @@ LINEAGES = {
 CLASSES = tuple(LINEAGES)
 POINT = OperatingPoint(0.95, 0.9, 0.96, 0.7, 1000, 1.5)
 RAMP = tuple(number / 100 for number in range(101))
-TRUST = Trust(POINT, PredictionSets(0.9, 0.8), RAMP, 0.99)
-OPTIONS = TrustOptions(0.9, 0.9, 0.99)
+POLICY = SelectivePolicy(POINT, PredictionSets(0.9, 0.8), RAMP, 0.99)
+OPTIONS = SelectiveOptions(0.9, 0.9, 0.99)
 
 
 def parts_of(predictions: HeldOutPredictions) -> tuple[Part, ...]:
@@ -70,7 +70,7 @@ def held_out(samples=3000, datasets=60, seed=0, novelty=True) -> HeldOutPredicti
 
 def test_a_sure_sample_gets_its_class_and_an_unsure_one_a_term_or_a_reason() -> None:
     p = np.array([[0.93, 0.05, 0.01, 0.01], [0.5, 0.45, 0.03, 0.02], [0.3, 0.1, 0.38, 0.22]])
-    sure, broad, none = TRUST.decide(p, None, CLASSES, LINEAGES, "tissue")
+    sure, broad, none = POLICY.decide(p, None, CLASSES, LINEAGES, "tissue")
     assert (sure.value, sure.probability, sure.reason) == ("colon", 0.93, None)
     assert sure.lineage == LINEAGES["colon"]
     assert sure.prediction_set == ("colon",)
@@ -92,7 +92,7 @@ def test_a_sure_sample_gets_its_class_and_an_unsure_one_a_term_or_a_reason() -> 
 def test_a_sample_unlike_training_gets_no_answer_however_sure_the_models_are() -> None:
     p = np.tile([0.97, 0.01, 0.01, 0.01], (5, 1))
     raw = np.array([0.5, 0.99, 0.995, 7.0, np.nan])
-    decisions = TRUST.decide(p, raw, CLASSES, LINEAGES)
+    decisions = POLICY.decide(p, raw, CLASSES, LINEAGES)
     assert [each.value for each in decisions] == ["colon", "colon", None, None, None]
     assert [each.novelty for each in decisions] == pytest.approx([0.5, 0.99, 0.995, 1, 1])
     why = "its class may be unknown to the release, or the sample failed"
@@ -104,36 +104,36 @@ def test_a_sample_unlike_training_gets_no_answer_however_sure_the_models_are() -
 
 def test_novelty_can_be_let_through() -> None:
     p = np.array([[0.97, 0.01, 0.01, 0.01]])
-    (decision,) = replace(TRUST, maximum_novelty=1.0).decide(p, np.array([7.0]), CLASSES, LINEAGES)
+    (decision,) = replace(POLICY, maximum_novelty=1.0).decide(p, np.array([7.0]), CLASSES, LINEAGES)
     assert (decision.value, decision.novelty) == ("colon", 1.0)
 
 
 def test_raw_novelty_without_held_out_novelty_is_not_looked_at() -> None:
     p = np.array([[0.97, 0.01, 0.01, 0.01]])
-    trust = replace(TRUST, novelty_quantiles=())
-    (decision,) = trust.decide(p, np.array([7.0]), CLASSES, LINEAGES)
+    policy = replace(POLICY, novelty_quantiles=())
+    (decision,) = policy.decide(p, np.array([7.0]), CLASSES, LINEAGES)
     assert (decision.value, decision.novelty) == ("colon", None)
     with pytest.raises(ValueError, match="novelty"):
-        trust.novelty_quantile(np.array([7.0]))
+        policy.novelty_quantile(np.array([7.0]))
 
 
 def test_novelty_that_never_differs_abstains_from_nothing_usual() -> None:
-    trust = replace(TRUST, novelty_quantiles=(2.0,) * 101)
-    assert trust.novelty_quantile(np.array([1.0, 2.0, 2.1])).tolist() == [0, 0, 1]
+    policy = replace(POLICY, novelty_quantiles=(2.0,) * 101)
+    assert policy.novelty_quantile(np.array([1.0, 2.0, 2.1])).tolist() == [0, 0, 1]
 
 
 @given(st.lists(st.floats(-5, 5), min_size=101, max_size=101), st.floats(-6, 6), st.floats(-6, 6))
 def test_novelty_quantiles_rise_with_the_raw_score(marks, one, other) -> None:
-    trust = replace(TRUST, novelty_quantiles=tuple(sorted(marks)))
-    low, high = trust.novelty_quantile(np.array(sorted([one, other])))
+    policy = replace(POLICY, novelty_quantiles=tuple(sorted(marks)))
+    low, high = policy.novelty_quantile(np.array(sorted([one, other])))
     assert 0 <= low <= high <= 1
     below = sum(mark < min(one, other) for mark in marks)
     assert (below - 1) / 100 <= low <= below / 100 + 1e-12
 
 
 def test_no_threshold_at_all_is_said() -> None:
-    trust = replace(TRUST, operating_point=OperatingPoint(0.95, NEVER, None, 0.0, 30, None))
-    (decision,) = trust.decide(np.array([[1.0, 0, 0, 0]]), None, CLASSES, LINEAGES, "tissue")
+    policy = replace(POLICY, operating_point=OperatingPoint(0.95, NEVER, None, 0.0, 30, None))
+    (decision,) = policy.decide(np.array([[1.0, 0, 0, 0]]), None, CLASSES, LINEAGES, "tissue")
     assert decision.value is None
     assert decision.reason is not None
     assert "no threshold made 95 % of the answers of tissue right" in decision.reason
@@ -142,18 +142,18 @@ def test_no_threshold_at_all_is_said() -> None:
 def test_a_given_lineage_of_a_broader_term_is_used() -> None:
     p = np.array([[0.5, 0.45, 0.03, 0.02]])
     lineages = LINEAGES | {"intestine": ("intestine", "gut", "body")}
-    (decision,) = TRUST.decide(p, None, CLASSES, lineages)
+    (decision,) = POLICY.decide(p, None, CLASSES, lineages)
     assert decision.lineage == ("intestine", "gut", "body")
 
 
 def test_no_samples_no_decisions() -> None:
-    assert TRUST.decide(np.zeros((0, 4)), None, CLASSES, LINEAGES) == []
+    assert POLICY.decide(np.zeros((0, 4)), None, CLASSES, LINEAGES) == []
 
 
 def test_what_is_fitted_holds_on_other_samples() -> None:
-    trust = fit_trust(held_out(seed=1), LINEAGES, OPTIONS)
+    policy = fit_policy(held_out(seed=1), LINEAGES, OPTIONS)
     new = held_out(seed=2)
-    decisions = trust.decide(new.probabilities["combined"], new.novelty, CLASSES, LINEAGES)
+    decisions = policy.decide(new.probabilities["combined"], new.novelty, CLASSES, LINEAGES)
     answered = [
         each.value in LINEAGES[truth]
         for each, truth in zip(decisions, new.truth, strict=True)
@@ -251,7 +251,7 @@ def test_cross_fitting_never_looks_at_the_fold_it_decides_for() -> None:
     others = {
         each.name: each.value for each in cross_fitted(turned, parts_of(turned), LINEAGES, OPTIONS)
     }
-    alone = fit_trust(
+    alone = fit_policy(
         replace(
             predictions,
             **{
@@ -310,11 +310,11 @@ def test_the_threshold_rises_where_precision_is_missed_beyond_chance() -> None:
     raised = reached_precision(predictions, lucky, LINEAGES, OPTIONS)
     assert raised.fitted_precision > OPTIONS.target_precision
     assert raised.target_precision == OPTIONS.target_precision
-    trust = fit_trust(predictions, LINEAGES, raised)
-    assert trust.operating_point.target_precision == OPTIONS.target_precision
+    policy = fit_policy(predictions, LINEAGES, raised)
+    assert policy.operating_point.target_precision == OPTIONS.target_precision
     assert (
-        trust.operating_point.threshold
-        > fit_trust(predictions, LINEAGES, OPTIONS).operating_point.threshold
+        policy.operating_point.threshold
+        > fit_policy(predictions, LINEAGES, OPTIONS).operating_point.threshold
     )
 
 
@@ -337,24 +337,24 @@ def test_curves_of_every_kind() -> None:
 
 
 def test_ordered_classes_get_sets_without_gaps() -> None:
-    trust = fit_trust(held_out(), LINEAGES, replace(OPTIONS, ordered_classes=True))
-    assert trust.prediction_sets.contiguous
-    (decision,) = trust.decide(np.array([[0.49, 0.0, 0.0, 0.51]]), None, CLASSES, LINEAGES)
+    policy = fit_policy(held_out(), LINEAGES, replace(OPTIONS, ordered_classes=True))
+    assert policy.prediction_sets.contiguous
+    (decision,) = policy.decide(np.array([[0.49, 0.0, 0.0, 0.51]]), None, CLASSES, LINEAGES)
     assert decision.prediction_set[:2] == ("testis", "colon")
     assert set(decision.prediction_set) == set(CLASSES)
 
 
-def test_trust_needs_predictions() -> None:
+def test_a_policy_needs_predictions() -> None:
     with pytest.raises(ValueError, match="held-out"):
-        fit_trust(held_out(0), LINEAGES, OPTIONS)
+        fit_policy(held_out(0), LINEAGES, OPTIONS)
 
 
 @pytest.mark.parametrize("novelty", [True, False])
 def test_json_round_trip(novelty) -> None:
-    trust = fit_trust(held_out(300, novelty=novelty), LINEAGES, OPTIONS)
-    text = json.dumps(plain(trust), allow_nan=False)
-    assert typed(json.loads(text), Trust) == trust
-    assert len(trust.novelty_quantiles) == (101 if novelty else 0)
+    policy = fit_policy(held_out(300, novelty=novelty), LINEAGES, OPTIONS)
+    text = json.dumps(plain(policy), allow_nan=False)
+    assert typed(json.loads(text), SelectivePolicy) == policy
+    assert len(policy.novelty_quantiles) == (101 if novelty else 0)
 
 
 @pytest.mark.parametrize(
@@ -372,10 +372,10 @@ def test_json_round_trip(novelty) -> None:
 )
 def test_malformed_json_is_refused(change) -> None:
     with pytest.raises(ValueError):
-        typed(plain(TRUST) | change, Trust)
+        typed(plain(POLICY) | change, SelectivePolicy)
 
 
 @pytest.mark.parametrize("data", [None, {}, []])
 def test_json_with_missing_parts_is_refused(data) -> None:
     with pytest.raises(ValueError, match=r"Expected `object`|missing required field"):
-        typed(data, Trust)
+        typed(data, SelectivePolicy)
