@@ -58,7 +58,7 @@ grant select on
     annotator.known_label, annotator.declared_word, annotator.release_comparison,
     annotator.dataset_naming, annotator.sample_signature,
     annotator.queue_member, annotator.sample_organism, annotator.organism_spelling,
-    annotator.quarantined_sample,
+    annotator.quarantined_sample, annotator.field_samples,
     annotator.queue_group, annotator.queue_change, annotator.mirror_change,
     annotator.undone_review,
     annotator.quarantine, annotator.prediction, annotator.review, annotator.event,

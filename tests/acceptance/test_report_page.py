@@ -134,7 +134,7 @@ def any_report(request, tmp_path_factory):
 
 
 def violations(tab, **rules):
-    """What axe-core holds against the page, each in a line; ``rules`` are switched."""
+    """Return the rules of axe-core that the page breaks, one line each; ``rules`` are switched."""
     switched = {name.replace("_", "-"): {"enabled": on} for name, on in rules.items()}
     options = {"resultTypes": ["violations"], "rules": switched}
     found = Axe().run(tab, options=options).response["violations"]

@@ -14,7 +14,7 @@ FIELDS = ("tissue", "sex", "age")
 
 @pytest.fixture(scope="module")
 def suggested(trained):
-    """What the first annotation pass wrote, as people read it."""
+    """Run the first annotation pass and return what it wrote, as people read it."""
     assert "annotated" in trained.run("annotate").out
     return trained.rows("select * from suggestion")
 

@@ -62,7 +62,7 @@ def test_a_new_schedule_does_not_make_up_for_times_before_the_last_retraining(da
 
 
 def test_a_retraining_that_found_no_database_is_tried_again(database, settings, monkeypatch):
-    """What ended with "try again" leaves its due time open, and others wait their turn."""
+    """A job that ended with "try again" leaves its due time open, and others wait their turn."""
     with database.connect(autocommit=True) as connection:
         now = service.database_time(connection)
         service.take_tick(connection, RETRAIN, now - timedelta(days=3), "long gone")

@@ -79,7 +79,7 @@ def missing():
 
 
 def expected(database):
-    """What the live models say of all samples without a label, together and each alone."""
+    """Return the predictions for all samples without a label, together and each alone."""
     datasets = missing()
     rows = np.flatnonzero([name in datasets for name in ATLAS.profiles.sample_ids])
     profiles = ATLAS.profiles.take(rows)

@@ -102,7 +102,7 @@ def at_revision(database: Database, revision: str) -> None:
 
 
 def shown(database: Database, columns: dict[str, list[str]], user: str | None = None):
-    """What the views show in these of their columns."""
+    """Return the contents of these columns of the views."""
     with database.connect(user=user) as conn:
         return {
             view: conn.execute(f"select {', '.join(names)} from annotator.{view}").fetchall()

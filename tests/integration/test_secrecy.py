@@ -216,7 +216,7 @@ def test_no_command_says_it_however_it_is_given(
 
 
 def command_lines() -> dict[int, str]:
-    """What a list of processes shows to everybody."""
+    """Return the command lines that a list of processes shows to everybody."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -365,7 +365,7 @@ def test_partitions_are_made_in_parts(tmp_path, monkeypatch, capsys):
 
 
 def test_an_evaluation_apart_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
-    """What the starting process passes is what the started one evaluates."""
+    """The started process evaluates what the starting one passed on."""
     started, evaluated = [], []
     monkeypatch.setattr(real_data, "timed", lambda *call: started.append(call) or (1.0, 2.0))
     monkeypatch.setattr(real_data, "evaluate_one", lambda *call: evaluated.append(call))

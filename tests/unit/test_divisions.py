@@ -40,7 +40,7 @@ def test_repeats_divide_in_other_ways() -> None:
 
 
 def scored(datasets, metrics=None, **correct) -> divisions.Scored:
-    """What a division shows, with the rights and wrongs of its models given."""
+    """Return the result of a division whose models are right where they are said to be."""
     right = {model: np.array(each, dtype=bool) for model, each in correct.items()}
     return divisions.Scored(
         correct=right,

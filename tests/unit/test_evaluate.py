@@ -238,7 +238,7 @@ def test_workers_change_nothing(cohort, validation):
 
 
 def _seen(model, profiles, labels):
-    """What an inspection is given, as plain data; of a module, so that workers find it."""
+    """Return the arguments of an inspection as plain data; workers must be able to import it."""
     forest = model.predict_raw(profiles)["forest"]
     return profiles.sample_ids.tolist(), labels.tolist(), model.classes, forest.tobytes()
 

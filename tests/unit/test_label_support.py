@@ -24,7 +24,7 @@ def tissues(truth, seed=0, features=60, distance=2.0):
 
 
 def by_hand(values, label, dataset):
-    """What is said to be computed, sample by sample."""
+    """Compute the documented formula sample by sample."""
     unit = values / np.linalg.norm(values, axis=1, keepdims=True)
     classes = sorted(set(label))
     said = np.zeros((len(label), len(classes)))

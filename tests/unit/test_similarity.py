@@ -43,7 +43,7 @@ def explainable(layers) -> Explainable:
 
 
 def predictions_by_steps(model, row, own, rival) -> list[int]:
-    """What is predicted with 0, 1, 2, ... features removed, as far as they are removed."""
+    """Return the predicted classes with 0, 1, 2, ... features removed."""
     of_own, of_rival = (model.contributions(row[None], np.array([c]))[0] for c in (own, rival))
     difference = of_own - of_rival
     changed, said = row.copy(), [int(model.predict(row[None])[0])]

@@ -144,10 +144,10 @@ def metrics_of(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     )
 
 
-def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
+def number_metrics(predictions: HeldOutPredictions, kind: str) -> tuple[Metric, ...]:
     """Return the mean absolute error of predicted numbers, in their own unit.
 
-    ``mean_absolute_error`` is given for the kind ``linear``, which predicts them, and for
+    ``mean_absolute_error`` is given for ``kind``, the model kind that predicts them, and for
     ``known_fields``, the mean of the training samples with the same known field, over the
     samples whose number is known. The result is empty if no numbers are predicted.
     """
@@ -160,14 +160,14 @@ def number_metrics(predictions: HeldOutPredictions) -> tuple[Metric, ...]:
     datasets = len(set(predictions.dataset_ids[known]))
     return tuple(
         Metric(
-            kind,
+            name,
             "mean_absolute_error",
             None,
             float(np.abs(truth - values).mean()),
             len(truth),
             datasets,
         )
-        for kind, values in (("linear", predicted), ("known_fields", baseline))
+        for name, values in ((kind, predicted), ("known_fields", baseline))
     )
 
 

@@ -26,6 +26,7 @@ from annotator.learn.labels.classes import (
     training_numbers,
 )
 from annotator.learn.labels.spelling import spelled_alike
+from annotator.learn.models.registry import KINDS
 from annotator.learn.release.fitting import TrainingSamples
 from annotator.learn.validation.baselines import (
     LOGISTIC_REGRESSION,
@@ -298,7 +299,9 @@ def _validate(
         cohort, labelled.labels, data.fold_of, label_set.classes, ontology
     )
     reference = np.concatenate([result.reference for result in found])[_order(found)]
-    metrics = metrics_of(predictions) + number_metrics(predictions)
+    metrics = metrics_of(predictions)
+    if (kind := next((name for name in preset.kinds if KINDS[name].number), None)) is not None:
+        metrics += number_metrics(predictions, kind)
     selective = plan.selective if preset.calibrate else None
     if selective is not None:
         lineages = lineages_of(

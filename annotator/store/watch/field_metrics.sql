@@ -10,24 +10,6 @@ with live as (
     from annotator.release r
     join annotator.training_run t using (run_id)
     where r.status = 'live'
-), answer as (
-    select r.field, r.organism, sum(p.annotated)::bigint as annotated,
-        sum(p.abstained)::bigint as abstained
-    from (
-        -- Counted per release first, from the index alone.
-        select p.release_id,
-            count(*) filter (where p.status = 'suggested') as annotated,
-            count(*) filter (where p.status = 'abstained') as abstained
-        from annotator.prediction p
-        where p.is_current
-        group by p.release_id
-    ) p
-    join annotator.release r using (release_id)
-    group by r.field, r.organism
-), quarantined as (
-    select q.field, q.organism, count(*) as samples
-    from annotator.quarantined_sample q
-    group by q.field, q.organism
 ), retraining as (
     select t.field, t.organism,
         count(*) filter (where r.promoted_at is not null) as promoted,
@@ -91,8 +73,8 @@ with live as (
 )
 select
     named.field,
-    coalesce(answer.annotated, 0), coalesce(answer.abstained, 0),
-    coalesce(quarantined.samples, 0),
+    coalesce(samples.suggested, 0), coalesce(samples.abstained, 0),
+    coalesce(samples.quarantined, 0),
     live.release_id, live.age, live.accuracy,
     coalesce(retraining.promoted, 0), coalesce(retraining.rejected, 0),
     coalesce(retraining.skipped, 0), coalesce(retraining.failed, 0),
@@ -103,8 +85,7 @@ select
     named.organism
 from named
 left join live using (field, organism)
-left join answer using (field, organism)
-left join quarantined using (field, organism)
+left join annotator.field_samples samples using (field, organism)
 left join retraining using (field, organism)
 left join counted using (release_id)
 left join novelty using (release_id)

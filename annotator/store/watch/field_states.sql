@@ -24,23 +24,6 @@ with live as (
     join annotator.release r using (release_id)
     where w.leased_until > clock_timestamp()
     group by r.field, r.organism
-), answer as (
-    select r.field, r.organism, sum(p.suggested) as suggested, sum(p.abstained) as abstained
-    from (
-        -- Counted per release first, from the index alone.
-        select p.release_id,
-            count(*) filter (where p.status = 'suggested') as suggested,
-            count(*) filter (where p.status = 'abstained') as abstained
-        from annotator.prediction p
-        where p.is_current
-        group by p.release_id
-    ) p
-    join annotator.release r using (release_id)
-    group by r.field, r.organism
-), quarantined as (
-    select q.field, q.organism, count(*) as samples
-    from annotator.quarantined_sample q
-    group by q.field, q.organism
 )
 select
     named.field, live.release_id, live.preset, live.promoted_at,
@@ -51,8 +34,8 @@ select
      limit 1),
     newest_run.status, newest_run.reason, newest_run.started_at,
     coalesce(queue.leased, 0),
-    coalesce(answer.suggested, 0)::bigint, coalesce(answer.abstained, 0)::bigint,
-    coalesce(quarantined.samples, 0),
+    coalesce(samples.suggested, 0), coalesce(samples.abstained, 0),
+    coalesce(samples.quarantined, 0),
     case when newest_release.status = 'rejected' and live.release_id is null
         then newest_release.release_id end,
     held_out.answered, held_out.precision, named.organism
@@ -61,8 +44,7 @@ left join live using (field, organism)
 left join newest_release using (field, organism)
 left join newest_run using (field, organism)
 left join queue using (field, organism)
-left join answer using (field, organism)
-left join quarantined using (field, organism)
+left join annotator.field_samples samples using (field, organism)
 left join lateral (
     select
         max(m.value) filter (where m.name = 'answered') as answered,

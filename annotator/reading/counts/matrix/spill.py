@@ -58,6 +58,33 @@ class Spill(Protocol):
         ...
 
 
+class _Waiting:
+    """Parsed lines that are not yet written."""
+
+    def __init__(self) -> None:
+        self._lines: list[ParsedLines] = []
+        self.entries = 0
+
+    def add(self, lines: ParsedLines) -> bool:
+        """Add lines; return whether there are enough for a piece."""
+        self._lines.append(lines)
+        self.entries += lines.columns.size
+        return self.entries >= _PIECE_ENTRIES
+
+    def take(self) -> ParsedLines | None:
+        """Return all lines as one and forget them; ``None`` if there are none."""
+        lines = self._lines
+        if not lines:
+            return None
+        self._lines, self.entries = [], 0
+        return ParsedLines(
+            [name for each in lines for name in each.names],
+            np.concatenate([each.stored for each in lines]),
+            np.concatenate([each.columns for each in lines]),
+            np.concatenate([each.counts for each in lines]),
+        )
+
+
 class CountsSpill:
     """Non-zero counts of lines that are features, in pieces ordered by sample.
 
@@ -76,8 +103,7 @@ class CountsSpill:
     def __init__(self, file: FileIO, samples: int) -> None:
         self._file, self._samples = file, samples
         self.totals, self.is_whole = np.zeros(samples), True
-        self._waiting: list[ParsedLines] = []
-        self._entries = 0
+        self._waiting = _Waiting()
         self._features = 0  # number of features in finished pieces
         self._pieces: list[tuple[int, int]] = []  # (start in the file, entries)
 
@@ -89,9 +115,7 @@ class CountsSpill:
         NeedsPersonError
             The file cannot be written, as when the disk is full.
         """
-        self._waiting.append(lines)
-        self._entries += lines.columns.size
-        if self._entries >= _PIECE_ENTRIES:
+        if self._waiting.add(lines):
             self.finish_piece()
 
     def finish_piece(self) -> None:
@@ -102,32 +126,28 @@ class CountsSpill:
         NeedsPersonError
             The file cannot be written, as when the disk is full.
         """
-        if not self._waiting:
+        lines = self._waiting.take()
+        if lines is None:
             return
-        stored = np.concatenate([lines.stored for lines in self._waiting])
         by_feature = csr_matrix(
-            (
-                np.concatenate([lines.counts for lines in self._waiting]),
-                np.concatenate([lines.columns for lines in self._waiting]),
-                np.concatenate([[0], np.cumsum(stored)]),
-            ),
-            shape=(stored.size, self._samples),
+            (lines.counts, lines.columns, np.concatenate([[0], np.cumsum(lines.stored)])),
+            shape=(lines.stored.size, self._samples),
         )
-        self._waiting.clear()
+        features_before = self._features
+        self._features += lines.stored.size
+        del lines
         by_sample = by_feature.tocsc()
         del by_feature
         self.is_whole = self.is_whole and _are_whole(by_sample.data)
         self.totals += _sums(by_sample.data, by_sample.indptr)
-        features = by_sample.indices.astype(np.int32) + np.int32(self._features)
-        self._pieces.append((self._file.tell(), self._entries))
+        features = by_sample.indices.astype(np.int32) + np.int32(features_before)
+        self._pieces.append((self._file.tell(), by_sample.nnz))
         for array in (
             by_sample.indptr.astype(np.int64),
             features,
             by_sample.data.astype(np.float32),
         ):
             _write(self._file, array)
-        self._features += stored.size
-        self._entries = 0
 
     def rows(self, first: int, last: int, features: int) -> csr_matrix:
         """Return samples ``first`` to ``last`` (exclusive), one row per sample.
@@ -171,8 +191,7 @@ class SampleSpill:
         self._file = file
         self.totals, self.is_whole = np.zeros(0), True
         self._ends = np.zeros(1, dtype=np.int64)  # end of each sample, after a zero
-        self._waiting: list[ParsedLines] = []
-        self._entries = 0
+        self._waiting = _Waiting()
 
     def add(self, lines: ParsedLines) -> None:
         """Add the counts of the next samples.
@@ -182,9 +201,7 @@ class SampleSpill:
         NeedsPersonError
             The file cannot be written, as when the disk is full.
         """
-        self._waiting.append(lines)
-        self._entries += lines.columns.size
-        if self._entries >= _PIECE_ENTRIES:
+        if self._waiting.add(lines):
             self.finish_piece()
 
     def finish_piece(self) -> None:
@@ -195,16 +212,13 @@ class SampleSpill:
         NeedsPersonError
             The file cannot be written, as when the disk is full.
         """
-        if not self._waiting:
+        lines = self._waiting.take()
+        if lines is None:
             return
-        stored = np.concatenate([lines.stored for lines in self._waiting])
-        entries = np.empty(self._entries, dtype=_ENTRY)
-        entries["column"] = np.concatenate([lines.columns for lines in self._waiting])
-        entries["count"] = np.concatenate([lines.counts for lines in self._waiting])
-        self._waiting.clear()
-        self._entries = 0
+        entries = np.empty(lines.columns.size, dtype=_ENTRY)
+        entries["column"], entries["count"] = lines.columns, lines.counts
         self.is_whole = self.is_whole and _are_whole(entries["count"])
-        ends = np.cumsum(stored)
+        ends = np.cumsum(lines.stored)
         starts = np.concatenate([[0], ends])
         self.totals = np.concatenate([self.totals, _sums(entries["count"], starts)])
         self._ends = np.concatenate([self._ends, self._ends[-1] + ends])
