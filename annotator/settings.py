@@ -179,7 +179,10 @@ class Settings:
     ] = 20
     minimum_reads: Annotated[
         Natural,
-        means("minimum number of mapped reads for a sample to be annotated or learned from"),
+        means(
+            "minimum number of mapped reads, of the field's kinds of features, for a sample to be"
+            " annotated or learned from"
+        ),
     ] = 1000
     minimum_known_features: Annotated[
         Share,
@@ -329,7 +332,8 @@ def load_settings(
         try:
             values[name] = _value(name, given, is_text=name in of_variables)
         except ValueError as error:
-            what = repr(given) if shown[name] else "the given value"
+            is_short = shown[name] and not isinstance(given, dict)
+            what = repr(given) if is_short else "the given value"
             raise SettingsError(
                 f"{source}: {what} is not accepted: {_problem(name, error)}"
                 f" ({name}: {description_of(name)})"

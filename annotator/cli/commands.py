@@ -46,15 +46,25 @@ def migrate(settings: Settings) -> None:
     """Bring the database to the current schema."""
     from annotator.store.mirror.label_values import declare_words
     from annotator.store.mirror.organisms import note_organisms
+    from annotator.store.server.schema import has_current_objects
     from annotator.store.server.schema import migrate as bring_to_head
 
     with database_of(settings) as database:
+        with database.connect() as connection:
+            was_current = has_current_objects(connection)
         before, after = bring_to_head(database)
         with database.connect() as connection:
             declare_words(connection, settings.fields)
             note_organisms(connection, settings.default_organism)
-    state = "is already" if before == after else "is now"
-    click.echo(f"the database {state} at schema {after}")
+    if before != after:
+        click.echo(f"the database is now at schema {after}")
+    elif was_current:
+        click.echo(f"the database is already at schema {after}")
+    else:
+        click.echo(
+            f"the database is at schema {after} as before; its views, functions and rights are now"
+            " those of this version"
+        )
 
 
 @command_line.command()

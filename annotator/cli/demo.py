@@ -123,7 +123,7 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
     )
     for field in settings.fields:
         _say(started, f"training {field}; whole datasets are held out for validation")
-        with progress(f"{field}: held-out folds", "folds") as shown:
+        with progress(f"{field}: folds", "folds") as shown:
             outcome = retrain(database, settings, field, DEFAULT_ORGANISM, progress=shown)
         outcomes.append(outcome)
         release = f" release {outcome.release_id}" if outcome.release_id else ""
@@ -137,7 +137,9 @@ def _annotate(database: Database, settings: Settings, started: float) -> None:
     from annotator.jobs.annotate.annotate import annotate
     from annotator.jobs.annotate.worker import worker_name
 
-    _say(started, "annotating the samples whose tissue, sex or age is missing")
+    *most, last = settings.fields
+    listed = f"{', '.join(most)} or {last}" if most else last
+    _say(started, f"annotating the samples whose {listed} is missing")
     with progress("annotating", "samples") as shown:
         summary = annotate(database, settings, worker=worker_name(), progress=shown)
     _say(

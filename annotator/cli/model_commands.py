@@ -67,7 +67,7 @@ def retrain(
         among = {name for organisms in due.values() for name in organisms}
         for field, name in [(each, name) for each in due for name in due[each]]:
             title = of_organism(field, name, among)
-            with progress(f"{title}: held-out folds", "folds") as shown:
+            with progress(f"{title}: folds", "folds") as shown:
                 outcome = retrain_field(
                     database,
                     settings,

@@ -58,7 +58,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.3f}"
     if isinstance(value, list | tuple):
         text = ", ".join(str(item) for item in value)
     elif isinstance(value, dict):

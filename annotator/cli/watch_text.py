@@ -49,7 +49,7 @@ def status_lines(report: StatusReport) -> str:
         if field.answered is not None and field.precision is not None
     ]
     lines += [
-        f"{name}: no threshold reaches the target precision on held-out datasets"
+        f"{name}: none of the samples in held-out datasets is answered"
         for name, field in zip(names, found.fields, strict=True)
         if field.answered is not None and field.precision is None
     ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from annotator.domain.terms import label_key
 from annotator.plain_data import plain, typed
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_ -]*$", max_length=63)]
@@ -46,6 +47,17 @@ class Groups(StrEnum):
 
     ONTOLOGY = "ontology"
     TABLE_2 = "table2"
+
+
+def spelling_key(text: str) -> str:
+    """Return what spellings of one value share: letter case and separators do not matter.
+
+    Examples
+    --------
+    >>> spelling_key("Healthy_Control") == spelling_key("healthy control")
+    True
+    """
+    return label_key(text).casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,20 +117,34 @@ class FieldDefinition:
         Raises
         ------
         ValueError
-            Categories have no valid vocabulary, or intervals no ascending limits.
+            Categories have no valid vocabulary or contradictory synonyms, intervals no ascending
+            limits, or an attribute is given that the scheme does not have.
         """
         categories = self.scheme is LabelScheme.CATEGORIES
+        is_intervals = self.scheme is LabelScheme.INTERVALS
         if categories and len(self.vocabulary) < 2:
             raise ValueError("categories need a vocabulary of at least two values")
-        spellings = [value.casefold() for value in self.vocabulary]
-        if any(not each or each != each.strip() for each in spellings):
+        if any(not each or each != each.strip() for each in self.vocabulary):
             raise ValueError("a value of the vocabulary is empty or has spaces around it")
-        if len(set(spellings)) < len(spellings):
-            raise ValueError("values of the vocabulary differ in nothing but case")
+        values = {spelling_key(value): value for value in self.vocabulary}
+        if len(values) < len(self.vocabulary):
+            raise ValueError("values of the vocabulary differ in nothing but case or separators")
         if categories and (unknown := set(self.synonyms.values()) - set(self.vocabulary)):
-            raise ValueError(f"{min(unknown)!r} has synonyms but is not in the vocabulary")
+            raise ValueError(
+                f"{min(unknown)!r} has synonyms but is not in the vocabulary"
+                ' (synonyms are written SPELLING = "VALUE")'
+            )
+        for spelling, value in self.synonyms.items():
+            if not spelling_key(spelling):
+                raise ValueError("a synonym is empty")
+            if values.setdefault(spelling_key(spelling), value) != value:
+                raise ValueError(f"{spelling!r} has two values")
+        if not is_intervals and (self.limits or self.unit or self.largest is not None):
+            raise ValueError("limits, unit and largest are only for intervals")
+        if not categories and (self.vocabulary or self.synonyms):
+            raise ValueError("a vocabulary and synonyms are only for categories")
         ascending = all(low < high for low, high in pairwise(self.limits))
-        if self.scheme is LabelScheme.INTERVALS and (len(self.limits) < 3 or not ascending):
+        if is_intervals and (len(self.limits) < 3 or not ascending):
             raise ValueError("intervals need at least three limits in ascending order")
 
 
@@ -216,5 +242,8 @@ def declared_fields(given: Any) -> dict[str, FieldDefinition]:
     for name, definition in fields.items():
         further = {*definition.known_fields, *definition.left_out_where} - fields.keys()
         if further or name in definition.known_fields:
-            raise ValueError(f"field {name}: {min(further or {name})!r} cannot be a known field")
+            raise ValueError(
+                f"field {name}: {min(further or {name})!r} cannot be a known field; fields:"
+                f" {', '.join(fields)}"
+            )
     return fields

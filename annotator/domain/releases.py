@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import Curve, HeldOutPredictions, LabelSuspicion, Metric
 
 
+BUILT_IN_PRESETS = ("default", "paper")
+"""Names of presets that are not files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Artefact:
     """One file of a release, as bytes in a format that cannot execute code."""

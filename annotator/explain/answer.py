@@ -1,8 +1,8 @@
 """Contributions to the combination, as weighted sums of those to the model kinds.
 
 The combination is a product of the kinds' calibrated probabilities, so its logit is a
-weighted sum of the kinds' scores, which their explanations add up to: a logit of the network
-and of the linear model, a share of the forest's votes, a margin of the boosted trees. Each
+weighted sum of the kinds' scores, which their explanations add up to: log-probabilities up
+to a constant (logits, margins) or shares of votes. Each
 kind's factor is its weight in the combination times its calibration.
 
 With pooling, the features account for a part of the logit and the other samples in the

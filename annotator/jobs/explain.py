@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain.profiles import Profiles
-    from annotator.domain.quality import Quality
+    from annotator.jobs.annotate.plan import AnnotatePlan
     from annotator.learn.release.field_model import Answers
     from annotator.learn.selective.policy import Decision
     from annotator.settings import Settings
@@ -174,10 +174,8 @@ def explain_sample(
             )
         live = LiveModels().load(connection, release)
         read = read_profiles(connection, [sample_id])
-        _check_usable(live, read, sample_id, plan.quality)
-        dataset_samples = read_dataset_samples(
-            connection, live, [(sample_id, dataset_id)], plan.quality
-        )
+        _check_usable(live, read, sample_id, plan)
+        dataset_samples = read_dataset_samples(connection, live, [(sample_id, dataset_id)], plan)
         learned = training_classes(connection, release.release_id)
         others = [name for name in learned if name != sample_id]
         training = read_profiles(connection, others).profiles
@@ -194,10 +192,12 @@ def explain_sample(
     return replace(found, percentiles=percentiles, stored=stored)
 
 
-def _check_usable(live: LiveModel, read: ReadExpression, sample_id: str, quality: Quality) -> None:
+def _check_usable(
+    live: LiveModel, read: ReadExpression, sample_id: str, plan: AnnotatePlan
+) -> None:
     error = read.rejected.get(sample_id)
     if error is None:
-        error, _ = unusable_samples(live, read.profiles, quality).get(sample_id, (None, False))
+        error, _ = unusable_samples(live, read.profiles, plan).get(sample_id, (None, False))
     if error is not None:
         raise InputError(f"{sample_id} cannot be explained or annotated: {error.reason}")
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotator import __version__
 from annotator.domain.organisms import DEFAULT_ORGANISM
+from annotator.domain.releases import BUILT_IN_PRESETS
 from annotator.report.tables import (
     accuracy,
     cohort,
@@ -168,6 +169,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
         "provenance": {
             "facts": provenance.facts(release),
             "usual_organism": DEFAULT_ORGANISM,
+            "has_preset_file": release.preset not in BUILT_IN_PRESETS,
             "versions": _versions(release.versions),
             "configuration": provenance.configuration_text(release),
         },

@@ -95,10 +95,11 @@ comment on column annotator.release_comparison.sentence is
 create table annotator.declared_word (
     field text not null,
     word  text not null,
+    value text not null,
     primary key (field, word)
 );
 comment on table annotator.declared_word is
-    'Words for a missing value that are values of a field, because it was declared with them.';
+    'The values and synonyms that fields are declared with.';
 
 -- Validation: novelty, curves and suspect labels.
 alter table annotator.validation_prediction add column novelty double precision;

@@ -14,6 +14,8 @@ from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_at
 from annotator.cli.commands import command_line
 from annotator.cli.watch_text import status_lines
 from annotator.domain.fields import declared_fields
+from annotator.domain.values.reading import Problem
+from annotator.errors import CohortError
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.import_files import import_files
@@ -22,7 +24,9 @@ from annotator.jobs.retrain.plan import plan_of, read_labelled
 from annotator.jobs.retrain.retrain import retrain
 from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology
+from annotator.reading.samples.meanings import column_meanings
 from annotator.settings import load_settings
+from annotator.store.mirror.label_values import read_value_use
 
 DISEASE = {
     "scheme": "categories",
@@ -153,6 +157,34 @@ def test_values_outside_of_the_vocabulary_are_counted_and_kept_as_attributes(dat
     assert rows(database, kept) == [(use.not_understood,)]
 
 
+def test_values_that_the_settings_explain_later_count_when_they_are_imported_again(database, files):
+    narrow = declared_fields({"disease": {**DISEASE, "synonyms": {}}})
+    wide = declared_fields({"disease": DISEASE})
+    before = files.read_into(database, narrow)
+    with database.connect() as connection:
+        (use,) = read_value_use(connection, wide, ["disease"])
+        assert {each.problem for each in use.unused} == {Problem.IMPORT_AGAIN}
+        files.read_into(database, wide)
+        (again,) = read_value_use(connection, wide, ["disease"])
+    assert (again.used, again.not_used) == (use.given, 0)
+    assert use.not_used == sum(each.not_used for each in before.values if each.field == "disease")
+
+
+def test_a_field_declared_after_the_import_replaces_the_attribute(database, declared, files):
+    files.read_into(database, declared_fields({}))
+    with pytest.raises(CohortError, match=r"96 samples have an attribute 'disease'"):
+        read_labelled(database, plan_of(declared, "disease"))
+    assert files.read_into(database).attributes_kept == 0
+    assert rows(database, ATTRIBUTES) == [(0,)]
+
+
+def test_a_column_that_may_be_a_declared_field_is_offered():
+    columns = ["sample_id", "dataset_id", "disease state"]
+    found = column_meanings(columns, ["disease"], {})
+    assert "disease" not in found.columns
+    assert any("--map 'disease state'=disease" in note for note in found.notes)
+
+
 def test_values_of_a_declared_ontology_field_are_found_among_the_terms(database, files):
     def with_origin(path):
         lines = files.samples.read_text().splitlines()
@@ -204,7 +236,8 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
 
     (first, first_sample, said), (second, second_sample, _) = answered[:2]
     execute(database, "select annotator.accept_suggestion(%s)", first)
-    execute(database, "select annotator.correct_suggestion(%s, 'healthy', 'seen')", second)
+    # A declared synonym, which stands for a value.
+    execute(database, "select annotator.correct_suggestion(%s, 'Control', 'seen')", second)
     effective = dict(
         rows(
             database,
@@ -215,7 +248,10 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
     )
     assert effective == {first_sample: said, second_sample: "healthy"}
 
+    elsewhere = read_status(database, replace(declared, fields=declared_fields({})))
+    assert any("disease is not declared" in problem for problem in elsewhere.problems)
     status = read_status(database, declared)
+    assert status.problems == ()
     assert [each.field for each in status.snapshot.fields] == ["tissue", "sex", "age", "disease"]
     (line,) = [each for each in status_lines(status).splitlines() if each.startswith("disease ")]
     assert "linear" in line

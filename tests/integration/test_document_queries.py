@@ -179,6 +179,18 @@ def test_relations_of_the_reference_have_its_columns(reader) -> None:
     assert found > 20
 
 
+def test_every_function_that_curators_call_is_in_the_reference(reader) -> None:
+    """Functions that views call are for no one to call, so daemons may run them, too."""
+    text = (DOCS / "reference" / "sql.md").read_text("utf-8")
+    rows = reader.execute(
+        "select proname from pg_proc where pronamespace = 'annotator'::regnamespace"
+        " and has_function_privilege('annotator_curator', oid, 'execute')"
+        " and not has_function_privilege('annotator_daemon', oid, 'execute')"
+    ).fetchall()
+    assert rows
+    assert {name for (name,) in rows if f"`{name}(" not in text} == set()
+
+
 def test_functions_of_the_reference_exist(reader) -> None:
     documented = re.findall(
         r"^\| `(\w+)\(([\w, ]*)\)`", (DOCS / "reference" / "sql.md").read_text("utf-8"), flags=re.M

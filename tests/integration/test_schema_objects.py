@@ -7,6 +7,8 @@ import re
 import pytest
 
 from annotator.errors import NeedsPersonError
+from annotator.jobs.watch.doctor.findings import OK, WRONG
+from annotator.jobs.watch.doctor.schema import check_revision
 from annotator.store.server import schema
 from annotator.store.server.schema import downgrade, migrate
 from annotator.store.server.schema_objects import read_objects
@@ -47,6 +49,18 @@ def test_migrating_again_restores_a_definition(database, connection) -> None:
     connection.commit()
     migrate(database)
     assert connection.execute(query).fetchall() == [(before,)]
+    connection.commit()
+
+
+def test_objects_of_another_version_are_noticed_and_replaced(database, connection):
+    connection.execute("comment on schema annotator is 'of another version'")
+    connection.commit()
+    (found,) = check_revision(connection)
+    assert (found.level, "another version" in found.found) == (WRONG, True)
+    connection.commit()
+    migrate(database)
+    (found,) = check_revision(connection)
+    assert found.level == OK
     connection.commit()
 
 

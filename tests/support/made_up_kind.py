@@ -30,12 +30,17 @@ class MeansModel:
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of each feature for each class, ``(samples, classes, features)``."""
         away = inputs[:, None, :].astype(np.float64) - self.means
-        scores = -self.sharpness * away**2
+        # Relative to an input of 0, which contributes 0.
+        scores = -self.sharpness * (away**2 - self.means.astype(np.float64) ** 2)
         # Centred over the classes, so that contributions above 0 support a class.
         return np.asarray(scores - scores.mean(axis=1, keepdims=True))
 
+    def at_zero(self) -> NDArray[np.float64]:
+        """Return the score of each class where every input is 0, ``(classes,)``."""
+        return -self.sharpness * np.sum(self.means.astype(np.float64) ** 2, axis=1)
+
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(softmax(self.scores(inputs).sum(axis=2), axis=1))
+        return np.asarray(softmax(self.scores(inputs).sum(axis=2) + self.at_zero(), axis=1))
 
     def to_bytes(self) -> bytes:
         return write_tensors({"means": self.means})
@@ -50,7 +55,7 @@ class MeansExplainer:
         return scores.astype(np.float32)
 
     def references(self, classes) -> NDArray[np.float64]:
-        return np.zeros(len(classes))
+        return self.model.at_zero()[classes]
 
 
 def fit_means(part: TrainingPart, options: MeansOptions, seed: int, threads: int) -> MeansModel:

@@ -88,6 +88,11 @@ def test_declared_synonyms_are_added_to_those_of_a_built_in_field() -> None:
         ({"sample_id": {"scheme": "ontology"}}, "files have another column of this name"),
         ({"Kit": {"scheme": "ontology"}}, "field Kit: .* at `name`"),
         ({"k" * 64: {"scheme": "ontology"}}, "at `name`"),
+        ({"sex": {"synonyms": {"female": "male"}}}, "field sex: 'female' has two values"),
+        ({"sex": {"synonyms": {"X_Y": "male", "x y": "female"}}}, "field sex: 'x y' has two"),
+        ({"sex": {"synonyms": {" ": "male"}}}, "field sex: a synonym is empty"),
+        ({"sex": {"unit": "years"}}, "field sex: limits, unit and largest are only for intervals"),
+        ({"tissue": {"vocabulary": ["a", "b"]}}, "field tissue: a vocabulary and synonyms are"),
     ],
 )
 def test_what_is_no_declaration_is_refused_by_name(given_fields, message) -> None:

@@ -111,9 +111,16 @@ def test_contributions_add_up_to_the_log_odds_of_the_answer(model) -> None:
 
     raw, answer = model.predict_raw(profiles)["means"], model.predict(profiles)[COMBINED]
     of_kind, of_answer = (found[each][1].sum(axis=2).T for each in ("means", COMBINED))
+    of_kind += explainer.kinds["means"].scores.references(np.arange(len(CLASSES)))
     np.testing.assert_allclose(centred(of_kind), centred_log_odds(raw), atol=1e-4)
     expected = centred_log_odds(answer) - centred(explainer.references(len(CLASSES)))
     np.testing.assert_allclose(centred(of_answer), expected, atol=1e-4)
+
+
+def test_a_feature_without_expression_contributes_nothing(model) -> None:
+    inputs = np.zeros((1, len(model.features)), dtype=np.float32)
+    means = model.explainer().kinds["means"].scores
+    assert not means.contributions(inputs, np.array([0])).any()
 
 
 def test_it_is_validated_and_calibrated_with_the_others(preset) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from annotator.domain.releases import BUILT_IN_PRESETS
 from annotator.learn.models.forest import ForestOptions
 from annotator.learn.models.linear import LinearOptions
 from annotator.learn.models.preset import FeatureOptions, configuration, preset_from_configuration
@@ -72,12 +73,12 @@ def test_a_kind_that_the_preset_lacks_needs_every_option_without_a_default() -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"networks": {}}, "a preset has no 'networks'"),
-        ({"kinds": {}}, "a preset has no 'kinds'"),
+        ({"networks": {}}, "no option or model kind 'networks'"),
+        ({"kinds": {}}, "no option or model kind 'kinds'"),
         ({"forest": {"tree": 3}}, "forest: 'tree' is unknown"),
         ({"forest": {"trees": "3"}}, "forest: Expected `int`, got `str` at `trees`"),
         ({"forest": LinearOptions((), 0.0)}, "forest: "),
-        ({"forest": True}, "forest: Expected `object`"),
+        ({"forest": True}, "forest must be a table"),
         ({"features": None}, "at `features`"),
         ({"features": {"scaling": "most"}}, r"'most' at `features\.scaling`"),
         ({"features": {"clip": float("inf")}}, r"at `features\.clip`"),
@@ -89,6 +90,15 @@ def test_a_kind_that_the_preset_lacks_needs_every_option_without_a_default() -> 
 def test_other_changes_are_refused(changes, words) -> None:
     with pytest.raises(ValueError, match=words):
         DEFAULT.changed({"network": {"wide": True}, **changes})
+
+
+def test_built_in_presets_are_named_as_such() -> None:
+    assert set(BUILT_IN_PRESETS) == set(PRESETS)
+
+
+def test_a_preset_needs_a_model_kind() -> None:
+    with pytest.raises(ValueError, match="needs a model kind"):
+        replace(DEFAULT, kinds={})
 
 
 def test_kinds_that_there_are_not_are_refused() -> None:

@@ -123,6 +123,7 @@ def options_with_their_default(number: int) -> list[tuple[str, str]]:
     return [
         (name, option.name)
         for name, kind in KINDS.items()
+        if name in described
         for option in fields(kind.options)
         if option.default is not MISSING and described[name][option.name] == option.default
     ]

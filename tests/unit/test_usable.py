@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from annotator.domain.fields import FIELDS
 from annotator.domain.profiles import Cohort, Profiles
 from annotator.errors import SampleError
-from annotator.jobs.annotate.plan import quality_of
+from annotator.jobs.annotate.plan import annotate_plan, quality_of
 from annotator.jobs.annotate.quality import (
     left_out_notes,
     unusable_labelled,
@@ -22,6 +22,7 @@ from annotator.learn.models.presets import preset_for
 from annotator.settings import Settings
 
 QUALITY = quality_of(Settings())
+PLAN = annotate_plan(Settings())
 
 
 def profiles_of(counts: np.ndarray, kinds: list[str] | None = None) -> Profiles:
@@ -45,6 +46,10 @@ def found(counts, quality=QUALITY, field="tissue", kinds=None) -> dict[str, Samp
         known={},
     )
     return unusable_labelled(cohort, preset_for("default", field), quality)
+
+
+def live_release(field: str) -> SimpleNamespace:
+    return SimpleNamespace(release=SimpleNamespace(release_id=1, field=field))
 
 
 @pytest.fixture
@@ -144,6 +149,16 @@ def test_a_sample_of_another_organism_is_quarantined_as_such(species):
         profiles_of(np.full((1, 3), 9000)),
         features=np.array([f"{species}-miR-{n}-5p" for n in (1, 9, 21)], dtype=object),
     )
-    live = SimpleNamespace(release=SimpleNamespace(release_id=1))
-    found = unusable_samples(live, profiles, QUALITY, np.zeros(1))
+    found = unusable_samples(live_release("tissue"), profiles, PLAN, np.zeros(1))
     assert ("another organism (mmu)" in found["S0"][0].reason) == (species == "mmu")
+
+
+@pytest.mark.parametrize(("field", "usable"), [("tissue", False), ("sex", True)])
+def test_only_reads_of_the_kinds_of_a_field_count_with_and_without_a_label(field, usable):
+    """990 reads of sRNAs and 20 of contaminants, where 1,000 are needed."""
+    counts, kinds = np.array([[990, 20]]), ["srna", "contaminant"]
+    without_label = profiles_of(counts, kinds)
+    annotated = unusable_samples(live_release(field), without_label, PLAN, np.ones(1))
+    of_kinds = np.isin(kinds, FIELDS[field].feature_kinds)
+    labelled = found(counts[:, of_kinds], field=field, kinds=list(np.array(kinds)[of_kinds]))
+    assert ("S0" not in annotated) == ("S0" not in labelled) == usable

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from annotator.domain.fields import FieldDefinition, LabelScheme
+from annotator.domain.fields import FieldDefinition, LabelScheme, spelling_key
 from annotator.domain.values.intervals import Interval, interval_around, interval_names, interval_of
-from annotator.domain.values.missing import is_missing, plain_word
+from annotator.domain.values.missing import is_missing
 from annotator.domain.values.written_numbers import AmbiguousNumberError, read_number
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Problem(StrEnum):
     TOO_LARGE = "too large"
     OUTSIDE_LIMITS = "outside limits"
     SEVERAL_CLASSES = "several classes"
+    IMPORT_AGAIN = "import again"
 
 
 IN_NO_CLASS = (Problem.OUTSIDE_LIMITS, Problem.SEVERAL_CLASSES)
@@ -47,8 +48,8 @@ def describe(problem: Problem, definition: FieldDefinition) -> str:
     return {
         Problem.MISSING: "means that the value is missing",
         Problem.NOT_IN_VOCABULARY: (
-            f"none of {', '.join(definition.vocabulary)}; if a codebook defines it, add it to the"
-            f" vocabulary or synonyms of [fields.{definition.name}] in annotator.toml"
+            f"none of {', '.join(definition.vocabulary)}; add it to the synonyms or vocabulary of"
+            f" [fields.{definition.name}] in annotator.toml, and import the file again"
         ),
         Problem.NOT_A_NUMBER: f"neither a number{of_unit} nor an interval such as 20-30 or >89",
         Problem.AMBIGUOUS_COMMA: "the comma may separate decimals or thousands",
@@ -56,6 +57,7 @@ def describe(problem: Problem, definition: FieldDefinition) -> str:
         Problem.TOO_LARGE: f"more than {_largest(definition):g}; is it in another unit?",
         Problem.OUTSIDE_LIMITS: f"outside the intervals {between}",
         Problem.SEVERAL_CLASSES: f"in more than one of the intervals {between}",
+        Problem.IMPORT_AGAIN: "understood since the settings changed; import the file again",
     }[problem]
 
 
@@ -158,7 +160,7 @@ class ValueReader:
         return self._read[text]
 
     def _read_anew(self, text: str) -> tuple[ReadValue, Interval | None]:
-        spelling = self._spellings.get(text.casefold())
+        spelling = self._spellings.get(spelling_key(text))
         if spelling is not None:
             return ReadValue(spelling), None
         if is_missing(text):
@@ -192,11 +194,11 @@ class ValueReader:
 
 
 def _spellings(definition: FieldDefinition) -> Mapping[str, str]:
-    """Return the value of each spelling in lower case; values precede synonyms."""
+    """Return the value of each :func:`spelling_key`; values precede synonyms."""
     if definition.scheme is not LabelScheme.CATEGORIES:
         return {}
-    synonyms = {other.casefold(): value for other, value in definition.synonyms.items()}
-    return synonyms | {value.casefold(): value for value in definition.vocabulary}
+    synonyms = {spelling_key(other): value for other, value in definition.synonyms.items()}
+    return synonyms | {spelling_key(value): value for value in definition.vocabulary}
 
 
 def _beyond(interval: Interval, limits: tuple[float, ...]) -> Problem:
@@ -207,13 +209,12 @@ def _beyond(interval: Interval, limits: tuple[float, ...]) -> Problem:
     return Problem.SEVERAL_CLASSES if is_inside else Problem.OUTSIDE_LIMITS
 
 
-def declared_words(fields: Mapping[str, FieldDefinition]) -> frozenset[tuple[str, str]]:
-    """Return the field and plain word of declared values that mean "missing" in other fields."""
+def declared_words(fields: Mapping[str, FieldDefinition]) -> frozenset[tuple[str, str, str]]:
+    """Return the field, spelling and value of every declared value and synonym."""
     return frozenset(
-        (name, plain_word(spelling))
+        (name, spelling, value)
         for name, definition in fields.items()
-        for spelling in _spellings(definition)
-        if is_missing(spelling)
+        for spelling, value in _spellings(definition).items()
     )
 
 
@@ -283,7 +284,9 @@ class ValueUse:
 
 
 def value_use(
-    definition: FieldDefinition, counted: Iterable[tuple[str | None, float | None, int]]
+    definition: FieldDefinition,
+    counted: Iterable[tuple[str | None, float | None, int]],
+    kept: Iterable[tuple[str | None, int]] = (),
 ) -> ValueUse:
     """Count the values of a field that are used, and those that are not.
 
@@ -294,6 +297,9 @@ def value_use(
     counted
         Values with the number behind each, if there is one, and how often they occur. Blank
         values without a number are not counted.
+    kept
+        Values that an import did not understand and kept as attributes, and how often they
+        occur: none of them is used, even if it would be understood now.
     """
     reader = ValueReader(definition)
     used = 0
@@ -307,6 +313,10 @@ def value_use(
         if problem is None:
             used += count
         else:
+            unused.setdefault(problem, Counter())[shown] += count
+    for text, count in kept:
+        if shown := (text or "").strip():
+            problem = reader.class_of(shown)[1] or Problem.IMPORT_AGAIN
             unused.setdefault(problem, Counter())[shown] += count
     found = [
         UnusedValues(

@@ -304,9 +304,7 @@ def _predict_batch(
     dataset_samples = None
     if not stands_alone(claimed):
         names = [(sample.sample_id, sample.dataset_id) for sample in claimed]
-        dataset_samples = read_dataset_samples(
-            connection, live, names, work.plan.quality, remembered
-        )
+        dataset_samples = read_dataset_samples(connection, live, names, work.plan, remembered)
     return predict_samples(live, claimed, read, work.plan, dataset_samples, remembered)
 
 

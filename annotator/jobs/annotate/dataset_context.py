@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.domain.answers import ClaimedSample
-    from annotator.domain.quality import Quality
     from annotator.jobs.annotate.live_models import LiveModel
+    from annotator.jobs.annotate.plan import AnnotatePlan
     from annotator.learn.release.field_model import Answers, FieldModel
 
 
@@ -122,7 +122,7 @@ def read_dataset_samples(
     conn: psycopg.Connection,
     live: LiveModel,
     samples: Sequence[tuple[str, str]],
-    quality: Quality,
+    plan: AnnotatePlan,
     remembered: Remembered | None = None,
 ) -> DatasetSamples | None:
     """Predict the other samples in the datasets of some samples.
@@ -137,8 +137,8 @@ def read_dataset_samples(
         The release and its models.
     samples
         Names and datasets of the samples that are being annotated.
-    quality
-        Requirements that the other samples must meet.
+    plan
+        The plan, with the requirements that the other samples must meet.
     remembered
         Earlier predictions of the pass.
     """
@@ -162,7 +162,7 @@ def read_dataset_samples(
         conn.commit()
         aligned = model.aligned(read.profiles)
         known = model.known_share(aligned.expressed)
-        unusable = unusable_samples(live, read.profiles, quality, known)
+        unusable = unusable_samples(live, read.profiles, plan, known)
         keep = np.flatnonzero([name not in unusable for name in read.profiles.sample_ids])
         if len(keep):
             names = read.profiles.sample_ids[keep].tolist()

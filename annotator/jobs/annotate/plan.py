@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from annotator.domain.quality import Quality
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from annotator.domain.fields import FeatureKind
     from annotator.settings import Settings
 
 
@@ -23,12 +26,15 @@ class AnnotatePlan:
         Contributing features stored per prediction and model kind.
     batch_size, lease_seconds
         Maximum number of samples claimed at a time, and how long a claim holds.
+    feature_kinds
+        Kinds of features per field; only their reads count for the requirements.
     """
 
     quality: Quality
     top_contributions: int
     batch_size: int
     lease_seconds: int
+    feature_kinds: Mapping[str, tuple[FeatureKind, ...]]
 
 
 def annotate_plan(settings: Settings) -> AnnotatePlan:
@@ -38,6 +44,7 @@ def annotate_plan(settings: Settings) -> AnnotatePlan:
         settings.top_contributions,
         settings.batch_size,
         settings.lease_seconds,
+        {name: definition.feature_kinds for name, definition in settings.fields.items()},
     )
 
 

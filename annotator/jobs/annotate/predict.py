@@ -79,7 +79,7 @@ def predict_samples(
     }
     aligned = live.model.aligned(read.profiles)
     known = live.model.known_share(aligned.expressed)
-    unusable |= unusable_samples(live, read.profiles, plan.quality, known)
+    unusable |= unusable_samples(live, read.profiles, plan, known)
     quarantined = [
         QuarantinedSample(
             sample_id=sample_id,

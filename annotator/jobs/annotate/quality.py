@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     from annotator.domain.profiles import Cohort, Profiles
     from annotator.domain.quality import Quality
     from annotator.jobs.annotate.live_models import LiveModel
+    from annotator.jobs.annotate.plan import AnnotatePlan
     from annotator.learn.models.preset import Preset
 
 TOO_FEW_READS = "too_few_reads"
@@ -39,16 +41,20 @@ CHUNK = 1000
 def unusable_samples(
     live: LiveModel,
     profiles: Profiles,
-    quality: Quality,
+    plan: AnnotatePlan,
     known: NDArray[np.float64] | None = None,
 ) -> dict[str, tuple[SampleError, bool]]:
     """Find samples with too few reads or features, and whether only this release rejects them.
 
-    ``known`` holds the samples' shares of known features, if they have been computed already.
+    As for labelled samples, only reads of the field's kinds of features count. ``known``
+    holds the samples' shares of known features, if they have been computed already.
     """
     found: dict[str, tuple[SampleError, bool]] = {}
     known = live.model.known_features(profiles) if known is None else known
-    samples = zip(profiles.sample_ids, _reads(profiles), known, strict=True)
+    quality = plan.quality
+    of_field = np.isin(profiles.kinds.astype(str), plan.feature_kinds[live.release.field])
+    reads = _reads(profiles.counts[:, np.flatnonzero(of_field)])
+    samples = zip(profiles.sample_ids, reads, known, strict=True)
     for row, (name, total, share) in enumerate(samples):
         if total < quality.minimum_reads:
             found[name] = _too_few_reads(total, quality), False
@@ -85,7 +91,7 @@ def unusable_labelled(cohort: Cohort, preset: Preset, quality: Quality) -> dict[
         Sample to the reason, with the same code as in annotating.
     """
     profiles = cohort.profiles
-    reads = _reads(profiles)
+    reads = _reads(profiles.counts)
     found = {
         str(profiles.sample_ids[row]): _too_few_reads(reads[row], quality)
         for row in np.flatnonzero(reads < quality.minimum_reads)
@@ -130,8 +136,8 @@ def left_out_counts(left_out: Mapping[str, SampleError]) -> dict[str, int]:
     return dict(sorted(Counter(error.code for error in left_out.values()).items()))
 
 
-def _reads(profiles: Profiles) -> NDArray[np.float64]:
-    return np.asarray(profiles.counts.sum(axis=1, dtype=np.float64)).ravel()
+def _reads(counts: csr_matrix) -> NDArray[np.float64]:
+    return np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
 
 
 def _too_few_reads(total: float, quality: Quality) -> SampleError:

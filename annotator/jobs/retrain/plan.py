@@ -11,6 +11,7 @@ import numpy as np
 
 from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
 from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
+from annotator.domain.wording import counted, some
 from annotator.errors import CohortError, InputError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
@@ -37,11 +38,12 @@ from annotator.store.mirror.cohorts import (
     quarantine_left_out,
     read_cohort,
 )
+from annotator.store.mirror.label_values import samples_with_attribute
 from annotator.store.mirror.terms import read_terms
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
@@ -219,10 +221,18 @@ def read_labelled(
             quarantine_left_out(connection, read)
     if len(read.cohort.values) == 0:
         left_out = "".join(f"; {note}" for note in notes_of(read, plan)).rstrip(".")
+        with database.connect() as connection:
+            waiting = samples_with_attribute(connection, field.name)
+        hint = (
+            f"; {counted(waiting, 'sample has', 'samples have')} an attribute {field.name!r}:"
+            " import their files again, now that it is a field"
+            if waiting
+            else ""
+        )
         of_organism = "" if plan.organism == DEFAULT_ORGANISM else f" of {plan.organism}"
         raise CohortError(
             f"no usable sample{of_organism} has a {field.name} label; import some with"
-            f" `annotator import`{left_out}"
+            f" `annotator import`{hint}{left_out}"
         )
     return read, ontology
 
@@ -247,6 +257,15 @@ def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
         *copy_notes(read.copies, labelled),
         *renaming_notes(read.renamed),
     )
+
+
+def dropped_notes(dropped: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence with the values that belong to no class, and why, if there are any."""
+    reasons = {value: reason for value, reason in dropped.items() if value}
+    if not reasons:
+        return ()
+    shown = some(list(dict.fromkeys(reasons.values())), most=3, joint="; ")
+    return (f"{counted(len(reasons), 'value belongs', 'values belong')} to no class: {shown}.",)
 
 
 def read_ontology(

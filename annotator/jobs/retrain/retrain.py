@@ -21,6 +21,7 @@ from annotator.jobs.retrain.one_library import naming_facts
 from annotator.jobs.retrain.plan import (
     Plan,
     definition_of,
+    dropped_notes,
     notes_of,
     parallelism,
     plan_of,
@@ -234,7 +235,7 @@ def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
         ):
             reason = (
                 f"neither the cohort nor the configuration of {field} changed since the last"
-                f" retraining, whose release is {last.release_status}"
+                f" retraining, whose release is {last.release_status}; another seed trains again"
             )
             runs.finish_run(connection, run, RunStatus.SKIPPED, reason)
             return RetrainOutcome(field, "skipped", (reason,))
@@ -342,7 +343,8 @@ def _hash(content: Mapping[str, Any]) -> str:
 def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
     """Store the candidate, then promote or reject it, in one transaction."""
     cohort, verdict = read.cohort, candidate.verdict
-    reasons = (*verdict.reasons, *notes_of(read, job.plan))
+    dropped = dropped_notes(candidate.validation.label_set.dropped)
+    reasons = (*verdict.reasons, *notes_of(read, job.plan), *dropped)
     with job.database.connect() as connection, connection.transaction():
         hold_schema(connection)  # hours may have passed since it was checked
         runs.save_cohort(

@@ -10,6 +10,7 @@ from annotator.domain.organisms import of_organism, organism_named
 from annotator.domain.schedule import parse_schedule
 from annotator.domain.statuses import RunStatus
 from annotator.store.mirror.label_values import read_value_use
+from annotator.store.releases.registry import live_releases
 from annotator.store.server.schema import check_schema
 from annotator.store.watch.daemons import StatusSnapshot, database_time, snapshot
 from annotator.store.watch.monitoring import Gauges, read_gauges
@@ -100,6 +101,7 @@ def read_status(
         check_schema(connection)
         upcoming = schedule.upcoming(database_time(connection), UPCOMING)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
+        live = live_releases(connection)
         found = snapshot(connection, alive_seconds, settings.fields, default_organism)
         values = read_value_use(connection, settings.fields) if with_values else ()
         metrics = (
@@ -119,6 +121,12 @@ def read_status(
         f" {field.last_run_reason}"
         for field in found.fields
         if field.last_run_status == RunStatus.FAILED
+    ]
+    problems += [
+        f"release {release.release_id} is live, but its field {release.field} is not declared in"
+        " these settings (annotator.toml, ANNOTATOR_CONFIG)"
+        for release in live
+        if release.field not in settings.fields
     ]
     problems += [
         f"daemon {daemon.worker} needs a person; see its log"

@@ -19,6 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import Level
+from annotator.domain.wording import counted
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Tally:
     def shortage(self, options: LabelOptions) -> str:
         """Return in words how the samples and datasets fall short of a class."""
         return (
-            f"{self.samples} samples of {len(self.datasets)} datasets, a class needs"
-            f" {options.minimum_samples} of {options.minimum_datasets}"
+            f"{counted(self.samples, 'sample')} of {counted(len(self.datasets), 'dataset')};"
+            f" a class needs {options.minimum_samples} of {options.minimum_datasets}"
         )
 
 

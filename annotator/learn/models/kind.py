@@ -18,7 +18,12 @@ class KindModel(Protocol):
     """The interface of every fitted model."""
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return probabilities, ``(samples, classes)``; rows sum to one."""
+        """Return probabilities, ``(samples, classes)``; rows sum to one.
+
+        Several threads may call this at once. Scores are logarithms of the probabilities
+        (:attr:`ModelKind.votes`), so those that matter must be above 1e-300. Their scale
+        need only be roughly right, because calibration fits it.
+        """
 
     def to_bytes(self) -> bytes:
         """Serialise the model in a format that cannot run code."""
@@ -36,7 +41,8 @@ class TrainingPart:
         Class and dataset of each sample, ``(samples,)``, int64.
     compared_index
         The dataset again, but -1 for a sample that is left out when datasets are compared
-        (:func:`annotator.learn.models.contradicted_labels.compared_index`).
+        (:func:`annotator.learn.models.contradicted_labels.compared_index`), if a kind of
+        the preset compares them (:attr:`ModelKind.compares_datasets`).
     weights
         The weight of each sample, ``(samples,)``, float64.
     classes
@@ -72,29 +78,39 @@ class ModelKind:
     Attributes
     ----------
     name
-        The name of the kind in presets, metrics, tables and files.
+        The name of the kind in presets, metrics, tables and files of releases, which keep it.
     unit
         The unit of its contributions, for readers.
     options
-        The dataclass of its hyper-parameters.
+        The frozen dataclass of its hyper-parameters: plain values that msgspec converts, with
+        limits as annotations (``Annotated[float, Meta(ge=0)]``). Presets need not name
+        those with defaults.
     fit
         Function from ``(part, options, seed, threads)`` to a model; 0 threads for one per
         core.
     read
-        Function from ``(content, features, classes, options)`` to a model; raises
-        :class:`~annotator.errors.ArtefactError`.
+        Function from ``(content, number of features, number of classes, options)`` to a model;
+        raises :class:`~annotator.errors.ArtefactError`.
     explain
-        Function from ``(model, features, classes)`` to an exact explainer: its contributions
-        and its ``references`` add up to the scores described under :attr:`votes`, except for
-        a number that is the same for all classes of a sample. Contributions above 0 support
-        the class, so scores are centred over the classes (``tests/support/made_up_kind.py``
-        is a small example).
+        Function from ``(model, number of features, number of classes)`` to an exact explainer:
+        its contributions and its ``references`` add up to the scores described under
+        :attr:`votes`, except for a number that is the same for all classes of a sample.
+        Contributions above 0 support the class, so those of a feature sum to 0 over the
+        classes. A feature whose input is 0 contributes 0, because class similarity removes
+        features by setting them to 0; of trees, ``references`` are the mean of the training
+        samples instead. Several threads may ask at once. If scores are linear in the inputs,
+        :class:`~annotator.explain.deep_lift.DeepLift` of one layer explains all samples at
+        once, and markers are computed from all of them instead of some of each class
+        (``tests/support/made_up_kind.py`` is a small example of another kind).
     votes
-        Whether its scores are shares of votes; else they are log-probabilities.
+        Whether its scores are shares of votes, which sum to 1 over the classes; else they are
+        log-probabilities.
     family
         Kinds of one family share one weight in the combination.
     after
         Kinds that are fitted before it and that it builds on, if the preset has them.
+    compares_datasets
+        Function of ``options``: whether it uses :attr:`TrainingPart.compared_index`.
     check
         Function of ``(options, kinds of the preset)``; raises ValueError if they do not fit.
     number
@@ -111,6 +127,7 @@ class ModelKind:
     votes: bool = False
     family: str = ""
     after: tuple[str, ...] = ()
+    compares_datasets: Callable[[Any], bool] = lambda _options: False
     check: Callable[[Any, Mapping[str, Any]], None] = _no_problem
     number: Callable[[Any, NDArray[np.float32]], NDArray[np.float64] | None] | None = None
 

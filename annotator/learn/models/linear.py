@@ -276,5 +276,6 @@ LINEAR = ModelKind(
     fit=fit_linear,
     read=LinearModel.from_bytes,
     explain=_explain,
+    compares_datasets=lambda options: options.within_class > 0,
     number=_number,
 )

@@ -394,5 +394,6 @@ NETWORK = ModelKind(
     read=NetworkModel.from_bytes,
     explain=_explain,
     after=("linear",),
+    compares_datasets=lambda options: options.within_class > 0,
     check=_check,
 )

@@ -83,8 +83,10 @@ class Preset:
         Raises
         ------
         ValueError
-            A kind is unknown, or its options need another kind.
+            There is no kind, one is unknown, or its options need another kind.
         """
+        if not self.kinds:
+            raise ValueError(f"a preset needs a model kind: {', '.join(KINDS)}")
         if unknown := self.kinds.keys() - KINDS.keys():
             raise ValueError(f"there is no model kind {min(unknown)!r}; known: {', '.join(KINDS)}")
         in_order = {name: self.kinds[name] for name in KINDS if name in self.kinds}
@@ -110,9 +112,13 @@ class Preset:
         described = configuration(self)
         for name, value in changes.items():
             if name not in described and name not in KINDS:
-                raise ValueError(f"a preset has no {name!r}")
+                raise ValueError(
+                    f"there is no option or model kind {name!r}; model kinds: {', '.join(KINDS)}"
+                )
             if name in KINDS and (value is None or value is False):
                 described.pop(name, None)
+            elif name in KINDS and isinstance(value, str | int | float | list):
+                raise ValueError(f"{name} must be a table of options, or false")
             elif isinstance(value, Mapping):
                 before = described.get(name)
                 described[name] = {**(before if isinstance(before, dict) else {}), **value}

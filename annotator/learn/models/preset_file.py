@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from annotator.domain.fields import FIELDS
 from annotator.errors import InputError
 from annotator.learn.models.presets import PRESETS, preset_for
+from annotator.learn.models.registry import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,6 +63,8 @@ def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS))
         raise InputError(f"preset {path}: base is {base!r}, not one of {', '.join(PRESETS)}")
     of_field = given.pop(field, {})
     for name in fields:
+        if name in KINDS and name in given:
+            raise InputError(f"preset {path}: {name} is a field and a model kind; rename the field")
         given.pop(name, None)
     if not isinstance(of_field, dict):
         raise InputError(f"preset {path}: {field} must be a table")

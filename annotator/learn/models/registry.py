@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 KINDS: dict[str, ModelKind] = {kind.name: kind for kind in (NETWORK, FOREST, BOOSTING, LINEAR)}
 """Model kinds by name, in the order of tables.
 
-The seed of a kind depends on its place, so add new kinds at the end.
+The seed of a kind depends on its place in the list, so add new kinds at the end.
 """

@@ -148,7 +148,7 @@ def fit_field_model(
 
 def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> dict[str, KindModel]:
     """Fit every model kind of the preset, each after the kinds that it builds on."""
-    # A kind's seed does not depend on which other kinds there are.
+    # A kind's seed does not depend on which other kinds the preset has.
     seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
     needs = {name: set(KINDS[name].after) & preset.kinds.keys() for name in preset.kinds}
     models: dict[str, KindModel] = {}
@@ -159,4 +159,4 @@ def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> d
 
 
 def _compares_datasets(preset: Preset) -> bool:
-    return any(getattr(options, "within_class", 0.0) > 0 for options in preset.kinds.values())
+    return any(KINDS[name].compares_datasets(options) for name, options in preset.kinds.items())

@@ -186,6 +186,9 @@ def _taken(meaning: str, candidates: Sequence[Column]) -> str:
 
 def _offers(columns: Sequence[str], meaning: str) -> list[str]:
     offered = _OFFERED.get(meaning, ())
+    if meaning not in _SYNONYMS and meaning not in _OFFERED:  # a field that is declared
+        wanted = column_key(meaning).split()
+        offered = tuple(key for key in map(column_key, columns) if {*wanted} <= {*key.split()})
     return [
         f"column {name!r} may be {meaning}: if so, add --map {_quoted(name)}={meaning}"
         for name in columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from annotator.domain.held_out import COMBINED, CROSS_VALIDATION
+from annotator.domain.held_out import CROSS_VALIDATION
 from annotator.report.figures.drawing import canvas_of, draw, strokes
 from annotator.report.figures.rows import (
     WIDTH,
@@ -20,7 +20,7 @@ from annotator.report.figures.rows import (
     write_column,
     write_title,
 )
-from annotator.report.figures.theme import LIGHT
+from annotator.report.figures.theme import LIGHT, PAPER_KINDS
 from annotator.report.paper_figures import PAPER_ABLATION
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from annotator.domain.held_out import Metric
     from annotator.report.figures.drawing import Figure
 
-KINDS: Final = (COMBINED, "network", "forest")
 VALUE: Final = 56.0  # width of a column of per cent
 MAJORITY: Final = "majority"
 
@@ -62,7 +61,7 @@ def ablation_figure(field: str, scheme: str, metrics: Mapping[str, Sequence[Metr
         for each in found
         if each.name == "accuracy" and each.class_name is None
     }
-    ours = {place: value for place, value in values.items() if place[1] in KINDS}
+    ours = {place: value for place, value in values.items() if place[1] in PAPER_KINDS}
     sets = list(dict.fromkeys(features for features, _ in ours))
     classes = {each.class_name for found in metrics.values() for each in found if each.class_name}
     paper = {
@@ -89,7 +88,7 @@ def _draw(ours: Values, paper: Values, sets: Sequence[str], baseline: float | No
     if baseline is not None:
         keys.append(key(kind_words(MAJORITY), LIGHT.muted, "", line="--"))
     low = low_end([*ours.values(), *paper.values(), *([baseline] if baseline else [])])
-    names = [kind_words(kind) for kind in KINDS]
+    names = [kind_words(kind) for kind in PAPER_KINDS]
     height = height_of_rows(names)
     canvas = canvas_of(WIDTH, (height + 60) * len(sets))
     for number, features in enumerate(sets):
@@ -104,7 +103,8 @@ def _draw(ours: Values, paper: Values, sets: Sequence[str], baseline: float | No
             (paper, there, 9, heads[1], 2),
         ):
             found = [
-                (values.get((features, kind)), y) for kind, y in zip(KINDS, middles, strict=True)
+                (values.get((features, kind)), y)
+                for kind, y in zip(PAPER_KINDS, middles, strict=True)
             ]
             mark(axes, found, style, size)
             texts = [(y, None if value is None else percent(value)) for value, y in found]
@@ -121,7 +121,7 @@ def _description(ours: Values, paper: Values, sets: Sequence[str], how: str) -> 
         + listed(
             [
                 f"{kind_words(kind)} {percent(ours[features, kind])}"
-                for kind in KINDS
+                for kind in PAPER_KINDS
                 if (features, kind) in ours
             ]
         )

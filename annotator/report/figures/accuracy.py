@@ -25,7 +25,7 @@ from annotator.report.figures.rows import (
     write_column,
     write_title,
 )
-from annotator.report.figures.theme import LIGHT
+from annotator.report.figures.theme import LIGHT, PAPER_KINDS
 from annotator.report.intervals import Interval, intervals
 from annotator.report.paper_figures import PaperAccuracy, paper_accuracies_of
 from annotator.report.tables.accuracy import (
@@ -55,7 +55,6 @@ PANELS: Final = (
     ("accuracy", "Accuracy, mean over samples"),
     ("mean_over_classes", "Accuracy, mean over classes"),
 )
-DRAWN_KINDS: Final = ("network", "forest", COMBINED)
 CLASS_SIZES: Final = (9, 15)
 """The minimum class sizes of the paper's figures 2 and 3."""
 VALUE: Final = 52.0  # width of a column of per cent
@@ -74,6 +73,7 @@ class _Row:
 
     def values(self) -> list[float]:
         found = [self.held_out, self.random, *(fact.value for fact in self.paper if fact)]
+        found += [] if self.interval is None else [self.interval[0]]
         return [value for value in found if value is not None]
 
 
@@ -188,7 +188,7 @@ def _kind_description(panels: Panels) -> str:
         of_rows = [
             f"{kind_words(row.kind)} {percent(row.held_out)}"
             for row in rows
-            if row.held_out is not None and row.kind in DRAWN_KINDS
+            if row.held_out is not None and row.kind not in BASELINES
         ]
         if of_rows:
             sentences.append(
@@ -238,10 +238,10 @@ def _by_class(contents: ReportContents) -> Iterable[Figure]:
         classes.sort(key=lambda each: (-each.value, each.class_name))
 
     def make() -> Canvas:
-        marks = dict(zip(DRAWN_KINDS, "^so", strict=True))
+        marks = dict(zip(PAPER_KINDS, "o^s", strict=True))
         styles = {
             kind: key(kind_words(kind), LIGHT.kind(kind), marks[kind], hollow=kind != COMBINED)
-            for kind in DRAWN_KINDS
+            for kind in reversed(PAPER_KINDS)
             if any(kind == each for each, _ in values)
         }
         chance = key("combined, random cross-validation", LIGHT.categories[1], "D")

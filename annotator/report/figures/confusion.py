@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from annotator.domain.held_out import COMBINED
 from annotator.domain.wording import counted
 from annotator.report.figures.class_order import class_order, group_breaks
 from annotator.report.figures.drawing import draw
 from annotator.report.figures.matrix import Matrix, draw_matrix
+from annotator.report.figures.theme import PAPER_KINDS
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from annotator.report.contents import ReportContents
     from annotator.report.figures.drawing import Figure
 
-KINDS: Final = (COMBINED, "network", "forest")
 BAR: Final = tuple((share**0.5, f"{100 * share:.0f}") for share in (0, 0.1, 0.4, 1))
 
 
@@ -32,7 +31,7 @@ def confusions(contents: ReportContents) -> Iterable[Figure]:
     """Yield a confusion matrix for each of the kinds that there are predictions of."""
     if contents.held_out is None or len(contents.held_out.truth) == 0:
         return
-    for kind in KINDS:
+    for kind in PAPER_KINDS:
         if kind in contents.held_out.probabilities:
             yield _confusion(contents, contents.held_out, kind)
 

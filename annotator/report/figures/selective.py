@@ -10,7 +10,7 @@ import numpy as np
 from annotator.domain.held_out import COMBINED
 from annotator.report.figures.drawing import canvas_of, draw, place, strokes, write
 from annotator.report.figures.rows import legend_above, scale
-from annotator.report.figures.theme import LIGHT
+from annotator.report.figures.theme import LIGHT, PAPER_KINDS
 from annotator.report.tables.accuracy import held_out_metrics
 from annotator.report.tables.cells import kind_words
 from annotator.report.words import listed, percent
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 RELIABILITY: Final = "reliability"
 RISK_COVERAGE: Final = "risk_coverage"
-BESIDE: Final = ("network", "forest")  # drawn with the combined models where that is readable
 SIDE: Final = 340.0
 
 
@@ -38,7 +37,7 @@ def selective(contents: ReportContents) -> Iterable[Figure]:
     if reliability:
         kinds = {curve.model_kind for curve in reliability}
         main = COMBINED if COMBINED in kinds else min(kinds)
-        shown = [each for each in reliability if each.model_kind in (main, *BESIDE)]
+        shown = [each for each in reliability if each.model_kind in (main, *PAPER_KINDS)]
         shown.sort(key=lambda curve: (curve.model_kind == main, curve.model_kind))
         yield draw(
             "reliability",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
+from zlib import crc32
 
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
@@ -24,6 +25,8 @@ LEVELS: Final = 33
 """How many colours a scale of colours has; the middle is one of them."""
 KINDS: Final = ("combined", "boosting", "linear", "network", "forest")
 """Model kinds in the order of their colours, the same in every figure."""
+PAPER_KINDS: Final = ("combined", "network", "forest")
+"""The kinds of the paper, and their combination: shown where there is no room for all kinds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,10 @@ class Theme:
 
     def kind(self, name: str) -> str:
         """Return the colour of a model kind."""
-        return self.categories[KINDS.index(name)] if name in KINDS else self.muted
+        if name in KINDS:
+            return self.categories[KINDS.index(name)]
+        further = self.categories[len(KINDS) :]
+        return further[crc32(name.encode()) % len(further)]
 
     def ramp(self, name: Ramp) -> Colormap:
         """Return a scale of colours by its name."""

@@ -379,9 +379,12 @@ def _stage(
 
 
 def _given_attributes(record: SampleRecord) -> list[str]:
-    """Return the attributes that a record gives, also those that are removed by an empty cell."""
+    """Return the attributes that a record gives, also those that are removed by an empty cell.
+
+    The column of a field replaces an attribute of that name, from before the field was declared.
+    """
     as_given = (f"{name}{AS_GIVEN}" for name in record.given_fields)
-    return sorted({*record.given_columns, *record.attributes, *as_given})
+    return sorted({*record.given_columns, *record.attributes, *record.given_fields, *as_given})
 
 
 def _match_terms(

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 # atlas.annotation instead of known_label, which leaves missing values out, and the attributes
 # in which an import keeps values that it did not understand.
 _COUNTED = """
-select a.field::text, a.value::text, a.numeric_value::float8, count(*)
+select a.field::text, a.value::text, a.numeric_value::float8, count(*), false
 from atlas.annotation a
 where a.field = any (%(names)s)
 group by 1, 2, 3
 union all
-select named.field, s.attributes::jsonb ->> (named.field || %(as_given)s), null, count(*)
+select named.field, s.attributes::jsonb ->> (named.field || %(as_given)s), null, count(*), true
 from atlas.sample s
 cross join unnest(%(names)s::text[]) as named (field)
 where s.attributes::jsonb ? (named.field || %(as_given)s)
@@ -54,17 +54,31 @@ def read_value_use(
     """
     asked = [name for name in fields if names is None or name in set(names)]
     counted: dict[str, list[tuple[str | None, float | None, int]]] = {name: [] for name in asked}
+    kept: dict[str, list[tuple[str | None, int]]] = {name: [] for name in asked}
     with conn.transaction():
-        for name, *counts in conn.execute(_COUNTED, {"names": asked, "as_given": AS_GIVEN}):
-            counted[name].append((counts[0], counts[1], counts[2]))
-    return tuple(value_use(fields[name], counted[name]) for name in asked)
+        rows = conn.execute(_COUNTED, {"names": asked, "as_given": AS_GIVEN})
+        for name, value, number, count, is_kept in rows:
+            if is_kept:
+                kept[name].append((value, count))
+            else:
+                counted[name].append((value, number, count))
+    return tuple(value_use(fields[name], counted[name], kept[name]) for name in asked)
+
+
+def samples_with_attribute(conn: psycopg.Connection, name: str) -> int:
+    """Return the number of samples that have an attribute of this name."""
+    row = conn.execute(
+        "select count(*) from atlas.sample s where s.attributes::jsonb ? %s", (name,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def declare_words(conn: psycopg.Connection, fields: Mapping[str, FieldDefinition]) -> None:
-    """Store the words for a missing value that are values of a field; committed.
+    """Store the values and synonyms that the fields are declared with; committed.
 
-    A word such as "none" is a label of the fields whose vocabulary or synonyms contain it:
-    ``annotator.known_label`` reads the stored words.
+    SQL reads them: a word such as "none" is a label of the fields that are declared with it
+    (``annotator.known_label``), and a curator may correct a suggestion to a declared value
+    or synonym (``annotator.vocabulary``, ``annotator.correct_suggestion``).
     Nothing is written if the words are the same as before.
 
     Parameters
@@ -76,13 +90,15 @@ def declare_words(conn: psycopg.Connection, fields: Mapping[str, FieldDefinition
     """
     wanted = declared_words(fields)
     with committed(conn):
-        rows = conn.execute("select field, word from annotator.declared_word").fetchall()
-        known = {(field, word) for field, word in rows}
-        for pair in sorted(known - wanted):
-            conn.execute("delete from annotator.declared_word where field = %s and word = %s", pair)
-        for pair in sorted(wanted - known):
+        rows = conn.execute("select field, word, value from annotator.declared_word").fetchall()
+        known = {(field, word, value) for field, word, value in rows}
+        for field, word, _ in sorted(known - wanted):
             conn.execute(
-                "insert into annotator.declared_word (field, word) values (%s, %s)"
+                "delete from annotator.declared_word where field = %s and word = %s", (field, word)
+            )
+        for each in sorted(wanted - known):
+            conn.execute(
+                "insert into annotator.declared_word (field, word, value) values (%s, %s, %s)"
                 " on conflict do nothing",
-                pair,
+                each,
             )

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from annotator.errors import NeedsPersonError, SchemaError
 from annotator.store.server.connection import Database, hindered, lost, translating, unavailable
-from annotator.store.server.schema_objects import create_objects
+from annotator.store.server.schema_objects import are_current, create_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -144,6 +144,11 @@ def check_schema(connection: psycopg.Connection) -> None:
         The role may not read the revision.
     """
     _check_revision(current_revision(connection))
+
+
+def has_current_objects(connection: psycopg.Connection) -> bool:
+    """Return whether views, functions and rights are those of this version."""
+    return are_current(connection, migrations_folder() / "schema")
 
 
 def hold_schema(connection: psycopg.Connection) -> None:

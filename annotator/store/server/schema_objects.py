@@ -8,6 +8,7 @@ revision drops the view first, which fails and names the objects of others that 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -110,6 +111,26 @@ def create_objects(connection: psycopg.Connection, folder: Path) -> None:
     """
     for each in read_objects(folder):
         connection.execute(each.definition.encode())
+    comment = sql.SQL("comment on schema annotator is {}").format(_description(folder))
+    connection.execute(comment)
+
+
+def are_current(connection: psycopg.Connection, folder: Path) -> bool:
+    """Return whether the views, functions and rights were created by this version.
+
+    The revision does not show it, because they change without one.
+    """
+    row = connection.execute(
+        "select obj_description(to_regnamespace('annotator'), 'pg_namespace')"
+    ).fetchone()
+    return row is not None and row[0] == _description(folder)
+
+
+def _description(folder: Path) -> str:
+    texts = [each.definition for each in read_objects(folder)]
+    texts.append((folder / "grants.sql").read_text(encoding="utf-8"))
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return f"Annotations and their provenance. Views, functions and rights: {digest[:16]}"
 
 
 def drop_objects(connection: psycopg.Connection, folder: Path) -> None:

@@ -46,9 +46,8 @@ declared_word = Table(
     METADATA,
     Column("field", Text, primary_key=True),
     Column("word", Text, primary_key=True),
-    comment=(
-        "Words for a missing value that are values of a field, because it was declared with them."
-    ),
+    Column("value", Text, nullable=False),
+    comment="The values and synonyms that fields are declared with.",
 )
 
 cohort = Table(

@@ -36,6 +36,12 @@ begin
         from atlas.term t where t.term_id = annotator.find_term(correct_suggestion.value);
     end if;
     if known is null then
+        select d.value into known
+        from annotator.declared_word d
+        where d.field = target.field
+          and annotator.label_key(d.word) = annotator.label_key(correct_suggestion.value);
+    end if;
+    if known is null then
         select v.value into known
         from annotator.vocabulary(target.field) v
         where annotator.label_key(v.value) = annotator.label_key(correct_suggestion.value);

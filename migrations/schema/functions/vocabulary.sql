@@ -13,6 +13,9 @@ begin atomic
         from annotator.release r join annotator.training_run t using (run_id)
         where r.field = vocabulary.field and r.status = 'live'
         union all
+        -- What it is declared with now.
+        select d.value, 1, 1 from annotator.declared_word d where d.field = vocabulary.field
+        union all
         select coalesce(term.name, term.term_id), 2, 1
         from atlas.term
         where annotator.is_ontology_field(vocabulary.field)

@@ -15,7 +15,7 @@ cross join lateral (
             when annotator.plain_word(a.value) <> all (annotator.missing_words())
                 -- Unless the field was declared with this word. A subquery that is run once.
                 or a.field || ' ' || annotator.plain_word(a.value) = any (
-                    array(select d.field || ' ' || d.word from annotator.declared_word d)
+                    array(select d.field || ' ' || annotator.plain_word(d.word) from annotator.declared_word d)
                 )
                 then btrim(a.value)
         end as text,

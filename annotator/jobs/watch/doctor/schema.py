@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import NeedsPersonError, SchemaError
 from annotator.jobs.watch.doctor.findings import Finding, good, wrong
-from annotator.store.server.schema import REQUIRED_REVISION, check_schema, current_revision
+from annotator.store.server.schema import (
+    REQUIRED_REVISION,
+    check_schema,
+    current_revision,
+    has_current_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +30,11 @@ def check_revision(connection: psycopg.Connection) -> Iterator[Finding]:
     except NeedsPersonError as error:
         yield wrong(SUBJECT, str(error), "log in as a role that has one of the group roles")
     else:
-        yield good(SUBJECT, f"revision {REQUIRED_REVISION}, as this version needs")
+        if has_current_objects(connection):
+            yield good(SUBJECT, f"revision {REQUIRED_REVISION}, as this version needs")
+        else:
+            found = f"revision {REQUIRED_REVISION}, but with views or functions of another version"
+            yield wrong(SUBJECT, found, _remedy(connection))
 
 
 def _remedy(connection: psycopg.Connection) -> str:
