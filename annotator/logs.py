@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.wording import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -55,12 +57,16 @@ def _reword_scheduler(record: logging.LogRecord) -> bool:
 
 
 class _TextFormatter(logging.Formatter):
+    """One line per record; those of a traceback are indented, so that none looks like a record."""
+
     converter = staticmethod(time.gmtime)
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        pairs = " ".join(f"{key}={value!r}" for key, value in _extras(record).items())
-        return f"{line} {pairs}" if pairs else line
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        pairs = (f" {key}={value!r}" for key, value in _extras(record).items())
+        return visible("".join((super().formatMessage(record), *pairs)))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"    {visible(line)}" for line in super().formatException(ei).split("\n"))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -75,7 +81,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return json.dumps(entry, default=str).replace("\x7f", "\\u007f")
 
 
 def configure_logging(log_format: str, level: int = logging.INFO) -> None:
@@ -131,7 +137,7 @@ def progress(description: str, unit: str) -> Iterator[Callable[[int, int], None]
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        with tqdm(desc=description, unit=f" {unit}", total=None, leave=False) as bar:
+        with tqdm(desc=visible(description), unit=f" {unit}", total=None, leave=False) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total = total

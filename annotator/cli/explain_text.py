@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED
 from annotator.domain.organisms import DEFAULT_ORGANISM, of_organism
+from annotator.domain.wording import visible
 from annotator.explain.top import ANSWERING, leading_columns
 from annotator.learn.models.registry import KINDS
 
@@ -52,7 +53,7 @@ def _head(found: SampleExplanation) -> str:
     ]
     if found.learned_as is not None:
         lines.append(f"The release learned this sample as {found.learned_as}.")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _classes(found: SampleExplanation) -> str:
@@ -78,7 +79,7 @@ def _answer_parts(found: SampleExplanation) -> list[str]:
     if found.other_samples is not None:
         parts.append(
             "The other samples in the dataset contribute"
-            f" {found.other_samples[0]:+#.3g} logits to {found.classes[0]}."
+            f" {found.other_samples[0]:+#.3g} logits to {visible(found.classes[0])}."
         )
     return parts
 
@@ -97,7 +98,7 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
         for column in kind.leading
     ]
     title = f"{name} ({kind.method}, {_unit(name)}): features for and against {found.classes[0]}"
-    return f"{title}\n{_columns(headers, rows, left=(0, 1))}"
+    return f"{visible(title)}\n{_columns(headers, rows, left=(0, 1))}"
 
 
 def _unit(kind: str) -> str:
@@ -139,7 +140,13 @@ def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
     from tabulate import tabulate
 
     sides = ["left" if place in left else "right" for place in range(len(headers))]
-    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=sides)
+    return tabulate(
+        [map(visible, row) for row in rows],
+        headers=headers,
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=sides,
+    )
 
 
 def _drawn_kind(found: SampleExplanation) -> tuple[str, KindExplanation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 from annotator import __version__
 from annotator.domain.fields import FIELDS
 from annotator.domain.organisms import organism_named
+from annotator.domain.wording import visible
 from annotator.errors import InputError, NeedsPersonError
 from annotator.logs import configure_logging
 from annotator.settings import Settings, load_settings
@@ -133,6 +135,19 @@ def command_line(context: click.Context, config: Path | None) -> None:
     context.obj = settings
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Write text for people, whose line breaks are ours and who see all other characters."""
+    click.echo("\n".join(map(visible, text.split("\n"))), err=err, nl=nl)  # noqa: TID251
+
+
+def emit(text: str) -> None:
+    """Write CSV or JSON, byte for byte unless a terminal would obey what is in it."""
+    if sys.stdout.isatty():
+        say(text, nl=False)
+    else:
+        click.echo(text.encode(), nl=False)  # noqa: TID251
+
+
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Database]:
     """Open the database; turn psycopg's exceptions into the program's own."""
@@ -145,7 +160,8 @@ def database_of(settings: Settings) -> Iterator[Database]:
             with translating():
                 yield database
         except psycopg.Error as error:
-            raise NeedsPersonError(f"the database refused: {error}") from error
+            message = " ".join(str(error).split())
+            raise NeedsPersonError(f"the database refused: {message}") from error
 
 
 def changed(settings: Settings, **options: Any) -> Settings:

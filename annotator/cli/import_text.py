@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.cli.ontology_text import label_lines, ontology_lines
 from annotator.cli.value_text import value_lines
-from annotator.domain.wording import counted, some
+from annotator.domain.wording import counted, some, visible
 
 if TYPE_CHECKING:
     from annotator.domain.imports import (
@@ -45,7 +45,7 @@ def import_lines(summary: ImportSummary, *, dry_run: bool) -> str:
         )
     if dry_run:
         lines.append("this was a dry run: nothing was changed")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _copies_line(copies: tuple[CopiedSample, ...]) -> str:
@@ -101,4 +101,4 @@ def forgotten_lines(found: ForgottenData) -> str:
     if found.releases:
         numbers = ", ".join(map(str, found.releases))
         lines.append(f"live releases that have learned from these samples stay live: {numbers}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))

@@ -19,6 +19,7 @@ from annotator.cli.group import (
     folds_option,
     organism_option,
     preset_option,
+    say,
     utf8,
     write_file,
     write_json_file,
@@ -27,6 +28,7 @@ from annotator.cli.value_text import value_line
 from annotator.domain.fields import Level
 from annotator.domain.held_out import CROSS_VALIDATION, ONE_DATASET_OUT
 from annotator.domain.organisms import DEFAULT_ORGANISM, of_organism, organism_named
+from annotator.domain.wording import visible
 from annotator.logs import progress
 
 if TYPE_CHECKING:
@@ -77,13 +79,13 @@ def retrain(
                     progress=shown,
                 )
             outcomes.append(outcome)
-            click.echo(_outcome_line(title, outcome))
+            say(_outcome_line(title, outcome))
         for written in bring_up_to_date(database, settings):
-            click.echo(_report_line(written))
+            say(_report_line(written))
     trained = [outcome for outcome in outcomes if outcome.metrics]
     if trained:
-        click.echo()
-        click.echo(retrain_table(trained))
+        say()
+        say(retrain_table(trained))
     if any(outcome.failed for outcome in outcomes) or all(
         outcome.has_nothing_to_learn for outcome in outcomes
     ):
@@ -95,7 +97,8 @@ def _outcome_line(title: str, outcome: RetrainOutcome) -> str:
     lines = [f"{title}: {outcome.status}{release}"]
     if outcome.values is not None and outcome.values.given:
         lines.append(f"  - {value_line(outcome.values)}")
-    return "\n".join(lines + [f"  - {reason}" for reason in outcome.reasons])
+    lines += [f"  - {reason}" for reason in outcome.reasons]
+    return "\n".join(map(visible, lines))
 
 
 def _title(field: str, settings: Settings) -> str:
@@ -122,7 +125,7 @@ def report(settings: Settings, release_id: int | None, folder: Path) -> None:
 
     with database_of(settings) as database:
         for written in write_reports(database, release_id, folder):
-            click.echo(_report_line(written))
+            say(_report_line(written))
 
 
 @command_line.command()
@@ -164,14 +167,14 @@ def evaluate(
     check_output_file(json_file)
     with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
         validation = validate(database, settings, field, scheme, progress=shown)
-    click.echo(f"{_title(field, settings)}, preset {settings.preset}: {validation.description}")
+    say(f"{_title(field, settings)}, preset {settings.preset}: {validation.description}")
     for note in validation.notes:
-        click.echo(note)
-    click.echo(kind_table(validation.metrics, datasets_held_out=scheme != CROSS_VALIDATION))
-    click.echo()
-    click.echo(class_tables(validation.metrics))
+        say(note)
+    say(kind_table(validation.metrics, datasets_held_out=scheme != CROSS_VALIDATION))
+    say()
+    say(class_tables(validation.metrics))
     if by_term := term_table(validation.metrics):
-        click.echo(f"\n{by_term}")
+        say(f"\n{by_term}")
     write_json_file(json_file, as_json(field, settings.preset, validation))
 
 
@@ -208,17 +211,17 @@ def ablation(
     check_output_file(figure)
     with database_of(settings) as database, progress(f"{field}: folds", "folds") as shown:
         compared = ablate(database, settings, field, scheme, progress=shown)
-    click.echo(f"{_title(field, settings)}, preset {settings.preset}: {compared.description}")
+    say(f"{_title(field, settings)}, preset {settings.preset}: {compared.description}")
     for note in compared.notes:
-        click.echo(note)
-    click.echo(ablation_table(compared))
+        say(note)
+    say(ablation_table(compared))
     write_json_file(json_file, as_json(compared))
     if figure is not None:
         from annotator.report.figures.ablation import ablation_figure
 
         drawn = ablation_figure(compared.field, compared.scheme, compared.metrics)
         write_file(figure, drawn.svg)
-        click.echo(f"drawn in {figure}")
+        say(f"drawn in {figure}")
 
 
 @command_line.command()
@@ -244,9 +247,9 @@ def explain(
     check_output_file(svg)
     with database_of(settings) as database:
         found = explain_sample(database, settings, sample, field, top, store=store)
-    click.echo(explanation_text(found))
+    say(explanation_text(found))
     plot = explanation_plot(found)
     if plot is not None:
         path = svg or Path(plot_file_name(found))
         write_file(path, plot.svg)
-        click.echo(f"\ndrawn in {path}")
+        say(f"\ndrawn in {path}")

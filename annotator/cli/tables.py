@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import textwrap
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.held_out import CROSS_VALIDATION, TERM_METRICS
 from annotator.domain.organisms import of_organism
+from annotator.domain.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +68,7 @@ def _cell(value: Any) -> str:
         text = value.isoformat(sep=" ", timespec="seconds")
     else:
         text = str(value)
-    text = " ".join(text.split())
+    text = " ".join(visible(text).split())
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
@@ -101,13 +102,14 @@ def query_output(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: 
         objects = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
         return json.dumps(objects, default=_plain, indent=1, allow_nan=False) + "\n"
     if output == "csv":
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
+        lines: list[str] = []
+        # With this end of lines, also values with a carriage return are quoted.
+        writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows([[_csv_cell(value) for value in row] for row in rows])
-        return buffer.getvalue()
+        return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
     counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})\n"
-    return f"{as_table(columns, rows)}\n{counted}" if columns else counted
+    return f"{as_table(list(map(visible, columns)), rows)}\n{counted}" if columns else counted
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator.cli.value_text import not_used_text, value_line
 from annotator.domain.organisms import of_organism
+from annotator.domain.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,7 @@ def status_lines(report: StatusReport) -> str:
     upcoming = ", ".join(f"{due:%a %Y-%m-%d %H:%M}" for due in report.next_retrainings)
     lines.append(f"daemons retrain at cron {report.retrain_cron!r} (UTC); next: {upcoming}")
     lines += [f"problem: {problem}" for problem in report.problems]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def findings_lines(findings: Iterable[Finding]) -> str:
@@ -97,4 +98,4 @@ def findings_lines(findings: Iterable[Finding]) -> str:
         lines.append(f"{finding.level:<9}{finding.subject:<12}{finding.found}{more}")
         if finding.fix is not None:
             lines.append(f"{'':<9}{'to fix':<12}{finding.fix}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))

@@ -1,7 +1,9 @@
-"""Numbers and lists in messages."""
+"""Numbers, lists and names in messages."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,6 +11,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 Thing = TypeVar("Thing")
+
+# Joiners shape the letters beside them in the scripts from Hebrew on, and join emoji.
+_JOINED = "\u0590-\u1fff\u2190-\U0010ffff"
+_JOINERS = "\u200c\u200d"
+_STRAY_JOINER = re.compile(f"(?<![{_JOINED}])[{_JOINERS}]|[{_JOINERS}](?![{_JOINED}])")
+_BLANK_LETTERS = "\u034f\u115f\u1160\u3164\uffa0"
+
+
+def visible(text: str) -> str:
+    r"""Return text of which everything is seen, and nothing is obeyed by terminals or browsers.
+
+    Control characters such as line breaks, characters that change the direction of text,
+    others without a shape, and code points without a meaning are written as Python escapes.
+    Spaces stay; so do joiners within emoji and words of scripts that need them. Backslashes
+    stay, too: where the difference matters, read the original as CSV or JSON.
+
+    Examples
+    --------
+    >>> print(visible("a\x1b[2Jb\nc"), visible("\u202eliver"), visible("naïve 肝"))
+    a\x1b[2Jb\nc \u202eliver naïve 肝
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    seen = (letter if _is_seen(letter) else _escaped(letter) for letter in text)
+    return _STRAY_JOINER.sub(lambda found: _escaped(found[0]), "".join(seen))
+
+
+def _is_seen(letter: str) -> bool:
+    if letter.isprintable():
+        return letter not in _BLANK_LETTERS
+    return letter in _JOINERS or unicodedata.category(letter) == "Zs"
+
+
+def _escaped(letter: str) -> str:
+    return ascii(letter)[1:-1]
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -9,10 +9,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from annotator import __version__
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.releases import BUILT_IN_PRESETS
+from annotator.domain.wording import visible
 from annotator.report.tables import (
     accuracy,
     cohort,
@@ -203,9 +205,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown_text,
     )
     made.tests["wide"] = _is_wide
     return made
+
+
+def _shown_text(value: Any) -> Any:
+    """Make all of a text visible, except where it is HTML already."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _is_wide(figure: Figure) -> bool:

@@ -188,19 +188,19 @@ def migrated(tmp_path_factory, migrated_home):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, trained_home):
     """The command on a copy of that home: what a module's tests do to it stays there."""
-    with _copied(tmp_path_factory, trained_home) as program:
+    with copied_program(tmp_path_factory, trained_home) as program:
         yield program
 
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory, annotated_home):
     """The command on a copy of the home where nothing is pending."""
-    with _copied(tmp_path_factory, annotated_home) as program:
+    with copied_program(tmp_path_factory, annotated_home) as program:
         yield program
 
 
 @contextmanager
-def _copied(factory: pytest.TempPathFactory, original: Path) -> Iterator[Program]:
+def copied_program(factory: pytest.TempPathFactory, original: Path) -> Iterator[Program]:
     home = factory.mktemp("t") / "home"
     _copy(original, home)
     with running_server(home):  # no command has to start and stop it

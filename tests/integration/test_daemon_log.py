@@ -12,7 +12,9 @@ from dataclasses import replace
 import pytest
 
 from annotator.daemon import Daemon
+from annotator.errors import NeedsPersonError
 from annotator.logs import configure_logging
+from tests.support.strange_text import HOSTILE, is_seen
 
 
 @pytest.fixture
@@ -52,3 +54,18 @@ def test_only_a_late_heartbeat_is_worth_a_warning(database, settings, as_before,
         else []
     )
     assert entries[-1]["message"] == "stopped"
+
+
+@pytest.mark.parametrize("error", [NeedsPersonError, ValueError])
+def test_a_sample_id_cannot_add_a_line_to_the_log(database, settings, as_before, capsys, error):
+    def fail():
+        raise error(f"sample {HOSTILE}\n2026-01-02T03:04:05Z INFO all is well")
+
+    configure_logging("text")
+    Daemon(database, settings)._guarded("poll", fail)()
+    lines = capsys.readouterr().err.split("\n")
+    assert "INFO all is well" in "".join(lines)
+    assert all(map(is_seen, lines))
+    # The lines of a traceback are indented.
+    records = [line for line in lines if line and not line.startswith("    ")]
+    assert len(records) == 1

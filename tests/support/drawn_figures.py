@@ -52,7 +52,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 LONG = "immortal human B-lymphoblastoid cell line, EBV-transformed"
 AGES = ("[0;45]", "(45;70]", "(70;110]")
 BY_SIZE = ("blood", "brain", "skin", "hematopoietic stem cell")
-HOSTILE = '<b onload="x">&amp; $\\alpha^2$ ]]> \x07\ttab 肝臓 😀'
+HOSTILE = '<b onload="x">&amp; $\\alpha^2$ ]]> \x07\ttab\n\x1b[2J\u202e\u2028 肝臓 😀'
 
 
 def contents(

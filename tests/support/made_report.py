@@ -19,7 +19,7 @@ from annotator.domain.held_out import Curve, CurvePoint, HeldOutPredictions, Met
 from annotator.domain.reports import CohortPart, ReleaseSummary, Suspect
 from annotator.report.contents import ReportContents
 
-HOSTILE = '<script>alert("x")</script> & </svg>'
+HOSTILE = '<script>alert("x")</script> & </svg>\u202e\x1b\nx'
 KINDS = ("combined", "network", "forest", "linear")
 CLASS_FIGURES = {"class_accuracy_over_datasets": 37, "class_accuracy": 41, "class_precision": 43}
 BASELINES = ("majority", "logistic_regression")

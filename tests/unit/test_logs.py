@@ -7,8 +7,10 @@ import logging
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from annotator.logs import configure_logging, log_context
+from annotator.logs import configure_logging, log_context, progress
+from tests.support.strange_text import ANY_TEXT, HOSTILE, is_seen
 
 
 @pytest.fixture
@@ -45,6 +47,49 @@ def test_text_lines_carry_them_too(logger, capsys):
         logger.info("promoted")
     (line,) = lines(capsys)
     assert line.endswith("INFO promoted run=7 release=3")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ANY_TEXT)
+def test_no_text_splits_a_text_line_or_hides_in_it(logger, capsys, text):
+    configure_logging("text")
+    logger.info("sample %s", text, extra={"sample": text})
+    line, rest = capsys.readouterr().err.split("\n")
+    assert is_seen(line)
+    assert rest == ""
+
+
+def test_no_line_of_a_traceback_looks_like_a_record(logger, capsys):
+    configure_logging("text")
+    try:
+        raise ValueError(f"{HOSTILE}\n2026-01-02T03:04:05Z INFO all is well")
+    except ValueError:
+        logger.exception("failed", extra={"run": 7})
+    first, *others, last = capsys.readouterr().err.split("\n")
+    assert first.endswith("ERROR failed run=7")
+    assert all(line.startswith("    ") and is_seen(line) for line in others)
+    assert others[-1].endswith("INFO all is well")
+    assert last == ""
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ANY_TEXT)
+def test_json_lines_have_the_very_characters(logger, capsys, text):
+    configure_logging("json")
+    logger.info("%s", text, extra={"sample": text})
+    line, rest = capsys.readouterr().err.split("\n")
+    entry = json.loads(line)
+    assert (entry["message"], entry["sample"]) == (text, text)
+    assert (is_seen(line), rest) == (True, "")
+
+
+def test_progress_bars_show_what_a_terminal_would_obey(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress(HOSTILE, "folds") as shown:
+        shown(1, 2)
+    drawn = capsys.readouterr().err
+    assert r"a\x1b[31mb\nc" in drawn
+    assert not set("\x1b\n\x9b\u202e") & set(drawn)
 
 
 def test_a_failure_leaves_no_ids_behind(logger, capsys):

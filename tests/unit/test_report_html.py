@@ -28,6 +28,7 @@ from annotator.report.tables import (
 from annotator.report.tables.cells import Cell, Column, Table, number, share, small_number
 from annotator.report.words import percent
 from tests.support import made_report
+from tests.support.strange_text import is_seen
 
 CONTENTS = made_report.made_contents()
 DRAWN = '<svg width="300" height="200"><text>drawn</text></svg>'
@@ -139,8 +140,15 @@ def test_a_large_figure_gets_a_row_of_its_own():
 def test_names_are_text_whatever_they_hold():
     text = page(CONTENTS, [])
     assert made_report.HOSTILE not in text
-    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; &lt;/svg&gt;" in text
+    shown = r"&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; &lt;/svg&gt;\u202e\x1b\nx"
+    assert shown in text
     assert "A &lt; B &amp; C" in page(CONTENTS, [Drawn("reliability")])
+
+
+def test_every_character_of_a_report_is_seen():
+    name = "\u202e\x1b\x9b\u2028"
+    text = page(CONTENTS, [Drawn(f"map-{name}", name, name)])
+    assert all(map(is_seen, text.split("\n")))
 
 
 def test_only_its_own_script_may_run():

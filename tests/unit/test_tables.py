@@ -13,10 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annotator.cli.commands import command_line
 from annotator.cli.tables import class_table, class_tables, kind_table, query_output, term_table
 from annotator.domain.held_out import Metric
+from tests.support.strange_text import HOSTILE, STORED_TEXT, is_seen
 
 COLUMNS = ("a", "b", "a")
 ROW = (1, ["x", "y"], None)
@@ -58,6 +61,28 @@ def test_a_table_counts_its_rows():
     text = query_output(("name",), [("long " * 40,)], "table")
     assert text.endswith("(1 row)\n")
     assert "…" in text
+
+
+@given(name=STORED_TEXT, value=STORED_TEXT | st.lists(STORED_TEXT) | st.builds(dict, a=STORED_TEXT))
+def test_a_table_has_a_line_per_row_and_shows_every_character(name, value):
+    text = query_output((name,), [(value,)], "table")
+    assert text.count("\n") == 4
+    assert all(map(is_seen, text.split("\n")))
+
+
+def test_what_reads_like_an_escape_sequence_in_a_table_is_none():
+    assert r"a\x1b[31mb\nc\r\td\x9b2J\u202eliver" in query_output(("v",), [(HOSTILE,)], "table")
+
+
+@given(st.lists(st.tuples(STORED_TEXT, STORED_TEXT)))
+def test_csv_has_the_very_characters(rows):
+    text = query_output(("a", "b"), rows, "csv")
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["a", "b"], *map(list, rows)]
+
+
+@given(STORED_TEXT)
+def test_json_has_the_very_characters(value):
+    assert json.loads(query_output(("v",), [(value,)], "json")) == [{"v": value}]
 
 
 def test_figures_stand_in_a_row_for_each_kind_and_class():

@@ -21,6 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from annotator.domain.wording import visible
 from annotator.report.figures.svg import document
 from annotator.report.figures.theme import LIGHT
 
@@ -309,11 +310,8 @@ def _write_above(canvas: Canvas, heading: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Return the text on one line and without characters that XML does not allow."""
-    return "".join(
-        "\ufffd" if unicodedata.category(letter) in {"Cc", "Cs", "Cn"} else letter
-        for letter in re.sub(r"[ \t\n\r\f\v]+", " ", text).strip()
-    )
+    """Return the text on one line, of which everything is seen; XML allows all of it."""
+    return re.sub(" +", " ", visible(text)).strip()
 
 
 def wrapped(text: str, letters: int = 24) -> str:
