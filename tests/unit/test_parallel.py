@@ -6,7 +6,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +97,74 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     for worker in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[tuple[int, list[int], Path]]:
+    """Run two workers on an array; yield the process, its workers and the file of the array."""
+    script = folder / "at_work.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, time
+        import numpy as np
+        from annotator.learn.validation.parallel import Parallelism, run_all
+
+        def work(data, number):
+            # In one piece, because two processes write to the same pipe.
+            os.write(1, f"{os.getpid()} {data.filename}\\n".encode())
+            time.sleep(600)
+
+        if __name__ == "__main__":
+            run_all(work, np.ones(200_000), [0, 1], Parallelism(workers=2), lambda *step: None)
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        # In a folder that no other test cleans up.
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "JOBLIB_TEMP_FOLDER": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().split() for _ in range(2)]
+            yield process.pid, [int(pid) for pid, _ in lines], Path(lines[0][1])
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _becomes_true(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_workers_and_arrays_of_a_killed_process_go(tmp_path):
+    with _at_work(tmp_path) as (process, workers, array):
+        assert array.exists()
+        os.kill(process, signal.SIGKILL)
+        assert _becomes_true(lambda: not any(map(_runs, workers)))
+        assert _becomes_true(lambda: not array.exists())
+
+
+def test_arrays_that_were_left_go_with_the_next_run_and_those_in_use_stay(tmp_path):
+    with _at_work(tmp_path) as (process, _, left):
+        os.killpg(process, signal.SIGKILL)  # nobody remains who could remove them
+        assert left.exists()
+        with _at_work(tmp_path) as (_, _, used), _at_work(tmp_path):
+            assert not left.exists()
+            assert used.exists()
 
 
 def test_versions_are_those_of_the_installed_libraries():

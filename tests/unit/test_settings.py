@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,52 @@ def test_an_empty_variable_is_no_setting(monkeypatch, tmp_path):
 def test_wrong_values_are_refused_by_name(name, value):
     with pytest.raises(SettingsError, match=f"ANNOTATOR_{name}"):
         load_settings({f"ANNOTATOR_{name}": value})
+
+
+@pytest.fixture
+def found(monkeypatch, tmp_path):
+    """A settings file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("annotator.toml")
+    path.write_text("batch_size = 5\n")
+    return path
+
+
+def give_away(path, monkeypatch):
+    """Let another account own a file."""
+    if os.geteuid() == 0:
+        os.chown(path, 54321, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+
+
+def test_a_file_of_another_account_is_not_read_unless_it_is_named(found, monkeypatch):
+    assert load_settings({}).batch_size == 5
+    give_away(found, monkeypatch)
+    with pytest.raises(SettingsError, match=r"annotator\.toml"):
+        load_settings({})
+    assert load_settings({"ANNOTATOR_CONFIG": "annotator.toml"}).batch_size == 5
+    assert load_settings({}, found).batch_size == 5
+
+
+def test_a_link_of_another_account_is_not_followed(found, monkeypatch):
+    found.symlink_to(found.rename("own.toml"))
+    assert load_settings({}).batch_size == 5
+    give_away(found, monkeypatch)
+    with pytest.raises(SettingsError, match=r"annotator\.toml"):
+        load_settings({})
+
+
+def test_a_file_that_everybody_may_change_is_not_read(found):
+    found.chmod(0o666)
+    with pytest.raises(SettingsError, match=r"annotator\.toml"):
+        load_settings({})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of root")
+def test_a_file_of_root_is_read_by_everybody(found, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert load_settings({}).batch_size == 5
 
 
 @pytest.mark.parametrize(

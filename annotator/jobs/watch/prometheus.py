@@ -18,7 +18,6 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -26,6 +25,7 @@ from prometheus_client.registry import Collector
 from annotator import __version__
 from annotator.domain.organisms import organism_named
 from annotator.errors import AnnotatorError, DatabaseUnavailableError, NeedsPersonError
+from annotator.jobs.watch.metrics_server import MetricsServer
 from annotator.jobs.watch.status import MISSED_BEATS
 from annotator.store.server.connection import translating
 from annotator.store.server.schema import check_schema
@@ -33,7 +33,6 @@ from annotator.store.watch.monitoring import FieldGauges, Gauges, read_gauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from wsgiref.simple_server import WSGIServer
 
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
@@ -257,7 +256,7 @@ class Metrics:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._settings = settings
-        self._server: WSGIServer | None = None
+        self._server: MetricsServer | None = None
         self._thread: threading.Thread | None = None
         self.registry = CollectorRegistry()
         self.registry.register(GaugesCollector(database, settings))
@@ -285,12 +284,14 @@ class Metrics:
         """
         host, port = self._settings.metrics_host, self._settings.metrics_port
         try:
-            self._server, self._thread = start_http_server(port, host, self.registry)
+            self._server = MetricsServer(host, port, self.registry)
         except OSError as error:
             raise NeedsPersonError(
                 f"metrics cannot be served on {host}, port {port}: {error.strerror or error};"
                 " change metrics_host or metrics_port, or set metrics_port to 0"
             ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
         logger.info("metrics are served", extra={"host": host, "port": port})
 
     def stop(self) -> None:
