@@ -48,10 +48,27 @@ def test_wrong_arguments(program, arguments):
         ("ANNOTATOR_PRESET", "best"),
         ("ANNOTATOR_FIELDS", "age.limits = [0, 65, 0]"),
         ("ANNOTATOR_DATABASE_URL", "not a url"),
+        ("ANNOTATOR_DATABASE_URL", "postgresql://127.0.0.1:1/x?connect_timeout=abc"),
+        ("ANNOTATOR_DATABASE_URL", "postgresql://127.0.0.1:1/x?keepalives_idle=abc"),
+        ("ANNOTATOR_HOME", "postgresql://me:secret@127.0.0.1/x"),
+        ("ANNOTATOR_REPORT_FOLDER", "https://127.0.0.1/x"),
     ],
 )
 def test_wrong_settings(program, variable, value):
-    one_line(program.run("status", code=2, **{variable: value}))
+    ended = program.run("status", code=2, **{variable: value})
+    one_line(ended, variable)
+    assert "secret" not in ended.err
+    assert list(program.home.parent.iterdir()) == []
+
+
+def test_variables_of_libpq_do_not_reach_the_embedded_database(migrated):
+    variables = {
+        "PGHOSTADDR": "127.0.0.1",
+        "PGOPTIONS": "-c default_transaction_read_only=on",
+        "PGSERVICE": "nowhere",
+        "PGSSLMODE": "banana",
+    }
+    migrated.run("migrate", **variables)
 
 
 def test_wrong_files_change_nothing(migrated, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ from annotator.errors import DatabaseUnavailableError, InputError, NeedsPersonEr
 from annotator.settings import Settings
 from annotator.store.server import binaries, embedded
 from annotator.store.server.connection import open_database
-from annotator.store.server.embedded import has_cluster, is_demo, mark_demo, running_server
+from annotator.store.server.embedded import running_server
+from annotator.store.server.home import has_cluster, is_demo, mark_demo
+from tests.support.faults.limits import WHOLE_DISK, can_make_disks, small_disk
 
 ROOT = Path(embedded.__file__).parents[2]
 _HOLD = """
@@ -210,6 +213,9 @@ def test_a_copy_does_not_use_the_server_of_the_original(home: Path, tmp_path: Pa
 
 def test_the_password_and_host_of_the_environment_are_not_used(home: Path, monkeypatch) -> None:
     monkeypatch.setenv("PGHOST", "nowhere.invalid")
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=on")
+    monkeypatch.setenv("PGSERVICE", "nowhere")
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGUSER", "stranger")
     monkeypatch.setenv("PGDATA", "/nowhere")
@@ -293,6 +299,29 @@ def test_a_file_that_cannot_be_written_at_the_start_is_named(home: Path, name: s
         assert answer(conninfo) == 42
 
 
+@pytest.mark.skipif(not can_make_disks(), reason="this process may not mount a disk")
+@pytest.mark.parametrize("left", [0, 4096])  # for the record of the folder, or not even for that
+def test_a_full_disk_leaves_no_folder_elsewhere(seed: Path, monkeypatch, left: int) -> None:
+    made: list[Path] = []
+
+    def noted(**options: str) -> str:
+        made.append(Path(tempfile.mkdtemp(**options)))
+        return str(made[-1])
+
+    monkeypatch.setattr(embedded, "mkdtemp", noted)
+    with small_disk(WHOLE_DISK) as disk:
+        home = disk / ("too long for the path of a socket " * 3).strip() / "home"
+        home.parent.mkdir()
+        subprocess.run(["cp", "-a", seed, home], check=True)
+        room = os.statvfs(disk)
+        with (disk / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_frsize - left)
+        with pytest.raises(NeedsPersonError, match="free space"), running_server(home):
+            pass
+        assert len(made) == 1
+        assert not made[0].exists()
+
+
 def test_a_missing_wheel_names_the_extra(home: Path, monkeypatch) -> None:
     monkeypatch.setattr(binaries, "_PACKAGE", "no_such_package")
     with (
@@ -330,7 +359,7 @@ def test_root_hands_the_server_to_an_account_without_rights(home: Path) -> None:
     with running_server(home):
         pid = server_pid(home)
         owner = os.stat(f"/proc/{pid}").st_uid
-    assert pwd.getpwuid(owner).pw_name in ("postgres", "nobody")
+    assert pwd.getpwuid(owner).pw_name == "postgres"
     assert home.stat().st_mode & 0o777 == 0o700
 
 

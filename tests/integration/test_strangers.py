@@ -21,7 +21,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from annotator.store.server import binaries
+from annotator.errors import NeedsPersonError
+from annotator.store.server import binaries, embedded
 from annotator.store.server.embedded import running_server
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other users")
@@ -42,7 +43,7 @@ except psycopg.OperationalError:
     pass
 os.chdir("/")
 os.setgroups([])
-os.setgid(uid)
+os.setgid(given.get("gid", uid))
 os.setuid(uid)
 """
 _TRY = """
@@ -79,6 +80,18 @@ binaries.folder = lambda: Path(given["programs"])
 with embedded.running_server(Path(given["home"])) as conninfo:
     print(json.dumps(conninfo), flush=True)
     sys.stdin.read()
+"""
+_PLANT = """
+if "pid" in given:
+    os.chdir("/proc/%d/cwd" % given["pid"])
+else:
+    os.chdir(given["folder"])
+print(json.dumps("inside"), flush=True)
+sys.stdin.read()
+for name in given["names"]:
+    if os.path.lexists(name):
+        os.unlink(name)
+    os.symlink(given["target"], name)
 """
 
 
@@ -191,11 +204,115 @@ def test_another_user_has_a_server_of_their_own(home: Path) -> None:
         assert (home / "socket").is_dir()
         assert os.stat(f"/proc/{server_pid(home)}").st_uid == nobody
         pid = server_pid(home)
-        # Root may join, and must not take the folder over.
-        with running_server(home) as conninfo, psycopg.connect(conninfo):
-            assert server_pid(home) == pid
+        with pytest.raises(NeedsPersonError, match="other users can change"), running_server(home):
+            pass
+        assert server_pid(home) == pid
     finally:
         _, errors = process.communicate("", timeout=120)
     assert process.returncode == 0, errors
     assert not (home / "cluster" / "postmaster.pid").exists()
     assert (home / "cluster").stat().st_uid == nobody
+
+
+# -- links that others put into folders where root reads and writes ---------------------------
+
+
+@pytest.fixture
+def treasure(tmp_path: Path) -> Iterator[Path]:
+    """A file of root, which nobody else may read or change."""
+    file = tmp_path / "treasure"
+    file.write_text("2147483640\nFATAL: the secret of root\n")
+    file.chmod(0o600)
+    before = (file.read_text(), file.stat())
+    yield file
+    after = file.stat()
+    assert file.read_text() == before[0]
+    assert (after.st_uid, after.st_mode, after.st_ino) == (0, before[1].st_mode, before[1].st_ino)
+
+
+def plant(home: Path, target: Path, *names: str) -> None:
+    """Put links into the data directory as its account, once the server has been stopped."""
+    account = binaries.server_account(home / "cluster")
+    assert account is not None
+    with running_server(home):
+        home.chmod(0o700)  # /proc leads there anyway
+        given = {"pid": server_pid(home), "target": str(target), "names": names}
+        process = become(account.uid, _PLANT, given | {"gid": account.gid})
+        assert process.stdout is not None
+        assert process.stdout.readline(), process.communicate()[1]
+    process.communicate("", timeout=60)
+    assert process.returncode == 0
+    assert all((home / "cluster" / name).is_symlink() for name in names)
+
+
+def test_root_writes_the_configuration_beside_links_and_not_through_them(
+    home: Path, treasure: Path
+) -> None:
+    names = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
+    plant(home, treasure, *names, "postgresql.conf.new")
+    with running_server(home) as conninfo, psycopg.connect(conninfo) as connection:
+        assert connection.execute("show listen_addresses").fetchone() == ("",)
+    owner = (home / "cluster").stat().st_uid
+    assert {(home / "cluster" / name).lstat().st_uid for name in names} == {owner}
+
+
+@pytest.mark.parametrize("name", ["postmaster.pid", "PG_VERSION"])
+def test_root_reads_nothing_through_links(
+    home: Path, treasure: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_TRIES", 0.0)
+    plant(home, treasure, name)
+    with pytest.raises(NeedsPersonError) as caught, running_server(home):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_root_makes_no_lock_files_in_a_folder_of_another_user(home: Path, tmp_path: Path) -> None:
+    user = pwd.getpwnam("daemon").pw_uid
+    home.mkdir()
+    os.chown(home, user, user)
+    target = tmp_path / "made"
+    names = ["start.lock", "users.lock"]
+    given = {"folder": str(home), "target": str(target), "names": names}
+    process = become(user, _PLANT, given)
+    process.communicate("", timeout=60)
+    assert (home / "start.lock").is_symlink()
+    with pytest.raises(NeedsPersonError, match="other users can change"), running_server(home):
+        pass
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "mode"),
+    [("home", "root", 0o777), (".", "root", 0o777), (".", "daemon", 0o755)],
+)
+def test_root_refuses_a_folder_that_others_can_replace(
+    home: Path, place: str, owner: str, mode: int
+) -> None:
+    home.mkdir()
+    folder = home.parent / place
+    os.chown(folder, pwd.getpwnam(owner).pw_uid, 0)
+    folder.chmod(mode)
+    with pytest.raises(NeedsPersonError, match=f"{folder}: other users"), running_server(home):
+        pass
+    assert list(home.iterdir()) == []
+
+
+def test_root_copies_no_programs_to_a_folder_of_another_user(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(home.parent, pwd.getpwnam("daemon").pw_uid, 0)
+    monkeypatch.setattr(binaries, "_CACHE", home.parent)
+    monkeypatch.setattr(binaries, "can_reach", lambda _: False)
+    with pytest.raises(NeedsPersonError, match="other users can change"):
+        binaries.reachable(binaries.folder())
+    assert list(home.parent.iterdir()) == []
+
+
+def test_root_refuses_a_database_of_another_account(home: Path) -> None:
+    with running_server(home):
+        pass
+    nobody = pwd.getpwnam("nobody")
+    subprocess.run(["chown", "-R", f"{nobody.pw_uid}", home / "cluster"], check=True)
+    with pytest.raises(NeedsPersonError, match="belongs to user id"), running_server(home):
+        pass

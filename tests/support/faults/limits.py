@@ -146,7 +146,7 @@ def locked_models(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def _small_disk(size: int) -> Iterator[Path]:
+def small_disk(size: int) -> Iterator[Path]:
     """Mount a separate disk in memory, which only root can do."""
     with tempfile.TemporaryDirectory(prefix="disk-", dir="/tmp") as folder:
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder]
@@ -160,7 +160,7 @@ def _small_disk(size: int) -> Iterator[Path]:
 def can_make_disks() -> bool:
     """Return whether this process may mount a disk in memory."""
     try:
-        with _small_disk(MEGABYTE):
+        with small_disk(MEGABYTE):
             return True
     except (OSError, subprocess.CalledProcessError):
         return False
@@ -346,7 +346,7 @@ def run_disk(
 ) -> list[Outcome]:
     """Fill the disk of the models' table, then that of a whole data directory."""
     home = settings.home_folder()
-    with _small_disk(64 * MEGABYTE) as disk:
+    with small_disk(64 * MEGABYTE) as disk:
         place = _own_disk(disk, "models", home)
         with database.connect(autocommit=True) as connection:
             connection.execute(f"create tablespace small location '{place}'")
@@ -372,7 +372,7 @@ def run_whole_disk(times: int, models: LiveModels) -> list[Outcome]:
     odd: list[str] = []
     clear = re.compile(f"{NOTHING_WRITTEN}|connection to the database was lost|cannot be started")
     random = np.random.default_rng(4)
-    with _small_disk(WHOLE_DISK) as disk:
+    with small_disk(WHOLE_DISK) as disk:
         home = disk / "home"
         disk.chmod(0o755)
         settings = fault_settings(Settings(home=home))

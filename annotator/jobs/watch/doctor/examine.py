@@ -99,7 +99,7 @@ def _check_libraries(connection: psycopg.Connection) -> Iterable[Finding]:
 
 
 def _has_cluster(settings: Settings) -> bool:
-    from annotator.store.server.embedded import has_cluster
+    from annotator.store.server.home import has_cluster
 
     return has_cluster(settings.home_folder())
 
