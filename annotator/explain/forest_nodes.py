@@ -41,6 +41,10 @@ class TreeArrays(Protocol):
         """The root of each tree, ``(trees,)``."""
 
     @property
+    def depth(self) -> NDArray[np.int64]:
+        """The number of branches between each node and its root, ``(nodes,)``."""
+
+    @property
     def first_child(self) -> NDArray[np.int64]:
         """The first child of each node, ``(nodes,)``; the second child follows it."""
 

@@ -23,14 +23,20 @@ from annotator.explain.forest_nodes import forest_nodes
 from annotator.explain.forest_shap import TreeSum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from annotator.explain.forest_nodes import TreeArrays
+    from annotator.explain.forest_nodes import ForestNodes, TreeArrays
 
 TREE_SHAP = "tree_shap"
 NODES_OF_A_GROUP = 2**11  # few enough for a group to fit in the processor's cache
+CONDITIONS_AT_ONCE = 2**20
+"""Branches to the leaves that are prepared together: some 100 MB. Only a deep tree has more."""
+
+CONDITIONS_KEPT = 2**25
+"""Branches to the leaves of all classes up to which prepared trees are kept."""
+
 ROWS_AT_ONCE = 128
 
 
@@ -49,12 +55,15 @@ class TreeExplainer:
     of_class
         Function from a class to its sums of trees, whose features are positions in
         ``columns``.
+    keeps
+        Whether prepared sums are kept; if not, they are prepared again each time.
     """
 
     features: int
     columns: NDArray[np.int64]
     start: NDArray[np.floating]
-    of_class: Callable[[int], list[TreeSum]]
+    of_class: Callable[[int], Iterator[TreeSum]]
+    keeps: bool = True
     _made: dict[int, list[TreeSum]] = field(default_factory=dict, init=False, repr=False)
 
     def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -100,10 +109,12 @@ class TreeExplainer:
         _side_by_side(explain, targets)
         return values
 
-    def _sums(self, target: int) -> list[TreeSum]:
+    def _sums(self, target: int) -> Iterable[TreeSum]:
         """Return the sums of trees of a class, prepared when they are first needed."""
+        if not self.keeps:
+            return self.of_class(target)
         if target not in self._made:
-            self._made[target] = self.of_class(target)
+            self._made[target] = list(self.of_class(target))
         return self._made[target]
 
 
@@ -137,15 +148,15 @@ def forest_explainer(trees: TreeArrays, features: int) -> TreeExplainer:
     """
     columns = _columns(trees)
     groups = [trees.take(group) for group in _groups(trees.sizes)]
-    prepared = [(forest_nodes(group, columns), group.values) for group in groups]
+    prepared = [(group, forest_nodes(group, columns)) for group in groups]
 
-    def of_class(target: int) -> list[TreeSum]:
-        return [
-            TreeSum(nodes, values[:, target].astype(np.float64) / len(trees.sizes), len(columns))
-            for nodes, values in prepared
-        ]
+    def of_class(target: int) -> Iterator[TreeSum]:
+        for group, nodes in prepared:
+            values = group.values[:, target].astype(np.float64) / len(trees.sizes)
+            yield from _tree_sums(group, nodes, values, len(columns))
 
-    return TreeExplainer(features, columns, np.zeros(trees.values.shape[1]), of_class)
+    start = np.zeros(trees.values.shape[1])
+    return TreeExplainer(features, columns, start, of_class, _is_small(trees))
 
 
 def boosting_explainer(
@@ -166,17 +177,28 @@ def boosting_explainer(
     """
     columns = _columns(trees)
 
-    def of_class(target: int) -> list[TreeSum]:
+    def of_class(target: int) -> Iterator[TreeSum]:
         own = trees.take(np.arange(target, len(trees.sizes), len(start)))
-        groups = [own.take(group) for group in _groups(own.sizes)]
-        return [
-            TreeSum(
-                forest_nodes(group, columns), group.values[:, 0].astype(np.float64), len(columns)
-            )
-            for group in groups
-        ]
+        for group in (own.take(group) for group in _groups(own.sizes)):
+            values = group.values[:, 0].astype(np.float64)
+            yield from _tree_sums(group, forest_nodes(group, columns), values, len(columns))
 
-    return TreeExplainer(features, columns, start, of_class)
+    return TreeExplainer(features, columns, start, of_class, _is_small(trees))
+
+
+def _tree_sums(
+    trees: TreeArrays, nodes: ForestNodes, values: NDArray[np.float64], features: int
+) -> Iterator[TreeSum]:
+    """Prepare trees, part of their leaves at a time if the paths to all of them are long."""
+    conditions = np.where(values != 0, trees.depth[nodes.is_leaf], 0)
+    part = np.cumsum(conditions) // CONDITIONS_AT_ONCE
+    for number in np.unique(part):
+        yield TreeSum(nodes, np.where(part == number, values, 0.0), features)
+
+
+def _is_small(trees: TreeArrays) -> bool:
+    classes = np.count_nonzero(trees.values, axis=1)
+    return int(trees.depth[trees.feature < 0] @ classes) <= CONDITIONS_KEPT
 
 
 def _columns(trees: TreeArrays) -> NDArray[np.int64]:

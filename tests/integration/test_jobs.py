@@ -12,6 +12,7 @@ from annotator.errors import ArtefactError
 from annotator.jobs.annotate import predict as predict_module
 from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.retrain import candidate as candidate_module
+from annotator.jobs.retrain import retrain as retrain_module
 from annotator.jobs.retrain.retrain import RetrainOutcome, retrain
 from annotator.jobs.watch.status import read_status
 from annotator.learn.release.files import read_model
@@ -205,6 +206,14 @@ def test_a_failed_retraining_leaves_the_live_release(trained, job_settings, monk
     assert retrain(trained, replace(job_settings, seed=9), "tissue").failed
     assert rows(trained, "select release_id from annotator.release where status = 'live'") == live
     assert last_run(trained) == [("failed", "the disk is full")]
+
+
+def test_models_that_could_not_be_loaded_are_not_stored(trained, without_network, monkeypatch):
+    written = retrain_module.write_model
+    monkeypatch.setattr(retrain_module, "write_model", lambda model: written(model)[:-1])
+    before = rows(trained, "select count(*) from annotator.release")
+    assert retrain(trained, without_network, "tissue").failed
+    assert rows(trained, "select count(*) from annotator.release") == before
 
 
 def test_an_interrupted_retraining_is_no_problem(trained, job_settings, monkeypatch):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
-from annotator.learn.models import tensors as artefacts
 from annotator.learn.models.preset import configuration, preset_from_configuration
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.tensors import (
@@ -65,10 +64,9 @@ def test_what_is_no_json_object_is_refused(content) -> None:
         read_json(content, "model.json")
 
 
-def test_oversized_json_is_refused_before_it_is_parsed(monkeypatch) -> None:
-    monkeypatch.setattr(artefacts, "LARGEST_JSON", 10)
+def test_oversized_json_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(ArtefactError, match="more than 10"):
-        read_json(b'{"a": "0123456789"}', "model.json")
+        read_json(b'{"a": "0123456789"', "model.json", largest=10)
 
 
 def test_values_that_are_no_numbers_are_not_written() -> None:

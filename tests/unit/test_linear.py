@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from annotator.errors import ArtefactError
 from annotator.explain.deep_lift import DeepLift
 from annotator.learn.models.dataset_shift import compared_datasets, within_class
 from annotator.learn.models.kind import TrainingPart
-from annotator.learn.models.linear import LinearModel, LinearOptions, fit_linear
+from annotator.learn.models.linear import (
+    LinearModel,
+    LinearOptions,
+    fit_linear,
+    largest_output,
+)
 
 PLAIN = LinearOptions(penalties=(0.1,), within_class=0.0)
 
@@ -106,3 +115,33 @@ def test_it_comes_back_from_its_bytes_and_a_wrong_shape_is_refused():
         LinearModel.from_bytes(model.to_bytes(), 41, 3, PLAIN)
     with pytest.raises(ArtefactError, match="damaged"):
         LinearModel.from_bytes(model.to_bytes()[:50], 40, 3, PLAIN)
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    widths=st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    scale=st.sampled_from([1e-3, 1.0, 1e6]),
+    is_wide=st.booleans(),
+)
+def test_no_output_exceeds_its_limit(seed, widths, scale, is_wide):
+    random = np.random.default_rng(seed)
+
+    def drawn(*shape):
+        return (scale * random.normal(size=shape)).astype(np.float32)
+
+    layers = [(drawn(*shape), drawn(shape[1])) for shape in pairwise(widths)]
+    wide = drawn(widths[0], widths[-1]) if is_wide else None
+    largest = np.abs(drawn(widths[0]))
+    limit = largest_output(layers, largest, wide)
+    values = inputs = random.choice([-1, 0.5, 1], (50, widths[0])).astype(np.float32) * largest
+    for number, (kernel, bias) in enumerate(layers):
+        values = values @ kernel + bias
+        assert np.abs(values).max() <= limit * (1 + 1e-5)
+        values = np.maximum(values, 0) if number < len(layers) - 1 else values
+    if wide is not None:
+        assert np.abs(values + inputs @ wide).max() <= limit * (1 + 1e-5)
+
+
+def test_what_exceeds_single_precision_has_no_limit():
+    layers = [(np.full((2, 2), 1e30, np.float32), np.zeros(2, np.float32))] * 2
+    assert not largest_output(layers, np.ones(2, np.float32)) < np.inf

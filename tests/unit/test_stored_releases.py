@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,8 @@ from scipy.sparse import csr_matrix
 
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Profiles
-from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
-from annotator.jobs.annotate import live_models
+from annotator.jobs.annotate.live_models import live_model
 from annotator.learn.models.preset import configuration
 from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import FieldModel
@@ -35,23 +33,16 @@ from annotator.learn.selective.pooling import Pooling
 from annotator.learn.selective.prediction_sets import PredictionSets
 from annotator.learn.selective.threshold import OperatingPoint
 from annotator.store.releases.registry import LiveRelease
+from tests.support.stored_releases import CLASSES, EXPECTED, FEATURES, FOLDER, artefacts_of, stored
 
-FOLDER = Path(__file__).parents[1] / "data" / "releases"
 FORMATS = range(FIRST_FORMAT, FORMAT + 1)
 JSON_FILES = (MODEL_FILE, CALIBRATION_FILE, POLICY_FILE)
-EXPECTED = "expected.json"
 
 every_format = pytest.mark.parametrize("number", FORMATS)
 
 
-def stored(number: int) -> dict[str, bytes]:
-    """The files of a release, as bytes."""
-    folder = FOLDER / f"format-{number}"
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != EXPECTED}
-
-
 def read(contents: dict[str, bytes]) -> FieldModel:
-    return read_model([Artefact(name, "x", content) for name, content in contents.items()])
+    return read_model(artefacts_of(contents))
 
 
 def changed(contents: dict[str, bytes], name: str, change) -> dict[str, bytes]:
@@ -168,23 +159,32 @@ def test_another_format_is_refused(number, name, other) -> None:
         read(changed(stored(number), name, lambda data: data.update(format=other)))
 
 
-def test_a_release_with_models_of_another_field_is_refused(monkeypatch) -> None:
+@pytest.fixture
+def release() -> LiveRelease:
+    """What the database says of a release with these models."""
+    return LiveRelease(7, "tissue", 1, "default", CLASSES, FEATURES, None, None, datetime.now(UTC))
+
+
+def test_a_release_with_models_of_another_field_is_refused(release) -> None:
     artefacts = write_model(read(stored(FORMAT)))
-    monkeypatch.setattr(live_models, "load_artefacts", lambda *_: artefacts)
-    release = LiveRelease(7, "tissue", 1, "default", (), 0, None, None, datetime.now(UTC))
-    assert live_models.LiveModels().load(None, release).model.field == "tissue"
+    assert live_model(release, artefacts).model.field == "tissue"
     with pytest.raises(ArtefactError, match="release 7 of sex holds models of tissue"):
-        live_models.LiveModels().load(None, replace(release, field="sex"))
+        live_model(replace(release, field="sex"), artefacts)
 
 
-def test_a_release_for_another_organism_is_refused(monkeypatch) -> None:
+def test_a_release_for_another_organism_is_refused(release) -> None:
     artefacts = write_model(replace(read(stored(FORMAT)), organism="Mus musculus"))
-    monkeypatch.setattr(live_models, "load_artefacts", lambda *_: artefacts)
-    release = LiveRelease(7, "tissue", 1, "default", (), 0, None, None, datetime.now(UTC))
     with pytest.raises(ArtefactError, match=r"for Homo sapiens, .* models of Mus musculus"):
-        live_models.LiveModels().load(None, release)
+        live_model(release, artefacts)
     mouse = replace(release, organism="Mus musculus")
-    assert live_models.LiveModels().load(None, mouse).model.organism == "Mus musculus"
+    assert live_model(mouse, artefacts).model.organism == "Mus musculus"
+
+
+@pytest.mark.parametrize("other", [{"classes": ("blood", "brain", "bone")}, {"features": 29}])
+def test_a_release_with_other_classes_or_features_is_refused(release, other) -> None:
+    artefacts = write_model(read(stored(FORMAT)))
+    with pytest.raises(ArtefactError, match=r"classes|features"):
+        live_model(replace(release, **other), artefacts)
 
 
 @every_format

@@ -308,7 +308,7 @@ def test_a_forest_of_single_leaves_explains_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["forest", "boosting"])
-def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind) -> None:
+def test_chunks_groups_parts_and_the_length_of_pieces_change_nothing(monkeypatch, kind) -> None:
     inputs, labels = make_data(8)
 
     def by_kind():
@@ -321,6 +321,8 @@ def test_chunks_groups_and_the_length_of_pieces_change_nothing(monkeypatch, kind
     monkeypatch.setattr(forest_shap, "VALUES_AT_ONCE", 300)
     monkeypatch.setattr(trees, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(trees, "NODES_OF_A_GROUP", 1)
+    monkeypatch.setattr(trees, "CONDITIONS_AT_ONCE", 5)
+    monkeypatch.setattr(trees, "CONDITIONS_KEPT", 0)
     for bits in (2, 3, 8):
         monkeypatch.setattr(forest_shap, "MOST_BITS", bits)
         for one, other in zip(whole, by_kind(), strict=True):

@@ -63,6 +63,7 @@ def test_nodes_stand_level_by_level_and_children_side_by_side() -> None:
     of_small = [[2, 3], [6, 7], [8, 9]]
     assert trees.values.tolist() == [*of_small, [0.25, 0.75], *of_small]
     assert trees.weight.tolist() == [9, 4, 5, 2, 3, 7, 9, 4, 5, 2, 3]
+    assert trees.depth.tolist() == [0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]
 
 
 def test_values_up_to_the_threshold_go_to_the_first_child() -> None:
@@ -129,6 +130,7 @@ CHANGES = {
     "not finite": ("threshold", put(0, np.nan)),
     "a threshold too few": ("threshold", lambda a: a[:-1]),
     "no weight": ("weight", put(0, 0)),
+    "a child heavier than its parent": ("weight", put(2, 1e6)),
     "values of other classes": ("values", lambda a: a[:, :-1].copy()),
     "a value too few": ("values", lambda a: a[:-1]),
     "another type": ("feature", lambda a: a.astype(np.int64)),

@@ -48,6 +48,10 @@ __all__ = [
 ]
 
 
+LARGEST_RPM = 1e12
+"""Contaminants can have more reads than all sRNAs, which their RPM refer to."""
+
+
 @dataclass(frozen=True, eq=False)
 class AlignedProfiles:
     """Samples in the features of a model, from which it computes everything else.
@@ -124,6 +128,12 @@ class FittedFeatures:
     def inputs_of_rpm(self, rpm: NDArray[np.float32]) -> NDArray[np.float32]:
         """Make the models' inputs as :meth:`transform` does, from reads per million."""
         return self.scaled(_normalise(rpm.copy(), self.options))
+
+    def largest_inputs(self) -> NDArray[np.float32]:
+        """Return a limit of the absolute value of each input, for any counts, ``(features,)``."""
+        extremes = np.array([[0.0], [LARGEST_RPM]], np.float32).repeat(len(self.names), axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.abs(self.inputs_of_rpm(extremes)).max(axis=0))
 
     def scaled(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scale the matrix of :meth:`normalised`; the result is a new array."""

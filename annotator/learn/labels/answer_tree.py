@@ -208,7 +208,7 @@ def _above(
     If two nodes contain the same classes, a class is below a term; otherwise the node
     that comes earlier in the lineages is below the other.
     """
-    counts = members.astype(np.int64)
+    counts = members.astype(np.float32)  # whole numbers, multiplied by BLAS
     shared = counts @ counts.T
     size = counts.sum(axis=1)
     held = shared == size[:, None]  # The column contains all classes of the row.

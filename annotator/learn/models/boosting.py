@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from scipy.special import softmax
 
 from annotator.explain.answer import KindExplainer
@@ -50,7 +51,7 @@ class BoostingOptions:
         Histogram bins per feature.
     """
 
-    rounds: int
+    rounds: Annotated[int, Meta(ge=1)]
     depth: int
     learning_rate: float
     top_features: int
@@ -218,6 +219,10 @@ def _explain(model: BoostingModel, features: int, classes: int) -> KindExplainer
     return KindExplainer(TREE_SHAP, boosting_explainer(model.trees, model.start, features))
 
 
+def _largest_score(model: BoostingModel, inputs: NDArray[np.float32]) -> float:  # noqa: ARG001
+    return float(np.abs(model.trees.values, dtype=np.float64).sum() + np.abs(model.start).max())
+
+
 BOOSTING = ModelKind(
     name="boosting",
     unit="margin",
@@ -225,5 +230,6 @@ BOOSTING = ModelKind(
     fit=fit_boosting,
     read=BoostingModel.from_bytes,
     explain=_explain,
+    largest_score=_largest_score,
     family="trees",
 )

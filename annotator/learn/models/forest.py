@@ -15,10 +15,12 @@ assembled into a ``RandomForestClassifier``. Only the arrays of the trees are ke
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
 
+from annotator.errors import ArtefactError
 from annotator.explain.answer import KindExplainer
 from annotator.explain.trees import TREE_SHAP, forest_explainer
 from annotator.learn.models.kind import ModelKind
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
     from annotator.learn.models.kind import TrainingPart
+
+ROUNDING = 1e-4  # of the sum of a leaf's shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class ForestOptions:
     """
 
     first_trees: int
-    trees: int
+    trees: Annotated[int, Meta(ge=1)]
     top_features: int
     down_sample: bool
     minimum_leaf: int = 1
@@ -103,6 +107,9 @@ class ForestModel:
         trees, _ = read_trees(
             content, "forest", trees=options.trees, features=features, outputs=classes
         )
+        shares = trees.values
+        if shares.min() < 0 or np.abs(shares.sum(axis=1, dtype=np.float64) - 1).max() > ROUNDING:
+            raise ArtefactError("forest: damaged, a leaf has no shares of classes; retrain")
         return cls(trees)
 
 

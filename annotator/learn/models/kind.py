@@ -67,8 +67,17 @@ class TrainingPart:
     fitted: Mapping[str, KindModel] = field(default_factory=dict)
 
 
+LARGEST_SCORE = 1e30
+"""Scores up to this, and what is computed from them, fit in single precision."""
+
+
 def _no_problem(options: Any, kinds: Mapping[str, Any]) -> None:
     """Accept any options."""
+
+
+def _bounded(model: Any, inputs: NDArray[np.float32]) -> float:  # noqa: ARG001
+    """Return 0, for kinds whose scores are bounded."""
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,10 @@ class ModelKind:
     number
         Function from ``(model, inputs)`` to the predicted numbers, ``(samples,)``, or
         ``None`` if the model predicts none; absent for kinds that never do.
+    largest_score
+        Function from ``(model, inputs)`` to a limit that no score exceeds in absolute value
+        if the inputs do not exceed the given ones, ``(features,)``; a release in which it is
+        above :data:`LARGEST_SCORE` is refused. Not needed where :attr:`read` bounds the scores.
     """
 
     name: str
@@ -130,6 +143,7 @@ class ModelKind:
     compares_datasets: Callable[[Any], bool] = lambda _options: False
     check: Callable[[Any, Mapping[str, Any]], None] = _no_problem
     number: Callable[[Any, NDArray[np.float32]], NDArray[np.float64] | None] | None = None
+    largest_score: Callable[[Any, NDArray[np.float32]], float] = _bounded
 
     @property
     def artefact(self) -> str:

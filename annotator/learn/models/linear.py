@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from scipy.special import softmax
 
 from annotator.errors import ArtefactError
@@ -67,7 +68,7 @@ class LinearOptions:
     penalties: tuple[float, ...]
     within_class: float
     scale_powers: tuple[float, ...] = (0.0,)
-    random_units: int = 0
+    random_units: Annotated[int, Meta(ge=0)] = 0
     ridge: float = 1.0
     feature_steps: int = 0
 
@@ -269,6 +270,46 @@ def _number(model: LinearModel, inputs: NDArray[np.float32]) -> NDArray[np.float
     return model.numbers(inputs) if model.of_number else None
 
 
+def largest_output(
+    layers: Layers, inputs: NDArray[np.float32], wide: NDArray[np.float32] | None = None
+) -> float:
+    """Return a limit of the absolute outputs, also of hidden units and of differences.
+
+    Parameters
+    ----------
+    layers
+        Kernel and bias of each layer.
+    inputs
+        The largest absolute value of each input, ``(features,)``, float32.
+    wide
+        A linear map from the inputs to the outputs, ``(features, outputs)``.
+
+    Returns
+    -------
+    float
+        Infinite or NaN if a sum can exceed single precision.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        # At least 1, so that the weights themselves are limited.
+        first = np.maximum(inputs, np.float32(1))
+        found = [first]
+        for kernel, bias in layers:
+            found.append(found[-1] @ np.abs(kernel) + np.abs(bias))
+        if wide is not None:
+            found.append(found[-1] + first @ np.abs(wide))
+        return float(np.max([each.max() for each in found]))
+
+
+def _largest_score(model: LinearModel, inputs: NDArray[np.float32]) -> float:
+    layers = model.dense_layers()
+    largest = largest_output(layers, inputs)
+    if model.number is None:
+        return largest
+    number = model.number[:, None]
+    of_number = largest_output([*layers[:-1], (number[:-1], number[-1])], inputs)
+    return float(np.maximum(largest, of_number))
+
+
 LINEAR = ModelKind(
     name="linear",
     unit="logits",
@@ -278,4 +319,5 @@ LINEAR = ModelKind(
     explain=_explain,
     compares_datasets=lambda options: options.within_class > 0,
     number=_number,
+    largest_score=_largest_score,
 )

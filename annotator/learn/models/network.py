@@ -20,16 +20,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from annotator.errors import ArtefactError
 from annotator.explain.answer import KindExplainer
 from annotator.explain.deep_lift import DEEP_LIFT, DeepLift
 from annotator.learn.models.dataset_shift import WithinClass, compared_datasets, within_class
 from annotator.learn.models.kind import ModelKind
-from annotator.learn.models.linear import LinearModel, LinearOptions, inverse_power
+from annotator.learn.models.linear import (
+    LinearModel,
+    LinearOptions,
+    inverse_power,
+    largest_output,
+)
 from annotator.learn.models.random_units import correlation_weights
 from annotator.quiet_tensorflow import import_tensorflow
 
@@ -79,7 +85,7 @@ class NetworkOptions:
         the wide path.
     """
 
-    hidden_units: tuple[int, ...]
+    hidden_units: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=32)]
     dropout: tuple[float, ...]
     epochs: int
     batch_size: int
@@ -386,6 +392,10 @@ def _explain(model: NetworkModel, features: int, classes: int) -> KindExplainer:
     return KindExplainer(DEEP_LIFT, DeepLift(model.layers, model.wide), opposite=classes == 2)
 
 
+def _largest_score(model: NetworkModel, inputs: NDArray[np.float32]) -> float:
+    return largest_output(model.layers, inputs, model.wide)
+
+
 NETWORK = ModelKind(
     name="network",
     unit="logits",
@@ -396,4 +406,5 @@ NETWORK = ModelKind(
     after=("linear",),
     compares_datasets=lambda options: options.within_class > 0,
     check=_check,
+    largest_score=_largest_score,
 )

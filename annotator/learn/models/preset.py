@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
 
 from annotator.learn.models.registry import KINDS
 from annotator.plain_data import plain, typed
@@ -45,8 +47,8 @@ class FeatureOptions:
     normalisation: Literal["rpm", "log_rpm"]
     scaling: Literal["minmax", "standard", "pareto", "centred", "none"]
     maximum_zero_share: float
-    clip: float = 0.0
-    pseudocount: float = 1.0
+    clip: Annotated[float, Meta(ge=0)] = 0.0
+    pseudocount: Annotated[float, Meta(gt=0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Preset:
             raise ValueError(f"a preset needs a model kind: {', '.join(KINDS)}")
         if unknown := self.kinds.keys() - KINDS.keys():
             raise ValueError(f"there is no model kind {min(unknown)!r}; known: {', '.join(KINDS)}")
+        if not self.kinds:
+            raise ValueError("a preset needs a model kind")
         in_order = {name: self.kinds[name] for name in KINDS if name in self.kinds}
         object.__setattr__(self, "kinds", in_order)
         for name, options in in_order.items():

@@ -1,8 +1,8 @@
 """Reading and writing the files of a release, none of which can run code.
 
 The files come from a database that others can write to. Every reader checks
-names, shapes, types and values before anything is used, and raises
-:class:`~annotator.errors.ArtefactError` for unknown content.
+sizes before it parses, and names, shapes, types and values before anything is used, and
+raises :class:`~annotator.errors.ArtefactError` for unknown content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.errors import ArtefactError
+from annotator.errors import ArtefactError, NewerReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ JSON_TYPE = "application/json"
 SAFETENSORS_TYPE = "application/vnd.safetensors"
 
 LARGEST_JSON = 32 * 1024**2
+LARGEST_HEADER = 64 * 1024  # of safetensors, which lists the arrays
 
 
 def by_name(
@@ -36,14 +37,17 @@ def by_name(
     Raises
     ------
     ArtefactError
-        A name is unknown, missing or given twice.
+        A name is missing or given twice.
+    NewerReleaseError
+        A name is unknown.
     """
     contents = {artefact.name: artefact.content for artefact in artefacts}
     unknown = sorted(contents.keys() - required - optional)
     missing = sorted(required - contents.keys())
     if unknown:
-        raise ArtefactError(
-            f"the release has an unknown artefact {unknown[0]!r}; retrain the field"
+        raise NewerReleaseError(
+            f"the release has an unknown artefact {unknown[0]!r}: a version with another model kind"
+            " made it; install that version, or retrain the field"
         )
     if missing:
         raise ArtefactError(f"the release lacks its artefact {missing[0]!r}; retrain the field")
@@ -56,23 +60,37 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a finite number")
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return data
+
+
 def write_json(data: Any) -> bytes:
     """Write plain data as JSON; the same data give the same bytes."""
     return json.dumps(data, sort_keys=True, allow_nan=False, ensure_ascii=False).encode()
 
 
-def read_json(content: bytes, what: str) -> dict[str, Any]:
-    """Read a JSON object.
+def read_json(content: bytes, what: str, largest: int = LARGEST_JSON) -> dict[str, Any]:
+    """Read a JSON object of at most ``largest`` bytes.
+
+    Parsed data can take thirty times as much memory as their text.
 
     Raises
     ------
     ArtefactError
-        The content is too large, not JSON, or not an object.
+        The content is too large, not JSON, or not an object, or a key occurs twice.
     """
-    if len(content) > LARGEST_JSON:
-        raise ArtefactError(f"{what}: {len(content)} bytes, more than {LARGEST_JSON} allowed")
+    if len(content) > largest:
+        raise ArtefactError(
+            f"{what}: {len(content)} bytes, more than {largest} allowed for this release;"
+            " retrain the field"
+        )
     try:
-        data = json.loads(content.decode(), parse_constant=_refuse_constant)
+        data = json.loads(
+            content.decode(), parse_constant=_refuse_constant, object_pairs_hook=_distinct
+        )
     except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{what}: damaged, not JSON: {error}; retrain the field") from error
     if not isinstance(data, dict):
@@ -116,6 +134,8 @@ def read_tensors(
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if int.from_bytes(content[:8], "little") > LARGEST_HEADER:
+        raise ArtefactError(f"{what}: damaged, its list of arrays is too long; retrain the field")
     try:
         tensors: dict[str, NDArray[Any]] = load(content)
     except (SafetensorError, ValueError, KeyError) as error:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 TREE_ARRAYS = ("sizes", "feature", "threshold", "weight", "values")
 ROWS_AT_ONCE = 64  # few enough for their inputs to stay in the processor's cache
 LEVELS_AT_ONCE = 3  # levels to follow before samples at a leaf are dropped
+DEEPEST = 1000
+"""Largest mean depth of leaves. Forests of noise in sparse features reach 200."""
+
+HEAVIER = 1.001
+"""Largest weight of a node relative to that of its parent: sums are rounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,17 @@ class Trees:
         # The root of each tree so far is a node that is not a child.
         child[inner] = 2 * np.arange(len(inner)) + 1 + tree
         return child
+
+    @cached_property
+    def depth(self) -> NDArray[np.int64]:
+        """The number of branches between each node and its root, ``(nodes,)``."""
+        depth = np.zeros(len(self.feature), dtype=np.int64)
+        here, level = self.roots, 0
+        while len(here):
+            first = self.first_child[here[self.feature[here] >= 0]]
+            here, level = np.concatenate([first, first + 1]), level + 1
+            depth[here] = level
+        return depth
 
     def take(self, numbers: NDArray[np.int64]) -> Trees:
         """Return some of the trees."""
@@ -229,6 +245,8 @@ def read_trees(
     found = Trees(**{name: arrays.pop(name) for name in TREE_ARRAYS})
     if not _leads_to_leaves(found) or found.feature.max() >= features:
         raise ArtefactError(f"{what}: damaged, its nodes do not form trees; retrain the field")
+    if found.depth[found.feature < 0].mean() > DEEPEST:
+        raise ArtefactError(f"{what}: its trees are too deep; retrain the field")
     return found, arrays
 
 
@@ -238,7 +256,7 @@ def _leads_to_leaves(trees: Trees) -> bool:
         return False
     inner = trees.feature >= 0
     per_tree = np.add.reduceat(inner.astype(np.int64), trees.roots)
-    child = trees.first_child
+    child, most = trees.first_child, HEAVIER * trees.weight.astype(np.float64)
     return bool(
         len(trees.threshold) == len(trees.weight) == nodes
         and len(trees.values) == nodes - int(inner.sum())
@@ -246,4 +264,5 @@ def _leads_to_leaves(trees: Trees) -> bool:
         # Children come after their parents, so there are no cycles.
         and (child[inner] > np.flatnonzero(inner)).all()
         and (trees.weight > 0).all()
+        and all((trees.weight[child[inner] + side] <= most[inner]).all() for side in (0, 1))
     )

@@ -11,6 +11,7 @@ from annotator.learn.models.preset import configuration, preset_from_configurati
 from annotator.learn.models.registry import KINDS
 from annotator.learn.models.tensors import (
     JSON_TYPE,
+    LARGEST_JSON,
     SAFETENSORS_TYPE,
     by_name,
     read_tensors,
@@ -25,6 +26,7 @@ from annotator.learn.release.json_files import (
     read_file,
     write_file,
 )
+from annotator.learn.release.trial import try_out
 from annotator.learn.selective.calibration import Calibration
 from annotator.learn.selective.novelty import Novelty, array_shapes
 from annotator.learn.selective.policy import SelectivePolicy
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from annotator.learn.models.preset import Preset
 
 FEATURES_FILE = "features.safetensors"
+
+# Largest number of bytes of a JSON file, and what each class and feature adds to it.
+SMALL_JSON, OF_CLASS, OF_FEATURE = 64 * 1024, 16 * 1024, 512
 
 
 def write_model(model: FieldModel) -> tuple[Artefact, ...]:
@@ -68,36 +73,43 @@ def write_model(model: FieldModel) -> tuple[Artefact, ...]:
     return tuple(artefacts)
 
 
-def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
-    """Read a field model back.
+def read_model(
+    artefacts: Sequence[Artefact], classes: Sequence[str] | None = None, features: int | None = None
+) -> FieldModel:
+    """Read a field model back, and try it out.
 
     Parameters
     ----------
     artefacts
         All artefacts of a release, their hashes already checked.
+    classes, features
+        The classes and the number of features that the models must have; the sizes of the JSON
+        files are limited accordingly before they are parsed. Arrays take as much memory
+        as their files.
 
     Raises
     ------
     ArtefactError
-        An artefact is missing, unknown, damaged, or does not fit the others.
+        An artefact is missing, unknown, damaged, too large, or does not fit the others, or
+        the models give no usable prediction.
     """
     kind_files = {kind.artefact for kind in KINDS.values()}
     optional = kind_files | {CALIBRATION_FILE, POLICY_FILE}
     contents = by_name(artefacts, {MODEL_FILE, FEATURES_FILE}, optional)
-    described = read_file(contents[MODEL_FILE], Description, MODEL_FILE)
+    described = _described(contents[MODEL_FILE], classes, features)
     preset = _preset(described, contents)
-    features, classes = len(described.features), len(described.classes)
+    inputs, outputs = len(described.features), len(described.classes)
     shapes: dict[str, tuple[int, ...]] = {
-        "offset": (features,),
-        "scale": (features,),
-        **array_shapes(features),
+        "offset": (inputs,),
+        "scale": (inputs,),
+        **array_shapes(inputs),
     }
     arrays = read_tensors(contents[FEATURES_FILE], shapes, FEATURES_FILE)
     models = {
-        name: KINDS[name].read(contents[KINDS[name].artefact], features, classes, options)
+        name: KINDS[name].read(contents[KINDS[name].artefact], inputs, outputs, options)
         for name, options in preset.kinds.items()
     }
-    return FieldModel(
+    model = FieldModel(
         field=described.field,
         classes=described.classes,
         fitted_features=FittedFeatures(
@@ -111,13 +123,30 @@ def read_model(artefacts: Sequence[Artefact]) -> FieldModel:
         seed=described.seed,
         calibration=_calibration(contents.get(CALIBRATION_FILE), preset),
         policy=(
-            read_file(contents[POLICY_FILE], SelectivePolicy, POLICY_FILE)
+            read_file(contents[POLICY_FILE], SelectivePolicy, POLICY_FILE, SMALL_JSON)
             if POLICY_FILE in contents
             else None
         ),
         number_half_width=described.number_half_width,
         organism=described.organism,
     )
+    try_out(model)
+    return model
+
+
+def _described(content: bytes, classes: Sequence[str] | None, features: int | None) -> Description:
+    largest = LARGEST_JSON
+    if classes is not None and features is not None:
+        largest = SMALL_JSON + OF_CLASS * len(classes) + OF_FEATURE * features
+    described = read_file(content, Description, MODEL_FILE, largest)
+    if classes is not None and described.classes != tuple(classes):
+        raise ArtefactError(f"{MODEL_FILE}: the classes are not the release's; retrain the field")
+    if features is not None and len(described.features) != features:
+        raise ArtefactError(
+            f"{MODEL_FILE}: {len(described.features)} features, the release has {features};"
+            " retrain the field"
+        )
+    return described
 
 
 def _preset(described: Description, contents: Mapping[str, bytes]) -> Preset:
@@ -138,7 +167,7 @@ def _preset(described: Description, contents: Mapping[str, bytes]) -> Preset:
 def _calibration(content: bytes | None, preset: Preset) -> Calibration | None:
     if content is None:
         return None
-    calibration = read_file(content, Calibration, CALIBRATION_FILE)
+    calibration = read_file(content, Calibration, CALIBRATION_FILE, SMALL_JSON)
     if calibration.slopes.keys() != preset.kinds.keys():
         raise ArtefactError(
             f"{CALIBRATION_FILE}: the calibration is for other model kinds; retrain the field"

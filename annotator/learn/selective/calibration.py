@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Positive = Annotated[float, Meta(gt=0)]
+# A fitted value is at most the usual one times exp(LARGEST_LOG_SLOPE).
+Positive = Annotated[float, Meta(gt=0, le=1000)]
 
 SMALLEST = 1e-300
 USUAL_SLOPE_OF_VOTES = 10.0
@@ -63,7 +64,7 @@ class Calibration:
 
     slopes: Annotated[Mapping[str, Positive], Meta(min_length=1)]
     sharpness: Positive
-    samples: int
+    samples: Annotated[int, Meta(ge=0)]
     pooling: Pooling = field(default_factory=Pooling)
 
     @property

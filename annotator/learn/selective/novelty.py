@@ -53,6 +53,9 @@ DIRECTIONS = 256
 DOUBT = 0.7
 """The share of the similarity that is lost when the models are completely uncertain."""
 
+ROUNDING = 1e-3
+"""Tolerance of the lengths of stored directions and references."""
+
 FEW_CLASSES = 5
 """With fewer classes, samples are compared with each dataset of each class."""
 
@@ -151,6 +154,14 @@ class Novelty:
             )
         if len(novelty.references) == 0:
             raise ArtefactError("novelty: nothing to compare samples with; retrain the field")
+        if (
+            _longest(novelty.directions) > 1 + ROUNDING
+            or _longest(novelty.references) > 1 + ROUNDING
+            or not ((novelty.factors >= -1 - ROUNDING) & (novelty.factors <= ROUNDING)).all()
+        ):
+            raise ArtefactError(
+                "novelty: damaged, its arrays are not normalised; retrain the field"
+            )
         return novelty
 
 
@@ -163,6 +174,11 @@ def array_shapes(features: int) -> dict[str, tuple[int, ...]]:
         "novelty_factors": (-1,),
         "novelty_references": (-1, features),
     }
+
+
+def _longest(vectors: NDArray[np.float32]) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(vectors, axis=1).max(initial=0))
 
 
 def entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

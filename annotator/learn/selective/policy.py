@@ -109,7 +109,7 @@ class SelectivePolicy:
 
     operating_point: OperatingPoint
     prediction_sets: PredictionSets
-    novelty_quantiles: tuple[float, ...]
+    novelty_quantiles: tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...]
     maximum_novelty: Annotated[float, Meta(ge=0, le=1)]
 
     def __post_init__(self) -> None:

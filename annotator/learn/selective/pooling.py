@@ -73,7 +73,7 @@ class Pooling:
     """
 
     strength: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
-    exponent: Annotated[float, Meta(gt=0)] = 1.0
+    exponent: Annotated[float, Meta(gt=0, le=100)] = 1.0
 
     def apply(
         self,
