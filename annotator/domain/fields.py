@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from annotator.domain.names import length_problem
 from annotator.domain.terms import label_key
 from annotator.plain_data import plain, typed
 
@@ -126,6 +127,9 @@ class FieldDefinition:
             raise ValueError("categories need a vocabulary of at least two values")
         if any(not each or each != each.strip() for each in self.vocabulary):
             raise ValueError("a value of the vocabulary is empty or has spaces around it")
+        for each in (*self.vocabulary, *self.synonyms):
+            if problem := length_problem(each):
+                raise ValueError(f"a value or synonym is {problem}")
         values = {spelling_key(value): value for value in self.vocabulary}
         if len(values) < len(self.vocabulary):
             raise ValueError("values of the vocabulary differ in nothing but case or separators")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import length_problem
 from annotator.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _parsed(text: str, path: Path, line: int) -> FeatureSet:
     features = tuple(dict.fromkeys(cell for cell in rest[1:] if cell))
     if not name:
         raise InputError("the set has no name", source=str(path), line=line, column=1)
+    if problem := length_problem(name):
+        raise InputError(f"the name is {problem}", source=str(path), line=line, column=1)
     if not features:
         columns = 1 + len(rest)
         raise InputError(

@@ -5,6 +5,8 @@ The library is imported when such a file is read; it belongs to the extra ``form
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import AnnotatorError, InputError
+from annotator.reading.text.expansion import check_expansion, check_zip
 from annotator.reading.text.text_file import HDF5_MAGIC
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ZARR_FILES = (".zgroup", "zarr.json", ".zattrs")
+_VALUE_BYTES = 8
 
 
 def is_anndata(path: Path) -> bool:
@@ -94,13 +98,45 @@ def readable(path: Path) -> Iterator[None]:
 
 def _open(anndata: Any, path: Path, folder: str) -> Any:
     if path.is_dir():
+        _check_arrays_of_zarr(path, path)
         return anndata.read_zarr(path)
     if zipfile.is_zipfile(path):
         root = _zarr_folder_in(path) or ""
         with zipfile.ZipFile(path) as archive:
+            check_zip(path, archive, math.inf)
             archive.extractall(folder)
+        _check_arrays_of_zarr(path, Path(folder))
         return anndata.read_zarr(Path(folder) / root)
+    _check_arrays_of_h5ad(path)
     return anndata.read_h5ad(path, backed="r")
+
+
+def _check_arrays_of_h5ad(path: Path) -> None:
+    """Refuse a file whose arrays are far larger than it, but for X, which stays in the file."""
+    import h5py
+
+    sizes: list[int] = []
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                sizes.append(int(item.nbytes))
+                if isinstance(item, h5py.Dataset) and name.split("/")[0] != "X"
+                else None
+            )
+        )
+    check_expansion(path, sum(sizes), path.stat().st_size, math.inf)
+
+
+def _check_arrays_of_zarr(path: Path, folder: Path) -> None:
+    """Refuse a store whose arrays are far larger than its files, by the shapes that it states."""
+    stated = (
+        json.loads(file.read_bytes()).get("shape", ())
+        for name in (".zarray", "zarr.json")
+        for file in folder.rglob(name)
+    )
+    expanded = sum(_VALUE_BYTES * math.prod(shape or (0,)) for shape in stated)
+    packed = sum(file.stat().st_size for file in folder.rglob("*"))
+    check_expansion(path, expanded, packed, math.inf)
 
 
 def read_obs(path: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -1,13 +1,14 @@
 """Rows of ``atlas.sample`` that cannot be used: without an id or a dataset, or repeated.
 
-The mirror's own table refuses them. Behind views they are found here and left out, so that
-they do not stop the others.
+An id that is too long is none. The mirror's own table refuses such rows. Behind views they are
+found here and left out, so that they do not stop the others.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import LONGEST_NAME
 from annotator.errors import SampleError
 
 if TYPE_CHECKING:
@@ -20,28 +21,34 @@ CONTRADICTING_LABELS = "contradicting_labels"
 # are looked for again and never taken from annotator.quarantine.
 CHECKED_AGAIN = "'{no_dataset,repeated_sample,contradicting_labels}'::text[]"
 
+_IS_NO_NAME = f"octet_length({{}}::text) between 1 and {LONGEST_NAME} is not true"
+
 # Read only if the parameter is true: the mirror's own table need not be searched.
-REPEATED = """
+UNUSABLE = f"""
     select o.sample_id from atlas.sample o
-    where %(bad_rows)s::boolean group by o.sample_id having count(*) > 1
-"""
+    where %(bad_rows)s::boolean group by o.sample_id
+    having count(*) > 1 or {_IS_NO_NAME.format("o.sample_id")}
+        or bool_or({_IS_NO_NAME.format("o.dataset_id")})
+"""  # noqa: S608 constant text
 
 # The same conditions as those on pending samples in annotator.store.answers.work.
-BAD_SAMPLES = """
+BAD_SAMPLES = f"""
 select
     s.sample_id::text as sample_id,
     case when count(*) > 1 then 'repeated_sample' else 'no_dataset' end as code,
     case when count(*) > 1 then left(format(
         'atlas.sample has %%s rows of the sample (datasets: %%s)', count(*),
         string_agg(distinct coalesce(nullif(s.dataset_id::text, ''), 'none'), ', ')
-    ), 500) else 'the sample has no dataset_id in atlas.sample' end as reason
+    ), 500) when bool_and(s.dataset_id <> '') then
+        'the dataset_id in atlas.sample is longer than {LONGEST_NAME:,} bytes'
+    else 'the sample has no dataset_id in atlas.sample' end as reason
 from atlas.sample s
-where s.sample_id <> ''
+where not ({_IS_NO_NAME.format("s.sample_id")})
 group by s.sample_id
-having count(*) > 1 or not bool_and(coalesce(s.dataset_id <> '', false))
-"""
+having count(*) > 1 or bool_or({_IS_NO_NAME.format("s.dataset_id")})
+"""  # noqa: S608 constant text
 
-_WITHOUT_ID = "select count(*) from atlas.sample where not coalesce(sample_id <> '', false)"
+_WITHOUT_ID = f"select count(*) from atlas.sample where {_IS_NO_NAME.format('sample_id')}"  # noqa: S608
 
 # A primary key on sample_id alone also excludes ids that are NULL.
 _IS_KEYED = """
@@ -81,7 +88,7 @@ def read_bad_samples(conn: psycopg.Connection) -> dict[str, SampleError]:
 
 
 def rows_without_id(conn: psycopg.Connection) -> int:
-    """Count the rows of ``atlas.sample`` whose id is NULL or empty."""
+    """Count the rows of ``atlas.sample`` whose id is NULL, empty or too long."""
     row = conn.execute(_WITHOUT_ID).fetchone()
     assert row is not None
     return int(row[0])

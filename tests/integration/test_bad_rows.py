@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
+import psycopg
 import pytest
 
 from annotator.domain.fields import FIELDS
 from annotator.store.answers import bad_rows, work
 from annotator.store.answers.dataset_samples import other_samples_in
 from annotator.store.mirror.cohorts import quarantine_left_out, read_cohort
+from annotator.store.mirror.organisms import note_organisms
 from annotator.store.server.connection import Database
 from annotator.store.server.health import mirror_facts
 from annotator.store.watch.daemons import snapshot
@@ -111,6 +114,59 @@ def test_a_later_problem_of_the_same_state_is_quarantined_too(connection, daemon
         " where sample_id = 'lost' on conflict do nothing",
     )
     assert pass_of(daemon, release) == ["good"]
+
+
+# PostgreSQL compresses what it indexes, but cannot make this short enough.
+LONG = "".join(sha256(bytes([number])).hexdigest() for number in range(200))
+
+
+def test_a_dataset_with_an_endless_id_is_none(connection, daemon, release) -> None:
+    run(connection, "update source.sample set dataset_id = %s where sample_id = 'good'", LONG)
+    assert pass_of(daemon, release) == []
+    assert codes(connection)["good"] == "no_dataset"
+    assert quarantined_now(connection) == 5
+
+
+def test_a_sample_with_an_endless_id_is_left_out_and_counted(connection, daemon, release) -> None:
+    run(connection, "insert into source.sample (sample_id, dataset_id) values (%s, 'D1')", LONG)
+    run(connection, "insert into source.annotation values (%s, 'tissue', 'liver')", LONG)
+    assert pass_of(daemon, release) == ["good"]
+    assert bad_rows.note_rows_without_id(daemon) == 3
+    assert mirror_facts(connection).without_id == 3
+    read = read_cohort(daemon, TISSUE, learn_from_reviews=True)
+    assert quarantine_left_out(daemon, read) == len(read.left_out) == 0
+
+
+def test_a_sample_that_moves_to_a_dataset_with_an_endless_id_stays(
+    connection, daemon, release
+) -> None:
+    run(connection, PREDICT, release)
+    run(connection, "update source.sample set dataset_id = %s where sample_id = 'good'", LONG)
+    assert run(daemon, "select annotator.watch_mirror()") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into atlas.dataset (dataset_id) values (%s)",
+        "insert into atlas.feature (name, kind) values (%s, 'srna')",
+        "insert into atlas.term (term_id, name) values ('T', %s)",
+        "insert into atlas.term_synonym (term_id, synonym) values ('T', %s)",
+    ],
+)
+def test_the_mirrors_own_tables_refuse_endless_names(connection, statement) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run(connection, statement, "x" * 1001)
+
+
+def test_an_endless_organism_is_noted_nowhere(connection, daemon, release) -> None:
+    run(
+        connection,
+        "create or replace view atlas.sample as select sample_id, dataset_id,"
+        f" '{LONG}' as organism, false as is_cell_line, '{{}}'::jsonb as attributes,"
+        " updated_at from source.sample",
+    )
+    assert note_organisms(daemon, "human") == {}
 
 
 PREDICT = """

@@ -149,6 +149,9 @@ BAD_ROWS = {
     "large id": ("2, '{1,2147483647}', '{1,2}'", "unknown_features"),
     "twice": ("3, '{1,3,1}', '{1,2,3}'", "duplicate_features"),
     "twice with zeros": ("3, '{1,3,1}', '{0,2,0}'", "duplicate_features"),
+    "more than there are": ("6, '{1,3,7,10,99,1}', '{1,1,1,1,1,1}'", "too_many_features"),
+    "endless ids": ("1, array_fill(1, '{3000000}'), '{1}'", "too_many_features"),
+    "endless counts": ("1, '{1}', array_fill(1, '{3000000}')", "too_many_features"),
 }
 WIDE_ROWS = {
     "overflowing id": ("2, '{1,9223372036854775807}', '{1,2}'", "unknown_features"),
@@ -203,12 +206,63 @@ def test_room_is_made_when_there_is_more_than_was_promised(atlas: psycopg.Connec
 
 
 def test_a_view_of_the_wrong_types_is_an_error_for_a_person(atlas: psycopg.Connection) -> None:
-    wrong = {"text[] float4[]": "1, '{one}', '{1}'", "int4[] float4[]": "'x', '{1}', '{1}'"}
+    wrong = {"jsonb float4[]": "1, '[1]', '{1}'", "int4[] float4[]": "now(), '{1}', '{1}'"}
     for types, row in wrong.items():
         with atlas.transaction(force_rollback=True):
             foreign(atlas, {"s1": row}, types)
             with pytest.raises(SchemaError, match=r"atlas\.expression cannot be read.*integers"):
                 read_profiles(atlas)
+
+
+RAISES = """
+create table public.reads as
+select sample_id, 1 as nnz, array[10] as ids, '5' as count from atlas.sample;
+update public.reads set count = 'five' where sample_id = 's2';
+update public.reads set nnz = 0 where sample_id in ('s4', 's6');
+drop view atlas.expression_long;
+drop function atlas.feature_expression(text);
+drop table atlas.expression;
+create view atlas.expression as
+select sample_id, 1 / nnz as nnz, ids as feature_ids, array[count::real] as counts
+from public.reads
+"""
+
+
+@pytest.mark.parametrize("wanted", [None, [f"s{number}" for number in range(1, 7)], ["s4"]])
+def test_samples_whose_rows_raise_errors_are_named_and_the_rest_come_through(
+    atlas: psycopg.Connection, wanted: list[str] | None
+) -> None:
+    atlas.execute(RAISES)
+    read = read_profiles(atlas, wanted)
+    bad = {"s4"} if wanted == ["s4"] else {"s2", "s4", "s6"}
+    assert read.profiles.sample_ids.tolist() == ([] if len(bad) == 1 else ["s1", "s3", "s5"])
+    assert read.profiles.counts.sum() == 5 * len(read.profiles.sample_ids)
+    assert {name: error.code for name, error in read.rejected.items()} == dict.fromkeys(
+        bad, "unreadable"
+    )
+    assert "division by zero" in read.rejected["s4"].reason
+
+
+def test_a_row_that_takes_too_long_is_named(atlas: psycopg.Connection) -> None:
+    atlas.execute(RAISES)
+    atlas.execute(
+        "create or replace view atlas.expression as select sample_id,"
+        " case when sample_id = 's2' then length(pg_sleep(60)::text) else 1 end as nnz,"
+        " ids as feature_ids, array[5::real] as counts from public.reads"
+    )
+    atlas.execute("set local statement_timeout = '1500ms'")
+    assert read_profiles(atlas, ["s2"]).rejected["s2"].code == "unreadable"
+
+
+def test_a_view_that_always_raises_an_error_is_one_for_a_person(atlas: psycopg.Connection) -> None:
+    atlas.execute(RAISES)
+    atlas.execute(
+        "create or replace view atlas.expression as"
+        " with all_of_it as materialized (select sample_id, 1 / nnz as nnz, ids from public.reads)"
+        " select sample_id, nnz, ids as feature_ids, array[1::real] as counts from all_of_it"
+    )
+    with pytest.raises(SchemaError, match=r"atlas\.expression cannot be read: division by zero"):
+        read_profiles(atlas, ["s1", "s2"])
 
 
 def test_features_of_a_view_must_be_unique_and_of_a_known_kind(atlas: psycopg.Connection) -> None:

@@ -101,6 +101,11 @@ def test_a_prefix_that_cannot_be_read_back_is_refused(load, prefix):
         load(MIRNA, sample_prefix=prefix)
 
 
+def test_an_id_that_a_prefix_makes_too_long_is_refused(load):
+    with pytest.raises(InputError, match="longer than 1,000 bytes"):
+        load(MIRNA, sample_prefix="x" * 999)
+
+
 def test_reads_of_spike_ins_are_kept_outside_the_library(database, load):
     load(MIRNA + "cel-miR-39-3p\t900\t0\n")
     assert "cel-miR-39-3p" not in reads(database, "S1")

@@ -46,8 +46,8 @@ def array(
     return struct.pack(">i", len(content)) + content
 
 
-def message(place: int, nnz: int, ids: bytes, counts: bytes) -> bytes:
-    return struct.pack(">hiqiq", 4, 8, place, 8, nnz) + ids + counts
+def message(place: int, nnz: int, ids: bytes, counts: bytes, length: int = 0) -> bytes:
+    return struct.pack(">hiqiqiq", 5, 8, place, 8, nnz, 8, length) + ids + counts
 
 
 def read_back(sent: bytes) -> tuple[str, int, list[int], list[float]]:
@@ -55,10 +55,9 @@ def read_back(sent: bytes) -> tuple[str, int, list[int], list[float]]:
     columns, length = struct.unpack_from(">hi", sent)
     assert columns == 4
     name = sent[6 : 6 + length].decode()
-    as_answer = message(0, 0, b"", b"")[:14] + struct.pack(">i", 8)
     size, nnz = struct.unpack_from(">ii", sent, 6 + length)
     assert size == 4
-    row = decode_row(as_answer + struct.pack(">q", nnz) + sent[6 + length + 8 :])
+    row = decode_row(message(0, nnz, sent[6 + length + 8 :], b""))
     assert row is not None
     assert row.feature_ids.values is not None
     assert row.counts.values is not None
@@ -104,16 +103,17 @@ NUMBERS = {
 def test_decoded_row_is_what_was_sent(
     data: st.DataObject, place: int, nnz: int, with_header: bool
 ) -> None:
+    length = data.draw(st.integers(0, 2**40))
     arrays = {}
     for name, oids in (("ids", [INTEGER_OID, BIGINT_OID]), ("counts", [REAL_OID, DOUBLE_OID])):
         oid = data.draw(st.sampled_from(oids))
         element = st.one_of(NUMBERS[oid], st.none()) if data.draw(st.booleans()) else NUMBERS[oid]
         arrays[name] = (data.draw(st.none() | st.lists(element, max_size=6)), oid)
-    sent = message(place, nnz, array(*arrays["ids"]), array(*arrays["counts"]))
+    sent = message(place, nnz, array(*arrays["ids"]), array(*arrays["counts"]), length)
     row = decode_row(memoryview(HEADER + sent if with_header else sent))
     assert row is not None
-    assert (row.place, row.nnz) == (place, nnz)
-    for found, (values, _) in zip(row[2:], arrays.values(), strict=True):
+    assert (row.place, row.nnz, row.length) == (place, nnz, length)
+    for found, (values, _) in zip(row[3:], arrays.values(), strict=True):
         assert found.nulls == (values is not None and None in values)
         if values is None or found.nulls:
             assert found.values is None

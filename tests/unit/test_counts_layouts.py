@@ -372,6 +372,8 @@ def test_a_damaged_matrix_market_file_is_refused(tmp_path: Path, kept: int) -> N
     """SciPy would end the process on such a file."""
     with gzip.open(tmp_path / "matrix.mtx.gz", "wb") as file:
         mmwrite(file, csr_matrix(MATRIX))
+    written(tmp_path / "features.tsv", *NAMES)
+    written(tmp_path / "barcodes.tsv", "S1", "S2")
     whole = (tmp_path / "matrix.mtx.gz").read_bytes()
     (tmp_path / "matrix.mtx.gz").write_bytes(whole[:kept])
     with pytest.raises(InputError, match="gzip"):

@@ -59,6 +59,7 @@ def test_whatever_is_written_is_read(tmp_path_factory, sets):
         ("a\tb\tc\nd\te\n", "line 2: set 'd' has no feature"),
         ("a,b,c\n", "line 1: set 'a,b,c' has no feature in column 3 or later (1 columns)"),
         ("a\tb\tc\n\tb\tc\n", "line 2, column 1: the set has no name"),
+        (f"{'a' * 1001}\tb\tc\n", "line 1, column 1: the name is longer than 1,000 bytes"),
         ("a\tb\tc\n\nd\tb\tc\na\tb\tc\n", "line 4: set 'a' is already in line 1"),
         (b"a\tb\tc\nd\t\xff\tc\n", "line 2: this is not UTF-8"),
         (b"\x1f\x8b\x08\x00", "a gzip archive"),

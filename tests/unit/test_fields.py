@@ -90,6 +90,7 @@ def test_declared_synonyms_are_added_to_those_of_a_built_in_field() -> None:
         ({"k" * 64: {"scheme": "ontology"}}, "at `name`"),
         ({"sex": {"synonyms": {"female": "male"}}}, "field sex: 'female' has two values"),
         ({"sex": {"synonyms": {"X_Y": "male", "x y": "female"}}}, "field sex: 'x y' has two"),
+        ({"sex": {"synonyms": {"x" * 1001: "male"}}}, "a value or synonym is longer than 1,000"),
         ({"sex": {"synonyms": {" ": "male"}}}, "field sex: a synonym is empty"),
         ({"sex": {"unit": "years"}}, "field sex: limits, unit and largest are only for intervals"),
         ({"tissue": {"vocabulary": ["a", "b"]}}, "field tissue: a vocabulary and synonyms are"),

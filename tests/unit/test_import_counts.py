@@ -243,6 +243,8 @@ def test_damage_of_any_kind_is_refused_or_harmless(tmp_path: Path, data: st.Data
         (b"feature\tS1\nmiR-1\t\x001\n", 2, 2, "NUL"),
         (b"feature\tS1\rmiR-1\t1\r", 1, 2, "carriage return"),
         (b"PK\x03\x04whatever", None, None, "ZIP"),
+        (b"feature\tS1\t%b\nmiR-1\t1\t1\n" % (b"S" * 1001), 1, 3, "longer than 1,000 bytes"),
+        (b"feature\tS1\nmiR-1\t1\n%b\t1\n" % (b"m" * 1001), 3, 1, "longer than 1,000 bytes"),
     ],
 )
 def test_a_wrong_file_is_refused_in_the_right_place(

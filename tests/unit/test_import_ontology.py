@@ -81,6 +81,7 @@ def test_further_columns_are_not_used(tmp_path: Path) -> None:
         (("a\ta", "a\tb"), 2, "2 (parent)", "a -> a"),
         (("a\tb\tc",), 2, 3, "3 columns where the header has 2"),
         (("a",), 2, 1, "1 columns where the header has 2"),
+        (("a\t", f"{'b' * 1001}\ta"), 3, None, "longer than 1,000 bytes"),
     ],
 )
 def test_a_wrong_ontology_is_refused_in_the_right_place(

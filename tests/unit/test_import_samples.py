@@ -99,6 +99,9 @@ def test_the_same_age_is_the_same_value_in_any_notation(tmp_path: Path, text: st
         ("sample_id", "nothing", None, None, "--map COLUMN=sample_id"),
         ("dataset_id", "nothing", None, None, "--map COLUMN=dataset_id"),
         ("liver", "li\0ver", 2, 3, "NUL"),
+        ("S2\t", f"{'S' * 1001}\t", 3, "sample_id", "longer than 1,000 bytes (1,001)"),
+        ("S2\tD1", f"S2\t{'µ' * 501}", 3, "dataset_id", "longer than 1,000 bytes (1,002)"),
+        ("liver", "liver " * 500, 2, "tissue", "longer than 1,000 bytes"),
     ],
 )
 def test_a_wrong_table_is_refused_in_the_right_place(

@@ -38,6 +38,10 @@ def categories(vocabulary, synonyms=()) -> ValueReader:
     return ValueReader(definition)
 
 
+def test_an_endless_text_is_no_label() -> None:
+    assert TISSUE.class_of("liver " * 500) == (None, Problem.TOO_LONG)
+
+
 # --- missing values ---
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme, spelling_key
+from annotator.domain.names import LONGEST_NAME, length_problem
 from annotator.domain.values.intervals import Interval, interval_around, interval_names, interval_of
 from annotator.domain.values.missing import is_missing
 from annotator.domain.values.written_numbers import AmbiguousNumberError, read_number
@@ -27,6 +28,7 @@ class Problem(StrEnum):
     MISSING = "missing"
     NOT_IN_VOCABULARY = "not in vocabulary"
     NOT_A_NUMBER = "not a number"
+    TOO_LONG = "too long"
     AMBIGUOUS_COMMA = "ambiguous comma"
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"
@@ -52,6 +54,7 @@ def describe(problem: Problem, definition: FieldDefinition) -> str:
             f" [fields.{definition.name}] in annotator.toml, and import the file again"
         ),
         Problem.NOT_A_NUMBER: f"neither a number{of_unit} nor an interval such as 20-30 or >89",
+        Problem.TOO_LONG: f"longer than {LONGEST_NAME:,} bytes",
         Problem.AMBIGUOUS_COMMA: "the comma may separate decimals or thousands",
         Problem.TOO_SMALL: f"less than {_smallest(definition):g}",
         Problem.TOO_LARGE: f"more than {_largest(definition):g}; is it in another unit?",
@@ -165,6 +168,8 @@ class ValueReader:
             return ReadValue(spelling), None
         if is_missing(text):
             return ReadValue(problem=Problem.MISSING), None
+        if length_problem(text):
+            return ReadValue(problem=Problem.TOO_LONG), None
         if self.definition.scheme is LabelScheme.CATEGORIES:
             return ReadValue(problem=Problem.NOT_IN_VOCABULARY), None
         if self.definition.scheme is LabelScheme.INTERVALS:

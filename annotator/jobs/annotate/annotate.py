@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from annotator.errors import LeaseLostError, RetryableError, SchemaError
+import psycopg
+
+from annotator.errors import AnnotatorError, LeaseLostError, RetryableError, SchemaError
 from annotator.jobs.annotate.batch_writer import BatchWriter
 from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
@@ -38,13 +40,11 @@ from annotator.store.answers.work import (
 from annotator.store.mirror.label_values import declare_words
 from annotator.store.mirror.organisms import note_organisms, samples_without_release
 from annotator.store.releases.registry import LiveRelease, live_releases
-from annotator.store.server.connection import lost
+from annotator.store.server.connection import hindered, lost
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    import psycopg
 
     from annotator.domain.answers import ClaimedSample, QuarantinedSample, SamplePrediction
     from annotator.domain.organisms import WithoutRelease
@@ -138,9 +138,9 @@ def annotate(
         look_after_queue(connection)
         stay_alive(connection, worker)
         # Claims from before this worker lost its connection, and those of crashed workers.
-        # A sample that crashed a worker is tried again first, before it is used to
-        # predict other samples in its dataset.
-        release_claims(connection, worker)
+        # A sample that crashed a worker, or the server, is tried again first, before it is
+        # used to predict other samples in its dataset.
+        release_claims(connection, worker, may_be_at_fault=True)
         release_claims_of_the_gone(connection)
         refused = _quarantine(connection, releases)
         waiting = _queue(connection, releases)
@@ -172,7 +172,7 @@ def annotate(
                         raise
                     failed.append(error)  # the other fields go on
                     connection.rollback()
-                    release_claims(connection, worker)
+                    release_claims(connection, worker, may_be_at_fault=_is_unexpected(error))
         finally:
             if not connection.broken:
                 connection.rollback()
@@ -182,6 +182,13 @@ def annotate(
         raise failed[0]
     quarantined = Counter(count.quarantined) + Counter(refused)
     return AnnotateSummary(len(releases), count.predicted, quarantined, without_release)
+
+
+def _is_unexpected(error: Exception) -> bool:
+    """Return whether an error may be due to a sample, such as one that needs too much memory."""
+    if isinstance(error, psycopg.Error):
+        return hindered(error) is None
+    return not isinstance(error, AnnotatorError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from annotator.explain.top import Explained, leading_features, top_contributions
 from annotator.jobs.annotate.dataset_context import pooled_answers, predict_once
 from annotator.jobs.annotate.quality import unusable_samples
 from annotator.learn.selective.policy import Decision
+from annotator.store.mirror.row_checks import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +74,8 @@ def predict_samples(
     """
     by_id = {sample.sample_id: sample for sample in claimed}
     unusable = {
-        sample_id: (error, False)
+        # A view may be corrected without a change of the sample.
+        sample_id: (error, error.code == UNREADABLE)
         for sample_id, error in read.rejected.items()
         if sample_id in by_id
     }

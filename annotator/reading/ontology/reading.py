@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import length_problem
 from annotator.errors import InputError
 from annotator.reading.ontology.graph_json import read_graph_json
 from annotator.reading.ontology.obo import read_obo
@@ -45,7 +46,15 @@ def read_ontology(path: Path) -> OntologyFile:
             source=str(path),
         )
     if start.startswith("{"):
-        return read_graph_json(text, path)
-    if start.startswith(("format-version:", "[term]", "[typedef]")) or "\n[Term]\n" in text:
-        return read_obo(text, path)
-    return read_term_table(path)
+        found = read_graph_json(text, path)
+    elif start.startswith(("format-version:", "[term]", "[typedef]")) or "\n[Term]\n" in text:
+        found = read_obo(text, path)
+    else:
+        found = read_term_table(path)
+    for term in found.terms:
+        for name in (term.term_id, term.name, *(one.text for one in term.synonyms)):
+            if problem := length_problem(name):
+                place = text.find(name)
+                line = None if place < 0 else text.count("\n", 0, place) + 1
+                raise InputError(f"a name is {problem}", source=str(path), line=line)
+    return found

@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.reading.text.expansion import check_cells
 from annotator.reading.text.tables import column_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from annotator.reading.samples.layout import SampleTable
 
 _KEYED_COLUMN = re.compile(r"characteristics", re.IGNORECASE)
@@ -45,7 +48,7 @@ def named_columns(table: SampleTable) -> NamedColumns:
 
     Every cell that is not empty is in one of the columns afterwards.
     """
-    found = _Collected(len(table.rows))
+    found = _Collected(table.path, len(table.rows))
     for place, name in enumerate(table.columns):
         if name.startswith("!"):
             continue
@@ -67,16 +70,18 @@ def named_columns(table: SampleTable) -> NamedColumns:
 
 
 class _Collected:
-    def __init__(self, samples: int) -> None:
+    def __init__(self, path: Path, samples: int) -> None:
         self.values: dict[str, list[str]] = {}
         self.conflicts: dict[str, int] = {}
-        self._samples = samples
+        self._path, self._samples = path, samples
         self._name_of: dict[str, str] = {}
 
     def declare(self, name: str) -> str:
         """Return the name under which the column is kept; a new one is empty."""
         kept = self._name_of.setdefault(column_key(name) or name, name)
-        self.values.setdefault(kept, [""] * self._samples)
+        if kept not in self.values:
+            self.values[kept] = [""] * self._samples
+            check_cells(self._path, self._samples, len(self.values))
         return kept
 
     def add(self, name: str, row: int, value: str) -> None:

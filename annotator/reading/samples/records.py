@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.imports import AS_GIVEN, SampleRecord
+from annotator.domain.names import length_problem
 from annotator.domain.values.missing import is_missing
 from annotator.domain.values.reading import Problem, ReadValue, ValueReader
 from annotator.reading.text.findings import Findings
@@ -78,7 +79,8 @@ def records_of(
     Raises
     ------
     InputError
-        Ids are missing or repeated; the first 20 errors are named, and how many there are.
+        Ids are missing or repeated, or names are too long; the first 20 errors are named, and
+        how many there are.
     """
     errors = Findings(table.path)
     line_of: dict[str, int] = {}
@@ -90,6 +92,9 @@ def records_of(
         if is_missing(dataset_id) and table.dataset_id:
             dataset_id = table.dataset_id
         _check_ids(errors, line, sample_id, dataset_id, line_of)
+        for name in ("sample_id", "dataset_id", *readers, *_OTHERS):
+            if problem := length_problem(table.text(name, row)):
+                errors.add(problem, line, name)
         records.append(_record(table, row, (sample_id, dataset_id), readers))
     errors.raise_all()
     return tuple(records)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.wording import counted
 from annotator.errors import InputError
+from annotator.reading.text.expansion import check_cells
 from annotator.reading.text.findings import Findings
 from annotator.reading.text.head import skipped_note
 from annotator.reading.text.text_file import whole_text
@@ -144,6 +145,7 @@ def table_of(path: Path, header: Sequence[str], rows: Sequence[Row]) -> Table:
     elif names and not names[0]:
         names[0] = ROW_NAMES
     check_widths(path, names, filled)
+    check_cells(path, len(filled), len(names))
     short = sum(len(cells) < len(names) for _, cells in filled)
     if short:
         notes.append(f"{counted(short, 'row')} shorter than the header; the last cells are empty")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
+from annotator.reading.text.expansion import MOST_BYTES, check_expansion, explodes
 
 if TYPE_CHECKING:
     import io
@@ -38,8 +39,9 @@ _CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 class _Source:
     """The uncompressed bytes of a file; every failure to read is an InputError."""
 
-    def __init__(self, path: Path, stream: io.BufferedIOBase) -> None:
+    def __init__(self, path: Path, raw: io.BufferedReader, stream: io.BufferedIOBase) -> None:
         self.path, self.stream, self.lines = path, stream, 0
+        self._raw, self.expanded = raw, 0
         self._failure: InputError | None = None
 
     def read(self, size: int) -> bytes:
@@ -53,6 +55,7 @@ class _Source:
             while missing and (data := self.stream.read1(missing)):
                 parts.append(data)
                 missing -= len(data)
+                self.expanded += len(data)
                 self.lines += data.count(b"\n")
         except EOFError:
             self._failure = self._damage("the gzip data end too early; the file is truncated")
@@ -64,9 +67,14 @@ class _Source:
             raise self._failure
         return b"".join(parts)
 
+    @property
+    def packed(self) -> int:
+        """Bytes of the file itself that have been read."""
+        return self._raw.tell()
+
     def drain(self) -> None:
-        """Read to the end, which verifies the checksums of a gzip file."""
-        while self.read(BLOCK_BYTES):
+        """Read to the end, which verifies the checksums of a gzip file that is no bomb."""
+        while not explodes(self.expanded, self.packed) and self.read(BLOCK_BYTES):
             pass
 
     def _damage(self, message: str) -> InputError:
@@ -86,7 +94,7 @@ class Blocks:
     """
 
     def __init__(self, source: _Source, *, named_gzip: bool) -> None:
-        self._path = source.path
+        self._path, self._source = source.path, source
         self._has_mark = self._has_utf8 = False
         self.encoding = "UTF-8"
         self._blocks = self._read(source, named_gzip=named_gzip)
@@ -96,6 +104,10 @@ class Blocks:
 
     def __next__(self) -> tuple[int, bytes]:
         return next(self._blocks)
+
+    def check_expansion(self, most: float = MOST_BYTES) -> None:
+        """Refuse a file that has expanded too much so far, or to more bytes than ``most``."""
+        check_expansion(self._path, self._source.expanded, self._source.packed, most)
 
     def _read(self, source: _Source, *, named_gzip: bool) -> Iterator[tuple[int, bytes]]:
         for first_line, block in _whole_lines(self._chunks(source, named_gzip), source.path):
@@ -203,7 +215,7 @@ def open_blocks(path: Path) -> Iterator[Blocks]:
         except OSError as error:  # such as a failing disk
             raise _unreadable(path, error) from error
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-        source = _Source(path, stream)
+        source = _Source(path, raw, stream)
         try:
             yield Blocks(source, named_gzip=path.suffix == ".gz" and not is_gzip)
         except InputError:
@@ -213,9 +225,19 @@ def open_blocks(path: Path) -> Iterator[Blocks]:
 
 
 def whole_text(path: Path) -> str:
-    """Return the text of a small file; see :func:`open_blocks`."""
+    """Return the text of a small file; see :func:`open_blocks`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or expands to a text that is too large.
+    """
     with open_blocks(path) as blocks:
-        return b"".join(block for _, block in blocks).decode()
+        parts = []
+        for _, block in blocks:
+            blocks.check_expansion()
+            parts.append(block)
+        return b"".join(parts).decode()
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -105,7 +105,7 @@ def note_rows_without_id(conn: psycopg.Connection) -> int:
         if found:
             noted = conn.execute(_NOTED_TODAY).fetchone()
             if noted is None or noted[0] != found:
-                reason = f"{found} rows of atlas.sample have no sample_id and are left out"
+                reason = f"{found} rows of atlas.sample have no usable sample_id and are left out"
                 logger.warning("%s; correct the view", reason)
                 detail = {"code": "no_sample_id", "rows": found, "reason": reason}
                 add_event(conn, "failure", "atlas.sample", detail)

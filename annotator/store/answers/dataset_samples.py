@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.store.answers.work import SUSPECT_ATTEMPTS
-from annotator.store.sample_rows import CHECKED_AGAIN, REPEATED, may_have_bad_rows
+from annotator.store.sample_rows import CHECKED_AGAIN, UNUSABLE, may_have_bad_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ with not_learned as (
         select r.organism from annotator.release r where r.release_id = %(release_id)s
     )
       and not exists (
-        select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
+        select from ({UNUSABLE}) unusable where unusable.sample_id = s.sample_id
     ) and not exists (
         select from annotator.learned_sample learned
         where learned.release_id = %(release_id)s and learned.sample_id = s.sample_id

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
+from annotator.domain.names import length_problem
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.profiles import Cohort
 from annotator.domain.values.reading import ValueReader
@@ -193,7 +194,9 @@ def _read_labels(
     given: dict[str, list[_Label]] = {}
     refused: dict[str, SampleError] = {}
     updated_at: dict[str, str | None] = {}
-    of_organism = [row[:5] for row in rows if row[5] == organism]
+    of_organism = [
+        row[:5] for row in rows if row[5] == organism and row[0] and not length_problem(row[0])
+    ]
     for sample_id, dataset_id, value, number, changed in sorted(of_organism, key=_order):
         if sample_id in bad:
             refused[sample_id] = bad[sample_id]

@@ -1,13 +1,14 @@
 """Reading and writing expression in the mirror: one row per sample, arrays, binary COPY.
 
-Rows may come from a view over other tables, so every row is checked. A sample that
-cannot be used is returned with its reason; the others are not affected.
+Rows may come from a view over other tables, so every row is checked, and reading one may
+raise an error. A sample that cannot be used is returned with its reason; the others are not
+affected.
 """
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,24 @@ from scipy.sparse import csr_matrix
 from annotator.domain.profiles import Profiles
 from annotator.errors import InputError, SampleError, SchemaError
 from annotator.store.mirror.features import FeatureTable, as_objects, read_features
-from annotator.store.mirror.row_checks import LARGEST_COUNT, Counts, RowChecker, no_counts
+from annotator.store.mirror.row_checks import (
+    LARGEST_COUNT,
+    UNREADABLE,
+    Counts,
+    RowChecker,
+    no_counts,
+)
+from annotator.store.server.connection import hindered, lost
 from annotator.store.server.copy_format import ExpressionRow, decode_row, encode_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+
+LONGEST_MESSAGE = 300
+"""Characters of a database's error message that become part of a reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +135,9 @@ def read_profiles(
     ReadExpression
         A sample is rejected with ``no_counts`` (none at all, or none of these
         kinds), ``non_finite_counts``, ``negative_counts``, ``absurd_counts``
-        (above 1e9), ``duplicate_features``, ``unknown_features`` or
-        ``mismatched_arrays``.
+        (above 1e9), ``duplicate_features``, ``unknown_features``, ``too_many_features``
+        (more elements than there are features; they are not sent by the server),
+        ``mismatched_arrays`` or ``unreadable`` (its row raises an error).
 
     Raises
     ------
@@ -139,7 +152,7 @@ def read_profiles(
     names: list[str] = []
     hashes: list[str] = []
     rejected: dict[str, SampleError] = {}
-    for sample_id, read in _read_samples(conn, wanted, features, everything=sample_ids is None):
+    for sample_id, read in _read_safely(conn, wanted, features, everything=sample_ids is None):
         kept = _of_kinds(read, column_of) if isinstance(read, Counts) else read
         if isinstance(kept, SampleError):
             rejected[sample_id] = kept
@@ -242,10 +255,71 @@ def _stored_values(conn: psycopg.Connection, sample_ids: Sequence[str] | None) -
     query = sql.SQL(
         "select coalesce(sum(greatest(nnz::int8, 0)), 0)::int8 from atlas.expression where {}"
     ).format(condition)
-    with _readable():
-        row = conn.execute(query, parameters).fetchone()
+    try:
+        with conn.transaction():
+            row = conn.execute(query, parameters).fetchone()
+    except psycopg.Error as error:
+        if not _may_be_of_a_row(error):
+            raise
+        return 0
     assert row is not None
     return int(row[0])
+
+
+def _read_safely(
+    conn: psycopg.Connection, wanted: Sequence[str], features: FeatureTable, *, everything: bool
+) -> Iterator[tuple[str, Counts | SampleError]]:
+    """Yield the wanted samples as :func:`_read_samples`, also if a row raises an error.
+
+    After an error half as many samples are read at a time, down to the one with the row.
+    """
+    done, size = 0, len(wanted)
+    while done < len(wanted):
+        part = wanted[done : done + size]
+        try:
+            with conn.transaction():
+                for found in _read_samples(conn, part, features, everything=everything):
+                    yield found
+                    done += 1
+            size *= 2
+        except psycopg.Error as error:
+            if not _may_be_of_a_row(error):
+                raise
+            _check_readable(conn)
+            if len(part) == 1 and not everything:
+                reason = (error.diag.message_primary or str(error)).strip().split("\n")[0]
+                reason = f"its row in atlas.expression cannot be read: {reason[:LONGEST_MESSAGE]}"
+                yield part[0], SampleError(UNREADABLE, reason)
+                done += 1
+            elif not everything:
+                size = max(1, size // 2)
+            everything = False
+
+
+def _may_be_of_a_row(error: psycopg.Error) -> bool:
+    """Return whether an error may be due to the row of one sample.
+
+    The row may also take so long that the statement is cancelled.
+    """
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return True
+    return not lost(error) and hindered(error) is None
+
+
+def _check_readable(conn: psycopg.Connection) -> None:
+    """Raise an error for a person if not even a sample that does not exist can be read."""
+    try:
+        with conn.transaction():
+            for _ in _rows(conn, [uuid.uuid4().hex], most=0, everything=False):
+                pass
+    except psycopg.Error as error:
+        if isinstance(error, psycopg.errors.QueryCanceled) or not _may_be_of_a_row(error):
+            raise
+        raise SchemaError(
+            f"atlas.expression cannot be read: {error.diag.message_primary or error};"
+            " it must have sample_id, nnz (an integer), feature_ids (an array of integers) and"
+            " counts (an array of numbers), and be readable by this role"
+        ) from error
 
 
 def _read_samples(
@@ -259,7 +333,7 @@ def _read_samples(
     checker = RowChecker(features)
     next_place = 0
     waiting: tuple[int, Counts | SampleError] | None = None
-    for row in _rows(conn, wanted, everything):
+    for row in _rows(conn, wanted, most=len(features.ids), everything=everything):
         if waiting is not None and waiting[0] == row.place:
             twice = SampleError("duplicate_features", "the sample has more than one row")
             waiting = (row.place, twice)
@@ -279,40 +353,35 @@ def _read_samples(
 
 
 def _rows(
-    conn: psycopg.Connection, wanted: Sequence[str], everything: bool
+    conn: psycopg.Connection, wanted: Sequence[str], *, most: int, everything: bool
 ) -> Iterator[ExpressionRow]:
-    """Stream the rows of ``atlas.expression`` in the order of their samples in ``wanted``."""
+    """Stream the rows of ``atlas.expression`` in the order of their samples in ``wanted``.
+
+    Arrays with more than ``most`` elements stay on the server.
+    """
     condition, parameters = _of_samples(None if everything else wanted)
-    # The condition is inside, so that it is applied below the GROUP BY of a foreign view.
+    # The condition is inside, so that it is applied below the GROUP BY of a foreign view, and
+    # OFFSET keeps the planner from evaluating the columns of a view once per mention.
     query = sql.SQL(
         "copy ("
-        "select wanted.place - 1, e.nnz, e.feature_ids, e.counts"
-        " from (select sample_id::text as sample_id, coalesce(nnz::int8, -1) as nnz,"
-        " feature_ids{} as feature_ids, counts{} as counts"
-        " from atlas.expression where {}) as e"
+        "select wanted.place - 1, e.nnz, e.length,"
+        " case when e.length <= {most} then e.feature_ids end,"
+        " case when e.length <= {most} then e.counts end"
+        " from (select *, coalesce("
+        "  greatest(cardinality(feature_ids), cardinality(counts)), 0)::int8 as length"
+        "  from (select sample_id::text as sample_id, coalesce(nnz::int8, -1) as nnz,"
+        "   feature_ids{} as feature_ids, counts{} as counts"
+        "   from atlas.expression where {} offset 0) as one) as e"
         " join unnest(%s::text[]) with ordinality as wanted (sample_id, place)"
         " on wanted.sample_id = e.sample_id"
         " order by wanted.place"
         ") to stdout (format binary)"
-    ).format(*_casts(conn), condition)
-    with _readable(), conn.cursor() as cursor, cursor.copy(query, [*parameters, [*wanted]]) as copy:
+    ).format(*_casts(conn), condition, most=sql.Literal(most))
+    with conn.cursor() as cursor, cursor.copy(query, [*parameters, [*wanted]]) as copy:
         for message in copy:
             row = decode_row(message)
             if row is not None:
                 yield row
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Translate errors of a view that cannot be read as expression into one for a person."""
-    try:
-        yield
-    except (psycopg.DataError, psycopg.ProgrammingError) as error:
-        raise SchemaError(
-            f"atlas.expression cannot be read: {error.diag.message_primary or error};"
-            " it must have sample_id, nnz (an integer), feature_ids (an array of integers) and"
-            " counts (an array of numbers), and be readable by this role"
-        ) from error
 
 
 def _casts(conn: psycopg.Connection) -> tuple[sql.SQL, sql.SQL]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import LONGEST_NAME
 from annotator.domain.organisms import DEFAULT_ORGANISM, WithoutRelease, organism_named
 from annotator.store.server.transactions import committed
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from annotator.domain.imports import SampleRecord
 
-_SPELLINGS = """
-select coalesce(organism::text, ''), count(*) from atlas.sample group by 1 order by 1
-"""
+_SPELLINGS = f"""
+select coalesce(organism::text, ''), count(*) from atlas.sample
+where octet_length(organism::text) <= {LONGEST_NAME} or organism is null group by 1 order by 1
+"""  # noqa: S608 constant text
 
 _NOTE = """
 insert into annotator.organism_spelling (spelling, organism)

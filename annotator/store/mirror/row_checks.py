@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from annotator.store.server.copy_format import ExpressionRow
 
 LARGEST_COUNT = 1e9
+UNREADABLE = "unreadable"
+"""The code of a sample whose row raises an error when it is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,12 @@ class RowChecker:
 
     def check(self, row: ExpressionRow) -> Counts | SampleError:
         """Return the counts of one sample, or the reason why they cannot be used."""
+        if row.length > len(self._seen):
+            return SampleError(
+                "too_many_features",
+                f"the row has {row.length:,} elements, but atlas.feature only {len(self._seen):,}"
+                " features",
+            )
         problem = _unusable_arrays(row)
         if problem is not None:
             return problem

@@ -44,8 +44,9 @@ ELEMENTS = {
 _LENGTH = struct.Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _ARRAY = struct.Struct(">iiI")  # dimensions, has nulls, oid of the elements
-_ROW_START = struct.Struct(">hiqiq")  # columns, then place and nnz with their lengths before
-_ROW_COLUMNS = 4
+# Columns, then place, nnz and length with their sizes before them.
+_ROW_START = struct.Struct(">hiqiqiq")
+_STORED_COLUMNS, _READ_COLUMNS = 4, 5
 _CONTRIBUTION_COLUMNS = 9
 _CONTRIBUTION_START = struct.Struct(">hiq")  # columns, length and value of the prediction_id
 _ARRAY_START = struct.Struct(">iiiIii")  # of one dimension, after its length
@@ -67,10 +68,15 @@ class ArrayColumn(NamedTuple):
 
 
 class ExpressionRow(NamedTuple):
-    """One row as received from the database, unchecked."""
+    """One row as received from the database, unchecked.
+
+    ``length`` is the number of elements of the longer array, of which nothing is sent if it is
+    above the limit of the query.
+    """
 
     place: int
     nnz: int
+    length: int
     feature_ids: ArrayColumn
     counts: ArrayColumn
 
@@ -107,7 +113,7 @@ def encode_rows(
         name = sample_id.encode()
         yield b"".join(
             (
-                struct.pack(">hi", _ROW_COLUMNS, len(name)),
+                struct.pack(">hi", _STORED_COLUMNS, len(name)),
                 name,
                 struct.pack(">ii", 4, end - start),
                 _array_start(INTEGER_OID, end - start),
@@ -194,13 +200,13 @@ def _array_of(oid: int, elements: int, content: bytes) -> bytes:
 
 
 def decode_row(message: Buffer) -> ExpressionRow | None:
-    """Decode one message of COPY (SELECT place, nnz, feature_ids, counts) TO STDOUT.
+    """Decode one message of COPY (SELECT place, nnz, length, feature_ids, counts) TO STDOUT.
 
     Parameters
     ----------
     message
         One message of the server: a row, perhaps after the header, or the trailer.
-        ``place`` and ``nnz`` are int8 and never NULL.
+        ``place``, ``nnz`` and ``length`` are int8 and never NULL.
 
     Returns
     -------
@@ -219,16 +225,16 @@ def decode_row(message: Buffer) -> ExpressionRow | None:
     if len(message) - start <= len(TRAILER):
         return None
     try:
-        columns, _, place, _, nnz = _ROW_START.unpack_from(message, start)
-        if columns != _ROW_COLUMNS:
-            raise ValueError(f"a row has {columns} columns instead of {_ROW_COLUMNS}")
+        columns, _, place, _, nnz, _, length = _ROW_START.unpack_from(message, start)
+        if columns != _READ_COLUMNS:
+            raise ValueError(f"a row has {columns} columns instead of {_READ_COLUMNS}")
         feature_ids, start = _decode_array(message, start + _ROW_START.size)
         counts, start = _decode_array(message, start)
     except struct.error as error:
         raise ValueError(f"a row of binary COPY ends too early: {error}") from error
     if start != len(message):
         raise ValueError("a message of binary COPY holds more than one row")
-    return ExpressionRow(place, nnz, feature_ids, counts)
+    return ExpressionRow(place, nnz, length, feature_ids, counts)
 
 
 def _decode_array(message: Buffer, start: int) -> tuple[ArrayColumn, int]:

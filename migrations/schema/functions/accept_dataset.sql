@@ -29,7 +29,7 @@ begin
     return query
     with taken as (
         insert into annotator.review (prediction_id, decision, value, note)
-        select m.prediction_id, 'accepted', m.value, accept_dataset.note
+        select m.prediction_id, 'accepted', m.value, annotator.usable_note(accept_dataset.note)
         from annotator.queue_member m
         where m.prediction_id = any (candidates)
           and m.is_unanswered and not m.is_rejected and m.status = 'suggested'

@@ -24,7 +24,10 @@ begin
                               standing.review_id);
     end if;
     insert into annotator.review (prediction_id, decision, value, note, number)
-    values (target.prediction_id, decide.decision, decide.value, decide.note, decide.number)
+    values (
+        target.prediction_id, decide.decision, decide.value, annotator.usable_note(decide.note),
+        decide.number
+    )
     returning * into standing;
     insert into annotator.event (kind, subject, detail)
     values (

@@ -20,8 +20,8 @@ begin
         )
         values (
             standing.review_id, standing.prediction_id, standing.decision, standing.value,
-            standing.note, standing.reviewer, standing.reviewed_at, undo_review.note,
-            standing.number
+            standing.note, standing.reviewer, standing.reviewed_at,
+            annotator.usable_note(undo_review.note), standing.number
         );
         insert into annotator.event (kind, subject, detail)
         values (

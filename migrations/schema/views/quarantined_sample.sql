@@ -12,7 +12,8 @@ group by q.field, s.organism, q.sample_id
 having count(*) filter (where q.code = 'repeated_sample') > 1 or bool_or(
     case q.code
         when 'repeated_sample' then false
-        when 'no_dataset' then coalesce(s.dataset_id, '') = ''
+        when 'no_dataset' then
+            coalesce(s.dataset_id, '') = '' or octet_length(s.dataset_id::text) > 1000
         when 'contradicting_labels' then (
             select count(*) from annotator.known_label k
             where k.sample_id = q.sample_id and k.field = q.field

@@ -38,6 +38,14 @@ POISONS: dict[str, tuple[str, str]] = {
     "ten times the features": (
         "10 * nnz, array(select generate_series(1000001, 1000000 + 10 * nnz)),"
         " array_fill(3::float8, array[10 * nnz::int])",
+        "too_many_features",
+    ),
+    "a million counts": (
+        "nnz, feature_ids, array_fill(3::float8, array[1000000])",
+        "too_many_features",
+    ),
+    "other features": (
+        "nnz, array(select generate_series(1000001, 1000000 + nnz)), counts",
         "unknown_features",
     ),
     "a feature twice": (
@@ -48,6 +56,7 @@ POISONS: dict[str, tuple[str, str]] = {
     "more counts than ids": ("nnz, feature_ids[2:], counts", "mismatched_arrays"),
     "nnz that lies": ("2147483647, feature_ids, counts", "mismatched_arrays"),
     "negative nnz": ("-1, feature_ids, counts", "mismatched_arrays"),
+    "division by zero": ("-7, feature_ids, counts", "unreadable"),
 }
 
 # The mirror's own table would refuse most of these; an atlas of views cannot.
@@ -61,7 +70,8 @@ create unique index on source.expression (sample_id);
 drop view atlas.expression_long;
 drop function atlas.feature_expression(text);
 drop table atlas.expression;
-create view atlas.expression as select * from source.expression;
+create view atlas.expression as
+select sample_id, nnz + 0 / (nnz + 7) as nnz, feature_ids, counts from source.expression;
 grant select on atlas.expression to annotator_daemon, annotator_curator, annotator_reader;
 insert into atlas.dataset (dataset_id) values ('POISONED');
 """

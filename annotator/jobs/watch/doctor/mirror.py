@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import LONGEST_NAME
 from annotator.errors import SchemaError
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
 from annotator.store.server.health import has_mirror, mirror_facts
@@ -45,13 +46,14 @@ def check_relations(connection: psycopg.Connection) -> Iterator[Finding]:
     if facts.without_id:
         yield wrong(
             SUBJECT,
-            f"{facts.without_id} rows of atlas.sample have no sample_id and are left out",
+            f"{facts.without_id} rows of atlas.sample have no sample_id of at most"
+            f" {LONGEST_NAME:,} bytes and are left out",
             "make the view return an id for each sample, or leave these rows out",
         )
     if facts.without_dataset:
         yield warning(
             SUBJECT,
-            f"{facts.without_dataset} samples have no dataset_id",
+            f"{facts.without_dataset} samples have no dataset_id of at most {LONGEST_NAME:,} bytes",
             "make the view return their dataset; until then they are quarantined with no_dataset",
         )
     if facts.contradicting:

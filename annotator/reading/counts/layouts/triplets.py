@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.io import mmread
+from scipy.io import mminfo, mmread
 from scipy.sparse import csr_matrix
 
 from annotator.errors import InputError
@@ -40,8 +41,8 @@ def _matrix_of(path: Path) -> Path | None:
 def _read(head: Head) -> Iterator[CountsTable]:
     path = _matrix_of(head.path)
     assert path is not None
-    matrix = _read_matrix(path)
     features, samples = _names(path, _FEATURES), _names(path, _SAMPLES)
+    matrix = _read_matrix(path, max(len(features), len(samples)))
     notes = []
     if matrix.shape in (
         (len(features) - 1, len(samples) - 1),
@@ -60,15 +61,23 @@ def _read(head: Head) -> Iterator[CountsTable]:
     yield MemoryTable(samples, features, matrix.astype(np.float32), tuple(notes))
 
 
-def _read_matrix(path: Path) -> csr_matrix:
+def _read_matrix(path: Path, most: int) -> csr_matrix:
+    """Read a matrix with at most so many rows and columns."""
     # SciPy gets a plain file of its own: an error while it reads from an open gzip file ends
     # the process.
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "matrix.mtx"
         with open_blocks(path) as blocks, plain.open("wb") as file:
             for _, block in blocks:
+                blocks.check_expansion(math.inf)
                 file.write(block)
         try:
+            rows, columns, entries, *_ = mminfo(plain)
+            if max(rows, columns) > most or entries > plain.stat().st_size:
+                raise ValueError(
+                    f"{rows} x {columns} values with {entries} entries are more than there are"
+                    " names beside it, or lines in it"
+                )
             return csr_matrix(mmread(plain))
         except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError) as error:
             raise InputError(

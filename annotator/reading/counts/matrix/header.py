@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.names import length_problem
 from annotator.domain.other_rows import looks_like_rna
 from annotator.domain.wording import counted, some
 from annotator.errors import InputError
@@ -175,6 +176,8 @@ def _check_names(
             findings.add(
                 f"{across} {name!r} is already in column {before + 1}", head.header_line, at + 1
             )
+        elif problem := length_problem(name):
+            findings.add(problem, head.header_line, at + 1)
     if not places:
         findings.add(f"there is no column with a {across}", head.header_line)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain.names import length_problem
 from annotator.reading.counts.matrix.spill import ParsedLines
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ class LineParser:
                 line,
                 self.shape.name_at + 1,
             )
+        elif problem := length_problem(name):
+            self.findings.add(problem, line, self.shape.name_at + 1)
 
 
 def _parse_plain(block: bytes, values: int) -> ParsedLines | None:

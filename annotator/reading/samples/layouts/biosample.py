@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.expansion import check_cells
 from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _read(head: Head) -> SampleTable:
     if not samples:
         raise InputError("there is no sample in this BioSample text", source=str(head.path))
     columns = tuple(dict.fromkeys(name for sample in samples for name in sample))
+    check_cells(head.path, len(samples), len(columns))
     rows = [
         (number, tuple(sample.get(name, "") for name in columns))
         for number, sample in enumerate(samples, start=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.expansion import check_cells
 from annotator.reading.text.text_file import whole_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def _read_matrix(head: Head) -> SampleTable:
     if not columns:
         raise InputError("there is no line '!Sample_…'", source=str(head.path))
     samples = max(map(len, values))
+    check_cells(head.path, samples, len(columns))
     rows = [
         (number + 1, tuple(each[number] if number < len(each) else "" for each in values))
         for number in range(samples)
@@ -88,6 +90,7 @@ def _from_pairs(head: Head, samples: list[list[tuple[str, str]]], dataset: str) 
         for name in {name for name, _ in pairs}:
             most[name] = max(most.get(name, 0), sum(each == name for each, _ in pairs))
     columns = [name for name, count in most.items() for _ in range(count)]
+    check_cells(head.path, len(samples), len(columns))
     rows = []
     for number, pairs in enumerate(samples, start=1):
         cells: list[str] = []

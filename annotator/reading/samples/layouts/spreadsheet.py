@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from annotator.domain.wording import some
 from annotator.errors import InputError
 from annotator.reading.samples.layout import SamplesLayout, SampleTable
+from annotator.reading.text.expansion import check_cells, check_zip
 from annotator.reading.text.head import skipped_note, titles_above
 from annotator.reading.text.tables import table_of
 
@@ -56,21 +57,27 @@ def _sheets(path: Path) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
             " pip install 'srna-annotator[formats]', or save the sheet as CSV",
             source=str(path),
         ) from error
+    with zipfile.ZipFile(path) as archive:
+        check_zip(path, archive)
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            return {
-                sheet.title: [
-                    (number, tuple(map(_text, cells)))
-                    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1)
-                    if any(cell is not None for cell in cells)
-                ]
-                for sheet in book.worksheets
-            }
+            return {sheet.title: _filled_rows(path, sheet) for sheet in book.worksheets}
         finally:
             book.close()
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"is no readable workbook: {error}", source=str(path)) from error
+
+
+def _filled_rows(path: Path, sheet: Any) -> list[tuple[int, tuple[str, ...]]]:
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if any(cell is not None for cell in cells):
+            rows.append((number, tuple(map(_text, cells))))
+            check_cells(path, len(rows), len(cells))
+    return rows
 
 
 def _text(cell: Any) -> str:
