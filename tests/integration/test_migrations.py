@@ -111,7 +111,7 @@ def test_nothing_is_claimed_or_written_on_another_schema(database, reviewable):
 # -- who holds the schema ------------------------------------------------------------------
 
 _WAITING = (
-    "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    "select count(*) from pg_locks where relation = 'annotator.lock'::regclass and not granted"
     " and database = (select oid from pg_database where datname = current_database())"
 )
 
@@ -142,9 +142,9 @@ def test_who_comes_during_a_migration_waits_and_is_refused(database):
             hold_schema(writer)
 
     with database.connect(autocommit=True) as watch, ThreadPoolExecutor(1) as pool:
-        with schema._only_one(database):
+        with schema._only_one(database) as transaction:
             going = pool.submit(write)
             wait_for_a_waiter(watch)
-            at_revision(database, "9999")
+            transaction.exec_driver_sql("update annotator.alembic_version set version_num = '9999'")
         with pytest.raises(SchemaError, match="update annotator"):
             going.result(60)

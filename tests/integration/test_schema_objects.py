@@ -65,9 +65,8 @@ def test_objects_of_another_version_are_noticed_and_replaced(database, connectio
 
 
 def at_0001(database) -> None:
-    with schema._only_one(database) as connection:
-        schema._ensure_roles(connection)
-    schema._run_alembic(database, "upgrade", "0001")
+    with schema._only_one(database) as transaction:
+        schema._run_alembic(transaction, "upgrade", "0001")
 
 
 @pytest.mark.parametrize(

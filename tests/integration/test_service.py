@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-import pytest
 
 from annotator.store.answers import work
 from annotator.store.releases import registry, runs
@@ -93,67 +92,6 @@ def test_the_time_is_that_of_the_database(
     now = service.database_time(daemon)
     assert now.utcoffset() is not None
     assert before <= now <= service.database_time(daemon)
-
-
-def test_a_lock_is_held_by_one_until_its_block_ends(
-    database: Any, connection: psycopg.Connection
-) -> None:
-    with as_daemon(database) as one, as_daemon(database) as two:
-        with service.advisory_lock(one, "retrain tissue") as ours:
-            assert ours
-            with service.advisory_lock(two, "retrain tissue") as theirs:
-                assert not theirs
-            with service.advisory_lock(two, "retrain sex") as theirs:
-                assert theirs
-            with service.advisory_lock(two, "retrain tissue") as theirs:
-                assert not theirs
-        with service.advisory_lock(two, "retrain tissue") as theirs:
-            assert theirs
-
-
-def test_a_lock_is_given_back_when_its_block_fails(
-    database: Any, connection: psycopg.Connection
-) -> None:
-    with as_daemon(database) as one, as_daemon(database) as two:
-        with (
-            pytest.raises(psycopg.errors.DivisionByZero),
-            service.advisory_lock(one, "retrain tissue"),
-        ):
-            one.execute("select 1 / 0")
-        with service.advisory_lock(two, "retrain tissue") as theirs:
-            assert theirs
-
-
-def test_a_lock_goes_with_its_connection(database: Any, connection: psycopg.Connection) -> None:
-    one = as_daemon(database)
-    with service.advisory_lock(one, "retrain tissue") as ours:
-        assert ours
-        pid = one.info.backend_pid
-        run(connection, "select pg_terminate_backend(%s, 10000)", pid)
-        with (
-            as_daemon(database) as two,
-            service.advisory_lock(two, "retrain tissue") as theirs,
-        ):
-            assert theirs
-        with pytest.raises(psycopg.OperationalError):
-            one.execute("select 1")
-    one.close()
-
-
-def test_a_lock_that_was_lost_does_not_fail_what_was_done_under_it(
-    database: Any, connection: psycopg.Connection
-) -> None:
-    with as_daemon(database) as one:
-        with service.advisory_lock(one, "retrain tissue") as ours:
-            assert ours
-            pid = one.info.backend_pid
-            run(connection, "select pg_terminate_backend(%s, 10000)", pid)
-        with (
-            as_daemon(database) as two,
-            service.advisory_lock(two, "retrain tissue") as theirs,
-        ):
-            assert theirs
-        assert one.closed
 
 
 def test_the_state_of_an_empty_database(

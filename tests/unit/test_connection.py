@@ -74,7 +74,7 @@ def test_a_login_that_is_refused_needs_a_person(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     with pytest.raises(NeedsPersonError, match="ANNOTATOR_DATABASE_URL") as caught:
         database_from_url("postgresql://me:secret@db/atlas").connect()
     assert "secret" not in str(caught.value)
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_serve_yet_is_tried_again(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     with pytest.raises(DatabaseUnavailableError):
         database_from_url("postgresql://me:secret@db/atlas").connect()
 
@@ -155,6 +155,6 @@ def test_a_startup_parameter_that_a_pool_refuses(
     def refuse(*_: object, **__: object) -> None:
         raise psycopg.OperationalError(message)
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     with pytest.raises(NeedsPersonError, match=r"startup parameter (options|geqo): remove"):
         database_from_url("postgresql://me:secret@db/atlas").connect()

@@ -10,7 +10,7 @@ import yaml
 from annotator.domain.fields import FIELDS
 from annotator.domain.organisms import WithoutRelease
 from annotator.jobs.watch.prometheus import Metrics, families
-from annotator.jobs.watch.status import NEEDS_A_PERSON
+from annotator.jobs.watch.status import NEEDS_A_PERSON, STUCK
 from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from annotator.store.watch.monitoring import FieldGauges, Gauges
@@ -40,7 +40,7 @@ EXAMPLE = Gauges(
         )
         for field in FIELDS
     ),
-    {"idle": 1, NEEDS_A_PERSON: 1},
+    {"idle": 1, NEEDS_A_PERSON: 1, STUCK: 1},
     2,
     (WithoutRelease("tissue", "Mus musculus", 12),),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.organisms import of_organism, organism_named
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 MISSED_BEATS = 3
 UPCOMING = 3  # number of retrainings that are shown
 NEEDS_A_PERSON = "needs a person"  # state of a daemon that cannot recover by itself
+STUCK = "stuck"  # state of a daemon with a job that makes no progress
+UNHEALTHY = {
+    NEEDS_A_PERSON: "needs a person; see its log",
+    STUCK: "is stuck: a job makes no progress; its log has the job and what is in its way",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class StatusReport:
     problems
         One sentence per problem; empty if there is none.
     daemon_here
-        Whether a daemon on this host is running and does not need a person.
+        Whether a daemon on this host is running, is not stuck and does not need a person.
     retrain_cron
         When daemons with these settings retrain.
     next_retrainings
@@ -99,7 +105,8 @@ def read_status(
     default_organism = organism_named(settings.default_organism)
     with database.connect() as connection:
         check_schema(connection)
-        upcoming = schedule.upcoming(database_time(connection), UPCOMING)
+        now = database_time(connection)
+        upcoming = schedule.upcoming(now, UPCOMING)
         alive_seconds = MISSED_BEATS * settings.heartbeat_seconds
         live = live_releases(connection)
         found = snapshot(connection, alive_seconds, settings.fields, default_organism)
@@ -129,12 +136,20 @@ def read_status(
         if release.field not in settings.fields
     ]
     problems += [
-        f"daemon {daemon.worker} needs a person; see its log"
+        f"the retraining of {of_organism(field.field, field.organism, among)} has not ended for"
+        f" more than {settings.retrain_hours} hours (retrain_hours): it is stuck or crashed"
+        for field in found.fields
+        if field.last_run_status == RunStatus.RUNNING
+        and field.last_run_started_at is not None
+        and now - field.last_run_started_at > timedelta(hours=settings.retrain_hours)
+    ]
+    problems += [
+        f"daemon {daemon.worker} {UNHEALTHY[daemon.state]}"
         for daemon in found.daemons
-        if daemon.state == NEEDS_A_PERSON
+        if daemon.state in UNHEALTHY
     ]
     here = any(
-        daemon.host == socket.gethostname() and daemon.state != NEEDS_A_PERSON
+        daemon.host == socket.gethostname() and daemon.state not in UNHEALTHY
         for daemon in found.daemons
     )
     return StatusReport(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from annotator.store.server.locks import wait_for_lock
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,10 +37,7 @@ select
 """  # noqa: S608 constant text
 
 # Workers that queue samples wait, and do not see these samples afterwards.
-_HOLD_QUEUES = """
-select pg_advisory_xact_lock(hashtextextended('annotator.queue.' || fields.field, 0))
-from (select distinct r.field from annotator.release r order by r.field) fields
-"""
+_QUEUES = "select distinct 'queue ' || field from annotator.release order by 1"
 
 # As when a batch is written: first the work, then predictions in the order of their ids.
 _REMOVE_WORK = f"""
@@ -108,7 +107,8 @@ def retire_answers(conn: psycopg.Connection, dataset_ids: Sequence[str], note: s
         Reason that is stored with undone decisions.
     """
     names = {"datasets": [*dataset_ids], "note": note}
-    conn.execute(_HOLD_QUEUES)
+    for (queue,) in conn.execute(_QUEUES).fetchall():
+        wait_for_lock(conn, queue)
     conn.execute(_REMOVE_WORK, names)
     conn.execute(_LOCK_PREDICTIONS, names)
     # A separate statement, so that it sees decisions that the lock had to wait for.

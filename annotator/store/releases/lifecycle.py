@@ -15,6 +15,7 @@ from annotator.domain.statuses import ReleaseStatus
 from annotator.errors import NeedsPersonError
 from annotator.store.events import add_event
 from annotator.store.releases.comparisons import insert_comparisons
+from annotator.store.server.locks import wait_for_lock
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def _lock_transitions(conn: psycopg.Connection, field: str) -> None:
     The lock is on the field and not on rows: a promotion that waited for rows
     would not see a release that went live in the meantime.
     """
-    conn.execute(
-        "select pg_advisory_xact_lock(hashtextextended('annotator.promote.' || %s, 0))", (field,)
-    )
+    wait_for_lock(conn, f"promote {field}")
 
 
 def _require_candidate(conn: psycopg.Connection, release_id: int) -> tuple[str, str]:

@@ -1,10 +1,9 @@
 """Refuse a connection pool that gives the statements of one session to several servers.
 
 Sessions hold state here: their settings, the role of ``annotator sql``, temporary tables of
-imports, prepared statements, and advisory locks that mark workers as alive and keep
-retrainings and migrations apart. A pool in transaction mode would give a lock to whichever
-client comes next. A pool in session mode, in which a server connection belongs to one client
-at a time, works.
+imports, prepared statements, and the names that mark workers and retrainings as alive. A pool
+in transaction mode would give a name to whichever client comes next. A pool in session mode, in
+which a server connection belongs to one client at a time, works.
 
 A pool shows in the process id that it made up when the client logged in: it is not the one of
 the server. Its mode shows in the server connections that statements reach. Pools hand out

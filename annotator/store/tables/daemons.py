@@ -31,6 +31,19 @@ heartbeat = Table(
     Column("beat_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
 )
 
+lock = Table(
+    "lock",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("pid", Integer),
+    Column("role", Text),
+    Column("session", Text),
+    Column("taken_at", DateTime(timezone=True)),
+    comment=(
+        "Locks, as locks on rows; where pid is given, a session holds the lock until it ends."
+    ),
+)
+
 tick = Table(
     "tick",
     METADATA,

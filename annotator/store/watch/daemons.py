@@ -1,13 +1,10 @@
-"""Bookkeeping of the daemons: heartbeats, due times, locks, events and the status."""
+"""Bookkeeping of the daemons: heartbeats, due times, events and the status."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psycopg
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.organisms import DEFAULT_ORGANISM, WithoutRelease
@@ -17,8 +14,10 @@ from annotator.store.mirror.organisms import samples_without_release
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    import psycopg
 
 # Heartbeats of daemons that crashed are deleted after this time.
 FORGET_AFTER_DAYS = 7
@@ -213,45 +212,6 @@ def finish_tick(conn: psycopg.Connection, job: str, due_at: datetime, outcome: s
             "update annotator.tick set outcome = %s where job = %s and due_at = %s",
             (outcome, job, due_at),
         )
-
-
-# --- Locks -----------------------------------------------------------------------------
-
-
-@contextmanager
-def advisory_lock(conn: psycopg.Connection, name: str) -> Iterator[bool]:
-    """Hold a lock of this name for as long as the block and the connection last.
-
-    Parameters
-    ----------
-    conn
-        A connection for nothing but this lock: it is released with the connection,
-        so that another daemon can take over from one that crashed.
-    name
-        Name of the lock.
-
-    Yields
-    ------
-    bool
-        Whether we got the lock; the function does not wait for it.
-    """
-    with committed(conn):
-        row = conn.execute(
-            "select pg_try_advisory_lock(hashtextextended('annotator.lock.' || %s, 0))", (name,)
-        ).fetchone()
-    assert row is not None
-    ours = bool(row[0])
-    try:
-        yield ours
-    finally:
-        if ours and not conn.closed:
-            # If the connection was lost, the server has released the lock already, and the
-            # work under the lock is finished.
-            with suppress(psycopg.OperationalError), committed(conn):
-                conn.execute(
-                    "select pg_advisory_unlock(hashtextextended('annotator.lock.' || %s, 0))",
-                    (name,),
-                )
 
 
 # --- Events and the state --------------------------------------------------------------

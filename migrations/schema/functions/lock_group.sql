@@ -2,6 +2,12 @@ create or replace function annotator.lock_group(dataset_id text, field text) ret
 language sql volatile
 begin atomic
     -- Does not wait: without the lock, the group is left to its holder or to the next caller.
-    select pg_try_advisory_xact_lock(
-        hashtextextended('annotator.queue.' || lock_group.field || ' ' || lock_group.dataset_id, 0));
+    -- So are a few others, because groups share 1024 locks.
+    select exists (
+        select from annotator.lock l
+        where l.name = 'queue group ' || (
+            hashtextextended(lock_group.field || ' ' || lock_group.dataset_id, 0) & 1023
+        )
+        for update skip locked
+    );
 end;

@@ -27,7 +27,7 @@ _WRITTEN = "select sum(predicted + quarantined) from annotator.annotation_run"
 _WORKERS = "select count(distinct worker) from annotator.annotation_run where predicted > 0"
 _IN_TRANSACTION = """
 select count(*) from pg_stat_activity
-where application_name = 'annotator' and state in ('active', 'idle in transaction')
+where starts_with(application_name, 'annotator') and state in ('active', 'idle in transaction')
 """
 
 

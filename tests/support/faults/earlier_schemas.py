@@ -54,10 +54,9 @@ def another(database: Database, template: Database | None = None) -> Iterator[Da
 
 def bring_to(database: Database, revision: str) -> None:
     """Make a database as the version of a revision leaves it, after use since the first one."""
-    with schema._only_one(database) as connection:
-        schema._ensure_roles(connection)
     for step in EARLIER[: EARLIER.index(revision) + 1]:
-        schema._run_alembic(database, "upgrade", step)
+        with schema._only_one(database) as transaction:
+            schema._run_alembic(transaction, "upgrade", step)
         with database.connect(autocommit=True) as connection:
             connection.execute((ROWS / f"{step}.sql").read_bytes())
     with database.connect(autocommit=True) as connection:

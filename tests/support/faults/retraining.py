@@ -39,9 +39,9 @@ _HELD_UP = {
 }
 _WAITS = """
 select count(*) from pg_stat_activity
-where application_name = 'annotator' and wait_event_type = 'Lock'
+where starts_with(application_name, 'annotator') and wait_event_type = 'Lock'
 """
-_SESSIONS = "select count(*) from pg_stat_activity where application_name = 'annotator'"
+_SESSIONS = "select count(*) from pg_stat_activity where starts_with(application_name, 'annotator')"
 _OPEN = "select count(*) from annotator.release where status = 'candidate'"
 _KEPT = "select count(distinct release_id) from annotator.artefact"
 _PLANT = """

@@ -30,10 +30,12 @@ SETTINGS = {"ANNOTATOR_POLL_SECONDS": "60", "ANNOTATOR_HEARTBEAT_SECONDS": "10"}
 
 _CUT = """
 select pg_terminate_backend(pid) from pg_stat_activity
-where application_name = 'annotator' and backend_type = 'client backend'
+where starts_with(application_name, 'annotator') and backend_type = 'client backend'
 order by random() limit 1
 """
-_A_BACKEND = "select pid from pg_stat_activity where application_name = 'annotator' limit 1"
+_A_BACKEND = (
+    "select pid from pg_stat_activity where starts_with(application_name, 'annotator') limit 1"
+)
 _BATCHES = "select count(*) from annotator.event where kind = 'annotated'"
 _TOUCH = "update atlas.sample set updated_at = clock_timestamp()"
 

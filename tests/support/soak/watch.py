@@ -32,8 +32,9 @@ from pg_stat_user_tables t where t.schemaname in ('annotator', 'atlas')
 """
 _SESSIONS = """
 select
-    count(*) filter (where application_name = 'annotator'),
-    count(*) filter (where application_name = 'annotator' and state like 'idle in transaction%'
+    count(*) filter (where starts_with(application_name, 'annotator')),
+    count(*) filter (where starts_with(application_name, 'annotator')
+        and state like 'idle in transaction%'
         and state_change < clock_timestamp() - interval '10 seconds')
 from pg_stat_activity where datname = current_database()
 """

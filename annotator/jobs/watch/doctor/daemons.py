@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from annotator import __version__
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
-from annotator.jobs.watch.status import MISSED_BEATS, NEEDS_A_PERSON
+from annotator.jobs.watch.status import MISSED_BEATS, NEEDS_A_PERSON, STUCK
 from annotator.store.watch.daemons import living_daemons
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ def check_daemons(connection: psycopg.Connection, settings: Settings) -> Iterato
                 SUBJECT,
                 f"daemon {daemon.worker} on {daemon.host} needs a person",
                 "read its log; it continues by itself once the cause is fixed",
+            )
+        if daemon.state == STUCK:
+            yield wrong(
+                SUBJECT,
+                f"a job of daemon {daemon.worker} on {daemon.host} makes no progress",
+                "read in its log which session is in its way, and end that; if none is named, a"
+                " process of the server is stopped: end it, or restart the daemon",
             )
         if daemon.version != __version__:
             yield warning(
