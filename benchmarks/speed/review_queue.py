@@ -152,6 +152,7 @@ def measure(connection: psycopg.Connection) -> list[tuple[str, float]]:
     """Time the queries of a curator; the first row is the baseline."""
     from annotator.store.watch.monitoring import read_gauges
 
+    connection.execute("set search_path = annotator, atlas")  # as in psql
     connection.execute("select annotator.refresh_queue(1000)")
     datasets = datasets_by_size(connection)
     queue = "select * from review_queue"

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent.parent
 # Triggers, generated columns and indexes need their functions before the views exist.
 CALLED_BY_TABLES = (
     "disagreement", "informativeness", "check_class_probabilities", "name_reviewed_sample",
-    "note_prediction_change", "note_review_change", "label_key",
+    "note_prediction_change", "note_review_change", "label_key", "refuse_change",
 )  # fmt: skip
 # Replaced by a function with another signature, which would otherwise stand beside it.
 REPLACED = """

@@ -7,6 +7,7 @@ import re
 from annotator.settings import Settings
 from annotator.store.server.connection import open_database
 from tests.support import ROOT
+from tests.support.store import as_curator
 
 GUIDE = (ROOT / "docs" / "guides" / "curate.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"(?<!:):([a-z_]+)\b")
@@ -33,7 +34,7 @@ def test_every_query_of_the_guide(trained):
     trained.run("annotate", ANNOTATOR_TARGET_PRECISION="0.5")
     with (
         open_database(Settings(home=trained.home)) as database,
-        database.connect(user="annotator_curator", autocommit=True) as connection,
+        as_curator(database) as connection,
     ):
         rows = connection.execute(
             "select prediction_id, sample_id, dataset_id, top_features[1] from suggestion"

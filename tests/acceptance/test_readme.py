@@ -19,6 +19,7 @@ from annotator.store.server.connection import open_database
 from annotator.store.server.schema import REQUIRED_REVISION
 from tests.support import ROOT
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
+from tests.support.store import as_curator
 
 README = "\n".join(
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/method/validation.md")
@@ -150,7 +151,7 @@ def test_a_curators_statements(annotated):
     predictions = iter(rows[1:])
     with (
         open_database(Settings(home=annotated.home)) as database,
-        database.connect(user="annotator_curator") as connection,
+        as_curator(database) as connection,
     ):
         (block,) = blocks("sql")
         for statement in statements(block):

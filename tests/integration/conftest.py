@@ -21,7 +21,7 @@ from annotator.store.server.embedded import running_server
 from tests.support.databases import EMPTY, make_migrated, new_database
 from tests.support.presets import LIGHT_FOREST
 from tests.support.servers import server_of
-from tests.support.store import as_daemon
+from tests.support.store import SEARCH_PATH, as_daemon
 
 
 def _run_folder(factory: pytest.TempPathFactory) -> Path:
@@ -66,8 +66,10 @@ def empty_database(server: str) -> Iterator[Database]:
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[psycopg.Connection]:
-    """The superuser's connection to it; autocommit off."""
+    """The superuser's connection to it; autocommit off, and names need no schema."""
     with database.connect() as opened:
+        opened.execute(SEARCH_PATH)
+        opened.commit()
         yield opened
 
 

@@ -66,11 +66,13 @@ def test_a_made_up_kind_answers_for_a_made_up_field(database, tmp_path, monkeypa
     assert summary.predicted["library kit"] > 0
     ((prediction, sample_id),) = rows(
         database,
-        "select prediction_id, sample_id from suggestion where field = 'library kit' limit 1",
+        "select prediction_id, sample_id from annotator.suggestion"
+        " where field = 'library kit' limit 1",
     )
     found = rows(
         database,
-        "select distinct model_kind, method from contribution where prediction_id = %s order by 1",
+        "select distinct model_kind, method from annotator.contribution"
+        " where prediction_id = %s order by 1",
         prediction,
     )
     assert found == [("combined", "weighted_sum"), ("means", "distance")]

@@ -7,7 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from annotator.store.answers import predictions, work
-from tests.support.store import suggestion
+from tests.support.store import as_curator, suggestion
 
 
 def add_answer(
@@ -42,7 +42,7 @@ def test_the_classes_of_a_prediction_are_shown_most_probable_first(
         assert shown(conn, other) == [("liver", 0.5), ("lung", 0.5)]
         # What earlier versions stored has no rows.
         assert shown(conn, reviewable.ids["a"]) == []
-        query = "select count(*) from class_probability"
+        query = "select count(*) from annotator.class_probability"
         assert conn.execute(query).fetchone() == (4,)
 
 
@@ -122,7 +122,7 @@ def test_the_best_guess_of_an_abstention_is_shown(database, connection, reviewab
         (Jsonb({"combined": {"value": "liver", "probability": 0.4}}),),
     )
     connection.commit()
-    with database.connect(user="annotator_curator", autocommit=True) as curator:
+    with as_curator(database) as curator:
         for view in ("suggestion", "review_queue"):
             query = f"select value, best_value, status from {view} where sample_id = 'c'"
             assert curator.execute(query).fetchall() == [(None, "liver", "abstained")]

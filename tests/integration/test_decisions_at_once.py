@@ -16,6 +16,7 @@ from annotator.jobs.retrain.retrain import retrain
 from tests.support.atlas import load_atlas
 from tests.support.faults.atlas import fault_settings
 from tests.support.presets import LIGHT_WITHOUT_NETWORK
+from tests.support.store import as_curator
 
 DECISIONS = 100
 CURATORS = 8
@@ -69,7 +70,7 @@ def decide(database, samples, call, started):
     """Decide every sample, looking again where the answer changed; return what was told."""
     told = Counter()
     started.wait(60)
-    with database.connect(user="annotator_curator", autocommit=True) as conn:
+    with as_curator(database) as conn:
         for sample in samples:
             while True:
                 (prediction,) = conn.execute(

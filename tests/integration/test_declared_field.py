@@ -208,7 +208,8 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
     outcome = retrain(database, declared, "disease")
     assert outcome.status == "promoted", outcome
     ((classes, configured),) = rows(
-        database, "select classes, configuration -> 'field' from model_card where status = 'live'"
+        database,
+        "select classes, configuration -> 'field' from annotator.model_card where status = 'live'",
     )
     assert classes == ["tumour", "healthy"]  # in the order of the vocabulary
     assert configured["known_fields"] == ["sex"]
@@ -225,7 +226,7 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
     assert summary.predicted["disease"] + summary.quarantined.get("disease", 0) == len(UNLABELLED)
     answered = rows(
         database,
-        "select prediction_id, sample_id, value from suggestion where field = 'disease'"
+        "select prediction_id, sample_id, value from annotator.suggestion where field = 'disease'"
         " and status = 'suggested' order by confidence desc",
     )
     assert len(answered) > len(UNLABELLED) / 2
@@ -241,7 +242,7 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
     effective = dict(
         rows(
             database,
-            "select sample_id, value from effective_annotation where field = 'disease'"
+            "select sample_id, value from annotator.effective_annotation where field = 'disease'"
             " and sample_id = any (%s)",
             [first_sample, second_sample],
         )
@@ -272,7 +273,7 @@ def test_a_changed_definition_leads_to_another_release(database, declared, files
     changed = replace(declared, fields=without_known, gate_margin=1.0)
     assert retrain(database, changed, "disease").status == "promoted"
     (stored,) = rows(
-        database, "select configuration -> 'field' ->> 'known_fields' from model_card"
+        database, "select configuration -> 'field' ->> 'known_fields' from annotator.model_card"
         " where status = 'live'",
     )  # fmt: skip
     assert json.loads(stored[0]) == []

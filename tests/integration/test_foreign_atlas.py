@@ -74,8 +74,10 @@ def test_an_atlas_of_views_is_left_as_it_is(foreign) -> None:
         assert conn.execute(query).fetchall() == [("R1", 5.0), ("R2", 1.0)]
         query = "select sample_id, value from annotator.effective_annotation"
         assert conn.execute(query).fetchall() == [("R1", "liver")]
-        assert conn.execute("select lineage('liver')").fetchone() == (["Liver", "organ"],)
-        assert conn.execute("select * from vocabulary('tissue')").fetchall() == [("Liver",)]
+        assert conn.execute("select annotator.lineage('liver')").fetchone() == (["Liver", "organ"],)
+        assert conn.execute("select * from annotator.vocabulary('tissue')").fetchall() == [
+            ("Liver",)
+        ]
     downgrade(foreign)
     assert catalogue(foreign) == before
 

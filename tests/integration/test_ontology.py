@@ -19,6 +19,7 @@ from annotator.learn.labels.classes import make_labels
 from annotator.store.mirror.importing import apply_import, import_terms
 from annotator.store.mirror.terms import read_terms
 from tests.support.atlas import load_atlas, small_atlas
+from tests.support.store import as_curator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def test_a_correction_is_stored_as_the_term(connection, curator, reviewable) -> 
 
 @pytest.fixture
 def curator(database: Database):
-    with database.connect(user="annotator_curator", autocommit=True) as conn:
+    with as_curator(database) as conn:
         conn.execute("set search_path = annotator")
         yield conn
 

@@ -13,7 +13,9 @@ from annotator.store.server.query import run_query
 @pytest.fixture(params=["embedded", "by URL"])
 def either(request, database: Database) -> Database:
     """The curator logs in, or the login takes on the curator's role."""
-    return replace(database, embedded=request.param == "embedded")
+    if request.param == "embedded":
+        return database
+    return Database(f"{database.conninfo} user=annotator_curator")
 
 
 def test_rows_come_with_their_columns(either, reviewable) -> None:
@@ -69,6 +71,26 @@ def test_the_embedded_curator_has_no_role_to_go_back_to(database, reviewable) ->
     escape = "do $$ begin reset role; delete from annotator.prediction; end $$"
     with pytest.raises(InputError, match="permission denied"):
         run_query(database, escape)
+
+
+@pytest.mark.parametrize("schema", ["annotator", "atlas"])
+def test_a_login_that_owns_a_schema_is_refused(database, connection, schema) -> None:
+    """A statement could go back to its rights."""
+    name = f"annotator_test_owner_of_{schema}"
+    connection.execute(f"drop role if exists {name}")
+    connection.execute(f"create role {name} login in role annotator_curator")
+    login = Database(f"{database.conninfo} user={name}")
+    connection.commit()
+    assert run_query(login, "select 1").rows == [(1,)]
+    connection.execute(f"alter schema {schema} owner to {name}")
+    connection.commit()
+    with pytest.raises(NeedsPersonError, match="log in as a curator"):
+        run_query(login, "do $$ begin reset role; delete from annotator.prediction; end $$")
+
+
+def test_a_superuser_is_refused(database) -> None:
+    with pytest.raises(NeedsPersonError, match="log in as a curator"):
+        run_query(replace(database, embedded=False), "select 1")
 
 
 def test_a_statement_ends_at_its_timeout(database) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from annotator.domain.releases import Comparison
 from annotator.errors import ArtefactError, NeedsPersonError
+from annotator.store import events
 from annotator.store.releases import artefacts, lifecycle, registry
 from annotator.store.releases.comparisons import read_comparisons
 from tests.support.candidates import ARTEFACTS, CLASSES, candidate, finish, statuses
@@ -177,6 +178,38 @@ def test_the_database_holds_the_digest_of_each_artefact(
     assert dict(run(connection, "select name, sha256 from annotator.artefact")) == {
         artefact.name: hashlib.sha256(artefact.content).hexdigest() for artefact in ARTEFACTS
     }
+
+
+def test_files_that_a_daemon_puts_in_place_of_others_are_refused(
+    connection: psycopg.Connection, daemon: psycopg.Connection
+) -> None:
+    release_id = candidate(daemon)
+    lifecycle.promote(daemon, release_id, [])
+    run(daemon, "delete from annotator.artefact")
+    run(
+        daemon,
+        "insert into annotator.artefact (release_id, name, media_type, sha256, size, content)"
+        " select %s, name, 'application/json', encode(sha256('[]'), 'hex'), 2, '[]'"
+        " from unnest(%s::text[]) as name",
+        release_id,
+        [artefact.name for artefact in ARTEFACTS],
+    )
+    # Not even with an event that comes before all others.
+    run(
+        connection,
+        "insert into annotator.event (event_id, kind, detail) overriding system value"
+        " select -1, 'candidate', jsonb_build_object('release_id', release_id, 'artefacts',"
+        " jsonb_object_agg(name, sha256)) from annotator.artefact group by release_id",
+    )
+    with pytest.raises(ArtefactError, match="was validated"):
+        artefacts.load_artefacts(daemon, release_id)
+
+
+def test_what_is_said_of_a_release_to_come_does_not_count(daemon: psycopg.Connection) -> None:
+    for release_id in range(1, 9):
+        events.add_event(daemon, "candidate", "tissue", {"release_id": release_id, "artefacts": {}})
+    daemon.commit()
+    assert artefacts.load_artefacts(daemon, candidate(daemon))
 
 
 def test_a_release_without_artefacts_is_refused(

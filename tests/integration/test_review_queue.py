@@ -15,6 +15,7 @@ from annotator.domain.held_out import HeldOutPredictions
 from annotator.domain.releases import Comparison
 from annotator.learn.validation.gate import GateOptions, judge
 from annotator.store.releases.comparisons import insert_comparisons
+from tests.support.store import as_curator
 
 
 def models(*values: str, combined: str | None = None) -> str:
@@ -189,7 +190,7 @@ def test_samples_without_a_reliable_model_come_last(database, connection, releas
         (True, "2", "D2", "sex", None, "abstained", refused, 1, reason),
     ]
     connection.commit()
-    with database.connect(user="annotator_curator", autocommit=True) as curator:
+    with as_curator(database) as curator:
         accept = "select decision from accept_dataset('D2', %s)"
         with pytest.raises(psycopg.errors.NoDataFound, match="no prediction of sex"):
             curator.execute(accept, ("sex",))

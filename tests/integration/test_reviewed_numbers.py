@@ -7,6 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from annotator.store.server.schema import downgrade, migrate
+from tests.support.store import as_curator
 
 CLASSES = ["[0;45]", "(45;70]", "(70;110]"]
 _ANSWERED = """
@@ -39,7 +40,7 @@ def ages(connection: psycopg.Connection, reviewable) -> dict[str, int]:
 
 @pytest.fixture
 def curator(database, ages):
-    with database.connect(user="annotator_curator", autocommit=True) as opened:
+    with as_curator(database) as opened:
         yield opened
 
 
@@ -199,7 +200,7 @@ def test_going_back_keeps_the_interval(database, curator, ages) -> None:
     curator.execute("select correct_suggestion(%s, '57')", (ages["a"],))
     curator.close()
     downgrade(database, "0001")
-    with database.connect(user="annotator_curator", autocommit=True) as conn:
+    with as_curator(database) as conn:
         query = "select value from effective_annotation where field = 'age'"
         assert conn.execute(query).fetchall() == [("(45;70]",)]
         query = "select value from correct_suggestion(%s, '[0;45]')"
@@ -208,5 +209,5 @@ def test_going_back_keeps_the_interval(database, curator, ages) -> None:
             conn.execute("select correct_suggestion(%s, '57')", (ages["c"],))
     migrate(database)
     with database.connect() as conn:
-        query = "select value, number from review where prediction_id = %s"
+        query = "select value, number from annotator.review where prediction_id = %s"
         assert one(conn, query, ages["a"]) == ("(45;70]", None)

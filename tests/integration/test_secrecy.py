@@ -312,6 +312,6 @@ def test_neither_settings_nor_a_database_show_it_when_they_are_printed() -> None
 def test_what_looks_for_it_would_find_it(guarded: Guarded, start: Launcher) -> None:
     for form in (SECRET, ENCODED, WRONG):
         assert form in told(f"x{form}y")
-    process = start.run("sql", f"select '{WRONG}'", ANNOTATOR_DATABASE_URL=guarded.url())
+    process = start.run("forget", WRONG, ANNOTATOR_DATABASE_URL=guarded.url())
     assert told(process.output()) == [WRONG]
     assert told(guarded.log.read_text(errors="replace")) == [WRONG]

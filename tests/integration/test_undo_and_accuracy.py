@@ -19,12 +19,12 @@ from annotator.report.tables.mistakes import _wilson_upper
 from annotator.store.answers import predictions, work
 from annotator.store.answers.review_queue import look_after_queue, refresh_queue
 from annotator.store.releases.live_accuracy import live_accuracy_of
-from tests.support.store import suggestion
+from tests.support.store import as_curator, suggestion
 
 
 @pytest.fixture
 def curator(database, reviewable):
-    with database.connect(user="annotator_curator", autocommit=True) as opened:
+    with as_curator(database) as opened:
         yield opened
 
 
@@ -305,7 +305,7 @@ def test_a_hundred_decisions_while_all_is_answered_anew_lose_nothing(
 
     def decide(samples: list[str]) -> list[str]:
         told = []
-        with database.connect(user="annotator_curator", autocommit=True) as conn:
+        with as_curator(database) as conn:
             for sample in samples:
                 while True:
                     prediction = one(
@@ -379,7 +379,8 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS)
 def test_no_text_does_harm(database, reviewable, call: str) -> None:
-    with database.connect(user="annotator_curator") as conn:
+    with as_curator(database) as conn:
+        conn.autocommit = False
 
         @settings(
             max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from annotator.store.server.connection import Database
 
 Rows = list[tuple[Any, ...]]
+SEARCH_PATH = "set search_path = annotator, atlas"
+"""What people are told to run in ``psql``."""
 
 
 def run(connection: psycopg.Connection, statement: str, *values: Any) -> Rows:
@@ -39,6 +41,13 @@ def execute(database: Database, statement: str, *values: Any) -> None:
 def as_daemon(database: Database) -> psycopg.Connection:
     """Connect with the rights of the daemon."""
     return database.connect(user="annotator_daemon")
+
+
+def as_curator(database: Database) -> psycopg.Connection:
+    """Connect with a curator's rights, as in ``psql``: autocommit, and names without schemas."""
+    connection = database.connect(user="annotator_curator", autocommit=True)
+    connection.execute(SEARCH_PATH)
+    return connection
 
 
 def add_samples(connection: psycopg.Connection, *names: str, dataset: str = "D1") -> None:

@@ -1,8 +1,8 @@
 """The files of releases: how they are read and checked, and when they are deleted.
 
 Anybody with the daemon's rights can delete rows of ``annotator.artefact`` and write
-others, together with their digests. The event log is append-only for everybody, so
-its digests are those of the files that were validated.
+others, together with their digests. The digests in ``annotator.release`` are those of the
+files that were validated: only whoever makes a release can set them.
 """
 
 from __future__ import annotations
@@ -12,70 +12,22 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.releases import Artefact
 from annotator.errors import ArtefactError
-from annotator.store.events import add_event
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import psycopg
 
-CANDIDATE = "candidate"
-"""Kind of the event that lists the files of a release when it is made."""
 
-
-def record_digests(
-    conn: psycopg.Connection, release_id: int, field: str, artefacts: Sequence[Artefact]
-) -> None:
-    """Add the digests of a new release's files to the event log, in the current transaction."""
-    digests = {
-        artefact.name: hashlib.sha256(artefact.content).hexdigest() for artefact in artefacts
-    }
-    add_event(conn, CANDIDATE, field, {"release_id": release_id, "artefacts": digests})
-
-
-def check_digests(conn: psycopg.Connection, release_id: int, digests: Mapping[str, str]) -> None:
-    """Check that the files of a release are those in the event log.
-
-    Parameters
-    ----------
-    conn
-        Connection.
-    release_id
-        The release.
-    digests
-        SHA-256 of each file by name, in hexadecimal digits.
-
-    Raises
-    ------
-    ArtefactError
-        A file differs. Releases from before files were logged pass.
-    """
-    with conn.transaction():
-        # The first event counts: events that are added later change nothing.
-        row = conn.execute(
-            "select detail -> 'artefacts' from annotator.event"
-            " where kind = %s and detail ->> 'release_id' = %s order by event_id limit 1",
-            (CANDIDATE, str(release_id)),
-        ).fetchone()
-    if row is None:
-        return
-    written: Mapping[str, str] = row[0]
-    if written != digests:
-        odd = sorted(
-            name for name in {*written, *digests} if written.get(name) != digests.get(name)
-        )
-        raise ArtefactError(
-            f"release {release_id}: artefact {odd[0]} differs from the one that was validated: the"
-            " event log has another SHA-256; restore it or retrain"
-        )
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact, ...]:
     """Read the files of a release after checking that all are as they were when stored.
 
-    The digest of a file reveals damage; the event log, which nobody can change, reveals
-    files that were replaced together with their digests.
+    The digest of a file reveals damage; the digests of the release reveal files that were
+    replaced together with theirs.
 
     Parameters
     ----------
@@ -93,25 +45,31 @@ def load_artefacts(conn: psycopg.Connection, release_id: int) -> tuple[Artefact,
     ------
     ArtefactError
         The release has no files, the size or SHA-256 of one differs from the stored one,
-        or the files are not those in the event log. Nothing was parsed.
+        or the files are not those that the release was made with. Nothing was parsed.
     """
     with conn.transaction(), conn.cursor(binary=True) as cursor:
         rows = cursor.execute(
-            "select name, media_type, sha256, size, content from annotator.artefact"
-            " where release_id = %s order by name",
+            "select a.name, a.media_type, a.sha256, a.size, a.content, r.digests"
+            " from annotator.artefact a join annotator.release r using (release_id)"
+            " where release_id = %s order by a.name",
             (release_id,),
         ).fetchall()
     if not rows:
         raise ArtefactError(f"release {release_id} has no stored models; retrain its field")
     found = []
-    for name, media_type, digest, size, content in rows:
-        if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
+    for name, media_type, sha256, size, content, _ in rows:
+        if len(content) != size or digest(content) != sha256:
             raise ArtefactError(
                 f"release {release_id}: artefact {name} differs from the one that was stored"
                 f" ({len(content)} of {size} bytes, SHA-256 checked); restore it or retrain"
             )
         found.append(Artefact(name, media_type, bytes(content)))
-    check_digests(conn, release_id, {row[0]: row[2] for row in rows})
+    odd = sorted({(row[0], row[2]) for row in rows} ^ set(rows[0][-1].items()))
+    if odd:
+        raise ArtefactError(
+            f"release {release_id}: artefact {odd[0][0]} differs from the one that was validated:"
+            " the release was made with another SHA-256; restore it or retrain"
+        )
     return tuple(found)
 
 

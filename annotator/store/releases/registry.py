@@ -5,7 +5,6 @@ Every function is a transaction of its own.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from psycopg.types.json import Jsonb
 
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.errors import NeedsPersonError
+from annotator.store.events import add_event
 from annotator.store.plain_json import dumps
-from annotator.store.releases.artefacts import record_digests
+from annotator.store.releases.artefacts import digest
 from annotator.store.releases.explanations import copy_explanations
 from annotator.store.releases.held_out import copy_held_out, copy_suspicions, insert_curves
 from annotator.store.releases.runs import insert_metrics, require_running
@@ -96,15 +96,17 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
             f"{field}: the held-out predictions have the classes {', '.join(held_out.classes)},"
             f" but the release has {', '.join(classes)}; retrain"
         )
+    digests = {artefact.name: digest(artefact.content) for artefact in candidate.artefacts}
     with committed(conn):
         require_running(conn, run_id)
         row = conn.execute(
-            "insert into annotator.release (field, run_id, classes, features, weights, organism)"
-            " values (%s, %s, %s, %s, %s, %s) returning release_id",
+            "insert into annotator.release"
+            " (field, run_id, classes, features, weights, organism, digests)"
+            " values (%s, %s, %s, %s, %s, %s, %s) returning release_id",
             (
                 *(field, run_id, list(classes), candidate.features),
                 None if weights is None else Jsonb(dict(weights), dumps=dumps),
-                candidate.organism,
+                *(candidate.organism, Jsonb(digests)),
             ),
         ).fetchone()
         assert row is not None
@@ -118,12 +120,12 @@ def save_candidate(conn: psycopg.Connection, run_id: int, candidate: CandidateRe
                     release_id,
                     artefact.name,
                     artefact.media_type,
-                    hashlib.sha256(artefact.content).hexdigest(),
+                    digests[artefact.name],
                     len(artefact.content),
                     artefact.content,
                 ),
             )
-        record_digests(conn, release_id, field, candidate.artefacts)
+        add_event(conn, "candidate", field, {"release_id": release_id})
         copy_held_out(conn, run_id, held_out)
         for scheme, metrics in candidate.metrics.items():
             insert_metrics(conn, run_id, scheme, metrics)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CURATOR = "annotator_curator"
 READER = "annotator_reader"
+_SEARCH_PATH = "set search_path = annotator, atlas"  # as the documents ask for in psql
 _COPY = re.compile(
     r"(\s|--[^\n]*(\n|$))*copy\b.*\b(to\s+stdout|from\s+stdin)\b", re.IGNORECASE | re.DOTALL
 )
@@ -49,8 +50,8 @@ def run_query(database: Database, query: str) -> QueryResult:
     """Run one statement as ``annotator_curator`` and commit it.
 
     The role can read the mirror and the provenance, and can write only through the
-    review functions. On a server that is not embedded this protects only against
-    mistakes: the boundary there is the login role of the connection.
+    review functions. On a server that is not embedded a statement can go back to the
+    rights of the login role, so the login of an owner is refused.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def run_query(database: Database, query: str) -> QueryResult:
     SchemaError
         The database does not have the schema that this version needs.
     NeedsPersonError
-        The login role is a member of neither the curators nor the readers.
+        The login role is a member of neither the curators nor the readers, or owns
+        schema ``annotator`` or ``atlas``.
     DatabaseUnavailableError
         The connection was lost.
     """
@@ -97,16 +99,29 @@ def _curator(database: Database) -> Iterator[psycopg.Connection]:
         check_schema(connection)
         if not database.embedded:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(_role(connection))))
+            connection.execute(_SEARCH_PATH)
             connection.commit()
             yield connection
             return
     # Here the boundary is real: the curator logs in, so no other role can be resumed.
     with database.connect(user=CURATOR, application_name="annotator sql") as connection:
+        connection.execute(_SEARCH_PATH)
+        connection.commit()
         yield connection
 
 
 def _role(connection: psycopg.Connection) -> str:
     """Choose the stronger of the two roles that the login role may assume."""
+    login = connection.info.user
+    owned = connection.execute(
+        "select nspname from pg_namespace where nspname in ('annotator', 'atlas')"
+        " and pg_has_role(session_user, nspowner, 'member') order by nspname"
+    ).fetchone()
+    if owned is not None:
+        raise NeedsPersonError(
+            f"role {login!r} has the rights of the owner of schema {owned[0]}, which the statement"
+            f" could use: log in as a curator, such as create role … login in role {CURATOR};"
+        )
     # Before PostgreSQL 16 every member of a role may assume it.
     right = "set" if connection.info.server_version >= 160000 else "member"
     for role in (CURATOR, READER):
@@ -114,7 +129,6 @@ def _role(connection: psycopg.Connection) -> str:
         row = connection.execute(query, (role, right)).fetchone()
         if row is not None and row[0]:
             return role
-    login = connection.info.user
     raise NeedsPersonError(
         f"role {login!r} is neither a curator nor a reader: ask an administrator to run"
         f" grant {CURATOR} to {login}; (or {READER})"

@@ -1,7 +1,7 @@
 -- As TermIndex in annotator/domain/terms.py; a test compares the two. Its text is not parsed
 -- before it runs, so that atlas.term_synonym may be replaced by a view.
 create or replace function annotator.find_term(label text) returns text
-language plpgsql stable cost 10000 as $$
+language plpgsql stable cost 10000 set search_path = pg_catalog, pg_temp as $$
 declare
     key constant text := annotator.label_key(label);
     found_id text;

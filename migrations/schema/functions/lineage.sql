@@ -1,5 +1,5 @@
 create or replace function annotator.lineage(value text) returns text[]
-language plpgsql stable cost 10000 as $$
+language plpgsql stable cost 10000 set search_path = pg_catalog, pg_temp as $$
 declare
     terms text[] := array[coalesce(annotator.find_term(value), value)];
     seen text[] := terms;

@@ -1,5 +1,5 @@
 create or replace function annotator.lineage_keys(value text) returns text[]
-language plpgsql stable cost 10000 as $$
+language plpgsql stable cost 10000 set search_path = pg_catalog, pg_temp as $$
 declare
     keys text[] := array(
         select annotator.label_key(one.term)

@@ -1,7 +1,8 @@
 create or replace function annotator.queue_figure(dataset_id text, field text)
 returns setof annotator.queue_group
 -- Planning takes longer than computing the place of most datasets.
-language plpgsql stable rows 1 set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable rows 1
+set plan_cache_mode = force_generic_plan set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     -- One row per value, so that counts of hundreds of samples are summed from few rows.

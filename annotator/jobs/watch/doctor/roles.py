@@ -49,6 +49,25 @@ def check_roles(connection: psycopg.Connection, *, embedded: bool) -> Iterator[F
             "revoke them (`annotator migrate` revokes those on annotator); also look for grants to"
             " PUBLIC",
         )
+    if facts.triggers_off:
+        yield wrong(
+            SUBJECT,
+            f"history can be changed: these triggers are off: {some(facts.triggers_off)}",
+            "as the owner, run: alter table … enable trigger …; if one is gone, restore a backup",
+        )
+    if facts.open_schemas:
+        yield warning(
+            SUBJECT,
+            f"everybody may create objects in schema {some(facts.open_schemas)}",
+            f"run as an administrator: revoke create on schema {', '.join(facts.open_schemas)}"
+            " from public;",
+        )
+    if facts.role_settings:
+        yield warning(
+            SUBJECT,
+            f"roles have settings of their own: {some(facts.role_settings)}",
+            "run `annotator migrate` as a role that may alter them, which resets them",
+        )
     if not facts.acts_as and not facts.owns_schema:
         yield wrong(
             SUBJECT,
