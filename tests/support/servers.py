@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _CONFIGURATION = """\
-listen_addresses = ''
+listen_addresses = '{addresses}'
 unix_socket_directories = '{socket}'
-port = 5432
+port = {port}
 timezone = 'UTC'
 lc_messages = 'C'
 fsync = off
@@ -54,13 +54,15 @@ def installed() -> dict[int, Path]:
 
 
 @contextmanager
-def server_of(programs: Path) -> Iterator[str]:
+def server_of(programs: Path, *, addresses: str = "", port: int = 5432) -> Iterator[str]:
     """Run a new server of some version for the block.
 
     Parameters
     ----------
     programs
         Folder with ``initdb`` and ``pg_ctl``.
+    addresses, port
+        Where it listens beside its socket; there it asks for passwords.
 
     Yields
     ------
@@ -78,15 +80,18 @@ def server_of(programs: Path) -> Iterator[str]:
         if account is not None:
             shutil.chown(each, account.uid, account.gid)
     try:
-        made = ("--username", "annotator", "--auth", "trust", "--encoding", "UTF8", "--locale", "C")
-        code = binaries.call(programs / "initdb", made, cluster, account, log)
+        made = ("--username", "annotator", "--encoding", "UTF8", "--locale", "C")
+        asked = ("--auth-local", "trust", "--auth-host", "scram-sha-256")
+        code = binaries.call(programs / "initdb", (*made, *asked), cluster, account, log)
         assert code == 0, log.read_text()
         with (cluster / "postgresql.conf").open("a") as configuration:
-            configuration.write(_CONFIGURATION.format(socket=folder / "socket"))
+            configuration.write(
+                _CONFIGURATION.format(socket=folder / "socket", addresses=addresses, port=port)
+            )
         start = ("--wait", "--silent", "--log", "server.log", "start")
         code = binaries.call(programs / "pg_ctl", start, cluster, account, log)
         assert code == 0, log.read_text()
-        place = {"host": str(folder / "socket"), "port": 5432, "user": "annotator"}
+        place = {"host": str(folder / "socket"), "port": port, "user": "annotator"}
         try:
             with psycopg.connect(
                 make_conninfo(**place, dbname="postgres"), autocommit=True

@@ -1,0 +1,11 @@
+-- The roles of docker-compose.yml, made by the superuser with the database. The group roles exist
+-- before the first `annotator migrate`, so the owner may do no more than create our schemas.
+-- psql reads the passwords from files: they stand in no command line.
+\set owner_password `cat /run/secrets/owner_password`
+\set daemon_password `cat /run/secrets/daemon_password`
+create role annotator_daemon nologin;
+create role annotator_curator nologin;
+create role annotator_reader nologin;
+create role annotation_owner login password :'owner_password';
+create role annotation_service login in role annotator_daemon password :'daemon_password';
+grant create on database :"DBNAME" to annotation_owner;
