@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,7 +34,8 @@ from annotator.domain.schedule import Schedule, parse_schedule
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
 from annotator.jobs.annotate.annotate import BatchDone, annotate
 from annotator.jobs.annotate.worker import worker_name
-from annotator.jobs.watch.status import NEEDS_A_PERSON
+from annotator.jobs.watch.status import NEEDS_A_PERSON, STUCK
+from annotator.stopping import StopRequests, end_later
 from annotator.store.server.connection import Database, translating
 from annotator.store.server.schema import check_schema
 from annotator.store.watch import daemons as service
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRAIN = "retrain"
+CATCH_UP = "catch up"
 HEARTBEAT = "heartbeat"
 SHUTDOWN_GRACE_SECONDS = 20
+STOP_SECONDS = 100  # less than service managers are told to wait
 RETRY_SECONDS = 2
 
 
@@ -92,9 +99,18 @@ class Daemon:
         self.worker = worker_name()
         self.schedule = retrain_schedule(settings.retrain_cron)
         self.stopping = threading.Event()
+        self._stop_requests = StopRequests()
         self.doing = "idle"
         self.troubles: dict[str, str] = {}
         self._recorded: dict[str, str] = {}
+        # A server process that is stopped must not stop the heartbeats, which report that.
+        self._beats = replace(database, statement_timeout=max(10, settings.heartbeat_seconds))
+        self._progress_at: dict[str, float] = {}  # of jobs that have begun or failed
+        self._stuck: set[str] = set()
+        self._hindered: dict[str, str] = {}
+        retraining = settings.retrain_hours * 3600
+        self._patience = {RETRAIN: retraining, CATCH_UP: retraining}
+        self._lease = max(settings.lease_seconds, settings.lock_timeout)
         self._models: object | None = None
         self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
@@ -104,6 +120,8 @@ class Daemon:
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, then finish the current batch and return.
+
+        After a second signal, or :data:`STOP_SECONDS`, the process ends at once.
 
         Raises
         ------
@@ -141,19 +159,22 @@ class Daemon:
         # Also every ten minutes, so that a retraining that a crashed daemon left is taken over.
         retrain = OrTrigger([_WhenDue(self.schedule), IntervalTrigger(minutes=10, timezone=UTC)])
         scheduler.add_job(self._guarded(RETRAIN, self.retrain_when_due), retrain, id=RETRAIN)
-        scheduler.add_job(self._guarded("catch up", self.catch_up), id="catch up")
+        scheduler.add_job(self._guarded(CATCH_UP, self.catch_up), id=CATCH_UP)
         scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
         scheduler.start()
         logger.info("the daemon is running", extra={"worker": self.worker, "version": __version__})
         self.stopping.wait()
         logger.info("stopping after the current batch")
+        end = end_later(signal.SIGTERM, STOP_SECONDS)
         scheduler.shutdown(wait=True)
         if self._metrics is not None:
             self._metrics.stop()
         self._remove_heartbeat()
+        end.cancel()
         logger.info("stopped")
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self._stop_requests.note(number)
         # In a thread: the signal may have interrupted this very event's wait, whose lock a
         # handler would then wait for without end.
         threading.Thread(target=self.stopping.set, daemon=True).start()
@@ -162,6 +183,7 @@ class Daemon:
         """Wrap a job so that errors are logged and the next run tries again."""
 
         def run() -> None:
+            self._progress_at.setdefault(name, time.monotonic())
             try:
                 with translating():
                     job()
@@ -170,7 +192,12 @@ class Daemon:
             except RetryableError as error:
                 self.troubles[name] = "waiting for the database"
                 logger.warning("%s; trying again", error)
+                self._hindered[name] = f": {error}"
+                if name == HEARTBEAT:  # the database does not answer: no job is to blame
+                    self._progress_at.update(dict.fromkeys(self._progress_at, time.monotonic()))
                 self._poll_soon()
+                if name != CATCH_UP:  # the next retraining does what that would have done
+                    return
             except AnnotatorError as error:
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.error("%s", error)
@@ -178,6 +205,8 @@ class Daemon:
                 self.troubles[name] = NEEDS_A_PERSON
                 logger.exception("job %r failed", name)
                 self._record_failure(name, _in_short(error))
+            self._progressed(name)
+            self._progress_at.pop(name, None)
 
         return run
 
@@ -186,7 +215,7 @@ class Daemon:
         if self._recorded.get(name) == reason:
             return
         try:
-            with translating(), self.database.connect(autocommit=True) as connection:
+            with translating(), self._beats.connect(autocommit=True) as connection:
                 service.record_event(connection, "failure", f"job {name}", {"reason": reason})
             self._recorded[name] = reason
         except (AnnotatorError, psycopg.Error) as error:
@@ -211,12 +240,30 @@ class Daemon:
             wait = timedelta(seconds=min(RETRY_SECONDS, self.settings.poll_seconds))
             self._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + wait)
 
+    def _progressed(self, name: str) -> None:
+        """Note that a job goes on."""
+        self._progress_at[name] = time.monotonic()
+        self._stuck.discard(name)
+        self._hindered.pop(name, None)
+
+    def _find_stuck(self) -> None:
+        """Report jobs that have made no progress for longer than a lease."""
+        now = time.monotonic()
+        for name, at in self._progress_at.copy().items():
+            patience = self._patience.get(name, self._lease)
+            if now - at > patience and name not in self._stuck:
+                self._stuck.add(name)
+                hindrance = self._hindered.get(name, "")
+                reason = f"no progress for more than {patience} seconds{hindrance}"
+                logger.error("job %r is stuck: %s", name, reason)
+                self._record_failure(name, reason)
+
     def _state(self) -> str:
         """Return the state for the heartbeat: trouble takes precedence over work."""
-        troubles = sorted(
-            set(self.troubles.values()), key=lambda trouble: trouble != NEEDS_A_PERSON
-        )
-        return troubles[0] if troubles else self.doing
+        troubles = set(self.troubles.values())
+        if self._stuck and NEEDS_A_PERSON not in troubles:
+            return STUCK
+        return min(troubles, default=self.doing)  # "needs a person" is before "waiting"
 
     def _wait_for_database(self) -> None:
         while not self.stopping.is_set():
@@ -237,6 +284,7 @@ class Daemon:
         self._metrics.start()
 
     def _batch_done(self, batch: BatchDone) -> None:
+        self._progressed("poll")
         seconds = round(batch.seconds, 3)
         logger.info(
             "wrote a batch",
@@ -282,7 +330,8 @@ class Daemon:
 
     def beat(self) -> None:
         """Write a heartbeat."""
-        with self.database.connect(autocommit=True) as connection:
+        self._find_stuck()
+        with self._beats.connect(autocommit=True) as connection:
             service.beat(
                 connection,
                 self.worker,
@@ -325,7 +374,9 @@ class Daemon:
         """Run a retraining until it ends or the daemon has to stop; return its exit code."""
         logger.info("retraining", extra={"due": due.isoformat()})
         process = subprocess.Popen(
-            [sys.executable, "-m", "annotator", "retrain"], stdout=subprocess.DEVNULL
+            # -P: not a package of this name in the working folder
+            [sys.executable, "-P", "-m", "annotator", "retrain"],
+            stdout=subprocess.DEVNULL,
         )
         while True:
             try:
@@ -372,4 +423,7 @@ def run_daemon(database: Database, settings: Settings) -> None:
     NeedsPersonError, SettingsError
         The daemon cannot start.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS has a limit below the one it states
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Daemon(database, settings).run()

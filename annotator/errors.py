@@ -8,6 +8,7 @@
     ├── NeedsPersonError     a person has to resolve the state of the system              (exit 3)
     │   ├── SchemaError          the database does not have the schema this version needs
     │   ├── ArtefactError        a stored model is damaged or cannot be trusted
+    │   │   └── NewerReleaseError    a newer version made it
     │   └── CohortError          there are not enough labelled data to learn from
     ├── RetryableError       the same call may succeed later                              (exit 4)
     │   ├── DatabaseUnavailableError
@@ -105,6 +106,10 @@ class SchemaError(NeedsPersonError):
 
 class ArtefactError(NeedsPersonError):
     """A stored model is damaged, unknown or cannot be trusted, and was not parsed."""
+
+
+class NewerReleaseError(ArtefactError):
+    """A release was made by a version with a format or model kind that this one lacks."""
 
 
 class CohortError(NeedsPersonError):

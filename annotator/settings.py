@@ -9,6 +9,7 @@ as is usual for secrets in containers.
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -60,6 +61,10 @@ class Settings:
     statement_timeout: Annotated[
         Natural, means("seconds after which PostgreSQL ends a statement; 0 for never")
     ] = 0
+    lock_timeout: Annotated[
+        Positive,
+        means("seconds after which a statement stops waiting for the lock of another session"),
+    ] = 60
 
     preset: Annotated[
         str,
@@ -200,6 +205,9 @@ class Settings:
     retrain_cron: Annotated[str, means("crontab(5) line in UTC: when the daemon retrains")] = (
         "0 2 * * *"
     )
+    retrain_hours: Annotated[
+        Positive, means("hours after which a retraining that has not ended counts as stuck")
+    ] = 24
     metrics_port: Annotated[
         int,
         Meta(ge=0, le=65535),
@@ -252,6 +260,8 @@ def _value(name: str, given: Any, *, is_text: bool) -> Any:
     if name == "fields":
         return declared_fields(tomllib.loads(given) if is_text else given)
     kind = _types()[name]
+    if kind.__origin__ == Path | None and "://" in str(given):
+        raise ValueError("expected a folder, not a URL; that of a database is database_url")
     if is_text and get_origin(kind.__origin__) is tuple:
         given = given.split(",")
     value = typed(given, kind, from_text=is_text)
@@ -262,9 +272,22 @@ def _value(name: str, given: Any, *, is_text: bool) -> Any:
     return value
 
 
-def _from_file(path: Path, names: set[str]) -> dict[str, tuple[Any, str]]:
+def _check_owner(path: Path, opened: os.stat_result) -> None:
+    """Refuse a file that was found, not named, if another account than root can change it."""
+    owners = {opened.st_uid, path.lstat().st_uid}
+    if not owners <= {0, os.geteuid()} or opened.st_mode & stat.S_IWOTH:
+        raise SettingsError(
+            f"{path}: is not read, because it is in the working folder and another account owns it"
+            f" or may change it; give --config {path} or ANNOTATOR_CONFIG if you trust it"
+        )
+
+
+def _from_file(path: Path, names: set[str], *, is_named: bool) -> dict[str, tuple[Any, str]]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as opened:
+            if not is_named:
+                _check_owner(path, os.fstat(opened.fileno()))
+            content = tomllib.load(opened)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as TOML: {error}") from error
     unknown = sorted(set(content) - names)
@@ -306,7 +329,8 @@ def load_settings(
         Environment variables; those of the process by default.
     file
         Settings file. By default the one that ``ANNOTATOR_CONFIG`` names, else
-        ``annotator.toml`` in the working folder if it exists.
+        ``annotator.toml`` in the working folder if it exists. That one has to belong
+        to the account of this process or to root.
 
     Returns
     -------
@@ -316,24 +340,26 @@ def load_settings(
     ------
     SettingsError
         A setting is unknown, of the wrong type or out of range, or the
-        file cannot be read.
+        file cannot be read or belongs to another account.
     """
     environment = os.environ if environment is None else environment
     shown = {item.name: item.repr for item in fields(Settings)}
     named = environment.get(PREFIX + "CONFIG")
     if file is None and named:
         file = Path(named)
+    is_named = file is not None
     if file is None and Path(FILE_NAME).is_file():
         file = Path(FILE_NAME)
-    raw = _from_file(file, set(shown)) if file is not None else {}
+    raw = _from_file(file, set(shown), is_named=is_named) if file is not None else {}
     of_variables = _from_environment(environment, set(shown))
     values: dict[str, Any] = {}
     for name, (given, source) in (raw | of_variables).items():
         try:
             values[name] = _value(name, given, is_text=name in of_variables)
         except ValueError as error:
-            is_short = shown[name] and not isinstance(given, dict)
-            what = repr(given) if is_short else "the given value"
+            # A URL may contain a password.
+            is_shown = shown[name] and not isinstance(given, dict) and "://" not in str(given)
+            what = repr(given) if is_shown else "the given value"
             raise SettingsError(
                 f"{source}: {what} is not accepted: {_problem(name, error)}"
                 f" ({name}: {description_of(name)})"

@@ -12,20 +12,27 @@ import json
 import os
 import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 import annotator.cli.import_commands
 import annotator.cli.model_commands  # noqa: F401 - these add their commands to the group
-from annotator.cli.group import command_line, database_of, utf8
+from annotator.cli.group import command_line, database_of, emit, say, utf8
+from annotator.domain.wording import visible
 from annotator.errors import AnnotatorError, InputError
 from annotator.logs import progress
+from annotator.stopping import StopRequests, end_later
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from annotator.settings import Settings
 
 INTERRUPTED = 130
+STOP_SECONDS = 60
+_stop_requests = StopRequests()
 
 
 @command_line.command()
@@ -46,24 +53,21 @@ def migrate(settings: Settings) -> None:
     """Bring the database to the current schema."""
     from annotator.store.mirror.label_values import declare_words
     from annotator.store.mirror.organisms import note_organisms
-    from annotator.store.server.schema import has_current_objects
     from annotator.store.server.schema import migrate as bring_to_head
 
     with database_of(settings) as database:
-        with database.connect() as connection:
-            was_current = has_current_objects(connection)
-        before, after = bring_to_head(database)
+        found = bring_to_head(database)
         with database.connect() as connection:
             declare_words(connection, settings.fields)
             note_organisms(connection, settings.default_organism)
-    if before != after:
-        click.echo(f"the database is now at schema {after}")
-    elif was_current:
-        click.echo(f"the database is already at schema {after}")
+    if found.before != found.after:
+        say(f"the database is now at schema {found.after}")
+    elif not found.replaced:
+        say(f"the database is already at schema {found.after}")
     else:
-        click.echo(
-            f"the database is at schema {after} as before; its views, functions and rights are now"
-            " those of this version"
+        say(
+            f"the database is at schema {found.after} as before; its views, functions and rights"
+            " are now those of this version"
         )
 
 
@@ -77,18 +81,18 @@ def annotate(settings: Settings) -> None:
     with database_of(settings) as database, progress("annotating", "samples") as shown:
         summary = annotate_pending(database, settings, worker=worker_name(), progress=shown)
     if not summary.releases:
-        click.echo("no release is live: run `annotator retrain` first")
+        say("no release is live: run `annotator retrain` first")
         return
     fields = sorted({*summary.predicted, *summary.quarantined})
     if not fields:
-        click.echo("nothing is pending")
+        say("nothing is pending")
     for field in fields:
-        click.echo(
+        say(
             f"{field}: {summary.predicted.get(field, 0)} annotated,"
             f" {summary.quarantined.get(field, 0)} quarantined"
         )
     for waiting in summary.without_release:
-        click.echo(waiting.sentence)
+        say(waiting.sentence)
 
 
 @command_line.command()
@@ -114,7 +118,10 @@ def status(settings: Settings, as_json: bool, daemon: bool) -> None:
         report = read_status(
             database, settings, with_metrics=as_json, with_values=as_json or not daemon
         )
-    click.echo(json.dumps(report.as_dict(), default=str) if as_json else status_lines(report))
+    if as_json:
+        emit(json.dumps(report.as_dict(), default=str) + "\n")
+    else:
+        say(status_lines(report))
     if not report.daemon_here if daemon else report.problems:
         raise SystemExit(1)
 
@@ -133,7 +140,10 @@ def doctor(settings: Settings, as_json: bool, quick: bool) -> None:
 
     findings = examine(settings, quick=quick)
     content = {"findings": [asdict(finding) for finding in findings]}
-    click.echo(json.dumps(content, default=str) if as_json else findings_lines(findings))
+    if as_json:
+        emit(json.dumps(content, default=str) + "\n")
+    else:
+        say(findings_lines(findings))
     if any(finding.level == WRONG for finding in findings):
         raise SystemExit(1)
 
@@ -158,34 +168,44 @@ def sql(settings: Settings, query: str, output: str) -> None:
         with database.connect() as connection:
             check_schema(connection)
         result = run_query(database, query)
-    click.echo(query_output(result.columns, result.rows, output), nl=False)
+    emit(query_output(result.columns, result.rows, output))
 
 
 def _end(code: int, message: str) -> NoReturn:
-    one_line = " ".join(message.split())
-    click.echo(f"annotator: {one_line}", err=True)
+    say(f"annotator: {visible(message)}", err=True)
     raise SystemExit(code)
 
 
 def _end_with_findings(error: InputError) -> NoReturn:
     for finding in error.findings:
-        click.echo(f"annotator: {' '.join(finding.split())}", err=True)
+        say(f"annotator: {visible(finding)}", err=True)
     shown = len(error.findings)
     first = f", of which the first {shown} are listed" if error.found > shown else ""
     _end(error.exit_code, f"{error.found} errors were found{first}; nothing was changed")
 
 
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Close open resources in order; end at once if asked again or if that takes too long."""
+    _stop_requests.note(number)
+    end_later(number, STOP_SECONDS)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; turn every expected error into one line and an exit code."""
-    # As with Ctrl-C, open resources are closed in order. The daemon has its own handlers.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    os.environ["PYTHONSAFEPATH"] = "1"  # child processes import nothing from the working folder
+    for number in (signal.SIGTERM, signal.SIGINT):  # the daemon has its own handlers
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         command_line.main(standalone_mode=False, prog_name="annotator")
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else str(error), err=True)
+        say(error.ctx.get_help() if error.ctx else str(error), err=True)
         raise SystemExit(2) from None
     except click.ClickException as error:
-        _end(2, error.format_message())
+        _end(2, " ".join(error.format_message().split()))
     except InputError as error:
         if error.found > 1:
             _end_with_findings(error)
@@ -197,4 +217,7 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of the output has closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:  # noqa: BLE001 - as Python would end, but with names made visible
+        say("".join(traceback.format_exception(error)), err=True, nl=False)
         raise SystemExit(1) from None

@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from annotator.cli.group import say
 from annotator.cli.tables import as_table, retrain_table
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.organisms import DEFAULT_ORGANISM
-from annotator.errors import InputError
+from annotator.errors import InputError, NeedsPersonError
 from annotator.logs import progress
 from annotator.store.server.connection import Database, open_database
-from annotator.store.server.embedded import has_cluster, is_demo, mark_demo
+from annotator.store.server.home import only_demo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,19 +57,18 @@ def run_demo(settings: Settings) -> None:
     ------
     InputError
         A database is set, or the home contains a database that is not a demo.
+    NeedsPersonError
+        Temporary files cannot be written.
+    RetryableError
+        Another demo is running in the home.
     """
     home = settings.home_folder()
     if settings.database_url is not None:
         raise InputError(
             "the demo works on the embedded database only: unset ANNOTATOR_DATABASE_URL"
         )
-    if has_cluster(home) and not is_demo(home):
-        raise InputError(
-            f"{home} contains a database that is not a demo; set ANNOTATOR_HOME to another folder"
-        )
     started = time.monotonic()
-    with open_database(settings) as database:
-        mark_demo(home)
+    with open_database(settings, demo=True) as database, only_demo(home):
         _say(started, f"embedded PostgreSQL is up in {home}")
         atlas = _load_simulation(database, started)
         outcomes = _retrain(database, settings, started)
@@ -80,7 +78,7 @@ def run_demo(settings: Settings) -> None:
 
 
 def _say(started: float, message: str) -> None:
-    click.echo(f"[{time.monotonic() - started:5.0f} s] {message}", err=True)
+    say(f"[{time.monotonic() - started:5.0f} s] {message}", err=True)
 
 
 def _load_simulation(database: Database, started: float) -> Any:
@@ -93,7 +91,13 @@ def _load_simulation(database: Database, started: float) -> Any:
     atlas = simulate_atlas(SimulationOptions())
     with tempfile.TemporaryDirectory(prefix="annotator-demo-") as folder:
         files = Path(folder)
-        write_atlas(atlas, files)
+        try:
+            write_atlas(atlas, files)
+        except OSError as error:
+            raise NeedsPersonError(
+                f"{folder}: the simulated files cannot be written ({error.strerror}); free some"
+                " space, or set TMPDIR to another folder"
+            ) from error
         _say(started, "simulated an atlas; importing it")
         for kind in FeatureKind:
             summary = import_files(
@@ -129,7 +133,7 @@ def _retrain(database: Database, settings: Settings, started: float) -> list[Any
         release = f" release {outcome.release_id}" if outcome.release_id else ""
         _say(started, f"{field}: {outcome.status}{release}")
         for reason in outcome.reasons:
-            click.echo(f"          {reason}", err=True)
+            say(f"          {reason}", err=True)
     return outcomes
 
 
@@ -164,24 +168,24 @@ def _show(
             "select field, sample_id, value, models -> 'combined' ->> 'value'"
             " from annotator.suggestion order by field, sample_id"
         ).fetchall()
-    click.echo("\nValidation on datasets that the models had not seen\n")
-    click.echo(retrain_table(outcome for outcome in outcomes if outcome.metrics))
-    click.echo("\nReview queue, most useful first\n")
-    click.echo(as_table(columns, queue))
-    click.echo("\nThe filled gaps against the simulation's truth\n")
-    click.echo(
+    say("\nValidation on datasets that the models had not seen\n")
+    say(retrain_table(outcome for outcome in outcomes if outcome.metrics))
+    say("\nReview queue, most useful first\n")
+    say(as_table(columns, queue))
+    say("\nThe filled gaps against the simulation's truth\n")
+    say(
         as_table(
             ["field", "gaps", "answered", "right", "share right", "best guess right"],
             _compare(answers, truth, terms, settings),
         )
     )
-    click.echo(
+    say(
         f"\nThe threshold is set for {settings.target_precision:.0%} precision on held-out datasets"
         f" ({_reached(outcomes)}); the best guess counts every gap."
     )
     if queue:
         first = dict(zip(columns, queue[0], strict=True))
-        click.echo(
+        say(
             NEXT.format(
                 program=_program(),
                 prediction=first["prediction_id"],
@@ -190,7 +194,7 @@ def _show(
                 field=first["field"],
             )
         )
-    click.echo(f"The demo is in {settings.home_folder()}")
+    say(f"The demo is in {settings.home_folder()}")
 
 
 def _reached(outcomes: Sequence[Any]) -> str:

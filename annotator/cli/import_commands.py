@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.cli.group import FILE, command_line, database_of, utf8_text
+from annotator.cli.group import FILE, command_line, database_of, say, utf8_text
 from annotator.domain.fields import FeatureKind
 from annotator.errors import InputError
 
@@ -83,7 +83,7 @@ def import_(
     from annotator.cli.import_text import import_lines
     from annotator.jobs.import_files import ImportOptions, check_given, import_files
     from annotator.reading.importers import SampleOptions, Which
-    from annotator.store.server.embedded import forget_demo
+    from annotator.store.server.home import forget_demo
 
     how = ImportOptions(
         kind=FeatureKind(options["kind"]),
@@ -106,8 +106,8 @@ def import_(
             default_organism=settings.default_organism,
         )
     if settings.database_url is None and not how.dry_run and forget_demo(settings.home_folder()):
-        click.echo("the embedded database is no longer just a demo: `demo` will not replace it")
-    click.echo(import_lines(summary, dry_run=how.dry_run))
+        say("the embedded database is no longer just a demo: `demo` will not replace it")
+    say(import_lines(summary, dry_run=how.dry_run))
 
 
 def _meanings(given: Sequence[str]) -> dict[str, str]:
@@ -132,12 +132,12 @@ def forget(settings: Settings, datasets: tuple[str, ...], yes: bool) -> None:
     for dataset in datasets:
         utf8_text("DATASETS", dataset)
     with database_of(settings) as database:
-        click.echo(forgotten_lines(what_would_go(database, datasets)))
+        say(forgotten_lines(what_would_go(database, datasets)))
         if not yes and not sys.stdin.isatty():
             raise InputError("nobody can be asked here, and nothing was removed; add --yes")
         if not yes and not click.confirm("Remove these datasets?", default=False):
-            click.echo("nothing was removed")
+            say("nothing was removed")
             return
         found = remove(database, datasets)
     datasets_gone = counted(len(found.datasets), "dataset")
-    click.echo(f"done: {datasets_gone} with {counted(found.samples, 'sample')} removed")
+    say(f"done: {datasets_gone} with {counted(found.samples, 'sample')} removed")

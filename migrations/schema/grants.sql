@@ -21,22 +21,39 @@ to annotator_daemon, annotator_curator, annotator_reader;
 
 -- The daemon reads everything and writes provenance, but decides nothing and changes no schema.
 grant select on all tables in schema annotator to annotator_daemon;
+-- Ids, times, who it was and the first status are left to the database.
+grant insert (field, hash, samples, datasets) on annotator.cohort to annotator_daemon;
+grant insert (
+    field, preset, seed, configuration, configuration_hash, versions, host, organism
+) on annotator.training_run to annotator_daemon;
+grant insert (field, run_id, classes, features, weights, organism, digests)
+on annotator.release to annotator_daemon;
+grant insert (worker, host) on annotator.annotation_run to annotator_daemon;
+grant insert (
+    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
+    confidence, status, reason, novelty, models, top_features, annotation_run_id, prediction_set,
+    set_coverage, known_features, number, number_low, number_high, class_probabilities
+) on annotator.prediction to annotator_daemon;
+grant insert (sample_id, field, release_id, sample_updated_at, code, reason)
+on annotator.quarantine to annotator_daemon;
+grant insert (kind, subject, detail) on annotator.event to annotator_daemon;
 grant insert on
-    annotator.cohort, annotator.cohort_sample, annotator.training_run, annotator.release,
-    annotator.release_comparison,
-    annotator.artefact, annotator.validation_prediction, annotator.metric,
-    annotator.validation_curve, annotator.label_suspicion,
-    annotator.annotation_run, annotator.prediction, annotator.class_contribution,
-    annotator.quarantine, annotator.event,
-    annotator.class_marker, annotator.class_similarity, annotator.class_enrichment,
-    annotator.sample_map
+    annotator.cohort_sample, annotator.release_comparison, annotator.artefact,
+    annotator.validation_prediction, annotator.metric, annotator.validation_curve,
+    annotator.label_suspicion, annotator.class_contribution, annotator.class_marker,
+    annotator.class_similarity, annotator.class_enrichment, annotator.sample_map
 to annotator_daemon;
 grant insert, update, delete on annotator.release_report to annotator_daemon;
-grant insert, update on annotator.organism_spelling to annotator_daemon;
-grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick
+grant insert, update on annotator.organism_spelling, annotator.lock to annotator_daemon;
+grant insert, update, delete on annotator.work, annotator.heartbeat, annotator.tick,
+    annotator.release_loading
 to annotator_daemon;
 grant insert, delete on annotator.declared_word to annotator_daemon;
-grant update on annotator.training_run, annotator.release, annotator.annotation_run
+-- What a release consists of is set when it is made. Triggers keep the order of statuses.
+grant update (status, reasons, promoted_at, retired_at) on annotator.release to annotator_daemon;
+grant update (status, reason, cohort_id, folds, finished_at) on annotator.training_run
+to annotator_daemon;
+grant update (finished_at, predicted, quarantined) on annotator.annotation_run
 to annotator_daemon;
 grant update (is_current, sample_updated_at) on annotator.prediction to annotator_daemon;
 -- Functions that keep the order of the queue and watch the mirror.
@@ -56,6 +73,7 @@ grant select on
     annotator.class_contribution, annotator.class_probability,
     annotator.live_accuracy, annotator.judged_suggestion, annotator.learned_sample,
     annotator.known_label, annotator.declared_word, annotator.release_comparison,
+    annotator.release_loading,
     annotator.dataset_naming, annotator.sample_signature,
     annotator.queue_member, annotator.sample_organism, annotator.organism_spelling,
     annotator.quarantined_sample, annotator.field_samples,
@@ -78,3 +96,25 @@ grant execute on function
     annotator.accept_dataset(text, text, double precision, text),
     annotator.undo_review(bigint, text)
 to annotator_curator;
+
+-- Settings that somebody gave our roles (`alter role … set`) would apply to each of their sessions.
+do $$
+declare
+    given record;
+begin
+    for given in
+        select s.setrole::regrole as role, d.datname as database
+        from pg_db_role_setting s left join pg_database d on d.oid = s.setdatabase
+        where s.setrole::regrole::text in
+                ('annotator_daemon', 'annotator_curator', 'annotator_reader')
+            and coalesce(d.datname = current_database(), true)
+    loop
+        if given.database is null then
+            execute format('alter role %s reset all', given.role);
+        else
+            execute format('alter role %s in database %I reset all', given.role, given.database);
+        end if;
+    end loop;
+exception when insufficient_privilege then
+    null;  -- annotator doctor names them
+end $$;

@@ -9,6 +9,20 @@ drop trigger queue_insert on annotator.prediction;
 drop trigger queue_update on annotator.prediction;
 drop trigger queue_delete on annotator.prediction;
 drop trigger class_probabilities_fit on annotator.prediction;
+drop trigger only_steps on annotator.release;
+drop trigger only_steps on annotator.training_run;
+
+do $$
+declare
+    short record;
+begin
+    for short in
+        select conrelid::regclass as relation, conname from pg_constraint
+        where connamespace = 'atlas'::regnamespace and conname like '%\_is\_short'
+    loop
+        execute format('alter table %s drop constraint %I', short.relation, short.conname);
+    end loop;
+end $$;
 
 -- Synonyms of terms, unless they are a view of the atlas's owner.
 do $$
@@ -56,7 +70,7 @@ drop table
     annotator.queue_group, annotator.undone_review, annotator.release_report,
     annotator.sample_map, annotator.class_enrichment, annotator.class_similarity,
     annotator.class_marker, annotator.label_suspicion, annotator.validation_curve,
-    annotator.release_comparison, annotator.declared_word;
+    annotator.release_comparison, annotator.release_loading, annotator.declared_word;
 -- Of several schemes only the one of held-out datasets was known.
 delete from annotator.metric where scheme = 'cv';
 alter table annotator.validation_prediction drop column novelty;
@@ -94,6 +108,8 @@ drop function annotator.check_class_probabilities();
 drop function annotator.name_reviewed_sample();
 drop function annotator.note_prediction_change();
 drop function annotator.note_review_change();
+drop function annotator.refuse_change();
+alter function annotator.event_is_append_only() reset search_path;
 
 -- Only one release per field can be live.
 update annotator.release r set status = 'retired', retired_at = clock_timestamp()
@@ -111,12 +127,13 @@ drop index annotator.work_claim;
 create index work_claim on annotator.work (field, dataset_id, sample_id);
 alter table annotator.release drop column organism;
 alter table annotator.training_run drop column organism;
-drop table annotator.organism_spelling;
+drop table annotator.organism_spelling, annotator.lock;
 
 comment on column annotator.release.retired_at is null;
 update annotator.release set retired_at = null where status = 'rejected';
 alter table annotator.release
     drop column weights,
+    drop column digests,
     drop constraint retired_has_time,
     drop constraint retired_was_live,
     add constraint release_check1 check ((status = 'retired') = (retired_at is not null));
@@ -134,3 +151,4 @@ alter table annotator.training_run
     alter column status set default 'running',
     add check ((status = 'running') = (finished_at is null));
 drop type annotator.run_status_0002;
+comment on schema annotator is null;

@@ -41,6 +41,22 @@ from (
     group by 1
 ) damaged
 where damaged.release_id = r.release_id and r.status = 'rejected' and r.retired_at is null;
+-- Digests of files: so far in the first event about a release; for releases without one, those
+-- of the files that there are.
+alter table annotator.release
+    add column digests jsonb not null default '{}'
+        constraint digests_are_an_object check (jsonb_typeof(digests) = 'object');
+comment on column annotator.release.digests is
+    'SHA-256 of each file by name. Set when the release is made, and never changed.';
+update annotator.release r set digests = coalesce(
+    (select e.detail -> 'artefacts' from annotator.event e
+     where e.kind = 'candidate' and e.detail ->> 'release_id' = r.release_id::text
+       and jsonb_typeof(e.detail -> 'artefacts') = 'object'
+     order by e.event_id limit 1),
+    (select jsonb_object_agg(a.name, a.sha256) from annotator.artefact a
+     where a.release_id = r.release_id),
+    '{}'
+);
 
 -- One live release per field and organism. All releases so far are of one organism.
 alter table annotator.training_run add column organism text not null default 'Homo sapiens';
@@ -53,6 +69,20 @@ create unique index one_live_release on annotator.release (field, organism)
 -- A claim reads the rows of one release only.
 drop index annotator.work_claim;
 create index work_claim on annotator.work (field, release_id, dataset_id, sample_id);
+
+-- Locks of our roles: readers and curators have no rights on this table.
+create table annotator.lock (
+    name     text primary key,
+    pid      integer,
+    role     text,
+    session  text,
+    taken_at timestamptz
+);
+comment on table annotator.lock is
+    'Locks, as locks on rows; where pid is given, a session holds the lock until it ends.';
+insert into annotator.lock (name)
+select 'watch_mirror' union all
+select 'queue group ' || number from generate_series(0, 1023) number;
 
 create table annotator.organism_spelling (
     spelling text primary key,
@@ -91,6 +121,20 @@ comment on column annotator.release_comparison.margin is
     'How far the release may fall behind the live one, or has to be ahead of a baseline.';
 comment on column annotator.release_comparison.sentence is
     'The comparison as a sentence, as in release.reasons.';
+
+create table annotator.release_loading (
+    release_id bigint primary key references annotator.release on delete cascade,
+    process    text not null,
+    pid        integer not null,
+    role       text not null,
+    session    text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    deaths     integer not null default 0 check (deaths >= 0)
+);
+comment on table annotator.release_loading is
+    'Releases that are being loaded into memory, or whose loading ended the process.';
+comment on column annotator.release_loading.deaths is
+    'Number of processes that ended in succession while they loaded the release. It is not loaded again after the second; deleting the row allows it.';
 
 create table annotator.declared_word (
     field text not null,
@@ -444,6 +488,29 @@ begin
     end if;
 end $$;
 
+-- Names that fit into indexes, as in annotator/domain/names.py. Rows from before are kept.
+do $$
+declare
+    named record;
+begin
+    for named in
+        select known.relation, known.col
+        from (values
+            ('dataset', 'dataset_id'), ('sample', 'sample_id'), ('sample', 'organism'),
+            ('feature', 'name'), ('annotation', 'value'), ('term', 'term_id'), ('term', 'name'),
+            ('term_synonym', 'synonym')
+        ) as known (relation, col)
+        join annotator.made_object m
+            on m.kind = 'table' and m.name = 'atlas.' || known.relation
+        join pg_class c on c.oid = to_regclass(m.name) and c.relkind = 'r'
+    loop
+        execute format(
+            'alter table atlas.%I add constraint %I check (octet_length(%I) <= 1000) not valid',
+            named.relation, named.col || '_is_short', named.col
+        );
+    end loop;
+end $$;
+
 -- Last, so that none of the changes above fires them.
 create trigger name_sample before insert or update on annotator.review
     for each row execute function annotator.name_reviewed_sample();
@@ -469,3 +536,18 @@ create trigger class_probabilities_fit
     before insert or update of class_probabilities on annotator.prediction
     for each row when (new.class_probabilities is not null)
     execute function annotator.check_class_probabilities();
+
+-- The owner, who may delete rows, may correct them; a daemon only takes the steps that there are.
+create trigger only_steps before update on annotator.release for each row when (
+    (old.status, new.status) not in (
+        ('candidate', 'live'), ('candidate', 'rejected'),
+        ('live', 'retired'), ('live', 'rejected'), ('retired', 'live')
+    ) and not has_table_privilege('annotator.release', 'delete')
+) execute function annotator.refuse_change();
+create trigger only_steps before update on annotator.training_run for each row when (
+    old.status <> 'running' and (
+        (old.status, new.status) <> ('succeeded', 'failed')
+        or (old.cohort_id, old.folds, old.finished_at)
+            is distinct from (new.cohort_id, new.folds, new.finished_at)
+    ) and not has_table_privilege('annotator.training_run', 'delete')
+) execute function annotator.refuse_change();

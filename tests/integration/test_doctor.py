@@ -20,9 +20,12 @@ from annotator.cli.watch_text import findings_lines
 from annotator.jobs.watch.doctor import clock, connection, disk
 from annotator.jobs.watch.doctor.examine import examine
 from annotator.jobs.watch.doctor.findings import Finding
+from annotator.learn.release.json_files import FORMAT
 from annotator.settings import Settings
 from annotator.store.server.health import ServerFacts
 from annotator.store.watch import daemons as service
+from tests.support.crafted import CRAFTED
+from tests.support.stored_releases import put_live, stored
 
 
 def findings(settings: Settings, subject: str, *, quick: bool = True) -> list[Finding]:
@@ -47,8 +50,9 @@ STOCKED = (
     "insert into atlas.expression values ('a', 0, '{}', '{}')",
     "insert into annotator.training_run (field, preset, seed, host, status, finished_at)"
     " values ('tissue', 'default', 1, 'here', 'succeeded', now())",
-    "insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
-    " select 'tissue', run_id, 'live', '{liver,lung}', 10, now() from annotator.training_run",
+    "insert into annotator.release (field, run_id, status, classes, features, promoted_at, digests)"
+    " select 'tissue', run_id, 'live', '{liver,lung}', 10, now(),"
+    " jsonb_build_object('model.json', encode(sha256('{}'), 'hex')) from annotator.training_run",
     "insert into annotator.artefact (release_id, name, media_type, sha256, size, content)"
     " select release_id, 'model.json', 'application/json', encode(sha256('{}'), 'hex'), 2, '{}'"
     " from annotator.release",
@@ -135,6 +139,27 @@ BREAKAGES: dict[str, tuple[str, str, str, str]] = {
         "grant create on schema annotator to annotator_daemon",
         "roles", "wrong", "annotator_daemon: create in schema annotator",
     ),
+    "a daemon that may rewrite releases": (
+        "grant update on annotator.release to annotator_daemon",
+        "roles", "wrong", "annotator_daemon: update on annotator.release",
+    ),
+    "a reader who may read models": (
+        "grant select (content) on annotator.artefact to annotator_reader",
+        "roles", "wrong", "annotator_reader: select on annotator.artefact",
+    ),
+    "an event log that can be changed": (
+        "alter table annotator.event disable trigger append_only",
+        "roles", "wrong", "append_only on annotator.event",
+    ),
+    "everybody may make objects in public": (
+        "grant create on schema public to public",
+        "roles", "warning", "may create objects in schema public",
+    ),
+    "a role with settings": (
+        "do $$ begin execute format('alter role annotator_curator in database %I set search_path ="
+        " public', current_database()); end $$",
+        "roles", "warning", "annotator_curator: search_path=public",
+    ),
     "a missing relation": (
         "alter table atlas.term_parent rename to gone",
         "mirror", "wrong", "atlas.term_parent missing",
@@ -170,6 +195,10 @@ BREAKAGES: dict[str, tuple[str, str, str, str]] = {
     "a damaged file": (
         "alter table annotator.artefact drop constraint content_is_what_it_was;"
         " update annotator.artefact set content = '[]'",
+        "artefacts", "wrong", "release 1 of tissue: model.json damaged",
+    ),
+    "a file of another release": (
+        "update annotator.artefact set content = '[]', sha256 = encode(sha256('[]'), 'hex')",
         "artefacts", "wrong", "release 1 of tissue: model.json damaged",
     ),
     "files that are gone": (
@@ -239,6 +268,13 @@ def test_models_that_do_not_load_are_found_without_quick(stocked: Any, settings:
     ((level, found),) = troubles(settings, "artefacts", quick=False)
     assert level == "wrong"
     assert "features.safetensors" in found or "model.json" in found
+
+
+@pytest.mark.parametrize("name", ["a pseudocount of 0", "-1 trees", "directions that make NaN"])
+def test_models_that_cannot_be_used_are_found(database: Any, settings: Settings, name: str) -> None:
+    with database.connect() as conn:
+        put_live(conn, CRAFTED[name](stored(FORMAT)))
+    assert [level for level, _ in troubles(settings, "artefacts", quick=False)] == ["wrong"]
 
 
 @pytest.mark.parametrize(

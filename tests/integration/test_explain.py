@@ -26,6 +26,7 @@ from tests.support.atlas import load_atlas, small_atlas
 from tests.support.databases import new_database
 from tests.support.presets import LIGHT_DEFAULT
 from tests.support.store import execute, rows
+from tests.support.strange_text import HOSTILE, is_seen
 
 ATLAS = small_atlas()
 NETWORK = """
@@ -122,8 +123,8 @@ def test_a_release_is_stored_with_its_explanations(trained):
     shown = {(m.model_kind, m.name): m.value for m in trained.outcome.metrics if not m.class_name}
     stored_accuracy = rows(
         loaded,
-        "select value from metric where scheme = 'one-dataset-out' and model_kind = 'combined'"
-        " and name = 'accuracy'",
+        "select value from annotator.metric"
+        " where scheme = 'one-dataset-out' and model_kind = 'combined' and name = 'accuracy'",
     )
     assert stored_accuracy == [(shown["combined", "accuracy"],)]
     release, found = stored_explanations(loaded)
@@ -143,7 +144,9 @@ def test_a_release_is_stored_with_its_explanations(trained):
     assert any(marker.network_rank for marker in found.markers)
     profiles = ATLAS.profiles
     marker = found.markers[0]
-    labels = dict(rows(loaded, "select sample_id, class from cohort_sample where class <> ''"))
+    labels = dict(
+        rows(loaded, "select sample_id, class from annotator.cohort_sample where class <> ''")
+    )
     reads = np.asarray(profiles.counts[:, profiles.kinds == "srna"].sum(axis=1)).ravel()
     column = profiles.counts[:, profiles.features == marker.feature].toarray().ravel()
     own = [labels.get(name) == marker.class_name for name in profiles.sample_ids]
@@ -195,7 +198,7 @@ def test_sets_and_settings_of_explanations_are_part_of_the_configuration(trained
     configured, folds = rows(
         database,
         "select configuration -> 'explanations', configuration -> 'cross_validation_folds'"
-        " from model_card where status = 'live'",
+        " from annotator.model_card where status = 'live'",
     )[0]
     assert (configured, folds) == (described(), 2)
     assert described(marker_count=41) != described() != described(similarity_samples=6)
@@ -222,6 +225,22 @@ def test_explanations_do_not_depend_on_where_they_are_made(loaded, job_settings,
     assert one.markers == two.markers
     assert one.similarities == two.similarities
     np.testing.assert_array_equal(one.sample_map.positions, two.sample_map.positions)
+
+
+def test_names_neither_add_lines_to_an_explanation_nor_hide_in_it(trained):
+    sample = missing("tissue")[0]
+    found = explain_sample(trained.database, trained.settings, sample, "tissue", 3)
+    strange = replace(
+        found,
+        sample_id=HOSTILE,
+        learned_as=HOSTILE,
+        classes=tuple(HOSTILE + name for name in found.classes),
+        features=tuple(HOSTILE + name for name in found.features),
+    )
+    usual = explanation_text(replace(found, learned_as="liver")).split("\n")
+    lines = explanation_text(strange).split("\n")
+    assert len(lines) == len(usual)
+    assert all(map(is_seen, lines))
 
 
 def test_a_preset_without_a_network_has_the_markers_of_its_answer(loaded, job_settings, tmp_path):
@@ -277,11 +296,11 @@ def test_winner_and_runner_up_are_stored_and_the_rest_on_demand(trained):
     ((prediction, best, top_features),) = rows(
         loaded,
         "select prediction_id, models -> 'combined' ->> 'value', top_features"
-        " from prediction where is_current and sample_id = %s and field = 'tissue'",
+        " from annotator.prediction where is_current and sample_id = %s and field = 'tissue'",
         sample,
     )
     stored = (
-        "select class_rank, class, model_kind, count(*), max(rank) from contribution"
+        "select class_rank, class, model_kind, count(*), max(rank) from annotator.contribution"
         " where prediction_id = %s group by 1, 2, 3 order by 1, 3"
     )
     first = rows(loaded, stored, prediction)
@@ -291,7 +310,7 @@ def test_winner_and_runner_up_are_stored_and_the_rest_on_demand(trained):
     assert all(row[3] == row[4] <= 20 for row in first)
     of_winner = rows(
         loaded,
-        "select feature from contribution where prediction_id = %s and class_rank = 1"
+        "select feature from annotator.contribution where prediction_id = %s and class_rank = 1"
         " and model_kind = 'combined' and score > 0 order by rank limit 5",
         prediction,
     )
@@ -312,7 +331,7 @@ def test_winner_and_runner_up_are_stored_and_the_rest_on_demand(trained):
     network = found.kinds["network"]
     told = rows(
         loaded,
-        "select feature, score, expression from contribution where prediction_id = %s"
+        "select feature, score, expression from annotator.contribution where prediction_id = %s"
         " and model_kind = 'network' and class = %s order by rank",
         prediction,
         found.classes[-1],
@@ -325,7 +344,9 @@ def test_winner_and_runner_up_are_stored_and_the_rest_on_demand(trained):
 
 def test_an_explanation_says_where_expression_lies_among_training_samples(trained):
     loaded, job_settings = trained.database, trained.settings
-    learned = dict(rows(loaded, "select sample_id, class from cohort_sample where class <> ''"))
+    learned = dict(
+        rows(loaded, "select sample_id, class from annotator.cohort_sample where class <> ''")
+    )
     sample = sorted(learned)[3]
     found = explain_sample(loaded, job_settings, sample, "tissue", 6)
     assert found.learned_as == learned[sample]

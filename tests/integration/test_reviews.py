@@ -9,11 +9,12 @@ import pytest
 
 from annotator.store.server.connection import Database
 from annotator.store.server.schema import migrate, migrations_folder
+from tests.support.store import as_curator
 
 
 @pytest.fixture
 def curator(database: Database, reviewable):
-    with database.connect(user="annotator_curator", autocommit=True) as opened:
+    with as_curator(database) as opened:
         yield opened
 
 
@@ -138,7 +139,7 @@ def test_times_without_a_zone_are_the_same_for_every_reader(
     migrate(empty_database)
     with empty_database.connect() as conn:
         prediction = make_reviewable(conn).ids["a"]
-    with empty_database.connect(user="annotator_curator", autocommit=True) as curator:
+    with as_curator(empty_database) as curator:
         curator.execute("set timezone = 'Asia/Tokyo'")
         assert curator.execute("select count(*) from suggestion").fetchone() == (4,)
         assert curator.execute("select count(*) from review_queue").fetchone() == (3,)
@@ -189,6 +190,31 @@ def test_a_correction_outside_the_vocabulary_names_the_nearest(curator, reviewab
         curator.execute("select correct_suggestion(%s, 'livr')", (reviewable.ids["a"],))
     with pytest.raises(psycopg.errors.NullValueNotAllowed):
         curator.execute("select correct_suggestion(%s, null)", (reviewable.ids["a"],))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "accept_suggestion(%(id)s, %(note)s)",
+        "reject_suggestion(%(id)s, %(note)s)",
+        "correct_suggestion(%(id)s, 'lung', %(note)s)",
+        "accept_dataset('D1', 'tissue', 0, %(note)s)",
+    ],
+)
+def test_a_note_has_a_length(curator, reviewable, call: str) -> None:
+    given = {"id": reviewable.ids["a"], "note": "µ" * 10_001}
+    with pytest.raises(psycopg.errors.StringDataRightTruncation, match="10001 characters") as error:
+        curator.execute(f"select {call}", given)
+    assert "µ" not in str(error.value)
+    curator.execute(f"select {call}", given | {"note": given["note"][:-1]})
+
+
+def test_the_note_of_an_undone_decision_has_a_length(curator, reviewable) -> None:
+    ((review,),) = curator.execute(
+        "select review_id from accept_suggestion(%s)", (reviewable.ids["a"],)
+    ).fetchall()
+    with pytest.raises(psycopg.errors.StringDataRightTruncation, match="10001 characters"):
+        curator.execute("select undo_review(%s, repeat('x', 10001))", (review,))
 
 
 def test_the_vocabulary_has_classes_curated_values_and_terms(curator, connection) -> None:
@@ -259,7 +285,7 @@ def test_the_queue_has_agreeing_datasets_first_and_drops_what_is_done(curator, r
 
 def test_two_who_decide_at_once_do_not_both_win(database, reviewable) -> None:
     def decide(call: str) -> bool:
-        with database.connect(user="annotator_curator", autocommit=True) as conn:
+        with as_curator(database) as conn:
             try:
                 conn.execute(f"select {call}", (reviewable.ids["a"],))
             except psycopg.errors.ObjectNotInPrerequisiteState:

@@ -9,7 +9,8 @@ from psycopg.conninfo import make_conninfo
 
 from annotator.errors import NeedsPersonError
 from annotator.store.server.connection import Database
-from annotator.store.server.schema import MIRROR, OPTIONAL_MIRROR, ROLES
+from annotator.store.server.health import role_facts
+from annotator.store.server.schema import MIRROR, OPTIONAL_MIRROR, ROLES, migrate
 
 DENIED = psycopg.errors.InsufficientPrivilege
 # A view that cannot be written at all says so before rights are looked at.
@@ -19,11 +20,11 @@ REFUSED = (
     psycopg.errors.ObjectNotInPrerequisiteState,
 )
 DECISIONS = [
-    "select accept_suggestion(1)",
-    "select reject_suggestion(1)",
-    "select correct_suggestion(1, 'lung')",
-    "select accept_dataset('D1', 'tissue')",
-    "select undo_review(1)",
+    "select annotator.accept_suggestion(1)",
+    "select annotator.reject_suggestion(1)",
+    "select annotator.correct_suggestion(1, 'lung')",
+    "select annotator.accept_dataset('D1', 'tissue')",
+    "select annotator.undo_review(1)",
 ]
 INTERNAL = [
     "select annotator.open_prediction(1)",
@@ -42,20 +43,164 @@ STRUCTURE = [
     "create table annotator.mine (a int)",
     "create table atlas.mine (a int)",
     "create table public.mine (a int)",
+    "create function annotator.mine() returns int language sql return 1",
+    "create function public.mine() returns int language sql return 1",
     "create schema mine",
+    "create index on annotator.event (kind)",
+    "create rule mine as on insert to annotator.event do instead nothing",
+    "create or replace view annotator.suggestion as select 1",
     "drop table annotator.prediction",
     "drop view annotator.suggestion",
+    "drop function annotator.decide(bigint, annotator.review_decision, text, text, float)",
+    "drop trigger append_only on annotator.event",
+    "drop trigger only_steps on annotator.release",
     "alter table annotator.event disable trigger all",
+    "alter table annotator.release disable trigger all",
+    "alter table annotator.artefact drop constraint content_is_what_it_was",
+    "alter table annotator.event owner to current_user",
+    "alter schema annotator rename to mine",
+    "grant annotator_curator to annotator_reader",
     "alter role annotator_reader superuser",
+    "alter role annotator set search_path = public",
     "create role mine",
     "set role annotator",
+    "set session authorization annotator",
     "set session_replication_role = replica",
+    "copy annotator.event to program 'cat'",
+    "copy (select 1) to '/tmp/mine'",
+    "select pg_read_file('PG_VERSION')",
+    "select setval('annotator.event_event_id_seq', 1)",
 ]
 EVENTS = [
     "update annotator.event set kind = 'x'",
     "delete from annotator.event",
     "truncate annotator.event",
+    "insert into annotator.event (event_id, kind) overriding system value values (-1, 'candidate')",
+    "insert into annotator.event (kind, at) values ('candidate', '2020-01-01')",
+    "insert into annotator.event (kind, actor) values ('review', 'grace')",
 ]
+MIRROR_ROWS = [
+    "insert into atlas.annotation (sample_id, field, value) values ('a', 'tissue', 'lung')",
+    "update atlas.sample set updated_at = now()",
+    "delete from atlas.dataset",
+]
+RELEASES = [
+    *(
+        f"update annotator.release set status = 'retired', retired_at = now(), {change}"
+        for change in (
+            "field = 'sex'",
+            "run_id = 2",
+            "classes = '{lung,liver}'",
+            "features = 1",
+            "weights = '{}'",
+            "organism = 'Mus musculus'",
+            "digests = '{}'",
+            "created_at = now()",
+        )
+    ),
+    # Not without another status, and only one that may follow.
+    "update annotator.release set reasons = '{}'",
+    "update annotator.release set promoted_at = '2020-01-01'",
+    "update annotator.release set status = 'candidate'",
+    "do $$ begin update annotator.release set status = 'rejected', retired_at = now();"
+    " update annotator.release set status = 'live', retired_at = null; end $$",
+    "insert into annotator.release (release_id, field, run_id, classes, features)"
+    " overriding system value values (99, 'tissue', 1, '{a,b}', 1)",
+    "insert into annotator.release (field, run_id, status, classes, features, promoted_at)"
+    " values ('tissue', 1, 'live', '{a,b}', 1, now())",
+    "insert into annotator.release (field, run_id, classes, features, created_at)"
+    " values ('tissue', 1, '{a,b}', 1, now())",
+    "delete from annotator.release",
+    "truncate annotator.release cascade",
+    "update annotator.artefact set content = ''",
+    "update annotator.artefact set release_id = 1",
+    "truncate annotator.artefact",
+    "update annotator.release_comparison set passed = true",
+    "delete from annotator.release_comparison",
+    "update annotator.class_marker set score = 1",
+]
+RUNS = [
+    *(
+        f"update annotator.training_run set status = 'failed', {change}"
+        for change in (
+            "field = 'sex'",
+            "organism = 'Mus musculus'",
+            "preset = 'x'",
+            "seed = 2",
+            "configuration = '{}'",
+            "configuration_hash = 'x'",
+            "versions = '{}'",
+            "host = 'x'",
+            "started_at = now()",
+            # Not after its end.
+            "cohort_id = 1",
+            "finished_at = '2020-01-01'",
+            "folds = 'x'",
+        )
+    ),
+    "update annotator.training_run set reason = 'x'",
+    "update annotator.training_run set status = 'running', finished_at = null",
+    "insert into annotator.training_run (field, preset, seed, host, status, finished_at)"
+    " values ('tissue', 'default', 1, 'x', 'succeeded', now())",
+    "insert into annotator.training_run (field, preset, seed, host, started_at)"
+    " values ('tissue', 'default', 1, 'x', now())",
+    "delete from annotator.training_run",
+    "update annotator.cohort set hash = ''",
+    "insert into annotator.cohort (field, hash, samples, datasets, created_at)"
+    " values ('tissue', repeat('0', 64), 1, 1, now())",
+    "update annotator.cohort_sample set class = 'lung'",
+    "update annotator.metric set value = 1",
+    "update annotator.validation_prediction set value = truth",
+    "update annotator.validation_curve set y = 1",
+    "delete from annotator.label_suspicion",
+]
+ANSWERS = [
+    "update annotator.prediction set value = 'lung'",
+    "update annotator.prediction set confidence = 1",
+    "delete from annotator.prediction",
+    "insert into annotator.prediction (sample_id, created_at) values ('a', now())",
+    "update annotator.class_contribution set scores = '{}'",
+    "update annotator.annotation_run set worker = 'x'",
+    "delete from annotator.quarantine",
+    "insert into annotator.quarantine (sample_id, field, code, reason, created_at)"
+    " values ('a', 'tissue', 'x', 'x', now())",
+    "insert into annotator.review (prediction_id, decision) values (1, 'rejected')",
+    "update annotator.review set note = ''",
+    "delete from annotator.review",
+    "delete from annotator.undone_review",
+    "delete from annotator.mirror_change",
+    "update annotator.queue_group set worth = 1",
+    "delete from annotator.queue_change",
+    "update annotator.alembic_version set version_num = '0'",
+    "insert into annotator.made_object (kind, name) values ('table', 'x')",
+]
+FORBIDDEN = [*(INTERNAL + STRUCTURE + EVENTS + MIRROR_ROWS + RELEASES + RUNS + ANSWERS)]
+"""Forbidden to everybody."""
+PROVENANCE = [
+    "update annotator.prediction set is_current = false, sample_updated_at = now()",
+    "insert into annotator.event (kind, subject, detail) values ('tested', 'x', '{}')",
+    "insert into annotator.annotation_run (worker, host) values ('w', 'h')",
+    "insert into annotator.work (sample_id, dataset_id, field, release_id)"
+    " select 's', 'd', 'tissue', release_id from annotator.release",
+    "update annotator.work set leased_by = 'w', leased_until = now()",
+    "delete from annotator.work",
+    "insert into annotator.tick (job, due_at, worker) values ('retrain', now(), 'w')",
+    "insert into annotator.heartbeat (worker, host, pid, version, state)"
+    " values ('w', 'h', 1, '1', 'up')",
+    "insert into annotator.artefact"
+    " select release_id, 'm', 'x/y', encode(sha256('a'), 'hex'), 1, 'a' from annotator.release",
+    "delete from annotator.artefact",
+    "update annotator.training_run set status = 'failed', reason = 'its release was damaged'",
+    "update annotator.release set status = 'retired', retired_at = now()",
+    "update annotator.release set status = 'live', retired_at = null",
+    "update annotator.release set status = 'rejected', retired_at = now(), reasons = '{damaged}'",
+]
+MODELS = ["select content from annotator.artefact", "copy annotator.artefact to stdout"]
+REFUSED_TO = {
+    "annotator_daemon": FORBIDDEN + DECISIONS,
+    "annotator_curator": FORBIDDEN + UPKEEP + PROVENANCE + MODELS,
+    "annotator_reader": FORBIDDEN + UPKEEP + PROVENANCE + MODELS + DECISIONS,
+}
 
 
 def not_refused(database: Database, role: str, statements: list[str]) -> list[str]:
@@ -111,7 +256,7 @@ def test_people_write_no_table_of_ours(database, connection, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["annotator_curator", "annotator_reader"])
 def test_people_read_all_but_the_models(database, connection, reviewable, role: str) -> None:
-    hidden = {"artefact", "made_object"}
+    hidden = {"artefact", "made_object", "lock"}
     with database.connect(user=role, autocommit=True) as conn:
         for name in tables(connection, "annotator"):
             query = sql.SQL("select * from {}").format(sql.Identifier("annotator", name))
@@ -129,68 +274,15 @@ def test_the_daemon_reads_everything(database, connection, reviewable) -> None:
                 conn.execute(sql.SQL("select * from {}").format(sql.Identifier(schema, name)))
 
 
-def test_the_daemon_may_not(database, reviewable) -> None:
-    statements = [
-        "update annotator.prediction set value = 'lung'",
-        "update annotator.prediction set confidence = 1",
-        "delete from annotator.prediction",
-        "delete from annotator.release",
-        "delete from annotator.training_run",
-        "update annotator.artefact set content = ''",
-        "update annotator.class_contribution set scores = '{}'",
-        "update annotator.cohort set hash = ''",
-        "update annotator.metric set value = 1",
-        "update annotator.validation_prediction set value = truth",
-        "update annotator.validation_curve set y = 1",
-        "delete from annotator.label_suspicion",
-        "update annotator.release_comparison set passed = true",
-        "delete from annotator.release_comparison",
-        "delete from annotator.quarantine",
-        "insert into annotator.review (prediction_id, decision) values (1, 'rejected')",
-        "update annotator.review set note = ''",
-        "delete from annotator.review",
-        "delete from annotator.undone_review",
-        "delete from annotator.mirror_change",
-        "update annotator.queue_group set worth = 1",
-        "delete from annotator.queue_change",
-        "update annotator.alembic_version set version_num = '0'",
-        "insert into annotator.made_object (kind, name) values ('table', 'x')",
-        *[*EVENTS, *DECISIONS, *INTERNAL, *STRUCTURE],
-    ]
-    assert not_refused(database, "annotator_daemon", statements) == []
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_forbidden_is_refused(database, reviewable, role: str) -> None:
+    assert not_refused(database, role, REFUSED_TO[role]) == []
 
 
 def test_the_daemon_may(database, reviewable) -> None:
     with database.connect(user="annotator_daemon") as conn:
-        for statement in [
-            "update prediction set is_current = false, sample_updated_at = now()",
-            "insert into event (kind) values ('tested')",
-            "insert into annotation_run (worker, host) values ('w', 'h')",
-            "insert into work (sample_id, dataset_id, field, release_id)"
-            " select 's', 'd', 'tissue', release_id from release",
-            "update work set leased_by = 'w', leased_until = now()",
-            "delete from work",
-            "insert into tick (job, due_at, worker) values ('retrain', now(), 'w')",
-            "insert into heartbeat (worker, host, pid, version, state) values ('w','h',1,'1','up')",
-            "insert into artefact select release_id, 'm', 'x/y', encode(sha256('a'), 'hex'), 1, 'a'"
-            " from release",
-            "delete from artefact",
-            *UPKEEP,
-        ]:
+        for statement in PROVENANCE + UPKEEP:
             conn.execute(statement)
-
-
-MODELS = ["select content from annotator.artefact"]
-
-
-def test_a_reader_may_not(database, reviewable) -> None:
-    statements = [*DECISIONS, *INTERNAL, *UPKEEP, *STRUCTURE, *EVENTS, *MODELS]
-    assert not_refused(database, "annotator_reader", statements) == []
-
-
-def test_a_curator_may_not(database, reviewable) -> None:
-    statements = [*INTERNAL, *UPKEEP, *STRUCTURE, *EVENTS, *MODELS]
-    assert not_refused(database, "annotator_curator", statements) == []
 
 
 def test_a_role_or_database_that_is_not_there_needs_a_person(database) -> None:
@@ -218,10 +310,20 @@ def test_others_may_nothing(database, connection) -> None:
 def test_not_even_the_owner_changes_events(connection) -> None:
     connection.execute("insert into event (kind) values ('x')")
     connection.commit()
-    for statement in EVENTS:
+    for statement in EVENTS[:3]:
         with pytest.raises(DENIED, match="append-only"):
             connection.execute(statement)
         connection.rollback()
+
+
+def test_a_migration_resets_the_settings_of_our_roles(database, connection) -> None:
+    connection.execute(
+        "do $$ begin execute format('alter role annotator_reader in database %I set search_path ="
+        " public', current_database()); end $$"
+    )
+    connection.commit()
+    migrate(database)
+    assert role_facts(connection).role_settings == ()
 
 
 def test_a_trap_in_the_search_path_is_not_stepped_into(database, connection, reviewable) -> None:

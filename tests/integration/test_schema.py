@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,20 +30,20 @@ def test_the_required_revision_is_the_newest() -> None:
 
 
 def test_up_down_up_is_the_same_as_up(empty_database) -> None:
-    assert migrate(empty_database) == (None, REQUIRED_REVISION)
+    assert migrate(empty_database)[:2] == (None, REQUIRED_REVISION)
     first = catalogue(empty_database)
     assert any("annotator.prediction" in line for line in first)
 
     downgrade(empty_database)
     assert catalogue(empty_database) == []
 
-    assert migrate(empty_database) == (None, REQUIRED_REVISION)
+    assert migrate(empty_database)[:2] == (None, REQUIRED_REVISION)
     assert catalogue(empty_database) == first
 
 
 def test_migrating_again_changes_nothing(database) -> None:
     before = catalogue(database)
-    assert migrate(database) == (REQUIRED_REVISION, REQUIRED_REVISION)
+    assert migrate(database)[:2] == (REQUIRED_REVISION, REQUIRED_REVISION)
     assert catalogue(database) == before
 
 
@@ -67,7 +68,7 @@ revoke all on schema atlas from annotator_daemon, annotator_curator, annotator_r
 """
 
 _ROWS = """
-insert into atlas.dataset (dataset_id) values ('D1');
+insert into atlas.dataset (dataset_id) values ('D1'), (repeat('older than the limit', 100));
 insert into atlas.sample (sample_id, dataset_id) values ('a', 'D1'), ('b', 'D1'), ('c', 'D1');
 insert into atlas.annotation (sample_id, field, value)
 values ('b', 'tissue', 'blood'), ('c', 'tissue', 'lung');
@@ -96,9 +97,8 @@ _VIEWS = ("suggestion", "review_queue", "suspect_annotation", "model_card")
 
 
 def at_revision(database: Database, revision: str) -> None:
-    with schema._only_one(database) as conn:
-        schema._ensure_roles(conn)
-    schema._run_alembic(database, "upgrade", revision)
+    with schema._only_one(database) as transaction:
+        schema._run_alembic(transaction, "upgrade", revision)
 
 
 def shown(database: Database, columns: dict[str, list[str]], user: str | None = None):
@@ -132,16 +132,18 @@ def test_a_released_schema_is_brought_up_with_its_rows_and_what_hangs_on_it(
     assert [len(before[view]) for view in _VIEWS] == [1, 1, 1, 1]
     assert before["suspect_annotation"][0][:2] == ("b", "D1")
 
-    assert migrate(empty_database) == ("0001", REQUIRED_REVISION)
+    assert migrate(empty_database)[:2] == ("0001", REQUIRED_REVISION)
 
     assert shown(empty_database, columns, "annotator_reader") == before
     for view, names in columns_of(empty_database).items():
         assert names[: len(columns[view])] == columns[view]  # added at the end only
     with empty_database.connect() as conn:
         assert conn.execute("select count(*) from public.mine").fetchone() == (1,)
-        added = "select prediction_set, set_coverage, known_features, number from suggestion"
+        added = (
+            "select prediction_set, set_coverage, known_features, number from annotator.suggestion"
+        )
         assert conn.execute(added).fetchall() == [([], None, None, None)]
-        added = "select suspicion, rank, evidence from suspect_annotation"
+        added = "select suspicion, rank, evidence from annotator.suspect_annotation"
         assert conn.execute(added).fetchall() == [(0.75, 1, {})]
 
 
@@ -164,6 +166,34 @@ def test_a_run_that_was_interrupted_is_so_by_its_status(empty_database) -> None:
     downgrade(empty_database, "0001")
     with empty_database.connect() as conn:
         assert conn.execute(query).fetchall() == [("failed", "interrupted"), failed]
+
+
+def test_digests_of_a_released_schema_become_those_of_its_releases(empty_database) -> None:
+    """Those of the first event; for a release without one, those of its files."""
+    at_revision(empty_database, "0001")
+    with empty_database.connect() as conn:
+        conn.execute(_ROWS)
+        conn.execute(
+            "insert into annotator.training_run (field, preset, seed, host)"
+            " select 'sex', 'default', 1, 'here' from generate_series(1, 2);"
+            " insert into annotator.release (field, run_id, classes, features)"
+            " select 'sex', run_id, '{female,male}', 1 from annotator.training_run"
+            " where field = 'sex' order by run_id;"
+            " insert into annotator.artefact (release_id, name, media_type, sha256, size, content)"
+            " select release_id, 'm', 'x/y', encode(sha256('now'), 'hex'), 3, 'now'"
+            " from annotator.release where release_id < 3;"
+            " insert into annotator.event (kind, detail) values"
+            ' (\'candidate\', \'{"release_id": 2, "artefacts": {"m": "first"}}\'),'
+            ' (\'candidate\', \'{"release_id": 2, "artefacts": {"m": "second"}}\')'
+        )
+    migrate(empty_database)
+    with empty_database.connect() as conn:
+        found = conn.execute("select release_id, digests from annotator.release order by 1")
+        assert found.fetchall() == [
+            (1, {"m": hashlib.sha256(b"now").hexdigest()}),
+            (2, {"m": "first"}),
+            (3, {}),
+        ]
 
 
 @pytest.mark.parametrize("revision", ["0002", "0003", "0005"])
@@ -201,7 +231,7 @@ def test_going_back_to_a_released_schema_leaves_its_rows_and_nothing_else(empty_
     with empty_database.connect() as conn:
         conn.execute(_TAKE_RIGHTS)
     assert catalogue(empty_database) == before
-    assert migrate(empty_database) == ("0001", REQUIRED_REVISION)
+    assert migrate(empty_database)[:2] == ("0001", REQUIRED_REVISION)
 
 
 def test_five_at_once_all_succeed(empty_database) -> None:

@@ -27,8 +27,9 @@ DEFAULTS = {
     "intervalstyle": "iso_8601",
     "extra_float_digits": "-15",
     "standard_conforming_strings": "off",
-    "search_path": "pg_catalog",
+    "search_path": "public, pg_catalog",
     "statement_timeout": "5000",
+    "lock_timeout": "5000",
     "bytea_output": "escape",
 }
 
@@ -91,8 +92,9 @@ def test_a_session_has_our_settings(connected):
         "intervalstyle": "postgres",
         "extra_float_digits": "1",
         "standard_conforming_strings": "on",
-        "search_path": "annotator, atlas, public",
+        "search_path": "pg_catalog",
         "statement_timeout": "0",
+        "lock_timeout": "1min",
     }
     assert connected.execute("show transaction_isolation").fetchone() == ("read committed",)
 

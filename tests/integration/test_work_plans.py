@@ -112,7 +112,7 @@ def test_no_step_of_a_claim_looks_at_more_rows_than_are_queued(
     names = {"field": "tissue", "release_id": release, "worker": "w", "lease_seconds": 60.0}
     names |= {"suspect_attempts": work.SUSPECT_ATTEMPTS, "suspect": False, "batch_size": 256}
     explain = "explain (analyze, timing off, format json) "
-    row = connection.execute(explain + work._CLAIM, names).fetchone()
+    row = connection.execute(explain + work._CLAIM.decode(), names).fetchone()
     assert row is not None
     assert row[0][0]["Plan"]["Actual Rows"] == 256
     assert max(steps(row[0][0]["Plan"])) <= 2_000

@@ -90,6 +90,13 @@ def test_a_benchmark_that_a_document_runs_has_its_options(module, options):
     assert [option for option in options if f'"{option}"' not in source] == []
 
 
+def test_tests_that_the_security_page_names_exist():
+    text = (SETTINGS.parent / "security.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 def test_every_document_is_linked_from_the_readme():
     targets = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text())
     linked = {(ROOT / target).resolve() for target in targets if "://" not in target}

@@ -93,7 +93,7 @@ def test_small_terms_merge_into_their_nearest_sufficient_ancestor() -> None:
     )
     assert label_set.classes == ("x", "y")
     assert label_set.class_of == {"x1": "x", "x2": "x", "y": "y"}
-    assert "'top' has 1 samples" in label_set.dropped["top"]
+    assert "'top' has 1 sample " in label_set.dropped["top"]
     assert labels.tolist() == ["x"] * 4 + ["y"] * 9 + [""]
 
 
@@ -197,7 +197,7 @@ def test_rare_terms_do_not_merge_into_what_covers_everything(level) -> None:
     assert "whole body" not in label_set.classes
     assert label_set.dropped.keys() == rare.keys()
     for reason in label_set.dropped.values():
-        assert "'lung' has 3 samples of 2 datasets, a class needs 4 of 2" in reason
+        assert "'lung' has 3 samples of 2 datasets; a class needs 4 of 2" in reason
         assert "only 'whole body', which covers 91 % of the labelled samples" in reason
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from annotator.errors import ArtefactError
+from annotator.errors import ArtefactError, NewerReleaseError
 from annotator.store.releases import lifecycle
 from annotator.store.releases.registry import earlier_releases, live_release
 
@@ -25,8 +25,7 @@ def fallback_release(
 
     The earlier release passed the gate when it went live, and is loaded, and thereby
     checked, before anything changes. If none loads, only the event log and the training
-    run change: a release in a format that this version cannot read stays live for the
-    version that can.
+    run change. A release of a newer version stays live for the versions that can read it.
 
     Parameters
     ----------
@@ -46,9 +45,13 @@ def fallback_release(
     ------
     ArtefactError
         The release is damaged and there is no fallback release.
+    NewerReleaseError
+        The release is not for this version.
     """
     try:
         models.load(connection, release)
+    except NewerReleaseError:
+        raise
     except ArtefactError as error:
         reason = str(error)
         for earlier in earlier_releases(connection, release.field, release.organism):

@@ -30,7 +30,7 @@ from annotator.jobs.retrain.plan import (
 )
 from annotator.learn.labels.classes import make_labels
 from annotator.learn.labels.spelling import spellings
-from annotator.learn.release.files import write_model
+from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.versions import library_versions
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
@@ -42,8 +42,8 @@ from annotator.store.mirror.organisms import note_organisms
 from annotator.store.releases import artefacts, lifecycle, registry, runs
 from annotator.store.releases.runs import RunStart
 from annotator.store.server.connection import Database, translating
+from annotator.store.server.locks import Holder, session_lock
 from annotator.store.server.schema import check_schema, hold_schema
-from annotator.store.watch.daemons import advisory_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +159,8 @@ def retrain(
     -------
     RetrainOutcome
         ``promoted``, ``rejected``, ``skipped`` (nothing changed), ``unlabelled``,
-        ``too few labels``, ``busy`` (another process is retraining it) or ``failed``.
+        ``too few labels``, ``busy`` (another process is retraining it) or ``failed``, also
+        if another process has been retraining it for longer than a retraining takes.
 
     Raises
     ------
@@ -169,12 +170,12 @@ def retrain(
         The connection was lost, or a statement took too long.
     """
     organism = organism_named(organism or settings.default_organism)
-    with (
-        database.connect(autocommit=True) as lock_connection,
-        advisory_lock(lock_connection, f"retrain {field} of {organism}") as is_ours,
-    ):
-        if is_ours:
-            check_schema(lock_connection)  # a daemon of another version may have started this
+    with database.connect(autocommit=True) as lock_connection:
+        check_schema(lock_connection)  # a daemon of another version may have started this
+        with session_lock(lock_connection, f"retrain {field} of {organism}") as holder:
+            if holder is not None:
+                outcome = _busy(field, holder, settings.retrain_hours)
+                return replace(outcome, organism=organism)
             runs.fail_orphaned_runs(lock_connection, field, organism)
             lifecycle.sweep_orphans(lock_connection)
             # A wrong preset is the person's who asked; nothing is written about it.
@@ -184,9 +185,18 @@ def retrain(
             (values,) = read_value_use(lock_connection, settings.fields, (field,))
             asked = _Asked(database, settings, field, organism, is_required)
             outcome = replace(_retrain_alone(asked, progress), values=values)
-        else:
-            outcome = RetrainOutcome(field, "busy", (f"{field} is being retrained elsewhere",))
     return replace(outcome, organism=organism)
+
+
+def _busy(field: str, holder: Holder, hours: int) -> RetrainOutcome:
+    reason = (
+        f"{field} is being retrained by server process {holder.pid} of role {holder.role}, for"
+        f" {holder.seconds / 3600:.1f} hours"
+    )
+    if holder.seconds <= hours * 3600:
+        return RetrainOutcome(field, "busy", (reason,))
+    reason += f": a retraining takes at most {hours} (retrain_hours); end its process"
+    return RetrainOutcome(field, "failed", (reason,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +353,9 @@ def _hash(content: Mapping[str, Any]) -> str:
 def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
     """Store the candidate, then promote or reject it, in one transaction."""
     cohort, verdict = read.cohort, candidate.verdict
+    classes, features = candidate.model.classes, len(candidate.model.features)
+    models = write_model(candidate.model)
+    read_model(models, classes, features)  # nothing is stored that could not be loaded
     dropped = dropped_notes(candidate.validation.label_set.dropped)
     reasons = (*verdict.reasons, *notes_of(read, job.plan), *dropped)
     with job.database.connect() as connection, connection.transaction():
@@ -368,9 +381,9 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
             job.run,
             CandidateRelease(
                 cohort.field,
-                candidate.model.classes,
-                len(candidate.model.features),
-                write_model(candidate.model),
+                classes,
+                features,
+                models,
                 candidate.validation.predictions,
                 candidate.metrics,
                 curves=curves(candidate.validation.predictions),

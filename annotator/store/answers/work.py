@@ -10,11 +10,13 @@ Every function is a transaction of its own.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.domain.answers import ClaimedSample
 from annotator.store.events import add_event
-from annotator.store.sample_rows import CHECKED_AGAIN, REPEATED, may_have_bad_rows
+from annotator.store.sample_rows import CHECKED_AGAIN, UNUSABLE, may_have_bad_rows
+from annotator.store.server.locks import wait_for_lock
 from annotator.store.server.schema import hold_schema
 from annotator.store.server.transactions import committed
 
@@ -46,7 +48,7 @@ pending as (
         s.organism::text = any ({_SPELLINGS})
         or s.organism is null and '' = any ({_SPELLINGS})
     ) and not exists (
-        select from ({REPEATED}) repeated where repeated.sample_id = s.sample_id
+        select from ({UNUSABLE}) unusable where unusable.sample_id = s.sample_id
     ) and not exists (
         select from annotator.known_label k
         where k.sample_id = s.sample_id and k.field = %(field)s
@@ -140,54 +142,20 @@ on conflict (sample_id, field) do update set
 where work.leased_until is null or work.leased_until <= statement_timestamp()
 """  # noqa: S608 constant text
 
-# Samples in a dataset are pooled, so a dataset that does not fit is left for the next batch,
-# unless it is the only one. Rows are updated by ctid: with statistics from before the queue
-# grew, the planner would join by comparing every row with every other.
-_CLAIM = """
-with waiting as (
-    select w.ctid as place, w.sample_id, w.dataset_id
-    from annotator.work w
-    where w.field = %(field)s and w.release_id = %(release_id)s
-      and (w.leased_until is null or w.leased_until <= statement_timestamp())
-      and (w.attempts >= %(suspect_attempts)s) = %(suspect)s
-    order by w.dataset_id, w.sample_id
-    limit %(batch_size)s + 1
-    for update skip locked
-), datasets as materialized (
-    select
-        min(dataset_id) as first, max(dataset_id) as last, count(*) > %(batch_size)s as is_cut
-    from waiting
-), chosen as (
-    select waiting.place
-    from waiting
-    cross join datasets
-    where not datasets.is_cut
-        or datasets.first = datasets.last or waiting.dataset_id <> datasets.last
-    order by waiting.dataset_id, waiting.sample_id
-    limit %(batch_size)s
-)
-update annotator.work w set
-    leased_by = %(worker)s,
-    leased_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
-    attempts = w.attempts + 1
-from chosen
-where w.ctid = chosen.place
-returning w.sample_id, w.dataset_id, w.field, w.sample_updated_at, w.attempts
-"""
+_CLAIM = Path(__file__).with_name("claim.sql").read_bytes()
 
-_ALIVE = "annotator worker "
+_STAY_ALIVE = "select set_config('application_name', 'annotator ' || md5(%s), false)"
 
-# Each of the two columns holds half of the key of an advisory lock.
+# Any session may take any name, but only those of our roles may write the queue.
 _RELEASE_CLAIMS_OF_CRASHED = """
 with crashed as (
     select holder.leased_by
     from (select distinct leased_by from annotator.work where leased_by is not null) as holder
     where not exists (
-        select from pg_locks l
-        where l.locktype = 'advisory' and l.objsubid = 1
-          and l.database = (select d.oid from pg_database d where d.datname = current_database())
-          and (l.classid::bigint << 32 | l.objid::bigint)
-              = hashtextextended(%(alive)s || holder.leased_by, 0)
+        select from pg_stat_activity a
+        where a.application_name = 'annotator ' || md5(holder.leased_by)
+          and a.datname = current_database()
+          and has_table_privilege(a.usesysid, 'annotator.work', 'update')
     )
 ), theirs as (
     select w.sample_id, w.field
@@ -223,7 +191,10 @@ with offender as (
     select
         taken.sample_id, %(field)s, taken.release_id, taken.sample_updated_at,
         'repeatedly_failed',
-        format('claimed %%s times by workers that crashed or lost their connection', taken.attempts)
+        format(
+            'claimed %%s times by workers that failed, crashed or lost their connection',
+            taken.attempts
+        )
     from taken
     on conflict do nothing
 )
@@ -267,9 +238,7 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
         Number of samples that were queued for the first time or again.
     """
     with committed(conn):
-        conn.execute(
-            "select pg_advisory_xact_lock(hashtextextended('annotator.queue.' || %s, 0))", (field,)
-        )
+        wait_for_lock(conn, f"queue {field}")
         if not _is_live(conn, release_id):
             return 0
         names = _names(conn, field, release_id)
@@ -364,11 +333,18 @@ def claim(
     return sorted(claimed, key=lambda sample: (sample.dataset_id, sample.sample_id))
 
 
-def release_claims(conn: psycopg.Connection, worker: str) -> int:
+def release_claims(conn: psycopg.Connection, worker: str, *, may_be_at_fault: bool = False) -> int:
     """Release every claim of a worker; committed.
 
-    A worker that releases its claims was not crashed by the samples, so the attempt
-    is not counted. Only claims that are never released add up.
+    Parameters
+    ----------
+    conn
+        Connection; the transaction is committed.
+    worker
+        The worker.
+    may_be_at_fault
+        Whether one of the samples may be why there is no result; the attempt is then counted,
+        as for claims that are never released.
 
     Returns
     -------
@@ -378,15 +354,15 @@ def release_claims(conn: psycopg.Connection, worker: str) -> int:
     with committed(conn):
         return conn.execute(
             "update annotator.work set leased_by = null, leased_until = null,"
-            " attempts = greatest(attempts - 1, 0) where leased_by = %s",
-            (worker,),
+            " attempts = greatest(attempts - %s, 0) where leased_by = %s",
+            (0 if may_be_at_fault else 1, worker),
         ).rowcount
 
 
 def stay_alive(conn: psycopg.Connection, worker: str) -> None:
-    """Mark a worker as alive for as long as its connection lasts; committed."""
+    """Mark a worker as alive for as long as its connection lasts, by its name; committed."""
     with committed(conn):
-        conn.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (_ALIVE + worker,))
+        conn.execute(_STAY_ALIVE, (worker,))
 
 
 def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
@@ -401,7 +377,7 @@ def release_claims_of_the_gone(conn: psycopg.Connection) -> int:
         Number of samples that were released.
     """
     with committed(conn):
-        return conn.execute(_RELEASE_CLAIMS_OF_CRASHED, {"alive": _ALIVE}).rowcount
+        return conn.execute(_RELEASE_CLAIMS_OF_CRASHED).rowcount
 
 
 def pending_counts(conn: psycopg.Connection) -> Mapping[int, tuple[int, int]]:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import AS_GIVEN, ImportSummary, SampleRecord, UnnamedFeatures
+from annotator.domain.names import length_problem
 from annotator.domain.wording import some
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression
@@ -29,6 +30,7 @@ from annotator.store.mirror.terms import (
     read_terms,
     update_term_ids,
 )
+from annotator.store.server.locks import wait_for_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,11 +154,13 @@ def _check_input(samples: Sequence[SampleRecord], feature_names: Sequence[str], 
                     f"{what} {name!r} is given twice" if name else f"a {what} has no id"
                 )
             seen.add(name)
+            if problem := length_problem(name):
+                raise InputError(f"the {what} id or name is {problem}")
 
 
 def wait_for_imports(conn: psycopg.Connection) -> None:
     """Be the only one that writes to the mirror until the transaction ends."""
-    conn.execute("select pg_advisory_xact_lock(hashtextextended('annotator import', 0))")
+    wait_for_lock(conn, "import")
 
 
 def check_own_tables(conn: psycopg.Connection, advice: str) -> None:

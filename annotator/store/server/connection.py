@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg import conninfo as libpq
@@ -21,7 +21,9 @@ from annotator.errors import (
     RetryableError,
     SettingsError,
 )
+from annotator.stopping import cancel_at_end
 from annotator.store.server.pooler import check_pool
+from annotator.store.server.watched import WatchedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 MINIMUM_POSTGRESQL = 15
 TESTED_POSTGRESQL = 18
 """The newest major version that the tests run on."""
-SEARCH_PATH = "annotator, atlas, public"
-# Defaults of a role or database could change results, or how psycopg reads them.
+# Defaults of a role or database could change results, or how psycopg reads them. Our statements
+# name their schemas: objects that others create elsewhere must not be taken for those meant.
 # default_transaction_read_only stays as it is: an administrator means it.
 _SESSION = {
     "TimeZone": "UTC",
-    "search_path": SEARCH_PATH,
+    "search_path": "pg_catalog",
     "default_transaction_isolation": "read committed",
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
@@ -44,11 +46,15 @@ _SESSION = {
     "standard_conforming_strings": "on",
 }
 # Only if the server process is the one that the client logged in to; a pool is checked first.
+# The search path is still that of the role here.
 _SET_UP = """
-select count(set_config(name, value, false))
-from unnest(%(names)s::text[], %(values)s::text[]) as given (name, value)
-where %(backend)s::int is null or pg_backend_pid() = %(backend)s
+select pg_catalog.count(pg_catalog.set_config(name, value, false)), pg_catalog.pg_backend_pid()
+from rows from (
+    pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])
+) as given (name, value)
+where %(backend)s::int is null or pg_catalog.pg_backend_pid() operator(pg_catalog.=) %(backend)s
 """
+_Kind = TypeVar("_Kind", bound=psycopg.Connection)
 _checked_pools: set[tuple[str, str | None]] = set()
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
 _URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
@@ -68,6 +74,8 @@ _REFUSALS = re.compile(
     r'|role ".*" is not permitted to log in|permission denied for database'
     r"|no password supplied|no pg_hba\.conf entry"
 )
+# libpq's words for options of the connection string that it cannot use.
+_INVALID = re.compile(r"invalid \w+ (value|number)|definition of service")
 # Only ENOSPC has an SQLSTATE of its own. A file without write permission is "insufficient
 # privilege", like a table; a file of the maximum size of the system is "internal error".
 _DISK_STATES = ("53100", "58030")
@@ -86,11 +94,14 @@ class Database:
         Whether this project started the server itself and is its superuser.
     statement_timeout
         Seconds after which the server ends a statement; 0 for never.
+    lock_timeout
+        Seconds after which a statement stops waiting for the lock of another session; 0 for never.
     """
 
     conninfo: str = field(repr=False)
     embedded: bool = False
     statement_timeout: int = 0
+    lock_timeout: int = 60
 
     def connect(
         self,
@@ -123,12 +134,17 @@ class Database:
         NeedsPersonError
             The server refuses the login (role, password or database is wrong), is too old, or
             is behind a connection pool in transaction mode.
+        SettingsError
+            An option in ``conninfo`` has a value that libpq does not accept.
         """
-        connection = self._open(user, application_name)
+        connection = self._open(user, application_name, WatchedConnection)
         try:
             _check_version(connection)
-            self._set_up(connection, user)
+            backend = self._set_up(connection, user)
             connection.autocommit = autocommit
+            timeouts = (self.lock_timeout, self.statement_timeout)
+            connection.watch(backend, lambda: self._open(user, "annotator"), *timeouts)
+            cancel_at_end(connection)
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg.OperationalError):
@@ -136,7 +152,12 @@ class Database:
             raise
         return connection
 
-    def _open(self, user: str | None, application_name: str | None) -> psycopg.Connection:
+    def _open(
+        self,
+        user: str | None,
+        application_name: str | None,
+        kind: type[_Kind] = psycopg.Connection,  # type: ignore[assignment]
+    ) -> _Kind:
         """Log in; the connection has autocommit and the session settings of the server."""
         given = libpq.conninfo_to_dict(self.conninfo)
         options = {key: value for key, value in _DEFAULTS.items() if key not in given}
@@ -145,8 +166,8 @@ class Database:
         if user is not None:
             options["user"] = user
         try:
-            return psycopg.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
-        except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName) as error:
+            return kind.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             text = _readable(error, given)
             unsupported = _UNSUPPORTED.search(text)
             if unsupported is not None:
@@ -159,11 +180,19 @@ class Database:
                     f"the database refuses the login: {text}; check role, password and database"
                     f" in {_URL_VARIABLE}"
                 ) from None
+            if isinstance(error, psycopg.ProgrammingError) or _INVALID.search(text):
+                raise SettingsError(f"{_URL_VARIABLE}: {text}; correct or remove it") from None
             raise DatabaseUnavailableError(f"the database cannot be reached: {text}") from None
 
-    def _set_up(self, connection: psycopg.Connection, user: str | None) -> None:
-        """Set the session up; if a pool is in front of the server, check its mode before."""
-        settings = _SESSION | {"statement_timeout": str(self.statement_timeout * 1000)}
+    def _set_up(self, connection: psycopg.Connection, user: str | None) -> int:
+        """Set the session up, and return the id of its server process.
+
+        If a pool is in front of the server, its mode is checked before.
+        """
+        settings = _SESSION | {
+            "statement_timeout": f"{self.statement_timeout}s",
+            "lock_timeout": f"{self.lock_timeout}s",
+        }
         pool = (self.conninfo, user)  # the mode of a pool may depend on the role
         names = {
             "names": list(settings),
@@ -175,7 +204,9 @@ class Database:
         if row[0] == 0:
             check_pool(connection, lambda: self._open(user, "annotator"))
             _checked_pools.add(pool)  # once per process: each check takes a connection
-            connection.execute(_SET_UP, names | {"backend": None})
+            row = connection.execute(_SET_UP, names | {"backend": None}).fetchone()
+            assert row is not None
+        return int(row[1])
 
 
 def _check_version(connection: psycopg.Connection) -> None:
@@ -201,7 +232,7 @@ def _readable(error: psycopg.Error, given: dict[str, str | int | None]) -> str:
     return text.replace(password, "***") if password else text
 
 
-def database_from_url(url: str, statement_timeout: int = 0) -> Database:
+def database_from_url(url: str, **timeouts: int) -> Database:
     """Make a :class:`Database` from a URL.
 
     Parameters
@@ -209,8 +240,8 @@ def database_from_url(url: str, statement_timeout: int = 0) -> Database:
     url
         ``postgresql://…``, ``postgres://…``, ``postgresql+psycopg://…`` or a
         libpq string of ``key=value`` pairs.
-    statement_timeout
-        Seconds; 0 for never.
+    **timeouts
+        ``statement_timeout`` and ``lock_timeout`` in seconds; 0 for never.
 
     Raises
     ------
@@ -230,7 +261,7 @@ def database_from_url(url: str, statement_timeout: int = 0) -> Database:
             f"{_URL_VARIABLE}: not a PostgreSQL URL (postgresql://user:password@host:5432/name);"
             " special characters in a password must be percent-encoded"
         )
-    return Database(url, embedded=False, statement_timeout=statement_timeout)
+    return Database(url, embedded=False, **timeouts)
 
 
 def _plausible(given: Mapping[str, object]) -> bool:
@@ -241,8 +272,15 @@ def _plausible(given: Mapping[str, object]) -> bool:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
+def open_database(settings: Settings, *, demo: bool = False) -> Iterator[Database]:
     """Yield the database of the settings, and keep an embedded server running meanwhile.
+
+    Parameters
+    ----------
+    settings
+        The settings of the installation.
+    demo
+        Whether a new embedded database is marked as a demo.
 
     Raises
     ------
@@ -252,13 +290,17 @@ def open_database(settings: Settings) -> Iterator[Database]:
         The embedded server cannot be started; see
         :func:`annotator.store.server.embedded.running_server`.
     """
+    timeouts = {
+        "statement_timeout": settings.statement_timeout,
+        "lock_timeout": settings.lock_timeout,
+    }
     if settings.database_url is not None:
-        yield database_from_url(settings.database_url, settings.statement_timeout)
+        yield database_from_url(settings.database_url, **timeouts)
         return
     from annotator.store.server.embedded import running_server
 
-    with running_server(settings.home_folder()) as conninfo:
-        yield Database(conninfo, embedded=True, statement_timeout=settings.statement_timeout)
+    with running_server(settings.home_folder(), demo=demo) as conninfo:
+        yield Database(conninfo, embedded=True, **timeouts)
 
 
 def lost(error: BaseException) -> bool:
@@ -296,6 +338,7 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
         Any error. Files that the server may not write to look like missing rights of a role.
     """
     message = " ".join((error.diag.message_primary or str(error)).split())
+    in_the_way = "".join(f": {note}" for note in getattr(error, "__notes__", ()))
     state = error.sqlstate
     if state in _DISK_STATES or _NO_FILE.search(message):
         return NeedsPersonError(
@@ -305,7 +348,7 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
     if state == "57014":
         return RetryableError(
             f"a statement was cancelled: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that"
-            " happens again, or check in pg_stat_activity what it waits for"
+            f" happens again, or check in pg_stat_activity what it waits for{in_the_way}"
         )
     if state == "25006":
         return RetryableError(
@@ -314,7 +357,8 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
         )
     if state in CONFLICTS:
         return RetryableError(
-            f"another transaction was in the way: {message}; nothing was changed, try again"
+            f"another transaction was in the way: {message}; nothing was changed, try"
+            f" again{in_the_way}"
         )
     return None
 

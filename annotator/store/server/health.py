@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from annotator.domain.names import LONGEST_NAME
 from annotator.store.server.schema import MIRROR, ROLES
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class RoleFacts:
     missing_rights, excess_rights
         Rights that a group role should have but has not, and that it has but should
         not have, as ``role: right``.
+    open_schemas
+        Schemas in which everybody may create objects.
+    triggers_off
+        Triggers that keep history as it is, and are missing or disabled, as ``name on table``.
+    role_settings
+        Settings of the group roles in this database, as ``role: name=value``.
     """
 
     user: str
@@ -59,6 +66,9 @@ class RoleFacts:
     missing_roles: tuple[str, ...]
     missing_rights: tuple[str, ...]
     excess_rights: tuple[str, ...]
+    open_schemas: tuple[str, ...]
+    triggers_off: tuple[str, ...]
+    role_settings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +87,8 @@ class MirrorFacts:
     """Facts about the contents of the mirror.
 
     ``repeated`` counts rows of atlas.sample beyond the first per sample, ``without_id`` and
-    ``without_dataset`` rows without a sample id or a dataset, ``timeless`` rows without
-    ``updated_at``, and ``unmeasured`` rows of samples without one in atlas.expression.
+    ``without_dataset`` rows without a sample id or a dataset of usable length, ``timeless``
+    rows without ``updated_at``, and ``unmeasured`` rows of samples without one in atlas.expression.
     ``strange_kinds`` are unknown kinds of features; ``contradicting`` counts pairs of sample
     and field with several different values.
     """
@@ -121,6 +131,7 @@ _NEEDED = [
         (DAEMON, "table", f"annotator.{name}", "insert")
         for name in ("prediction", "class_contribution", "quarantine", "work", "event", "release")
     ),
+    (DAEMON, "table", "annotator.lock", "update"),
     *((role, "table", "annotator.review_queue", "select") for role in (CURATOR, READER)),
     (CURATOR, "function", "annotator.accept_suggestion(bigint, text)", "execute"),
 ]
@@ -135,7 +146,9 @@ left join (
 ) on needed.kind = 'table' and needed.object = n.nspname || '.' || c.relname
 where case needed.kind
     when 'table' then has_schema_privilege(needed.role, n.oid, 'usage')
-        and has_table_privilege(needed.role, c.oid, needed.privilege)
+        and case needed.privilege
+            when 'insert' then has_any_column_privilege(needed.role, c.oid, 'insert')
+            else has_table_privilege(needed.role, c.oid, needed.privilege) end
     else has_function_privilege(needed.role, to_regprocedure(needed.object), needed.privilege)
 end is false
 order by needed.place
@@ -148,13 +161,52 @@ cross join pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 cross join unnest(array['insert', 'update', 'delete', 'truncate']) as p (privilege)
 where n.nspname in ('annotator', 'atlas') and c.relkind in ('r', 'p', 'v', 'm', 'f')
-  and (n.nspname = 'atlas' or role <> %(daemon)s)
+  and (
+      n.nspname = 'atlas' or role <> %(daemon)s
+      or c.relname in ('event', 'release', 'review', 'training_run')
+  )
   and has_table_privilege(role, c.oid, p.privilege)
+union all
+select format('%%s: select on annotator.artefact', role)
+from unnest(%(roles)s::text[]) as role
+where role <> %(daemon)s
+  and has_any_column_privilege(role, to_regclass('annotator.artefact'), 'select')
 union all
 select format('%%s: create in schema %%I', role, n.nspname)
 from unnest(%(roles)s::text[]) as role
 cross join pg_namespace n
 where n.nspname in ('annotator', 'atlas') and has_schema_privilege(role, n.oid, 'create')
+order by 1
+"""
+
+
+_OPEN_SCHEMAS = """
+select n.nspname::text
+from pg_namespace n
+where n.nspname in ('annotator', 'atlas', 'public')
+  and has_schema_privilege('public', n.oid, 'create')
+order by 1
+"""
+
+_TRIGGERS_OFF = """
+select format('%s on annotator.%s', needed.trigger, needed.relation)
+from (values
+    ('append_only', 'event'), ('only_steps', 'release'), ('only_steps', 'training_run')
+) as needed (trigger, relation)
+where not exists (
+    select from pg_trigger t
+    where t.tgrelid = to_regclass('annotator.' || needed.relation)
+      and t.tgname = needed.trigger and t.tgenabled in ('O', 'A')
+)
+"""
+
+_ROLE_SETTINGS = """
+select format('%%s: %%s', r.rolname, given.setting)
+from pg_db_role_setting s
+join pg_roles r on r.oid = s.setrole
+left join pg_database d on d.oid = s.setdatabase
+cross join unnest(s.setconfig) as given (setting)
+where r.rolname = any (%(roles)s) and coalesce(d.datname = current_database(), true)
 order by 1
 """
 
@@ -178,15 +230,21 @@ def role_facts(conn: psycopg.Connection) -> RoleFacts:
     missing: list[tuple[str]] = []
     if not missing_roles:
         missing = conn.execute(_MISSING_RIGHTS, needed).fetchall()
-    excess = conn.execute(_EXCESS_RIGHTS, {"roles": known, "daemon": DAEMON}).fetchall()
+    names = {"roles": known, "daemon": DAEMON}
+    excess, settings = (
+        conn.execute(query, names).fetchall() for query in (_EXCESS_RIGHTS, _ROLE_SETTINGS)
+    )
+    schemas, triggers = (conn.execute(query).fetchall() for query in (_OPEN_SCHEMAS, _TRIGGERS_OFF))
     return RoleFacts(
         user,
         is_superuser,
         owns_schema,
         tuple(acts_as),
         missing_roles,
-        tuple(right for (right,) in missing),
-        tuple(right for (right,) in excess),
+        *(
+            tuple(text for (text,) in rows)
+            for rows in (missing, excess, schemas, triggers, settings)
+        ),
     )
 
 
@@ -195,7 +253,8 @@ def stored_files(conn: psycopg.Connection) -> tuple[StoredFiles, ...]:
     rows: list[Any] = conn.execute(
         "select r.release_id, r.field, count(a.name), coalesce(array_agg(a.name order by a.name)"
         "  filter (where a.size <> octet_length(a.content)"
-        "   or a.sha256 <> encode(sha256(a.content), 'hex')), '{}'), r.organism"
+        "   or a.sha256 <> encode(sha256(a.content), 'hex')"
+        "   or a.sha256 is distinct from r.digests ->> a.name), '{}'), r.organism"
         " from annotator.release r left join annotator.artefact a using (release_id)"
         " where r.status = 'live' group by r.release_id, r.field"
         " order by r.field, r.organism"
@@ -233,14 +292,17 @@ def mirror_facts(conn: psycopg.Connection) -> MirrorFacts:
     """Read facts about the contents of the mirror; its columns must be right."""
     row = conn.execute(
         "select count(distinct s.sample_id), count(s.sample_id) - count(distinct s.sample_id),"
-        " count(*) filter (where not coalesce(s.sample_id <> '', false)),"
-        " count(*) filter (where not coalesce(s.dataset_id <> '', false)),"
+        " count(*) filter (where octet_length(s.sample_id::text) between 1 and %(most)s"
+        "  is not true),"
+        " count(*) filter (where octet_length(s.dataset_id::text) between 1 and %(most)s"
+        "  is not true),"
         " count(*) filter (where s.updated_at is null),"
         " count(*) filter (where s.sample_id is not null and not exists ("
         "  select from atlas.expression e where e.sample_id = s.sample_id)),"
         " array(select distinct coalesce(f.kind::text, 'NULL') from atlas.feature f"
         "  where f.kind is null or f.kind::text not in ('srna', 'contaminant') order by 1)"
-        " from atlas.sample s"
+        " from atlas.sample s",
+        {"most": LONGEST_NAME},
     ).fetchone()
     assert row is not None
     (contradicting,) = conn.execute(_CONTRADICTING).fetchone() or (0,)

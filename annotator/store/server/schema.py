@@ -6,25 +6,26 @@ Checking needs neither Alembic nor SQLAlchemy: both are imported only to migrate
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from annotator.errors import NeedsPersonError, SchemaError
-from annotator.store.server.connection import Database, hindered, lost, translating, unavailable
+from annotator.store.server.connection import Database, hindered, lost, unavailable
+from annotator.store.server.locks import lock_schema
 from annotator.store.server.schema_objects import are_current, create_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from alembic.config import Config
+    from sqlalchemy import Connection
 
 REQUIRED_REVISION = "0002"
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
-_LOCK_NAME = "annotator schema"
 
 # Before 0002 was published, its number and later ones were used for other schemas. None of
 # these had this table; every published one since 0002 has it.
@@ -146,23 +147,17 @@ def check_schema(connection: psycopg.Connection) -> None:
     _check_revision(current_revision(connection))
 
 
-def has_current_objects(connection: psycopg.Connection) -> bool:
-    """Return whether views, functions and rights are those of this version."""
-    return are_current(connection, migrations_folder() / "schema")
-
-
 def hold_schema(connection: psycopg.Connection) -> None:
     """Block migrations until the transaction ends, and check the revision of the schema.
 
-    This is for work that writes long after its first check: a pass over many batches, or a
-    retraining. It waits for a running migration, so that no version writes into the schema
-    of the next.
+    This is for work that writes long after its first check. It waits for a running migration,
+    so that no version writes into the schema of the next.
 
     Parameters
     ----------
     connection
         Connection in a transaction that has not done anything yet: if it held a lock that
-        the migration needs, both would wait for ever.
+        the migration needs, one of them would fail.
 
     Raises
     ------
@@ -171,9 +166,13 @@ def hold_schema(connection: psycopg.Connection) -> None:
     NeedsPersonError
         The role may not read the revision.
     """
-    connection.execute(
-        "select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (_LOCK_NAME,)
-    )
+    try:
+        connection.execute("lock table annotator.lock in row exclusive mode")
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise SchemaError(
+            f"the database is not at schema revision {REQUIRED_REVISION}, which this version of"
+            " annotator needs: run 'annotator migrate'"
+        ) from error
     check_schema(connection)
 
 
@@ -193,7 +192,15 @@ def _check_revision(found: str | None) -> None:
     )
 
 
-def migrate(database: Database) -> tuple[str | None, str]:
+class Migration(NamedTuple):
+    """The revisions before, if any, and after, and whether views, functions or rights changed."""
+
+    before: str | None
+    after: str
+    replaced: bool
+
+
+def migrate(database: Database) -> Migration:
     """Migrate the database to the current schema; safe if several processes do so at once.
 
     Parameters
@@ -203,8 +210,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
 
     Returns
     -------
-    tuple
-        The revisions before (``None`` for an empty database) and after.
+    Migration
 
     Raises
     ------
@@ -216,17 +222,18 @@ def migrate(database: Database) -> tuple[str | None, str]:
     DatabaseUnavailableError
         The connection was lost.
     """
-    with _only_one(database) as connection:
+    with _only_one(database) as transaction:
+        connection = _driver(transaction)
         before = current_revision(connection)
         if before is not None and before > REQUIRED_REVISION:
             _check_revision(before)
+        replaced = not are_current(connection, migrations_folder() / "schema")
         _check_encoding(connection)
         _check_mirror(connection, complete=before is not None)
         _ensure_roles(connection)
-        _run_alembic(database, "upgrade", "head", afterwards=partial(_complete, database.embedded))
-        after = current_revision(connection)
-        assert after is not None
-        return before, after
+        _run_alembic(transaction, "upgrade", "head")
+        _complete(connection, embedded=database.embedded)
+    return Migration(before, REQUIRED_REVISION, replaced)
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
@@ -248,22 +255,40 @@ def downgrade(database: Database, revision: str = "base") -> None:
     DatabaseUnavailableError
         The connection was lost.
     """
-    with _only_one(database) as connection:
-        if current_revision(connection) is not None:
-            _run_alembic(database, "downgrade", revision)
+    with _only_one(database) as transaction:
+        connection = _driver(transaction)
+        if current_revision(connection) is None:
+            connection.rollback()  # an empty database stays without a schema
+        else:
+            _run_alembic(transaction, "downgrade", revision)
 
 
 @contextmanager
-def _only_one(database: Database) -> Iterator[psycopg.Connection]:
-    """Hold the lock for migrations of this database, on a connection of its own."""
-    # A migration may take long, and so may waiting for that of another process.
-    patient = Database(database.conninfo, database.embedded, statement_timeout=0)
-    with (
-        patient.connect(autocommit=True, application_name="annotator migrate") as connection,
-        translating(),
-    ):
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (_LOCK_NAME,))
-        yield connection  # closing the connection drops the lock
+def _only_one(database: Database) -> Iterator[Connection]:
+    """Yield a transaction that no other migration, and nobody who holds the schema, is beside."""
+    from sqlalchemy import create_engine, exc
+    from sqlalchemy.pool import NullPool
+
+    patient = replace(database, statement_timeout=0)  # a migration may take long
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: patient.connect(application_name="annotator migrate"),
+        poolclass=NullPool,
+        use_native_hstore=False,
+    )
+    try:
+        with engine.begin() as transaction:
+            lock_schema(_driver(transaction))
+            yield transaction
+    except (exc.DBAPIError, psycopg.Error) as error:
+        _explain(getattr(error, "orig", error))
+        raise
+
+
+def _driver(transaction: Connection) -> psycopg.Connection:
+    connection = transaction.connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    return connection
 
 
 def _check_encoding(connection: psycopg.Connection) -> None:
@@ -335,11 +360,11 @@ def _ensure_roles(connection: psycopg.Connection) -> None:
         statements = " ".join(f"create role {role} nologin;" for role in ROLES)
         raise NeedsPersonError(
             f"role {connection.info.user!r} may not create roles; ask an administrator to run:"
-            f" {statements} grant {ROLES[1]} to {connection.info.user};"
+            f" {statements}"
         ) from error
 
 
-def _complete(embedded: bool, connection: psycopg.Connection) -> None:
+def _complete(connection: psycopg.Connection, *, embedded: bool) -> None:
     """Create views and functions, and grant the roles their rights, within the upgrade."""
     _check_mirror(connection, complete=True)
     create_objects(connection, migrations_folder() / "schema")
@@ -393,40 +418,14 @@ def _configuration() -> Config:
     return configuration
 
 
-def _run_alembic(
-    database: Database,
-    direction: str,
-    revision: str,
-    afterwards: Callable[[psycopg.Connection], None] | None = None,
-) -> None:
-    """Run Alembic, then ``afterwards``, in one transaction on a connection of its own."""
+def _run_alembic(transaction: Connection, direction: str, revision: str) -> None:
     from alembic import command
     from alembic.util import CommandError
-    from sqlalchemy import create_engine, exc
-    from sqlalchemy.pool import NullPool
 
-    patient = Database(database.conninfo, database.embedded, statement_timeout=0)
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: patient.connect(application_name="annotator migrate"),
-        poolclass=NullPool,
-        use_native_hstore=False,
-    )
     configuration = _configuration()
+    configuration.attributes["connection"] = transaction
     try:
-        with engine.begin() as connection:
-            configuration.attributes["connection"] = connection
-            getattr(command, direction)(configuration, revision)
-            if afterwards is not None:
-                driver = connection.connection.driver_connection
-                assert isinstance(driver, psycopg.Connection)
-                afterwards(driver)
-    except exc.DBAPIError as error:
-        _explain(error.orig)
-        raise
-    except psycopg.Error as error:
-        _explain(error)
-        raise
+        getattr(command, direction)(configuration, revision)
     except CommandError as error:
         raise SchemaError(f"the schema cannot be migrated to {revision!r}: {error}") from error
 
@@ -447,6 +446,5 @@ def _explain(error: BaseException | None) -> None:
         ) from error
     if isinstance(error, psycopg.errors.DependentObjectsStillExist):
         detail = " ".join((error.diag.message_detail or "").split())
-        raise NeedsPersonError(
-            f"other objects depend on the schema: {message}; {detail}"
-        ) from error
+        problem = f"other objects depend on the schema: {message}; {detail}"
+        raise NeedsPersonError(problem) from error

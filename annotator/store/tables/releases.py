@@ -61,6 +61,13 @@ release = Table(
         server_default=DEFAULT_ORGANISM,
         comment="The organism of the samples that it has learned from; it predicts no others.",
     ),
+    Column(
+        "digests",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="SHA-256 of each file by name. Set when the release is made, and never changed.",
+    ),
     UniqueConstraint("run_id"),
     CheckConstraint(
         "status not in ('live', 'retired') or promoted_at is not null", name="release_check"
@@ -73,6 +80,7 @@ release = Table(
         "promoted_at is not null",
         name="retired_was_live",
     ),
+    CheckConstraint("jsonb_typeof(digests) = 'object'", name="digests_are_an_object"),
     CheckConstraint("jsonb_typeof(weights) = 'object'", name="weights_are_an_object"),
     Index(
         "one_live_release",
@@ -82,6 +90,39 @@ release = Table(
         postgresql_where=text("status = 'live'"),
     ),
     Index("release_field", "field", text("release_id desc")),
+)
+
+release_loading = Table(
+    "release_loading",
+    METADATA,
+    Column(
+        "release_id",
+        BigInteger,
+        ForeignKey("annotator.release.release_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("process", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column(
+        "started_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+    ),
+    Column(
+        "deaths",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment=(
+            "Number of processes that ended in succession while they loaded the release. It is "
+            "not loaded again after the second; deleting the row allows it."
+        ),
+    ),
+    CheckConstraint("deaths >= 0", name="release_loading_deaths_check"),
+    comment="Releases that are being loaded into memory, or whose loading ended the process.",
 )
 
 release_comparison = Table(

@@ -5,7 +5,8 @@ declare
     more integer;
 begin
     -- One daemon at a time; the others need not wait for it.
-    if not pg_try_advisory_xact_lock(hashtextextended('annotator.watch_mirror', 0)) then
+    perform from annotator.lock where name = 'watch_mirror' for update skip locked;
+    if not found then
         return 0;
     end if;
     with moved as (
@@ -13,6 +14,7 @@ begin
         from annotator.prediction p
         join atlas.sample s on s.sample_id = p.sample_id
         where p.is_current and p.dataset_id <> s.dataset_id and s.dataset_id <> ''
+          and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/names.py
           -- Behind views a sample may be in two datasets; it does not move between them.
           and (
               select true from atlas.sample same

@@ -20,9 +20,10 @@ from annotator.errors import ArtefactError
 from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.live_models import LiveModels
 from annotator.learn.release.files import read_model
-from annotator.store.releases.artefacts import CANDIDATE, load_artefacts
+from annotator.store.releases.artefacts import load_artefacts
 from annotator.store.releases.registry import live_release
 from tests.support.atlas import load_atlas
+from tests.support.crafted import CRAFTED
 from tests.support.faults.atlas import Outcome, make_releases
 
 if TYPE_CHECKING:
@@ -197,7 +198,10 @@ def tamper(
     random = np.random.default_rng(seed)
     files = stored(connection, release_id)
     outcomes = []
-    for with_digests, remark in ((False, "digest beside the file"), (True, "event log")):
+    for with_digests, remark in (
+        (False, "digest beside the file"),
+        (True, "the release's digest"),
+    ):
         held = 0
         for _ in range(times):
             with undone(connection):
@@ -208,16 +212,33 @@ def tamper(
     return outcomes
 
 
+def set_right_digests(connection: psycopg.Connection, release_id: int) -> None:
+    """Make the digests of a release those of its stored files."""
+    connection.execute(
+        "update annotator.release r set digests = (select jsonb_object_agg(name, sha256)"
+        " from annotator.artefact a where a.release_id = r.release_id)"
+        " where r.release_id = %s",
+        (release_id,),
+    )
+
+
 def served_instead(
-    connection: psycopg.Connection, field: str, earlier_id: int, tampering: Tampering, seed: int = 1
+    connection: psycopg.Connection,
+    field: str,
+    earlier_id: int,
+    tampering: Tampering,
+    *,
+    with_nothing_to_tell: bool = False,
 ) -> Outcome:
     """Check that the fallback release goes live if the live one was tampered with."""
     live = live_release(connection, field)
     assert live is not None
     with undone(connection):
         models = LiveModels()
-        changed = tampering.change(stored(connection, live.release_id), np.random.default_rng(seed))
+        changed = tampering.change(stored(connection, live.release_id), np.random.default_rng(1))
         put(connection, live.release_id, changed, with_digests=True)
+        if with_nothing_to_tell:
+            set_right_digests(connection, live.release_id)
         now = fallback_release(connection, models, live)
         event = connection.execute(
             "select detail from annotator.event where kind = 'failure' order by event_id desc"
@@ -238,7 +259,7 @@ def served_instead(
 def parsed(
     connection: psycopg.Connection, release_id: int, tampering: Tampering, times: int, seed: int = 2
 ) -> Outcome:
-    """Tamper where neither digests nor the event log can detect it, so that files are parsed.
+    """Tamper where no digest can detect it, so that files are parsed.
 
     A changed weight gives a model like any other; the only allowed results are a model or
     a refusal.
@@ -248,10 +269,9 @@ def parsed(
     ends: Counter[str] = Counter()
     for _ in range(times):
         with undone(connection):
-            connection.execute("alter table annotator.event disable trigger user")
-            connection.execute("delete from annotator.event where kind = %s", (CANDIDATE,))
             changed = tampering.change(files, random)
             put(connection, release_id, changed, with_digests=True)
+            set_right_digests(connection, release_id)
             try:
                 read_model(load_artefacts(connection, release_id))
             except ArtefactError:
@@ -313,7 +333,9 @@ def tampered(database: Database, earlier_id: int, live_id: int, times: int) -> l
         ):
             outcomes += tamper(connection, live_id, tampering, few)
         held = sum(_removed(connection, live_id, seed) for seed in range(few))
-        outcomes.append(Outcome("a file removed", few, held, "refused unparsed: event log"))
+        outcomes.append(
+            Outcome("a file removed", few, held, "refused unparsed: the release's digest")
+        )
         for tampering in (Tampering("a flipped bit", flip), *exchanges, *code):
             outcomes.append(served_instead(connection, FIELD, earlier_id, tampering))
         outcomes.append(parsed(connection, live_id, Tampering("a flipped bit", flip), few))
@@ -321,6 +343,11 @@ def tampered(database: Database, earlier_id: int, live_id: int, times: int) -> l
         for tampering in code:
             outcome = parsed(connection, live_id, tampering, few)
             outcomes.append(outcome)
+        for name, change in CRAFTED.items():
+            tampering = Tampering(name, lambda files, _random, change=change: change(files))
+            outcomes.append(
+                served_instead(connection, FIELD, earlier_id, tampering, with_nothing_to_tell=True)
+            )
         outcomes.append(
             Outcome(
                 "planted code",

@@ -10,8 +10,9 @@ from annotator.store.server.schema import (
     REQUIRED_REVISION,
     check_schema,
     current_revision,
-    has_current_objects,
+    migrations_folder,
 )
+from annotator.store.server.schema_objects import are_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def check_revision(connection: psycopg.Connection) -> Iterator[Finding]:
     except NeedsPersonError as error:
         yield wrong(SUBJECT, str(error), "log in as a role that has one of the group roles")
     else:
-        if has_current_objects(connection):
+        if are_current(connection, migrations_folder() / "schema"):
             yield good(SUBJECT, f"revision {REQUIRED_REVISION}, as this version needs")
         else:
             found = f"revision {REQUIRED_REVISION}, but with views or functions of another version"
