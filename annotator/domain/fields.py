@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from annotator.domain.names import length_problem
 from annotator.domain.terms import label_key
+from annotator.domain.values.lengths import length_problem
 from annotator.plain_data import plain, typed
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_ -]*$", max_length=63)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import length_problem
+from annotator.domain.values.lengths import length_problem
 from annotator.errors import InputError
 
 if TYPE_CHECKING:

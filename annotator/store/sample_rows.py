@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import LONGEST_NAME
+from annotator.domain.values.lengths import LONGEST_NAME
 from annotator.errors import SampleError
 
 if TYPE_CHECKING:

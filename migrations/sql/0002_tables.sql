@@ -488,7 +488,7 @@ begin
     end if;
 end $$;
 
--- Names that fit into indexes, as in annotator/domain/names.py. Rows from before are kept.
+-- Names that fit into indexes, as in annotator/domain/values/lengths.py. Rows from before are kept.
 do $$
 declare
     named record;

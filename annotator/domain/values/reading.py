@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme, spelling_key
-from annotator.domain.names import LONGEST_NAME, length_problem
 from annotator.domain.values.intervals import Interval, interval_around, interval_names, interval_of
+from annotator.domain.values.lengths import LONGEST_NAME, length_problem
 from annotator.domain.values.missing import is_missing
 from annotator.domain.values.written_numbers import AmbiguousNumberError, read_number
 

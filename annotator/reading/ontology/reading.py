@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import length_problem
+from annotator.domain.values.lengths import length_problem
 from annotator.errors import InputError
 from annotator.reading.ontology.graph_json import read_graph_json
 from annotator.reading.ontology.obo import read_obo

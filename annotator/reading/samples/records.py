@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
 from annotator.domain.imports import AS_GIVEN, SampleRecord
-from annotator.domain.names import length_problem
+from annotator.domain.values.lengths import length_problem
 from annotator.domain.values.missing import is_missing
 from annotator.domain.values.reading import Problem, ReadValue, ValueReader
 from annotator.reading.text.findings import Findings

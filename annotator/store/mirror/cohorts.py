@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain.fields import FieldDefinition, LabelScheme
-from annotator.domain.names import length_problem
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.profiles import Cohort
+from annotator.domain.values.lengths import length_problem
 from annotator.domain.values.reading import ValueReader
 from annotator.errors import SampleError
 from annotator.store.mirror.expression import read_profiles

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.imports import AS_GIVEN, ImportSummary, SampleRecord, UnnamedFeatures
-from annotator.domain.names import length_problem
+from annotator.domain.values.lengths import length_problem
 from annotator.domain.wording import some
 from annotator.errors import InputError, NeedsPersonError
 from annotator.store.mirror.merging import merge_expression

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import LONGEST_NAME
 from annotator.domain.organisms import DEFAULT_ORGANISM, WithoutRelease, organism_named
+from annotator.domain.values.lengths import LONGEST_NAME
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from annotator.domain.names import LONGEST_NAME
+from annotator.domain.values.lengths import LONGEST_NAME
 from annotator.store.server.schema import MIRROR, ROLES
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ begin
         from annotator.prediction p
         join atlas.sample s on s.sample_id = p.sample_id
         where p.is_current and p.dataset_id <> s.dataset_id and s.dataset_id <> ''
-          and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/names.py
+          and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/values/lengths.py
           -- Behind views a sample may be in two datasets; it does not move between them.
           and (
               select true from atlas.sample same

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import LONGEST_NAME
+from annotator.domain.values.lengths import LONGEST_NAME
 from annotator.errors import SchemaError
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
 from annotator.store.server.health import has_mirror, mirror_facts

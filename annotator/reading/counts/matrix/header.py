@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from annotator.domain.names import length_problem
 from annotator.domain.other_rows import looks_like_rna
+from annotator.domain.values.lengths import length_problem
 from annotator.domain.wording import counted, some
 from annotator.errors import InputError
 from annotator.reading.counts.matrix.numbers import LineShape

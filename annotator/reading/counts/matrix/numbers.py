@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.names import length_problem
+from annotator.domain.values.lengths import length_problem
 from annotator.reading.counts.matrix.spill import ParsedLines
 
 if TYPE_CHECKING:
