@@ -176,6 +176,23 @@ def test_a_migration_names_the_reader_it_waits_for(impatient, connection) -> Non
     migrate(impatient)
 
 
+_TRAP = """
+create function public.format(text, integer, name, text, timestamptz, integer) returns text
+language sql as $$ select 'a trap' $$
+"""
+
+
+def test_who_is_in_the_way_is_found_without_functions_of_others(impatient, connection) -> None:
+    run(connection, _TRAP)
+    wait_for_lock(connection, "import")
+    with (
+        impatient.connect() as other,
+        pytest.raises(RetryableError, match=in_the_way(connection)),
+        translating(),
+    ):
+        wait_for_imports(other)
+
+
 def test_an_import_names_the_one_it_waits_for(impatient, connection) -> None:
     wait_for_lock(connection, "import")
     with (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import conninfo as libpq
@@ -54,7 +54,6 @@ from rows from (
 ) as given (name, value)
 where %(backend)s::int is null or pg_catalog.pg_backend_pid() operator(pg_catalog.=) %(backend)s
 """
-_Kind = TypeVar("_Kind", bound=psycopg.Connection)
 _checked_pools: set[tuple[str, str | None]] = set()
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "60", "tcp_user_timeout": "60000"}
 _URL_VARIABLE = "ANNOTATOR_DATABASE_URL"
@@ -137,13 +136,17 @@ class Database:
         SettingsError
             An option in ``conninfo`` has a value that libpq does not accept.
         """
-        connection = self._open(user, application_name, WatchedConnection)
+        connection = self._open(user, application_name)
         try:
             _check_version(connection)
             backend = self._set_up(connection, user)
             connection.autocommit = autocommit
-            timeouts = (self.lock_timeout, self.statement_timeout)
-            connection.watch(backend, lambda: self._open(user, "annotator"), *timeouts)
+            connection.watch(
+                backend,
+                lambda: self.connect(autocommit=True, user=user),
+                self.lock_timeout,
+                self.statement_timeout,
+            )
             cancel_at_end(connection)
         except BaseException as error:
             connection.close()
@@ -152,12 +155,7 @@ class Database:
             raise
         return connection
 
-    def _open(
-        self,
-        user: str | None,
-        application_name: str | None,
-        kind: type[_Kind] = psycopg.Connection,  # type: ignore[assignment]
-    ) -> _Kind:
+    def _open(self, user: str | None, application_name: str | None) -> WatchedConnection:
         """Log in; the connection has autocommit and the session settings of the server."""
         given = libpq.conninfo_to_dict(self.conninfo)
         options = {key: value for key, value in _DEFAULTS.items() if key not in given}
@@ -166,7 +164,7 @@ class Database:
         if user is not None:
             options["user"] = user
         try:
-            return kind.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
+            return WatchedConnection.connect(self.conninfo, autocommit=True, **options)  # type: ignore[arg-type]
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             text = _readable(error, given)
             unsupported = _UNSUPPORTED.search(text)

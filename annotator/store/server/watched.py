@@ -59,7 +59,7 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
         backend
             Process id of the server process, also behind a connection pool.
         another
-            Opens a second connection with autocommit and UTC, which is closed here.
+            Opens a second connection with autocommit, which is closed here.
         lock_timeout, statement_timeout
             Timeouts of the session in seconds; 0 for none.
         """
