@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -63,6 +64,8 @@ def end_later(number: int, seconds: float) -> threading.Timer:
 
 def _end(number: int) -> None:
     logger.error("ended before everything was finished: something does not answer")
+    # A cancelled statement wakes the main thread, which may reach its own end first.
+    atexit.register(os._exit, 128 + number)
     with suppress(Exception):
         for connection in tuple(_connections):
             with suppress(Exception):
