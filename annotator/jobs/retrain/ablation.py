@@ -121,7 +121,7 @@ def ablate(
         description=first.description,
         metrics={name: _of_features(validation) for name, validation in validations.items()}
         | {NO_FEATURES: _of_labels_alone(first)},
-        notes=tuple(notes),
+        notes=(*notes, *first.notes),
     )
 
 

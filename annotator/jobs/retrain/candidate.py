@@ -104,7 +104,7 @@ def make_candidate(
         live_held_out = held_out_of(connection, live.run_id) if live else None
         became = live_accuracy_of(connection, live.release_id) if live else None
     verdict = judge(validation, validation.baselines, live_held_out, plan.gate)
-    labelled = labelled_samples(cohort, ontology, plan.models.labels)
+    labelled = labelled_samples(cohort, ontology, plan.models.labels).drawn(plan.models)
     model = _fit_on_everything(labelled, validation, plan.models, ontology, parallel.threads)
     return Candidate(
         validation=validation,

@@ -357,7 +357,8 @@ def _save(job: _Job, read: ReadCohort, candidate: Candidate) -> RetrainOutcome:
     models = write_model(candidate.model)
     read_model(models, classes, features)  # nothing is stored that could not be loaded
     dropped = dropped_notes(candidate.validation.label_set.dropped)
-    reasons = (*verdict.reasons, *notes_of(read, job.plan), *dropped)
+    notes = (*candidate.validation.notes, *notes_of(read, job.plan))
+    reasons = (*verdict.reasons, *notes, *dropped)
     with job.database.connect() as connection, connection.transaction():
         hold_schema(connection)  # hours may have passed since it was checked
         runs.save_cohort(

@@ -70,6 +70,9 @@ class Preset:
     calibrate
         Whether probabilities are calibrated on predictions for held-out datasets and
         combined as a product; else they are used as they are and combined as a mean.
+    training_samples
+        Maximum number of samples that models are fitted on; of larger cohorts some are drawn
+        (:func:`~annotator.learn.validation.drawing.drawn_rows`). 0 for no maximum.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Preset:
     balance_classes: bool
     balance_datasets: bool
     calibrate: bool
+    training_samples: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         """Put the kinds in order, and refuse options that do not fit one another.
@@ -140,6 +144,7 @@ class _Frame:
     balance_classes: bool
     balance_datasets: bool
     calibrate: bool
+    training_samples: Annotated[int, Meta(ge=0)] = 0
 
 
 def configuration(preset: Preset) -> dict[str, Any]:
@@ -177,4 +182,5 @@ def preset_from_configuration(given: Mapping[str, Any]) -> Preset:
         frame.balance_classes,
         frame.balance_datasets,
         frame.calibrate,
+        frame.training_samples,
     )

@@ -15,6 +15,7 @@ from annotator.learn.labels.classes import class_index
 from annotator.learn.models.random_units import completed_numbers
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.validation.baselines import reference_probabilities
+from annotator.learn.validation.drawing import drawn_rows
 from annotator.learn.validation.splits import scored_mask
 
 if TYPE_CHECKING:
@@ -122,10 +123,11 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
     if len(rows) == 0:
         nothing = np.zeros(0)
         return FoldResult(fold, rows, {}, np.zeros((0, len(samples.classes))), nothing, None)
-    training = np.flatnonzero(data.fold_of != fold)
+    seed = fold_seed(data.seed, fold)
+    training = _training_rows(data, fold, seed)
     held_out = samples.profiles.take(rows)
     with threadpool_limits(limits=data.threads):
-        model = fit_part(data, training, fold_seed(data.seed, fold))
+        model = fit_part(data, training, seed)
         part, labels = samples.profiles.take(training), samples.labels[training]
         inputs = model.inputs(held_out)
         raw = model.predict_raw_inputs(inputs)
@@ -144,6 +146,19 @@ def fit_and_predict(data: FoldData, fold: int) -> FoldResult:
         numbers,
         inspected,
     )
+
+
+def _training_rows(data: FoldData, fold: int, seed: int) -> NDArray[np.int64]:
+    """Return the samples outside a fold, or those that are drawn of them."""
+    samples = data.samples
+    outside = np.flatnonzero(data.fold_of != fold)
+    drawn = drawn_rows(
+        samples.labels[outside],
+        samples.dataset_ids[outside],
+        data.preset.training_samples,
+        seed,
+    )
+    return outside[drawn]
 
 
 def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:

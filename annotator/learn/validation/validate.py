@@ -34,6 +34,7 @@ from annotator.learn.validation.baselines import (
     known_means,
 )
 from annotator.learn.validation.cross_calibration import Part, cross_calibrated
+from annotator.learn.validation.drawing import drawn_rows
 from annotator.learn.validation.folds import FoldData, FoldResult, fit_and_predict
 from annotator.learn.validation.metrics import metrics_of, number_metrics
 from annotator.learn.validation.parallel import IN_THIS_PROCESS, run_all
@@ -222,6 +223,14 @@ class Labelled:
     labels: NDArray[np.object_]
     label_set: LabelSet
 
+    def drawn(self, plan: ModelPlan) -> Labelled:
+        """Return the samples that models are fitted on if nothing is held out."""
+        most = plan.preset.training_samples
+        rows = drawn_rows(self.labels, self.cohort.dataset_ids, most, plan.seed)
+        if len(rows) == len(self.labels):
+            return self
+        return replace(self, cohort=self.cohort.take(rows), labels=self.labels[rows])
+
     def training_samples(self) -> TrainingSamples:
         """Return the samples in the form that models are fitted on."""
         numbers, limits = training_numbers(self.cohort, self.label_set)
@@ -324,6 +333,19 @@ def _validate(
         inspected=_inspected(data, found),
         parts=parts,
         selective=selective,
+        notes=_drawing_notes(labelled, plan),
+    )
+
+
+def _drawing_notes(labelled: Labelled, plan: ModelPlan) -> tuple[str, ...]:
+    """Return a sentence on how many samples models are fitted on, unless on all."""
+    drawn = labelled.drawn(plan)
+    if drawn is labelled:
+        return ()
+    return (
+        f"Models are fitted on {len(drawn.labels)} of {len(labelled.labels)} samples, drawn so that"
+        " the largest datasets and classes lose most (option training_samples of the preset);"
+        " in validation as many are drawn of those that are not held out.",
     )
 
 
