@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.grouping import rows_by
 from annotator.domain.wording import some
 from annotator.errors import SampleError
 from annotator.learn.features.canonical import canonical_profiles
@@ -129,13 +130,13 @@ def naming_facts(read: ReadCohort) -> dict[str, dict[str, Any]]:
     profiles, datasets = read.cohort.profiles, read.cohort.dataset_ids
     is_srna = profiles.kinds == FeatureKind.SRNA.value
     facts = {}
-    for dataset in sorted(set(datasets)):
+    for dataset, rows in rows_by(datasets).items():
         expressed = np.zeros(len(profiles.features), dtype=bool)
-        expressed[profiles.counts[datasets == dataset].indices] = True
+        expressed[profiles.counts[rows].indices] = True
         back = {new: old for old, new in read.renamed.get(dataset, {}).items()}
         names = [back.get(name, name) for name in profiles.features[expressed & is_srna]]
         naming = naming_of(names)
-        facts[str(dataset)] = {
+        facts[dataset] = {
             "naming": str(naming.naming),
             "mirbase_release": naming.release,
             "features": naming.features,

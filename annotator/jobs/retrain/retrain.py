@@ -32,6 +32,7 @@ from annotator.learn.labels.classes import make_labels
 from annotator.learn.labels.spelling import spellings
 from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.versions import library_versions
+from annotator.learn.validation.drawing import drawn_rows
 from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
@@ -328,12 +329,20 @@ def _run(job: _Job, read: ReadCohort, ontology: Ontology, progress: Progress) ->
 
 def _cohort_facts(read: ReadCohort, ontology: Ontology, plan: Plan) -> dict[str, Any]:
     """Return facts about a cohort besides its samples, for people."""
-    label_set, _ = make_labels(read.cohort, ontology, plan.models.labels)
+    label_set, labels = make_labels(read.cohort, ontology, plan.models.labels)
+    has_class = labels != ""
+    fitted = drawn_rows(
+        labels[has_class],
+        read.cohort.dataset_ids[has_class],
+        plan.models.preset.training_samples,
+        plan.models.seed,
+    )
     return {
         **plain(plan.quality),
         "left_out": left_out_counts({**read.left_out, **read.copies}),
         "too_general": sorted(label_set.too_general),
         "classes": len(label_set.classes),
+        "fitted": len(fitted),
     }
 
 

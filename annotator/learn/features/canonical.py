@@ -19,6 +19,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FeatureKind
+from annotator.domain.grouping import rows_by
 from annotator.learn.features.matching import APPROXIMATE, MatchKind, match_features
 from annotator.learn.features.mirbase import (
     MATURE,
@@ -135,8 +136,8 @@ def _moves(
     """Return, per dataset, the columns to move and where to."""
     counts = csr_matrix(profiles.counts[:, shared])
     columns_of = {
-        str(dataset): np.unique(counts[dataset_ids == dataset].indices).astype(np.int64)
-        for dataset in sorted(set(dataset_ids))
+        dataset: np.unique(counts[rows].indices).astype(np.int64)
+        for dataset, rows in rows_by(dataset_ids).items()
     }
     columns_of = {dataset: columns for dataset, columns in columns_of.items() if len(columns)}
     names = [str(name) for name in profiles.features[shared]]
@@ -204,10 +205,11 @@ def _moved(
 ) -> csr_matrix:
     """Move counts between columns; those of several members of a merged name are summed."""
     indices = counts.indices.copy()
+    rows_of = rows_by(dataset_ids)
     for dataset, of_dataset in moves.items():
         place = np.arange(counts.shape[1], dtype=indices.dtype)
         place[list(of_dataset)] = list(of_dataset.values())
-        for row in np.flatnonzero(dataset_ids == dataset):
+        for row in rows_of[dataset]:
             here = slice(counts.indptr[row], counts.indptr[row + 1])
             indices[here] = place[indices[here]]
     moved: csr_matrix = csr_matrix(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annotator.domain.grouping import rows_by
 from annotator.domain.held_out import COMBINED, HeldOutPredictions
 from annotator.domain.releases import Comparison, GateVerdict
 from annotator.domain.wording import counted
@@ -347,7 +348,10 @@ def _likely_highest_gain(
 ) -> float:
     """Return the 97.5 % quantile of the gain over draws of datasets with replacement."""
     generator = np.random.default_rng(0)
-    members = [np.flatnonzero(ours.dataset_ids == name) for name in sorted(set(ours.dataset_ids))]
+    members = list(rows_by(ours.dataset_ids).values())
+    # Each draw copies the predictions: not those of other kinds.
+    ours = replace(ours, probabilities={COMBINED: ours.probabilities[COMBINED]})
+    theirs = replace(theirs, probabilities={kind: theirs.probabilities[kind]})
     gains = []
     for _ in range(DRAWS):
         drawn = generator.integers(0, len(members), len(members))

@@ -31,11 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, logsumexp
 
+from annotator.domain.grouping import rows_by
 from annotator.domain.held_out import COMBINED, LabelSuspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from annotator.domain.held_out import HeldOutPredictions
@@ -135,7 +134,9 @@ def label_log_odds(held_out: HeldOutPredictions) -> NDArray[np.float64]:
     label = held_out.truth_index
     floored = np.maximum(held_out.probabilities[COMBINED], _FLOOR)
     evidence = _Evidence(
-        floored / floored.sum(axis=1, keepdims=True), label, tuple(_rows_by(held_out.dataset_ids))
+        floored / floored.sum(axis=1, keepdims=True),
+        label,
+        tuple(rows_by(held_out.dataset_ids).values()),
     )
     posterior = _class_logarithms(evidence)
     classes = len(held_out.classes)
@@ -221,13 +222,6 @@ def _label_sums(
     member = np.zeros((len(label), probabilities.shape[1]))
     member[np.arange(len(label)), label] = 1.0
     return member.sum(axis=0), member.T @ probabilities
-
-
-def _rows_by(names: NDArray[np.object_]) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each distinct name."""
-    _, index = np.unique(names.astype(str), return_inverse=True)
-    order = np.argsort(index, kind="stable")
-    yield from np.split(order, np.cumsum(np.bincount(index))[:-1])
 
 
 class _Standing:

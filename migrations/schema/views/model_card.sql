@@ -39,7 +39,8 @@ select
     r.organism,
     coalesce((t.configuration #>> '{cohort,left_out,copy}')::integer, 0)
         + coalesce((t.configuration #>> '{cohort,left_out,copy_with_another_label}')::integer, 0)
-        as copies_left_out
+        as copies_left_out,
+    (t.configuration #>> '{cohort,fitted}')::integer as fitted_samples
 from annotator.release r
 join annotator.training_run t using (run_id)
 left join annotator.cohort c using (cohort_id)
@@ -75,3 +76,5 @@ comment on column annotator.model_card.weights is
     'Share of each model kind in the combination; the shares sum to one. Null for releases of earlier versions.';
 comment on column annotator.model_card.copies_left_out is
     'Labelled samples that were left out of the cohort because they are copies of others.';
+comment on column annotator.model_card.fitted_samples is
+    'Samples that the models are fitted on: those with a class, or fewer that are drawn of them (option training_samples of the preset). Null for releases of earlier versions.';
