@@ -33,6 +33,7 @@ from annotator import __version__
 from annotator.domain.schedule import Schedule, parse_schedule
 from annotator.errors import AnnotatorError, RetryableError, SettingsError
 from annotator.jobs.annotate.annotate import BatchDone, annotate
+from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.worker import worker_name
 from annotator.jobs.watch.status import NEEDS_A_PERSON, STUCK
 from annotator.stopping import StopRequests, end_later
@@ -131,6 +132,7 @@ class Daemon:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        keep_freed_memory()
         self._wait_for_database()
         if self.stopping.is_set():
             logger.info("stopped before the database was available")
