@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     from apscheduler.events import JobSubmissionEvent
 
-    from annotator.domain.organisms import WithoutRelease
     from annotator.jobs.watch.prometheus import Metrics
     from annotator.settings import Settings
 
@@ -116,7 +115,7 @@ class Daemon:
         self._metrics: Metrics | None = None
         self._one_retraining = threading.Lock()
         self._heartbeat_is_late = False
-        self._without_release: tuple[WithoutRelease, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._scheduler: BackgroundScheduler | None = None
 
     def run(self) -> None:
@@ -316,10 +315,10 @@ class Daemon:
             batch_done=self._batch_done,
         )
         self.doing = "idle"
-        if summary.without_release != self._without_release:
-            for waiting in summary.without_release:
-                logger.warning("%s", waiting.sentence)
-            self._without_release = summary.without_release
+        if summary.notes != self._notes:
+            for note in summary.notes:
+                logger.warning("%s", note)
+            self._notes = summary.notes
         for field in sorted({*summary.predicted, *summary.quarantined}):
             logger.info(
                 "annotated",

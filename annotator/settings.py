@@ -80,8 +80,8 @@ class Settings:
     fields: Annotated[
         Mapping[str, FieldDefinition],
         means(
-            "changes to the built-in fields tissue, sex and age, and additional fields: one table"
-            " per field; in a variable as TOML"
+            "changes to the built-in fields tissue, sex and age, and declared fields: one table per"
+            " field; in a variable as TOML"
         ),
     ] = field(default_factory=lambda: FIELDS)
     seed: Annotated[Natural, means("seed of all random numbers")] = 20200330

@@ -91,8 +91,8 @@ def annotate(settings: Settings) -> None:
             f"{field}: {summary.predicted.get(field, 0)} annotated,"
             f" {summary.quarantined.get(field, 0)} quarantined"
         )
-    for waiting in summary.without_release:
-        say(waiting.sentence)
+    for note in summary.notes:
+        say(note)
 
 
 @command_line.command()

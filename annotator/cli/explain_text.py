@@ -44,7 +44,7 @@ def explanation_text(found: SampleExplanation) -> str:
 def _head(found: SampleExplanation) -> str:
     release, decision = found.release, found.decision
     if decision.value is not None:
-        answer = f"answered {decision.value} ({decision.probability:.3f})"
+        answer = f"answered {decision.value} ({decision.confidence:.3f})"
     else:
         answer = f"not answered: {decision.reason}"
     field = of_organism(release.field, release.organism, [DEFAULT_ORGANISM])
@@ -75,7 +75,7 @@ def _answer_parts(found: SampleExplanation) -> list[str]:
     parts = []
     if found.weights:
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found.weights.items())
-        parts.append(f"Shares of the answer: {shares}.")
+        parts.append(f"Weights in the combination: {shares}.")
     if found.other_samples is not None:
         parts.append(
             "The other samples in the dataset contribute"
@@ -103,7 +103,7 @@ def _leading(found: SampleExplanation, name: str, kind: KindExplanation) -> str:
 
 def _unit(kind: str) -> str:
     """Return the unit of the contributions of a model kind, or of those to the answer."""
-    return "logits" if kind == COMBINED else KINDS[kind].unit
+    return "logit" if kind == COMBINED else KINDS[kind].unit
 
 
 def _percentile(value: float) -> str:

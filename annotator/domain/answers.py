@@ -26,7 +26,7 @@ class ClassContributions:
         Features with the largest absolute contribution, in descending order.
     scores
         The contribution of each feature: signed and in the model's own unit (logit for the
-        combination, the network and the linear model, probability for the forest, margin
+        combination, the network and the linear model, share of votes for the forest, margin
         for boosting).
     expression
         The sample's count of each feature, in reads per million.

@@ -97,6 +97,9 @@ class FieldDefinition:
     groups
         For an ontology: the imported one (or the paper's Table 2 without one), or the
         paper's Table 2 on top of the imported one.
+    columns
+        Other names of its column in SAMPLES files, the most telling first; case and punctuation
+        do not matter. Those that are declared for a built-in field are added to its own.
     """
 
     name: Name
@@ -111,6 +114,7 @@ class FieldDefinition:
     unit: str = ""
     level: Level = Level.TERM
     groups: Groups = Groups.ONTOLOGY
+    columns: tuple[Annotated[str, Meta(pattern=r"[^\W_]")], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the scheme has its classes.
@@ -119,8 +123,9 @@ class FieldDefinition:
         ------
         ValueError
             Categories have no valid vocabulary or contradictory synonyms, intervals no ascending
-            limits, or an attribute is given that the scheme does not have.
+            limits, or a property is given that the scheme does not have.
         """
+        is_ontology = self.scheme is LabelScheme.ONTOLOGY
         categories = self.scheme is LabelScheme.CATEGORIES
         is_intervals = self.scheme is LabelScheme.INTERVALS
         if categories and len(self.vocabulary) < 2:
@@ -147,6 +152,8 @@ class FieldDefinition:
             raise ValueError("limits, unit and largest are only for intervals")
         if not categories and (self.vocabulary or self.synonyms):
             raise ValueError("a vocabulary and synonyms are only for categories")
+        if not is_ontology and (self.level, self.groups) != (Level.TERM, Groups.ONTOLOGY):
+            raise ValueError("level and groups are only for ontology")
         ascending = all(low < high for low, high in pairwise(self.limits))
         if is_intervals and (len(self.limits) < 3 or not ascending):
             raise ValueError("intervals need at least three limits in ascending order")
@@ -184,7 +191,14 @@ SEX_SPECIFIC_TISSUES = (
 
 
 _BUILT_IN = (
-    FieldDefinition(name="tissue", scheme=LabelScheme.ONTOLOGY),
+    FieldDefinition(
+        name="tissue",
+        scheme=LabelScheme.ONTOLOGY,
+        columns=(
+            *("organ", "organism part", "tissue type", "body site", "tissue name", "organ tissue"),
+            *("source tissue", "tissue source", "tissue of origin", "uberon tissue"),
+        ),
+    ),
     FieldDefinition(
         name="sex",
         scheme=LabelScheme.CATEGORIES,
@@ -196,6 +210,10 @@ _BUILT_IN = (
         },
         known_fields=("tissue",),
         left_out_where={"tissue": SEX_SPECIFIC_TISSUES},
+        columns=(
+            *("gender", "donor sex", "donor gender", "patient sex", "patient gender"),
+            "sex gender",
+        ),
     ),
     FieldDefinition(
         name="age",
@@ -205,6 +223,10 @@ _BUILT_IN = (
         largest=130.0,
         unit="years",
         known_fields=("tissue",),
+        columns=(
+            *("donor age", "patient age", "age at collection", "age at diagnosis"),
+            *("age at sampling", "age at donation", "age of donor", "subject age"),
+        ),
     ),
 )
 
@@ -212,14 +234,19 @@ FIELDS: Mapping[str, FieldDefinition] = MappingProxyType({each.name: each for ea
 """The built-in fields; :attr:`annotator.settings.Settings.fields` can change and add fields."""
 
 
+def column_names(fields: Mapping[str, FieldDefinition]) -> frozenset[str]:
+    """Return the names that columns with values of the fields may have."""
+    return frozenset(name for each in fields.values() for name in (each.name, *each.columns))
+
+
 def declared_fields(given: Any) -> dict[str, FieldDefinition]:
-    """Return the built-in fields with changes, and additional fields.
+    """Return the built-in fields with changes, and the declared fields.
 
     Parameters
     ----------
     given
-        Attributes by name of the field, as plain data: those that differ from the built-in
-        field of that name, or those of an additional field.
+        Properties by name of the field, as plain data: those that differ from the built-in
+        field of that name, or those of a declared field.
 
     Raises
     ------
@@ -229,25 +256,55 @@ def declared_fields(given: Any) -> dict[str, FieldDefinition]:
     if not isinstance(given, dict):
         raise ValueError("Expected a table of fields")
     fields = dict(FIELDS)
-    for name, attributes in given.items():
-        if not isinstance(attributes, dict):
+    for name, properties in given.items():
+        if not isinstance(properties, dict):
             raise ValueError(f"Expected a table at `{name}`")
         if name in OTHER_COLUMNS:
             raise ValueError(f"field {name}: files have another column of this name")
-        if "name" in attributes:
+        if "name" in properties:
             raise ValueError(f"field {name}: a field has no 'name' but that of its table")
-        known = plain(fields[name]) if name in fields else {}
-        if isinstance(further := attributes.get("synonyms"), dict):
-            attributes = {**attributes, "synonyms": {**known.get("synonyms", {}), **further}}
         try:
-            fields[name] = typed({**known, **attributes, "name": name}, FieldDefinition)
+            fields[name] = typed({**_inherited(name, properties), "name": name}, FieldDefinition)
         except ValueError as error:
             raise ValueError(f"field {name}: {error}") from error
     for name, definition in fields.items():
-        further = {*definition.known_fields, *definition.left_out_where} - fields.keys()
-        if further or name in definition.known_fields:
-            raise ValueError(
-                f"field {name}: {min(further or {name})!r} cannot be a known field; fields:"
-                f" {', '.join(fields)}"
-            )
+        known = {*definition.known_fields}
+        problem = None
+        if name in known:
+            problem = f"{name!r} cannot be a known field of itself"
+        elif further := known - fields.keys():
+            problem = f"{min(further)!r} in known_fields is no field; fields: {', '.join(fields)}"
+        elif further := definition.left_out_where.keys() - known:
+            problem = f"{min(further)!r} in left_out_where must also be in known_fields"
+        if problem:
+            raise ValueError(f"field {name}: {problem}")
     return fields
+
+
+def _inherited(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a field with those of the built-in field of its name.
+
+    What a declared property makes meaningless is not inherited.
+    """
+    known: dict[str, Any] = plain(FIELDS[name]) if name in FIELDS else {}
+    if properties.get("scheme", known.get("scheme")) != known.get("scheme"):
+        known = {}
+    allowed = properties.get("known_fields")
+    if isinstance(allowed, list) and "left_out_where" in known:
+        known["left_out_where"] = {
+            field: values for field, values in known["left_out_where"].items() if field in allowed
+        }
+    words = properties.get("vocabulary")
+    if isinstance(words, list) and "synonyms" in known:
+        values = {spelling_key(each) for each in words if isinstance(each, str)}
+        known["synonyms"] = {
+            spelling: value
+            for spelling, value in known["synonyms"].items()
+            if value in words and spelling_key(spelling) not in values
+        }
+    found = {**known, **properties}
+    if isinstance(further := properties.get("synonyms"), dict):
+        found["synonyms"] = {**known.get("synonyms", {}), **further}
+    if isinstance(others := properties.get("columns"), list):
+        found["columns"] = [*others, *known.get("columns", [])]
+    return found

@@ -28,7 +28,7 @@ class Metric:
     Attributes
     ----------
     model_kind
-        ``network``, ``forest``, ``boosting``, ``combined`` or a baseline.
+        A model kind (:data:`annotator.learn.models.registry.KINDS`), ``combined`` or a baseline.
     name
         ``accuracy``, ``balanced_accuracy``, ``mean_over_datasets``,
         ``mean_over_classes``, ``class_accuracy``, ``class_precision``, ...

@@ -3,10 +3,10 @@
 The combination is a product of the kinds' calibrated probabilities, so its logit is a
 weighted sum of the kinds' scores, which their explanations add up to: log-probabilities up
 to a constant (logits, margins) or shares of votes. Each
-kind's factor is its weight in the combination times its calibration.
+kind's factor is its weight in the combination times its slope and the sharpness.
 
-With pooling, the features account for a part of the logit and the other samples in the
-dataset for the rest, which is a term of its own.
+With pooling, contributions are also multiplied by the sample's own weight; the other samples
+in the dataset account for the rest of the logit, which is a term of its own.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class KindExplainer:
     ----------
     method
         The name of the method, for readers.
-    scores
+    explainer
         The explainer of the scores of a class.
     opposite
         Whether there are two classes whose contributions differ only in sign.
     """
 
     method: str
-    scores: ScoreExplainer
+    explainer: ScoreExplainer
     opposite: bool = False
 
     def of_classes(
@@ -79,10 +79,10 @@ class KindExplainer:
         """
         asked = targets.shape[1]
         if self.opposite:
-            of_first = self.scores.contributions(inputs, np.zeros(len(inputs), np.int64))
+            of_first = self.explainer.contributions(inputs, np.zeros(len(inputs), np.int64))
             return of_first * (1 - 2 * targets.T[:, :, None]).astype(np.float32)
         # All classes at once: explaining few samples costs little less than many.
-        found = self.scores.contributions(np.concatenate([inputs] * asked), targets.T.ravel())
+        found = self.explainer.contributions(np.concatenate([inputs] * asked), targets.T.ravel())
         return found.reshape(asked, *inputs.shape)
 
 
@@ -155,5 +155,5 @@ class AnswerExplainer:
         every = np.arange(classes)
         found = np.zeros(classes)
         for kind, factor in self.factors.items():
-            found += factor * self.kinds[kind].scores.references(every)
+            found += factor * self.kinds[kind].explainer.references(every)
         return found

@@ -92,7 +92,7 @@ class SampleExplanation:
     expression
         The sample's expression of them in reads per million, ``(features,)``, float32.
     kinds
-        Model kind to its explanation; ``"combined"`` is the answer itself.
+        Model kind to its explanation; ``"combined"`` is the combination.
     weights
         Model kind to its weight in the combination.
     other_samples

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from annotator.domain.fields import FIELDS, FeatureKind
+from annotator.domain.fields import FIELDS, FeatureKind, column_names
 from annotator.domain.imports import FileReport, ImportedCounts
 from annotator.domain.organisms import DEFAULT_ORGANISM
 from annotator.domain.values.reading import value_use
@@ -139,7 +139,11 @@ def import_files(
         assert read is not None
         return _import_ontology(database, read, options, fields)
     described = read_samples(samples, fields, options.columns)
-    hints = Hints(frozenset(one.sample_id for one in described.records), options.orientation)
+    hints = Hints(
+        frozenset(one.sample_id for one in described.records),
+        options.orientation,
+        column_names(fields),
+    )
     with read_counts(counts, hints) as table, database.connect() as connection:
         if not hints.sample_ids & set(table.sample_ids):
             # The ids may be in another column.

@@ -60,6 +60,11 @@ class ReportContents:
     comparisons: tuple[Comparison, ...] = ()
     explained_samples: tuple[ExplainedSample, ...] = ()
 
+    @property
+    def has_broader_terms(self) -> bool:
+        """Whether an answer may be a broader term than a class."""
+        return any(name != group for name, group in self.groups.items())
+
     def class_sizes(self) -> Counter[str]:
         """Count the labelled samples of each class that it was learned from."""
         sizes: Counter[str] = Counter()

@@ -150,6 +150,7 @@ def _shown(contents: ReportContents) -> dict[str, dict[str, Any]]:
             "selective": accuracy.selective_metrics(contents),
             "terms": accuracy.term_figures(contents),
             "target_precision": None if target is None else percent(target),
+            "has_broader_terms": contents.has_broader_terms,
         },
         "markers": {
             "leading": explanations.leading_markers(contents),

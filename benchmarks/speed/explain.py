@@ -152,7 +152,7 @@ def costs(options: argparse.Namespace) -> None:
 
     for kind, part in explainer.kinds.items():
 
-        def both(explain: Any = part.scores.contributions) -> NDArray[np.float64]:
+        def both(explain: Any = part.explainer.contributions) -> NDArray[np.float64]:
             return np.stack([explain(inputs, best[:, place]) for place in (0, 1)])
 
         alone = timed(lambda kind=kind: model.models[kind].predict(inputs), options.repeats)

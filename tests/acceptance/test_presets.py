@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from annotator.domain.fields import FIELDS
 from annotator.learn.models.preset_file import read_preset
+from annotator.learn.models.presets import preset_for
 from tests.support import ROOT
 
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
@@ -13,8 +15,11 @@ def test_the_documents_example_is_a_preset(tmp_path) -> None:
     example = text[text.index("## Presets of your own") :].split("```toml")[1].split("```")[0]
     path = tmp_path / "small.toml"
     path.write_text(example, encoding="utf-8")
-    assert read_preset(path, "tissue").kinds["forest"].trees == 50
-    assert read_preset(path, "sex").kinds["linear"].random_units == 500
+    fields = (*FIELDS, "disease")
+    assert read_preset(path, "tissue", fields).kinds["forest"].trees == 50
+    assert read_preset(path, "sex", fields).kinds["linear"].random_units == 500
+    built_in = preset_for("default", "sex").kinds["linear"]
+    assert read_preset(path, "disease", fields).kinds["linear"] == built_in
 
 
 def test_a_release_carries_the_name_of_its_preset(trained) -> None:

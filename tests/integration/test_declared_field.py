@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from psycopg.types.json import Jsonb
 
 from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
 from annotator.cli.commands import command_line
@@ -20,13 +21,15 @@ from annotator.jobs.annotate.annotate import annotate
 from annotator.jobs.explain import explain_sample
 from annotator.jobs.import_files import import_files
 from annotator.jobs.report import report
-from annotator.jobs.retrain.plan import plan_of, read_labelled
+from annotator.jobs.retrain.plan import dropped_notes, plan_of, read_labelled
 from annotator.jobs.retrain.retrain import retrain
+from annotator.jobs.watch.doctor.examine import examine
 from annotator.jobs.watch.status import read_status
 from annotator.learn.labels.ontology import Ontology
 from annotator.reading.samples.meanings import column_meanings
 from annotator.settings import load_settings
 from annotator.store.mirror.label_values import read_value_use
+from tests.support.store import add_release, run
 
 DISEASE = {
     "scheme": "categories",
@@ -172,17 +175,66 @@ def test_values_that_the_settings_explain_later_count_when_they_are_imported_aga
 
 def test_a_field_declared_after_the_import_replaces_the_attribute(database, declared, files):
     files.read_into(database, declared_fields({}))
-    with pytest.raises(CohortError, match=r"96 samples have an attribute 'disease'"):
+    execute(
+        database,
+        "update atlas.sample set attributes ="
+        " attributes - 'disease' || jsonb_build_object('Disease', attributes -> 'disease')"
+        " where attributes ? 'disease'",
+    )
+    with pytest.raises(CohortError, match=r"96 samples have an attribute 'Disease'"):
         read_labelled(database, plan_of(declared, "disease"))
-    assert files.read_into(database).attributes_kept == 0
+    hints = [each for each in examine(declared, quick=True) if "'Disease'" in each.found]
+    assert [each.level for each in hints] == ["warning"]
+    files.read_into(database)
     assert rows(database, ATTRIBUTES) == [(0,)]
 
 
 def test_a_column_that_may_be_a_declared_field_is_offered():
     columns = ["sample_id", "dataset_id", "disease state"]
-    found = column_meanings(columns, ["disease"], {})
+    found = column_meanings(columns, declared_fields({"disease": DISEASE}), {})
     assert "disease" not in found.columns
     assert any("--map 'disease state'=disease" in note for note in found.notes)
+
+
+def test_other_names_of_its_column_are_declared():
+    fields = declared_fields({"disease": {**DISEASE, "columns": ["diagnosis"]}})
+    found = column_meanings(["sample_id", "Diagnosis", "disease state"], fields, {})
+    assert found.columns["disease"].name == "Diagnosis"
+
+
+def test_an_ontology_field_is_one_without_a_live_release(connection):
+    release = add_release(connection, "origin")
+    kept = "select annotator.is_ontology_field('origin')"
+    assert run(connection, kept) == [(False,)]
+    run(
+        connection,
+        "update annotator.training_run set configuration = %s",
+        Jsonb({"field": {"scheme": "ontology"}}),
+    )
+    run(
+        connection,
+        "update annotator.release set status = 'rejected' where release_id = %s",
+        release,
+    )
+    assert run(connection, kept) == [(True,)]
+
+
+def test_names_of_columns_make_no_other_configuration(settings):
+    plans = [
+        plan_of(
+            replace(settings, fields=declared_fields({"disease": {**DISEASE, **further}})),
+            "disease",
+        )
+        for further in ({}, {"columns": ["diagnosis"]})
+    ]
+    assert plans[0].configuration() == plans[1].configuration()
+
+
+def test_values_that_belong_to_no_class_are_named():
+    reason = "none of tumour, healthy"
+    (note,) = dropped_notes({"AD": reason, "NSCLC": reason, "liver": "'liver' has 3 samples"})
+    assert "'AD', 'NSCLC' (none" in note
+    assert note.count("'liver'") == 1
 
 
 def test_values_of_a_declared_ontology_field_are_found_among_the_terms(database, files):
@@ -248,9 +300,25 @@ def test_it_is_learned_annotated_reviewed_and_reported(database, declared, files
         )
     )
     assert effective == {first_sample: said, second_sample: "healthy"}
+    # A term of the same name has nothing to do with it.
+    execute(database, "insert into atlas.term values ('healthy', 'healthy'), ('state', 'state')")
+    execute(database, "insert into atlas.term_parent values ('healthy', 'state')")
+    for view in ("suggestion", "queue_member"):
+        lineage = f"select lineage from annotator.{view} where prediction_id = %s"
+        assert rows(database, lineage, second) == [(["healthy"],)]
 
-    elsewhere = read_status(database, replace(declared, fields=declared_fields({})))
+    undeclared = replace(declared, fields=declared_fields({}))
+    elsewhere = read_status(database, undeclared)
     assert any("disease is not declared" in problem for problem in elsewhere.problems)
+    found = examine(undeclared, quick=True)
+    assert any("disease is not declared" in each.found for each in found)
+    changed = "update atlas.sample set updated_at = now() where sample_id = %s"
+    execute(database, changed, answered[2][1])
+    skipped = annotate(database, undeclared, worker="two")
+    assert skipped.predicted == {}
+    assert any("disease is not declared" in note for note in skipped.notes)
+    assert rows(database, "select count(*) from annotator.work") == [(0,)]
+    assert annotate(database, declared, worker="two").predicted == {"disease": 1}
     status = read_status(database, declared)
     assert status.problems == ()
     assert [each.field for each in status.snapshot.fields] == ["tissue", "sex", "age", "disease"]

@@ -159,12 +159,20 @@ def tables(document: str) -> list[list[str]]:
     return [row for row in rows if re.match(r"\|? ?`\w", row[0])]
 
 
+def queue_columns() -> list[str]:
+    """The columns of the review queue, which have a table of their own."""
+    text = (DOCS / "reference" / "sql.md").read_text("utf-8")
+    section = text.split("## Columns of the review queue")[1].split("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in section.splitlines()]
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
 def test_relations_of_the_reference_have_its_columns(reader) -> None:
     found, undocumented = 0, {}
     for row in tables("reference/sql.md"):
         if len(row) == 3:
             (relation,) = re.findall(r"`(\w+)`", row[0])
-            columns = re.findall(r"`(\w+)`", row[2])
+            columns = re.findall(r"`(\w+)`", row[2]) or queue_columns()
             listed = ", ".join(columns)
             reader.execute(f"select {listed} from {relation} limit 0".encode())
             cursor = reader.execute(f"select * from {relation} limit 0".encode())

@@ -371,7 +371,7 @@ def test_an_explanation_says_where_expression_lies_among_training_samples(traine
 
     text = explanation_text(found)
     assert f"learned this sample as {learned[sample]}" in text
-    assert "Shares of the answer: " in text
+    assert "Weights in the combination: " in text
     for name in (*found.classes, "combined", "deeplift", "tree_shap", "coefficient"):
         assert name in text
     assert re.search(r" [+-]9\b", text.split("scores for each class")[1])

@@ -94,6 +94,7 @@ def test_live_accuracy_follows_lineage_and_counts_each_sample_once(
     [
         ("sex", "male", "M", True),
         ("sex", "male", "f", False),
+        ("sex", "male", "_MAN", True),
         ("sex", "male", "mixed", None),
         ("age", "[0;65]", "35", True),
         ("age", "[0;65]", "70", False),

@@ -165,7 +165,7 @@ def test_each_kind_is_explained_in_its_own_unit_after_the_answer(preset) -> None
     raw = model.predict_raw(profiles)
     for kind in KINDS:
         total = found[kind][1].sum(axis=2).T
-        total = total + explainer.kinds[kind].scores.references(np.arange(4))
+        total = total + explainer.kinds[kind].explainer.references(np.arange(4))
         if kind == "forest":
             np.testing.assert_allclose(total, raw[kind], atol=2e-6)
         else:
@@ -222,5 +222,5 @@ def test_of_two_classes_each_is_explained_as_if_asked_about_alone(preset) -> Non
     together = explainer.contributions(inputs, all_classes(model, 9))
     for kind, each in explainer.kinds.items():
         for target in (0, 1):
-            alone = each.scores.contributions(inputs, np.full(9, target))
+            alone = each.explainer.contributions(inputs, np.full(9, target))
             np.testing.assert_allclose(together[kind][1][target], alone, atol=1e-6)

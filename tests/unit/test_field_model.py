@@ -246,7 +246,7 @@ def test_what_is_made_from_profiles_that_were_aligned_once_is_the_same(fitted) -
     np.testing.assert_array_equal(fitted.aligned_inputs(aligned), fitted.inputs(profiles))
     np.testing.assert_array_equal(aligned.rpm, fitted.expression(profiles))
     np.testing.assert_array_equal(
-        fitted.known_share(aligned.expressed), fitted.known_features(profiles)
+        fitted.known_ratio(aligned.expressed), fitted.known_features(profiles)
     )
     np.testing.assert_array_equal(
         fitted.aligned_novelty(aligned, raw), fitted.novelty_scores(profiles, raw)

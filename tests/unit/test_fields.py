@@ -60,6 +60,25 @@ def test_declared_synonyms_are_added_to_those_of_a_built_in_field() -> None:
     assert sex.synonyms == {**SEX.synonyms, "1": "male", "2": "female"}
 
 
+def test_what_a_declaration_replaces_is_not_inherited() -> None:
+    fields = declared_fields(
+        {
+            "sex": {"vocabulary": ["male", "woman"], "known_fields": ["age"]},
+            "age": {"scheme": "categories", "vocabulary": ["young", "old"]},
+        }
+    )
+    assert fields["sex"].synonyms.keys() == {"m", "males", "man", "men", "boy"}
+    assert fields["sex"].left_out_where == {}
+    assert fields["age"] == FieldDefinition(
+        name="age", scheme=LabelScheme.CATEGORIES, vocabulary=("young", "old")
+    )
+
+
+def test_declared_names_of_a_column_come_before_those_of_a_built_in_field() -> None:
+    tissue = declared_fields({"tissue": {"columns": ["site"]}})["tissue"]
+    assert tissue.columns == ("site", *TISSUE.columns)
+
+
 @pytest.mark.parametrize(
     ("given_fields", "message"),
     [
@@ -70,10 +89,23 @@ def test_declared_synonyms_are_added_to_those_of_a_built_in_field() -> None:
         ({"tissue": {"name": "organ"}}, "field tissue: a field has no 'name'"),
         ({"tissue": {"feature_kinds": []}}, "field tissue: .* at `feature_kinds`"),
         ({"tissue": {"known_fields": ["tissue"]}}, "field tissue: 'tissue' cannot be a known"),
-        ({"sex": {"known_fields": ["organ"]}}, "field sex: 'organ' cannot be a known field"),
-        ({"sex": {"left_out_where": {"organ": ["x"]}}}, "field sex: 'organ' cannot be a known"),
+        ({"sex": {"known_fields": ["organ"]}}, "field sex: 'organ' in known_fields is no field"),
+        (
+            {"sex": {"left_out_where": {"organ": ["x"]}}},
+            "field sex: 'organ' in left_out_where must also be in known_fields",
+        ),
+        (
+            {"kit": {"scheme": "ontology", "left_out_where": {"tissue": ["liver"]}}},
+            "field kit: 'tissue' in left_out_where must also be in known_fields",
+        ),
         ({"sex": {"vocabulary": ["female"]}}, "field sex: categories need a vocabulary"),
-        ({"sex": {"vocabulary": ["female", "f"]}}, "field sex: 'male' has synonyms but"),
+        (
+            {"kit": {"scheme": "categories", "vocabulary": ["a", "b"], "synonyms": {"x": "c"}}},
+            "field kit: 'c' has synonyms but",
+        ),
+        ({"sex": {"level": "group"}}, "field sex: level and groups are only for ontology"),
+        ({"age": {"groups": "table2"}}, "field age: level and groups are only for ontology"),
+        ({"tissue": {"columns": ["_"]}}, "field tissue: .* at `columns"),
         ({"kit": {}}, "field kit: .*missing required field `scheme`"),
         ({"kit": {"scheme": "categories"}}, "field kit: categories need a vocabulary"),
         ({"kit": {"scheme": "categories", "vocabulary": ["a", "A"]}}, "in nothing but case"),

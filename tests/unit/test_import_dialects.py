@@ -136,6 +136,12 @@ def test_ids_of_samples_decide_the_orientation(tmp_path: Path) -> None:
     assert read(path, Hints(frozenset("AB")))[0] == ("a", "b")
 
 
+def test_columns_of_declared_fields_are_no_counts(tmp_path: Path) -> None:
+    path = write(tmp_path, "sample\thsa-miR-1\tDiagnosis\na\t1\tAD\nb\t3\thealthy\n")
+    assert "Diagnosis" in str(refusal(path))
+    assert read(path, Hints(fields=frozenset({"diagnosis"})))[1] == ("hsa-miR-1",)
+
+
 def test_an_unclear_orientation_is_refused_unless_it_is_given(tmp_path: Path) -> None:
     path = write(tmp_path, "x\ta\tb\na\t1\t2\nc\t3\t4\n")
     ids = frozenset("abc")

@@ -22,7 +22,7 @@ def names(tree, p, threshold):
 
 def test_a_parent_has_the_sum_of_its_classes() -> None:
     tree = label_tree(tuple(TISSUES), TISSUES)
-    (found,) = tree.probabilities(np.array([[0.4, 0.3, 0.2, 0.1]]))
+    found = tree.members @ np.array([0.4, 0.3, 0.2, 0.1])
     of = dict(zip(tree.nodes, found, strict=True))
     assert of == pytest.approx(
         {
@@ -104,7 +104,6 @@ def test_a_class_that_holds_every_class_is_an_answer_for_itself_only() -> None:
     assert names(tree, p, 0.95) == [None, "blood", "T cell"]
     assert tree.claims[0].tolist() == [True, False]
     assert tree.top.tolist() == [0, 1]
-    assert tree.probabilities(p)[:, 0].tolist() == [1, 1, 1]
 
 
 def test_of_terms_that_hold_the_same_the_nearest_is_the_answer() -> None:
@@ -147,15 +146,14 @@ def trees(draw):
 @settings(max_examples=150, deadline=None)
 def test_parents_are_never_less_probable_nor_deeper(case) -> None:
     ontology, tree, p = case
-    found = tree.probabilities(p)
+    found = p @ tree.members.T
     place = {name: number for number, name in enumerate(tree.nodes)}
-    assert found.max() <= 1
     for name in tree.nodes[: tree.classes]:
         for ancestor in ontology.ancestors(name):
-            assert (found[:, place[ancestor]] >= found[:, place[name]]).all()
+            assert (found[:, place[ancestor]] >= found[:, place[name]] - ROUNDING).all()
             assert tree.depth[place[ancestor]] < tree.depth[place[name]]
     for child, parent in np.argwhere(tree.above):
-        assert (found[:, parent] >= found[:, child]).all()
+        assert (found[:, parent] >= found[:, child] - ROUNDING).all()
         assert tree.depth[parent] < tree.depth[child]
 
 

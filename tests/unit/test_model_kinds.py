@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+from msgspec import Meta
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FIELDS
 from annotator.domain.held_out import COMBINED
 from annotator.domain.profiles import Cohort, Profiles
+from annotator.errors import ArtefactError
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
+from annotator.learn.models.kind import RESERVED
 from annotator.learn.models.preset import Preset
+from annotator.learn.models.preset_file import BASE
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import FieldModel
@@ -23,8 +28,9 @@ from annotator.learn.selective.calibration import fit_calibration
 from annotator.learn.validation.cross_calibration import release_calibration
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import one_dataset_out
+from annotator.report.tables.cells import BASELINES
 from tests.support.explained import centred_log_odds
-from tests.support.made_up_kind import MEANS
+from tests.support.made_up_kind import MEANS, MeansOptions
 
 CLASSES = ("blood", "brain", "skin")
 SAMPLES, FEATURES = 60, 25
@@ -98,6 +104,50 @@ def test_it_comes_back_from_its_file(model) -> None:
         np.testing.assert_array_equal(again.predict(profiles)[kind], probabilities)
 
 
+def test_models_with_enormous_numbers_are_refused(model) -> None:
+    means = model.models["means"]
+    wild = replace(means, means=means.means * np.float32(1e30))
+    artefacts = write_model(replace(model, models={**model.models, "means": wild}))
+    with pytest.raises(ArtefactError, match="means: its numbers are too large"):
+        read_model(artefacts)
+    kinds = {**model.preset.kinds, "means": MeansOptions(1e300)}
+    artefacts = write_model(replace(model, preset=replace(model.preset, kinds=kinds)))
+    with pytest.raises(ArtefactError, match="sharpness"):
+        read_model(artefacts)
+
+
+def test_no_kind_has_the_name_of_something_else() -> None:
+    taken = {COMBINED, *BASELINES, BASE, *(each.name for each in fields(Preset))}
+    assert taken <= RESERVED
+    assert RESERVED.isdisjoint(KINDS)
+    with pytest.raises(ValueError, match="no model kind can be named combined"):
+        replace(MEANS, name=COMBINED)
+
+
+def test_numbers_are_those_of_the_kind_that_they_are_credited_to(model) -> None:
+    means = replace(MEANS, number=lambda _model, inputs: np.zeros(len(inputs)))
+    forest = replace(KINDS["forest"], number=lambda _model, _inputs: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(KINDS, "means", means)
+        assert model.numbers(np.zeros((2, 25), np.float32)) is not None
+        patch.setitem(KINDS, "forest", forest)  # the first kind with numbers is validated
+        assert model.numbers(np.zeros((2, 25), np.float32)) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_of_the_options_has_a_limit(kind) -> None:
+    def limited(of) -> bool:
+        if get_origin(of) is Annotated:
+            return limited(get_args(of)[0]) or any(
+                isinstance(each, Meta) for each in of.__metadata__
+            )
+        inner = [each for each in get_args(of) if each is not Ellipsis]
+        return all(map(limited, inner)) if inner else of not in (int, float)
+
+    hints = get_type_hints(KINDS[kind].options, include_extras=True)
+    assert [name for name, of in hints.items() if not limited(of)] == []
+
+
 def test_contributions_add_up_to_the_log_odds_of_the_answer(model) -> None:
     profiles = drawn(2)[0].take(np.arange(9))
     targets = np.tile(np.arange(len(CLASSES)), (9, 1))
@@ -111,7 +161,7 @@ def test_contributions_add_up_to_the_log_odds_of_the_answer(model) -> None:
 
     raw, answer = model.predict_raw(profiles)["means"], model.predict(profiles)[COMBINED]
     of_kind, of_answer = (found[each][1].sum(axis=2).T for each in ("means", COMBINED))
-    of_kind += explainer.kinds["means"].scores.references(np.arange(len(CLASSES)))
+    of_kind += explainer.kinds["means"].explainer.references(np.arange(len(CLASSES)))
     np.testing.assert_allclose(centred(of_kind), centred_log_odds(raw), atol=1e-4)
     expected = centred_log_odds(answer) - centred(explainer.references(len(CLASSES)))
     np.testing.assert_allclose(centred(of_answer), expected, atol=1e-4)
@@ -119,7 +169,7 @@ def test_contributions_add_up_to_the_log_odds_of_the_answer(model) -> None:
 
 def test_a_feature_without_expression_contributes_nothing(model) -> None:
     inputs = np.zeros((1, len(model.features)), dtype=np.float32)
-    means = model.explainer().kinds["means"].scores
+    means = model.explainer().kinds["means"].explainer
     assert not means.contributions(inputs, np.array([0])).any()
 
 

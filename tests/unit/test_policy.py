@@ -71,21 +71,21 @@ def held_out(samples=3000, datasets=60, seed=0, novelty=True) -> HeldOutPredicti
 def test_a_sure_sample_gets_its_class_and_an_unsure_one_a_term_or_a_reason() -> None:
     p = np.array([[0.93, 0.05, 0.01, 0.01], [0.5, 0.45, 0.03, 0.02], [0.3, 0.1, 0.38, 0.22]])
     sure, broad, none = POLICY.decide(p, None, CLASSES, LINEAGES, "tissue")
-    assert (sure.value, sure.probability, sure.reason) == ("colon", 0.93, None)
+    assert (sure.value, sure.confidence, sure.reason) == ("colon", 0.93, None)
     assert sure.lineage == LINEAGES["colon"]
     assert sure.prediction_set == ("colon",)
     assert (broad.value, broad.lineage) == ("intestine", ("intestine", "body"))
-    assert broad.probability == pytest.approx(0.95)
+    assert broad.confidence == pytest.approx(0.95)
     assert (broad.best_class, broad.best_probability) == ("colon", 0.5)
     assert broad.prediction_set == ("colon", "ileum")
     assert none.value is None
     assert none.lineage == ()
-    assert none.probability == none.best_probability == 0.38
+    assert none.confidence == none.best_probability == 0.38
     assert none.prediction_set == ("liver", "colon", "testis")
     assert none.novelty is None
     assert none.reason == (
-        "no term of tissue reaches the 95 % precision asked for: most probable is liver (0.38),"
-        " then colon (0.30)"
+        "no answer about tissue reaches the 95 % precision asked for: most probable is liver"
+        " (0.38), then colon (0.30)"
     )
 
 
@@ -136,7 +136,7 @@ def test_no_threshold_at_all_is_said() -> None:
     (decision,) = policy.decide(np.array([[1.0, 0, 0, 0]]), None, CLASSES, LINEAGES, "tissue")
     assert decision.value is None
     assert decision.reason is not None
-    assert "no threshold made 95 % of the answers of tissue right" in decision.reason
+    assert "no threshold made 95 % of the answers about tissue right" in decision.reason
 
 
 def test_a_given_lineage_of_a_broader_term_is_used() -> None:

@@ -9,10 +9,10 @@ from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import preset_for
 
 
-def read(folder, text: str, field: str = "tissue"):
+def read(folder, text: str, field: str = "tissue", fields=tuple(FIELDS)):
     path = folder / "small.toml"
     path.write_text(text, encoding="utf-8")
-    return read_preset(path, field)
+    return read_preset(path, field, fields)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -49,6 +49,20 @@ def test_what_is_given_differs_and_the_rest_stays(tmp_path) -> None:
     assert preset_from_configuration(configuration(sex)) == sex
 
 
+def test_a_field_takes_the_options_of_another_one(tmp_path) -> None:
+    text = '[disease]\noptions_of = "sex"\n[disease.forest]\ntrees = 7'
+    disease = read(tmp_path, text, "disease", (*FIELDS, "disease"))
+    sex = preset_for("default", "sex").changed({"name": "small", "forest": {"trees": 7}})
+    assert configuration(disease) == configuration(sex)
+
+
+@pytest.mark.parametrize("name", ["base", "network", "features", "calibrate"])
+def test_a_field_cannot_have_a_table_that_presets_have(tmp_path, name) -> None:
+    with pytest.raises(InputError, match=f"{name} is a field and an option of presets"):
+        read(tmp_path, f"[{name}.linear]\nrandom_units = 5", "tissue", (*FIELDS, name))
+    read(tmp_path, "", name, (*FIELDS, name))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -56,6 +70,7 @@ def test_what_is_given_differs_and_the_rest_stays(tmp_path) -> None:
         ('base = "best"', "base is 'best'"),
         ("[networks]\nepochs = 1", "model kind 'networks'"),
         ('name = "mine"', "no 'name'"),
+        ('[tissue]\noptions_of = "organ"', "options_of is 'organ', not one of tissue, sex, age"),
         ('[tissue]\nname = "mine"', "no 'name'"),
         ("tissue = 3", "tissue must be a table"),
         ("[network]\nepoch = 1", "network: 'epoch' is unknown"),

@@ -16,6 +16,7 @@ from annotator.domain.explanations import ClassMarker, ReleaseExplanations
 from annotator.domain.held_out import HeldOutPredictions, Metric
 from annotator.domain.releases import Comparison
 from annotator.learn.validation.gate import GateOptions, judge
+from annotator.report.figures.maps import maps
 from annotator.report.html import page
 from annotator.report.tables import (
     accuracy,
@@ -99,6 +100,23 @@ def test_the_outline_is_sound():
     assert outline.headings[0] == "h1"
     assert outline.headings.count("h1") == 1
     assert '<html lang="en">' in text
+
+
+def test_broader_terms_are_named_only_where_there_are_any():
+    flat = replace(CONTENTS, groups={name: name for name in CONTENTS.groups})
+    named = []
+    for given in (CONTENTS, flat):
+        found = (Metric("combined", "answered_class", None, 0.5, 600, 23),)
+        table = accuracy.selective_metrics(replace(given, metrics={"one-dataset-out": found}))
+        assert given.has_broader_terms == (table is not None)
+        named.append("most specific term" in page(given, []))
+    assert named == [True, False]
+
+
+def test_classes_of_a_field_are_counted_on_its_map():
+    release = replace(CONTENTS.release, field="diagnosis")
+    drawn = next(iter(maps(replace(CONTENTS, release=release, groups={}))))
+    assert "classes of diagnosis;" in drawn.description
 
 
 @pytest.mark.parametrize("status", ["live", "retired", "rejected", "candidate"])

@@ -50,8 +50,9 @@ def describe(problem: Problem, definition: FieldDefinition) -> str:
     return {
         Problem.MISSING: "means that the value is missing",
         Problem.NOT_IN_VOCABULARY: (
-            f"none of {', '.join(definition.vocabulary)}; add it to the synonyms or vocabulary of"
-            f" [fields.{definition.name}] in annotator.toml, and import the file again"
+            f"none of {', '.join(definition.vocabulary)}; add such values to the synonyms or"
+            f" vocabulary of [fields.{definition.name}] in annotator.toml, and import their files"
+            " again"
         ),
         Problem.NOT_A_NUMBER: f"neither a number{of_unit} nor an interval such as 20-30 or >89",
         Problem.TOO_LONG: f"longer than {LONGEST_NAME:,} bytes",

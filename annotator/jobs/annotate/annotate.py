@@ -62,13 +62,20 @@ logger = logging.getLogger(__name__)
 class AnnotateSummary:
     """The number of releases, and of predicted and quarantined samples per field, in one pass.
 
-    ``without_release`` counts the samples that wait because their organism has no release.
+    ``without_release`` counts the samples that wait because their organism has no release, and
+    ``undeclared`` has a sentence per live release whose field is not declared.
     """
 
     releases: int
     predicted: Mapping[str, int]
     quarantined: Mapping[str, int]
     without_release: tuple[WithoutRelease, ...] = ()
+    undeclared: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not annotated, as sentences."""
+        return (*(waiting.sentence for waiting in self.without_release), *self.undeclared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ def annotate(
     progress: Callable[[int, int], None] = silent,
     batch_done: Callable[[BatchDone], None] = _ignore,
 ) -> AnnotateSummary:
-    """Annotate every pending sample whose field has a live release for its organism.
+    """Annotate every pending sample whose declared field has a live release for its organism.
 
     Each batch is written, and its lease ended, in one transaction while the
     next batch is predicted. A pass that is killed at any point leaves nothing
@@ -133,7 +140,9 @@ def annotate(
         check_schema(connection)
         declare_words(connection, settings.fields)
         note_organisms(connection, settings.default_organism)
-        releases = live_releases(connection)
+        live = live_releases(connection)
+        releases = [each for each in live if each.field in settings.fields]
+        undeclared = tuple(each.undeclared for each in live if each not in releases)
         without_release = samples_without_release(connection)
         look_after_queue(connection)
         stay_alive(connection, worker)
@@ -145,7 +154,7 @@ def annotate(
         refused = _quarantine(connection, releases)
         waiting = _queue(connection, releases)
         if not any(waiting.values()):
-            return AnnotateSummary(len(releases), {}, refused, without_release)
+            return AnnotateSummary(len(live), {}, refused, without_release, undeclared)
 
         # The models take seconds to import and are not needed earlier.
         from annotator.jobs.annotate.live_models import LiveModels
@@ -181,7 +190,7 @@ def annotate(
     if failed:
         raise failed[0]
     quarantined = Counter(count.quarantined) + Counter(refused)
-    return AnnotateSummary(len(releases), count.predicted, quarantined, without_release)
+    return AnnotateSummary(len(live), count.predicted, quarantined, without_release, undeclared)
 
 
 def _is_unexpected(error: Exception) -> bool:

@@ -161,7 +161,7 @@ def read_dataset_samples(
         read = read_profiles(conn, further[start : start + ROWS_AT_ONCE])
         conn.commit()
         aligned = model.aligned(read.profiles)
-        known = model.known_share(aligned.expressed)
+        known = model.known_ratio(aligned.expressed)
         unusable = unusable_samples(live, read.profiles, plan, known)
         keep = np.flatnonzero([name not in unusable for name in read.profiles.sample_ids])
         if len(keep):

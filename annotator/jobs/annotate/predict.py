@@ -80,7 +80,7 @@ def predict_samples(
         if sample_id in by_id
     }
     aligned = live.model.aligned(read.profiles)
-    known = live.model.known_share(aligned.expressed)
+    known = live.model.known_ratio(aligned.expressed)
     unusable |= unusable_samples(live, read.profiles, plan, known)
     quarantined = [
         QuarantinedSample(
@@ -125,7 +125,7 @@ def _predict(
     probabilities = answered.probabilities
     best_first = np.argsort(-probabilities[COMBINED], axis=1, kind="stable")
     decisions = decide(model, probabilities[COMBINED], model.aligned_novelty(aligned, raw))
-    known = model.known_share(aligned.expressed).tolist()
+    known = model.known_ratio(aligned.expressed).tolist()
     numbers = model.numbers(inputs) if model.number_half_width is not None else None
     answers = _answers(model.classes, probabilities)
     class_probabilities = list(map(tuple, np.clip(probabilities[COMBINED], 0, 1).tolist()))
@@ -144,7 +144,7 @@ def _predict(
                 sample_updated_at=sample.sample_updated_at,
                 value=decision.value,
                 lineage=decision.lineage,
-                confidence=min(1.0, decision.probability),
+                confidence=min(1.0, decision.confidence),
                 status=(
                     PredictionStatus.ABSTAINED
                     if decision.value is None
@@ -196,7 +196,7 @@ def contributions_to(
     -------
     list of list of dict
         ``[place in best_first][sample]``: contributions per model kind, and under
-        ``"combined"`` those to the answer itself.
+        ``"combined"`` those to the combination.
     """
     rows_at_once = max(1, VALUES_AT_ONCE // inputs.shape[1])
     others = other_samples(live, answers, best_first)
@@ -276,12 +276,12 @@ def decide(
     """
     if model.policy is not None:
         return model.policy.decide(combined, novelty, model.classes, model.lineages, model.field)
-    # A release that was never validated on held-out datasets always answers with its best class.
+    # Without calibration, as with the preset `paper`, the most probable class is the answer.
     best = combined.argmax(axis=1)
     return [
         Decision(
             value=model.classes[column],
-            probability=float(combined[row, column]),
+            confidence=float(combined[row, column]),
             prediction_set=(),
             novelty=None,
             reason=None,

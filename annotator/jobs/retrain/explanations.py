@@ -212,11 +212,15 @@ def _scores_of_kinds(
     some = some_of_each_class(class_index, tree_samples, seed)
     found = {}
     for name, kind in explainer.kinds.items():
-        if isinstance(kind.scores, DeepLift):
-            found[name] = mean_differences(kind.scores, inputs, class_index)
+        if isinstance(kind.explainer, DeepLift):
+            found[name] = mean_differences(kind.explainer, inputs, class_index)
         else:
             found[name] = sampled_mean_differences(
-                kind.scores, inputs[some], class_index[some], classes, sum_to_zero=KINDS[name].votes
+                kind.explainer,
+                inputs[some],
+                class_index[some],
+                classes,
+                sum_to_zero=KINDS[name].votes,
             )
     return found
 
@@ -248,7 +252,7 @@ def _similarities(
     if network is not None and model_network is not None:
         asked[NETWORK.name] = Explainable(
             lambda rows: model_network.predict(rows).argmax(axis=1),
-            network.scores.contributions,
+            network.explainer.contributions,
         )
     return tuple(
         replace(found, model_kind=name)

@@ -57,7 +57,7 @@ Progress = Callable[[int, int], None]
 
 
 _PLAIN = (
-    *("field", "folds", "quick_datasets", "cross_validation_folds", "gate", "quality"),
+    *("folds", "quick_datasets", "cross_validation_folds", "gate", "quality"),
     *("learn_from_reviews", "organism"),
 )
 
@@ -103,8 +103,11 @@ class Plan:
     def configuration(self) -> dict[str, Any]:
         """Return the plan as plain data, which is hashed and stored with a training run."""
         models = self.models
+        field = plain(self.field)
+        del field["columns"]  # of files: they change no model
         return {
             **{name: plain(getattr(self, name)) for name in _PLAIN},
+            "field": field,
             "preset": configuration(models.preset),
             "labels": plain(models.labels),
             "seed": models.seed,
@@ -222,13 +225,8 @@ def read_labelled(
     if len(read.cohort.values) == 0:
         left_out = "".join(f"; {note}" for note in notes_of(read, plan)).rstrip(".")
         with database.connect() as connection:
-            waiting = samples_with_attribute(connection, field.name)
-        hint = (
-            f"; {counted(waiting, 'sample has', 'samples have')} an attribute {field.name!r}:"
-            " import their files again, now that it is a field"
-            if waiting
-            else ""
-        )
+            waiting = samples_with_attribute(connection, [field]).get(field.name)
+        hint = f"; {waiting}: import their files again, now that it is a field" if waiting else ""
         of_organism = "" if plan.organism == DEFAULT_ORGANISM else f" of {plan.organism}"
         raise CohortError(
             f"no usable sample{of_organism} has a {field.name} label; import some with"
@@ -261,11 +259,18 @@ def notes_of(read: ReadCohort, plan: Plan) -> tuple[str, ...]:
 
 def dropped_notes(dropped: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence with the values that belong to no class, and why, if there are any."""
-    reasons = {value: reason for value, reason in dropped.items() if value}
-    if not reasons:
+    values: dict[str, list[str]] = {}
+    for value, reason in dropped.items():
+        if value:
+            values.setdefault(reason, []).append(value)
+    if not values:
         return ()
-    shown = some(list(dict.fromkeys(reasons.values())), most=3, joint="; ")
-    return (f"{counted(len(reasons), 'value belongs', 'values belong')} to no class: {shown}.",)
+    reasons = [
+        reason if repr(given[0]) in reason else f"{some(given, repr, most=3)} ({reason})"
+        for reason, given in values.items()
+    ]
+    number = counted(sum(map(len, values.values())), "value belongs", "values belong")
+    return (f"{number} to no class: {some(reasons, most=3, joint='; ')}.",)
 
 
 def read_ontology(

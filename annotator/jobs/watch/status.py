@@ -129,12 +129,7 @@ def read_status(
         for field in found.fields
         if field.last_run_status == RunStatus.FAILED
     ]
-    problems += [
-        f"release {release.release_id} is live, but its field {release.field} is not declared in"
-        " these settings (annotator.toml, ANNOTATOR_CONFIG)"
-        for release in live
-        if release.field not in settings.fields
-    ]
+    problems += [release.undeclared for release in live if release.field not in settings.fields]
     problems += [
         f"the retraining of {of_organism(field.field, field.organism, among)} has not ended for"
         f" more than {settings.retrain_hours} hours (retrain_hours): it is stuck or crashed"

@@ -42,9 +42,9 @@ class LabelTree:
     members
         Whether a node contains a class, bool, ``(nodes, classes)``.
     claims
-        Whether a node is a right and informative answer for a true class, bool,
-        ``(nodes, classes)``. It equals ``members``, except that a node with every class
-        claims nothing, or only itself if it is a class.
+        Whether a node is a right answer for a class, bool, ``(nodes, classes)``. It equals
+        ``members``, except that a node with every class is an answer for none, or only for
+        itself if it is a class.
     depth
         The longest path to a node from the top, int64, ``(nodes,)``; 0 at the top.
     above
@@ -70,28 +70,6 @@ class LabelTree:
         beneath = _any(self.above & broad[None, :])
         return np.flatnonzero(self.informative & ~beneath)
 
-    def probabilities(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of each node.
-
-        Parameters
-        ----------
-        p
-            Probabilities of the classes, ``(samples, classes)``.
-
-        Returns
-        -------
-        NDArray[float64]
-            Shape ``(samples, nodes)``, at most 1; a parent is never less
-            probable than its child.
-        """
-        sums = np.minimum(self.members.astype(np.float64) @ p.T, 1.0)
-        # Sums in another order may differ in the last digit. Small nodes come first,
-        # so that each parent is compared with the final values of its children.
-        for node in np.argsort(self.members.sum(axis=1), kind="stable"):
-            for parent in np.flatnonzero(self.above[node]):
-                np.maximum(sums[parent], sums[node], out=sums[parent])
-        return np.ascontiguousarray(sums.T)
-
     def levels(
         self, p: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -108,7 +86,7 @@ class LabelTree:
             The most probable node of each depth, ties by name, ``(levels, samples)``, the
             deepest level first.
         probability : NDArray[float64]
-            The probability of its claim, ``(levels, samples)``, at most 1.
+            The confidence of that answer, ``(levels, samples)``, at most 1.
         depth : NDArray[int64]
             The depth of each level, ``(levels,)``.
         """
@@ -127,14 +105,14 @@ class LabelTree:
         return node, probability, depths
 
     def answers(self, p: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-        """Return the deepest node whose claim reaches the threshold.
+        """Return the deepest node whose confidence reaches the threshold.
 
         Parameters
         ----------
         p
             Probabilities of the classes, ``(samples, classes)``.
         threshold
-            The lowest probability of an answer.
+            The lowest confidence of an answer.
 
         Returns
         -------
@@ -148,7 +126,7 @@ class LabelTree:
     def answers_and_probabilities(
         self, p: NDArray[np.float64], threshold: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the result of :meth:`answers`, and each answer's probability, NaN without one."""
+        """Return the result of :meth:`answers`, and each answer's confidence, NaN without one."""
         node, probability, _ = self.levels(p)
         answer = np.full(len(p), NO_ANSWER, dtype=np.int64)
         of_answer = np.full(len(p), np.nan)

@@ -37,7 +37,8 @@ class LabelSet:
     Attributes
     ----------
     classes
-        The classes in the order of the models' columns: by name; intervals ascending.
+        The classes in the order of the models' columns: terms by name, categories as in the
+        vocabulary, intervals ascending.
     class_of
         The class of each value that is used.
     dropped

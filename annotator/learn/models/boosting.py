@@ -52,14 +52,14 @@ class BoostingOptions:
     """
 
     rounds: Annotated[int, Meta(ge=1)]
-    depth: int
-    learning_rate: float
-    top_features: int
-    row_share: float
-    column_share: float
-    minimum_child_weight: float
-    l2: float
-    bins: int
+    depth: Annotated[int, Meta(ge=1)]
+    learning_rate: Annotated[float, Meta(gt=0, le=1)]
+    top_features: Annotated[int, Meta(ge=1)]
+    row_share: Annotated[float, Meta(gt=0, le=1)]
+    column_share: Annotated[float, Meta(gt=0, le=1)]
+    minimum_child_weight: Annotated[float, Meta(ge=0)]
+    l2: Annotated[float, Meta(ge=0)]
+    bins: Annotated[int, Meta(ge=2)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,12 +60,12 @@ class ForestOptions:
         of explaining a sample.
     """
 
-    first_trees: int
+    first_trees: Annotated[int, Meta(ge=1)]
     trees: Annotated[int, Meta(ge=1)]
-    top_features: int
+    top_features: Annotated[int, Meta(ge=1)]
     down_sample: bool
-    minimum_leaf: int = 1
-    maximum_leaves: int = 0
+    minimum_leaf: Annotated[int, Meta(ge=1)] = 1
+    maximum_leaves: Annotated[int, Meta(ge=0)] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +233,7 @@ def _explain(model: ForestModel, features: int, classes: int) -> KindExplainer:
 
 FOREST = ModelKind(
     name="forest",
-    unit="probability",
+    unit="share of votes",
     options=ForestOptions,
     fit=fit_forest,
     read=ForestModel.from_bytes,

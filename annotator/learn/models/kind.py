@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from annotator.domain.held_out import COMBINED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -20,9 +22,10 @@ class KindModel(Protocol):
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities, ``(samples, classes)``; rows sum to one.
 
-        Several threads may call this at once. Scores are logarithms of the probabilities
-        (:attr:`ModelKind.votes`), so those that matter must be above 1e-300. Their scale
-        need only be roughly right, because calibration fits it.
+        Several threads may call this at once. Probabilities below 1e-300 count as 1e-300, and
+        contributions then no longer add up; a class to which all kinds give exactly 0 counts as
+        not learned. Calibration changes the scale of scores by at most exp(±4) and prefers 1
+        (10 for votes).
         """
 
     def to_bytes(self) -> bytes:
@@ -31,7 +34,7 @@ class KindModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TrainingPart:
-    """The data on which models of every kind are fitted.
+    """The data on which models of every kind are fitted, and which none may change.
 
     Attributes
     ----------
@@ -44,7 +47,7 @@ class TrainingPart:
         (:func:`annotator.learn.models.contradicted_labels.compared_index`), if a kind of
         the preset compares them (:attr:`ModelKind.compares_datasets`).
     weights
-        The weight of each sample, ``(samples,)``, float64.
+        The weight of each sample, ``(samples,)``, float64, mean 1.
     classes
         Number of classes, each with a sample.
     numbers
@@ -75,9 +78,11 @@ def _no_problem(options: Any, kinds: Mapping[str, Any]) -> None:
     """Accept any options."""
 
 
-def _bounded(model: Any, inputs: NDArray[np.float32]) -> float:  # noqa: ARG001
-    """Return 0, for kinds whose scores are bounded."""
-    return 0.0
+RESERVED = frozenset(
+    {COMBINED, "majority", "known_fields", "logistic_regression"}
+    | {"name", "kinds", "base", "features", "balance_classes", "balance_datasets", "calibrate"}
+)
+"""Names of baselines and of other keys of presets, which no kind can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +98,10 @@ class ModelKind:
     options
         The frozen dataclass of its hyper-parameters: plain values that msgspec converts, with
         limits as annotations (``Annotated[float, Meta(ge=0)]``). Presets need not name
-        those with defaults.
+        those with defaults. They are read from the release, too: limit every one.
     fit
         Function from ``(part, options, seed, threads)`` to a model; 0 threads for one per
-        core.
+        core. Uses ``part.weights``; equal arguments give an equal model.
     read
         Function from ``(content, number of features, number of classes, options)`` to a model;
         raises :class:`~annotator.errors.ArtefactError`.
@@ -104,16 +109,21 @@ class ModelKind:
         Function from ``(model, number of features, number of classes)`` to an exact explainer:
         its contributions and its ``references`` add up to the scores described under
         :attr:`votes`, except for a number that is the same for all classes of a sample.
-        Contributions above 0 support the class, so those of a feature sum to 0 over the
-        classes. A feature whose input is 0 contributes 0, because class similarity removes
+        Contributions above 0 support the class: centre those of a feature over the classes where
+        that is cheap (boosted trees do not). No array may have samples x classes x features
+        elements. A feature whose input is 0 contributes 0, because class similarity removes
         features by setting them to 0; of trees, ``references`` are the mean of the training
         samples instead. Several threads may ask at once. If scores are linear in the inputs,
         :class:`~annotator.explain.deep_lift.DeepLift` of one layer explains all samples at
         once, and markers are computed from all of them instead of some of each class
-        (``tests/support/made_up_kind.py`` is a small example of another kind).
+        (``tests/support/made_up_kind.py`` is a small example of another kind). Contributions to
+        two classes that differ only in sign are computed once
+        (:attr:`~annotator.explain.answer.KindExplainer.opposite`);
+        :mod:`annotator.explain.checks` checks the arguments.
     votes
         Whether its scores are shares of votes, which sum to 1 over the classes; else they are
-        log-probabilities.
+        log-probabilities. Contributions to votes must sum to 0 over the classes, because markers
+        rely on it.
     family
         Kinds of one family share one weight in the combination.
     after
@@ -124,11 +134,13 @@ class ModelKind:
         Function of ``(options, kinds of the preset)``; raises ValueError if they do not fit.
     number
         Function from ``(model, inputs)`` to the predicted numbers, ``(samples,)``, or
-        ``None`` if the model predicts none; absent for kinds that never do.
+        ``None`` if the model predicts none; absent for kinds that never do. Only the first kind
+        of a preset that has it is asked.
     largest_score
-        Function from ``(model, inputs)`` to a limit that no score exceeds in absolute value
-        if the inputs do not exceed the given ones, ``(features,)``; a release in which it is
-        above :data:`LARGEST_SCORE` is refused. Not needed where :attr:`read` bounds the scores.
+        Function from ``(model, largest)`` to a limit of the absolute scores of any sample;
+        ``largest``, ``(features,)``, is the largest absolute value of each input. A release
+        above :data:`LARGEST_SCORE` is refused. Leave it out only if :attr:`read` bounds the
+        scores, as for votes.
     """
 
     name: str
@@ -143,7 +155,12 @@ class ModelKind:
     compares_datasets: Callable[[Any], bool] = lambda _options: False
     check: Callable[[Any, Mapping[str, Any]], None] = _no_problem
     number: Callable[[Any, NDArray[np.float32]], NDArray[np.float64] | None] | None = None
-    largest_score: Callable[[Any, NDArray[np.float32]], float] = _bounded
+    largest_score: Callable[[Any, NDArray[np.float32]], float] = lambda _model, _largest: 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a reserved name; raises ValueError."""
+        if self.name in RESERVED:
+            raise ValueError(f"no model kind can be named {self.name}")
 
     @property
     def artefact(self) -> str:

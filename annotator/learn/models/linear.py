@@ -65,12 +65,12 @@ class LinearOptions:
         Number of steps in which it updates the weights of the features.
     """
 
-    penalties: tuple[float, ...]
-    within_class: float
-    scale_powers: tuple[float, ...] = (0.0,)
+    penalties: tuple[Annotated[float, Meta(gt=0)], ...]
+    within_class: Annotated[float, Meta(ge=0)]
+    scale_powers: tuple[Annotated[float, Meta(ge=-10, le=10)], ...] = (0.0,)
     random_units: Annotated[int, Meta(ge=0)] = 0
-    ridge: float = 1.0
-    feature_steps: int = 0
+    ridge: Annotated[float, Meta(ge=0)] = 1.0
+    feature_steps: Annotated[int, Meta(ge=0)] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +312,7 @@ def _largest_score(model: LinearModel, inputs: NDArray[np.float32]) -> float:
 
 LINEAR = ModelKind(
     name="linear",
-    unit="logits",
+    unit="logit",
     options=LinearOptions,
     fit=fit_linear,
     read=LinearModel.from_bytes,

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from annotator.learn.models.kind import KindModel, TrainingPart
 
 Layers = list[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]
+Dropout = Annotated[float, Meta(ge=0, lt=1)]
+Power = Annotated[float, Meta(ge=-10, le=10)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +88,20 @@ class NetworkOptions:
     """
 
     hidden_units: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=32)]
-    dropout: tuple[float, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float = 0.001
-    input_dropout: float = 0.0
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    dropout: tuple[Dropout, ...]
+    epochs: Annotated[int, Meta(ge=1)]
+    batch_size: Annotated[int, Meta(ge=1)]
+    learning_rate: Annotated[float, Meta(gt=0)] = 0.001
+    input_dropout: Dropout = 0.0
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Meta(ge=0, le=1)] = 0.0
     cosine_decay: bool = False
-    scale_power: float = 0.0
-    correlation_power: float = 0.0
-    within_class: float = 0.0
-    within_class_datasets: int = 0
+    scale_power: Power = 0.0
+    correlation_power: Power = 0.0
+    within_class: Annotated[float, Meta(ge=0)] = 0.0
+    within_class_datasets: Annotated[int, Meta(ge=0)] = 0
     wide: bool = False
-    deep_share: float = 1.0
+    deep_share: Annotated[float, Meta(ge=0, le=1000)] = 1.0
 
 
 def limit_threads(threads: int) -> None:
@@ -398,7 +400,7 @@ def _largest_score(model: NetworkModel, inputs: NDArray[np.float32]) -> float:
 
 NETWORK = ModelKind(
     name="network",
-    unit="logits",
+    unit="logit",
     options=NetworkOptions,
     fit=fit_network,
     read=NetworkModel.from_bytes,

@@ -46,7 +46,7 @@ class FeatureOptions:
 
     normalisation: Literal["rpm", "log_rpm"]
     scaling: Literal["minmax", "standard", "pareto", "centred", "none"]
-    maximum_zero_share: float
+    maximum_zero_share: Annotated[float, Meta(ge=0, le=1)]
     clip: Annotated[float, Meta(ge=0)] = 0.0
     pseudocount: Annotated[float, Meta(gt=0)] = 1.0
 
@@ -95,8 +95,6 @@ class Preset:
             raise ValueError(f"a preset needs a model kind: {', '.join(KINDS)}")
         if unknown := self.kinds.keys() - KINDS.keys():
             raise ValueError(f"there is no model kind {min(unknown)!r}; known: {', '.join(KINDS)}")
-        if not self.kinds:
-            raise ValueError("a preset needs a model kind")
         in_order = {name: self.kinds[name] for name in KINDS if name in self.kinds}
         object.__setattr__(self, "kinds", in_order)
         for name, options in in_order.items():

@@ -13,6 +13,9 @@ For example, small models for a first look at an atlas::
     [sex.linear]            # for one field
     random_units = 500
 
+    [disease]
+    options_of = "sex"      # the built-in options of another field
+
 A model kind with the value ``false`` is left out.
 """
 
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
 
     from annotator.learn.models.preset import Preset
 
-BASE = "base"
+BASE, OPTIONS_OF = "base", "options_of"
+_TAKEN = {BASE, *KINDS, "features", "balance_classes", "balance_datasets", "calibrate"}
 
 
 def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS)) -> Preset:
@@ -58,20 +62,25 @@ def read_preset(path: Path, field: str, fields: Collection[str] = tuple(FIELDS))
         raise InputError(f"preset {path}: {error}") from error
     if path.stem in PRESETS:
         raise InputError(f"preset {path}: {path.stem} is a built-in preset; rename the file")
+    if twice := {*fields} & given.keys() & _TAKEN:
+        raise InputError(
+            f"preset {path}: {min(twice)} is a field and an option of presets; rename the field"
+        )
     base = given.pop(BASE, "default")
     if base not in PRESETS:
         raise InputError(f"preset {path}: base is {base!r}, not one of {', '.join(PRESETS)}")
     of_field = given.pop(field, {})
     for name in fields:
-        if name in KINDS and name in given:
-            raise InputError(f"preset {path}: {name} is a field and a model kind; rename the field")
         given.pop(name, None)
     if not isinstance(of_field, dict):
         raise InputError(f"preset {path}: {field} must be a table")
     if "name" in given or "name" in of_field:
         raise InputError(f"preset {path}: a preset has no 'name'; rename the file instead")
+    like = of_field.pop(OPTIONS_OF, field)
+    if like not in (field, *FIELDS):
+        raise InputError(f"preset {path}: {OPTIONS_OF} is {like!r}, not one of {', '.join(FIELDS)}")
     try:
-        preset = preset_for(base, field).changed(given).changed(of_field)
+        preset = preset_for(base, like).changed(given).changed(of_field)
     except ValueError as error:
         raise InputError(f"preset {path}: {error}") from error
     return replace(preset, name=path.stem)

@@ -1,4 +1,4 @@
-"""The built-in presets, with all hyper-parameters of all model kinds.
+"""The built-in presets, with all hyper-parameters of all their model kinds.
 
 ``PRESETS["paper"]`` follows the paper's sections 2.2 and 2.3, for comparison;
 ``PRESETS["default"]`` is used unless another one is set.

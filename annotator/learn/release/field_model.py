@@ -244,12 +244,11 @@ class FieldModel:
             )
 
     def numbers(self, inputs: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return the predicted number of each sample, ``None`` if no kind predicts one."""
+        """Return the predicted number of each sample, ``None`` if there is none."""
         for kind, model in self.models.items():
             predict = KINDS[kind].number
-            found = None if predict is None else predict(model, inputs)
-            if found is not None:
-                return found
+            if predict is not None:
+                return predict(model, inputs)
         return None
 
     def known_features(self, profiles: Profiles) -> NDArray[np.float64]:
@@ -258,9 +257,9 @@ class FieldModel:
         It is relative to the median among the training samples: 1 is usual, and near 0
         the sample is unlike those that the model learned from. Shape ``(samples,)``.
         """
-        return self.known_share(expressed_features(self._own(profiles), self.features))
+        return self.known_ratio(expressed_features(self._own(profiles), self.features))
 
-    def known_share(self, expressed: NDArray[np.float64]) -> NDArray[np.float64]:
+    def known_ratio(self, expressed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the result of :meth:`known_features` from the number of expressed features."""
         return expressed / max(self.usual_features, 1.0)
 
@@ -268,7 +267,7 @@ class FieldModel:
         """Align profiles with the model's features once, for all further steps.
 
         ``inputs``, ``expression``, ``known_features`` and ``novelty_scores`` each align
-        profiles themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_share` and
+        profiles themselves; :meth:`aligned_inputs`, ``rpm`` itself, :meth:`known_ratio` and
         :meth:`aligned_novelty` give the same from the result of this method.
         """
         return align_profiles(self._own(profiles), self.features)

@@ -2,8 +2,8 @@
 
 Networks and boosted trees are overconfident on held-out datasets; forests are
 underconfident. Each model kind gets one parameter, fitted on held-out predictions: a
-temperature for its log-probabilities (Guo et al. 2017, "On calibration of modern neural
-networks"), or, for a forest, a slope for its shares of votes (Platt 1999, "Probabilistic
+slope for its log-probabilities (the inverse of a temperature; Guo et al. 2017, "On calibration
+of modern neural networks") or for a forest's shares of votes (Platt 1999, "Probabilistic
 outputs for support vector machines"; Niculescu-Mizil and Caruana 2005 find this the right
 form for forests). The combination is the product of the calibrated probabilities, raised to
 one more fitted power: unlike a mean, a product is not biased towards underconfidence (Ranjan
@@ -81,7 +81,7 @@ class Calibration:
     def apply(
         self, probabilities: Mapping[str, NDArray[np.float64]]
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-        """Calibrate and combine probabilities; :attr:`pooling` is applied to the result.
+        """Calibrate and combine probabilities; :attr:`pooling` is applied to the second result.
 
         Parameters
         ----------
@@ -93,8 +93,8 @@ class Calibration:
         -------
         calibrated : dict
             The probabilities of each model kind, of the same shape, float64.
-        combined : NDArray[float64]
-            Shape ``(samples, classes)``; rows sum to one.
+        alone : NDArray[float64]
+            The combination before pooling, ``(samples, classes)``; rows sum to one.
 
         Raises
         ------
@@ -217,10 +217,11 @@ def fit_calibration(
 def expected_calibration_error(
     probabilities: NDArray[np.float64], truth_index: NDArray[np.int64], bins: int = 15
 ) -> float:
-    """Return the mean difference between confidence and accuracy.
+    """Return how far the most probable classes' probabilities are from the share that is right.
 
     Samples are put into equally wide bins by their highest probability; the
-    result is the mean over samples of |accuracy - confidence| of their bin
+    result is the mean over samples of the absolute difference between the mean highest
+    probability in their bin and the share of its most probable classes that are right
     (Naeini et al. 2015). It is NaN without samples.
     """
     if len(truth_index) == 0:

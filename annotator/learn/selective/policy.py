@@ -65,8 +65,8 @@ class Decision:
     ----------
     value
         The answer, a class or a broader term; ``None`` for an abstention.
-    probability
-        The probability of the answer; without one, that of the most probable class.
+    confidence
+        That of the answer; without one, the probability of the most probable class.
     prediction_set
         Classes, in descending order of probability.
     novelty
@@ -75,13 +75,13 @@ class Decision:
     reason
         The reason for an abstention, ``None`` if there is an answer.
     best_class, best_probability
-        The most probable class, whether or not it reaches the threshold.
+        The most probable class, whether or not it reaches the threshold, and its probability.
     lineage
         The answer and the terms above it; empty without an answer.
     """
 
     value: str | None
-    probability: float
+    confidence: float
     prediction_set: tuple[str, ...]
     novelty: float | None
     reason: str | None
@@ -204,7 +204,7 @@ class SelectivePolicy:
             decisions.append(
                 Decision(
                     value=tree.nodes[node] if answered else None,
-                    probability=float(found.probability[row]) if answered else best_p[row],
+                    confidence=float(found.confidence[row]) if answered else best_p[row],
                     prediction_set=sets[row],
                     novelty=novelty[row],
                     reason=reason,
@@ -221,12 +221,12 @@ class SelectivePolicy:
         order = np.argsort(-p, kind="stable")[:NAMED].tolist()
         best = ", then ".join(f"{classes[column]} ({p[column]:.2f})" for column in order)
         precision = _percent(self.operating_point.target_precision)
-        of_field = f" of {field}" if field else ""
+        about = f" about {field}" if field else ""
         if self.operating_point.answers_at_all:
-            problem = f"no term{of_field} reaches the {precision} precision asked for"
+            problem = f"no answer{about} reaches the {precision} precision asked for"
         else:
             problem = (
-                f"on held-out datasets no threshold made {precision} of the answers{of_field} right"
+                f"on held-out datasets no threshold made {precision} of the answers{about} right"
             )
         return f"{problem}: most probable is {best}"
 
@@ -239,10 +239,10 @@ class NodeDecisions:
     ----------
     answer
         Number of the node, or :data:`NO_ANSWER`.
-    probability
-        The probability of the node that reaches the threshold, NaN without one.
+    confidence
+        The confidence of the node that reaches the threshold, NaN without one.
     best, best_probability
-        The most probable class.
+        The most probable class, and its probability.
     novelty
         The share of held-out samples that are less novel; ``None`` if it was not measured.
     too_novel
@@ -250,7 +250,7 @@ class NodeDecisions:
     """
 
     answer: NDArray[np.int64]
-    probability: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     best: NDArray[np.int64]
     best_probability: NDArray[np.float64]
     novelty: NDArray[np.float64] | None
@@ -264,7 +264,7 @@ def decide_nodes(
     tree: LabelTree,
 ) -> NodeDecisions:
     """Return the decisions of :meth:`SelectivePolicy.decide` as arrays, without reasons."""
-    answer, probability = tree.answers_and_probabilities(p, policy.operating_point.threshold)
+    answer, confidence = tree.answers_and_probabilities(p, policy.operating_point.threshold)
     novelty = None
     too_novel = np.zeros(len(p), dtype=np.bool_)
     if raw_novelty is not None and policy.novelty_quantiles:
@@ -272,7 +272,7 @@ def decide_nodes(
         too_novel = novelty > policy.maximum_novelty
     return NodeDecisions(
         np.where(too_novel, NO_ANSWER, answer),
-        probability,
+        confidence,
         p.argmax(axis=1),
         p.max(axis=1),
         novelty,

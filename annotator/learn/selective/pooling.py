@@ -4,8 +4,10 @@ Most datasets are of one tissue, and an artefact that obscures it in one sample 
 absent from the next. So the logarithms of a sample's probabilities are blended with their
 mean over the other samples in the dataset:
 
-    log q = (1 - w) · log p + w · mean of log p of the others,
+    log q = exponent · ((1 - w) · log p + w · mean of log p of the others) + a constant,
     w = strength · (largest mean probability of the others)²
+
+where each log p of the others is at least log 0.0001, and the exponent calibrates the result.
 
 The others have less weight the less they agree on one class, so that a dataset of several
 tissues hardly changes. The strength is fitted on held-out predictions and is 0 unless

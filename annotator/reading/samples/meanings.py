@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from annotator.domain.fields import OTHER_COLUMNS
+from annotator.domain.fields import FIELDS, OTHER_COLUMNS
 from annotator.errors import InputError
 from annotator.reading.text.tables import ROW_NAMES, column_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from annotator.domain.fields import FieldDefinition
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "sample_id": (
@@ -25,17 +27,9 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("study accession", "study id", "project", "project id", "datasetid"),
     ),
     "organism": ("organism ch1", "species", "scientific name", "organism name"),
-    "sex": ("gender", "donor sex", "donor gender", "patient sex", "patient gender", "sex gender"),
-    "tissue": (
-        *("organ", "organism part", "tissue type", "body site", "tissue name", "organ tissue"),
-        *("source tissue", "tissue source", "tissue of origin", "uberon tissue"),
-    ),
-    "age": (
-        *("donor age", "patient age", "age at collection", "age at diagnosis", "age at sampling"),
-        *("age at donation", "age of donor", "subject age"),
-    ),
 }
-"""Other names of columns, the most telling first, as :func:`column_key` returns them."""
+"""Other names of the columns that are no fields, the most telling first, as :func:`column_key`
+returns them."""
 
 _OFFERED: Mapping[str, tuple[str, ...]] = {
     "tissue": ("source name", "source name ch1", "cell type", "isolation source"),
@@ -77,19 +71,20 @@ class Meanings:
 
 
 def column_meanings(
-    columns: Sequence[str], fields: Collection[str], given: Mapping[str, str]
+    columns: Sequence[str], fields: Mapping[str, FieldDefinition], given: Mapping[str, str]
 ) -> Meanings:
     """Find the columns for ids, datasets, organisms and fields.
 
     In order of preference: what ``given`` orders; the exact name; the name in another
-    spelling, or with a unit or codes; one of the other names that are common in the field.
+    spelling, or with a unit or codes; one of the other names in common use, or of those that the
+    field is declared with.
 
     Parameters
     ----------
     columns
         The columns of the file.
     fields
-        Names of the fields that may have a column.
+        Name to definition of the fields that may have a column.
     given
         Column of the file to meaning.
 
@@ -99,6 +94,7 @@ def column_meanings(
         ``given`` names a column that is not in the file, or something that no column means.
     """
     meanings = (*OTHER_COLUMNS, *fields)
+    others = {**_SYNONYMS, **{name: each.columns for name, each in fields.items()}}
     chosen = _given(columns, meanings, given)
     notes = [f"column {column.name!r} is read as {name}" for name, column in chosen.items()]
     for meaning in meanings:
@@ -108,11 +104,11 @@ def column_meanings(
         if meaning in free:
             chosen[meaning] = Column(meaning)
             continue
-        candidates = _candidates(free, meaning, meanings)
+        candidates = _candidates(free, meaning, meanings, others.get(meaning, ()))
         if candidates:
             chosen[meaning] = candidates[0]
             notes.append(_taken(meaning, candidates))
-        notes += _offers(free, meaning) if meaning not in chosen else []
+        notes += _offers(free, meaning, fields) if meaning not in chosen else []
     return Meanings(chosen, tuple(notes))
 
 
@@ -136,9 +132,11 @@ def _given(
     return chosen
 
 
-def _candidates(columns: Sequence[str], meaning: str, meanings: Iterable[str]) -> list[Column]:
+def _candidates(
+    columns: Sequence[str], meaning: str, meanings: Iterable[str], others: Iterable[str]
+) -> list[Column]:
     """Return the columns that may have a meaning, the most likely first."""
-    spellings = (column_key(meaning), *_SYNONYMS.get(meaning, ()))
+    spellings = (meaning, *others)
     exact = set(meanings)
     found: list[tuple[int, Column]] = []
     for name in columns:
@@ -184,9 +182,9 @@ def _taken(meaning: str, candidates: Sequence[Column]) -> str:
     return note
 
 
-def _offers(columns: Sequence[str], meaning: str) -> list[str]:
+def _offers(columns: Sequence[str], meaning: str, fields: Collection[str]) -> list[str]:
     offered = _OFFERED.get(meaning, ())
-    if meaning not in _SYNONYMS and meaning not in _OFFERED:  # a field that is declared
+    if meaning in fields and meaning not in FIELDS:
         wanted = column_key(meaning).split()
         offered = tuple(key for key in map(column_key, columns) if {*wanted} <= {*key.split()})
     return [

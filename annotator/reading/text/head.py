@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annotator.domain.fields import FIELDS, column_names
 from annotator.domain.wording import counted
 from annotator.reading.text.dialect import Dialect, detect_dialect, first_lines, is_number
 from annotator.reading.text.text_file import is_folder, is_text, open_blocks
@@ -26,10 +27,13 @@ class Hints:
         Ids in the SAMPLES file; empty if there is none.
     orientation
         ``features-down`` or ``samples-down`` if the user has given it.
+    fields
+        Names of columns with values of fields, which are no counts.
     """
 
     sample_ids: frozenset[str] = frozenset()
     orientation: str | None = None
+    fields: frozenset[str] = column_names(FIELDS)
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,14 @@ def maps(contents: ReportContents) -> Iterable[Figure]:
         [contents.groups.get(name, name) for name in sample_map.classes], dtype=object
     )
     field = contents.release.field
-    of_what = f"{field} group" if len(set(groups)) < len(set(sample_map.classes)) else field
+    is_grouped = len(set(groups)) < len(set(sample_map.classes))
+    of_what = f"{field} group" if is_grouped else field
+    number = len(set(groups))
+    how_many = counted(number, of_what) if is_grouped else f"{counted(number, 'class')} of {field}"
     yield draw(
         "map-by-group",
         f"Samples by {of_what}",
-        _description(sample_map, groups, of_what),
+        _description(sample_map, groups, of_what, how_many),
         partial(_draw, sample_map.positions, groups, _by_size(groups), labelled=True),
     )
     datasets = sample_map.dataset_ids
@@ -57,7 +60,7 @@ def maps(contents: ReportContents) -> Iterable[Figure]:
     yield draw(
         "map-by-dataset",
         "Samples by dataset",
-        _description(sample_map, datasets, "dataset"),
+        _description(sample_map, datasets, "dataset", counted(len(set(datasets)), "dataset")),
         partial(_draw, sample_map.positions, shown, named, others=others),
     )
 
@@ -152,11 +155,13 @@ def _label(
             label.remove()
 
 
-def _description(sample_map: SampleMap, names: NDArray[np.object_], of_what: str) -> str:
+def _description(
+    sample_map: SampleMap, names: NDArray[np.object_], of_what: str, how_many: str
+) -> str:
     counts = Counter(names.tolist())
     largest = [f"{name} {counts[name]:,}" for name in _by_size(names)[:8]]
     text = (
-        f"t-SNE of {counted(len(names), 'sample')} of {counted(len(counts), of_what)}; samples with"
+        f"t-SNE of {counted(len(names), 'sample')} of {how_many}; samples with"
         f" similar profiles lie close together. Largest: {listed(largest)}."
     )
     if len(names) > 1:

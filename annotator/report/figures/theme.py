@@ -23,7 +23,7 @@ Ramp = Literal["sequential", "diverging"]
 
 LEVELS: Final = 33
 """How many colours a scale of colours has; the middle is one of them."""
-KINDS: Final = ("combined", "boosting", "linear", "network", "forest")
+COLOURED: Final = ("combined", "boosting", "linear", "network", "forest")
 """Model kinds in the order of their colours, the same in every figure."""
 PAPER_KINDS: Final = ("combined", "network", "forest")
 """The kinds of the paper, and their combination: shown where there is no room for all kinds."""
@@ -61,9 +61,9 @@ class Theme:
 
     def kind(self, name: str) -> str:
         """Return the colour of a model kind."""
-        if name in KINDS:
-            return self.categories[KINDS.index(name)]
-        further = self.categories[len(KINDS) :]
+        if name in COLOURED:
+            return self.categories[COLOURED.index(name)]
+        further = self.categories[len(COLOURED) :]
         return further[crc32(name.encode()) % len(further)]
 
     def ramp(self, name: Ramp) -> Colormap:

@@ -50,6 +50,8 @@ SELECTIVE_METRICS = (
     ("novelty_abstained", "Samples of known classes left unanswered because they are unlike any"),
     ("prediction_set_size", "Classes in a prediction set, on average"),
 )
+OF_TERMS = ("answered_class", "always_top_precision")
+"""Metrics that say something only where answers may be broader terms."""
 DIGITS = {"auc": 3, "expected_calibration_error": 3, "prediction_set_size": 2}
 """Metrics that are not shares, and how many digits after the point they have."""
 TERM_TITLES = {
@@ -68,7 +70,7 @@ RANDOM_CLASS_METRICS = {
     "class_precision": "Precision, all combined, samples split at random",
 }
 
-PAPER_KINDS = ("network", "forest")
+PAPER_MODELS = ("network", "forest")
 CLASS_METRICS = {"class_precision": "Precision", "class_accuracy": "Accuracy"}
 
 Found = dict[tuple[str, str, str | None], "Metric"]
@@ -218,7 +220,7 @@ class ClassPrecision:
     @property
     def kinds(self) -> list[str]:
         """Those of network and forest that there are values of."""
-        return [kind for kind in PAPER_KINDS if any(place[1] == kind for place in self.values)]
+        return [kind for kind in PAPER_MODELS if any(place[1] == kind for place in self.values)]
 
     def mean(self, metric: str, kind: str, classes: Iterable[str]) -> float | None:
         """Return the mean of a metric over some classes, ``None`` where it has no value."""
@@ -236,7 +238,7 @@ def class_precision(contents: ReportContents) -> ClassPrecision:
     values = {
         (each.name, each.model_kind, each.class_name): each.value
         for each in (metrics if has_class_precision(metrics) else ())
-        if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_KINDS
+        if each.class_name and each.name in CLASS_METRICS and each.model_kind in PAPER_MODELS
         if math.isfinite(each.value)
     }
     samples = contents.class_sizes()
@@ -276,7 +278,11 @@ def selective_metrics(contents: ReportContents) -> Table | None:
     return table_of(
         "selective",
         "Which share of held-out datasets would have been answered, and how much of it correctly",
-        [(title, found[name]) for name, title in SELECTIVE_METRICS if name in found],
+        [
+            (title, found[name])
+            for name, title in SELECTIVE_METRICS
+            if name in found and (contents.has_broader_terms or name not in OF_TERMS)
+        ],
         [
             (words("Metric"), lambda row: text(row[0])),
             ("Value", lambda row: _cell(row[1])),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annotator.domain.fields import spelling_key
 from annotator.domain.imports import AS_GIVEN
 from annotator.domain.values.reading import ValueUse, declared_words, value_use
+from annotator.domain.wording import counted
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -28,6 +30,15 @@ from atlas.sample s
 cross join unnest(%(names)s::text[]) as named (field)
 where s.attributes::jsonb ? (named.field || %(as_given)s)
 group by 1, 2
+"""
+
+_ATTRIBUTES = """
+select named.key, count(*)
+from atlas.sample s
+cross join jsonb_object_keys(
+    case jsonb_typeof(s.attributes::jsonb) when 'object' then s.attributes::jsonb else '{}' end
+) as named (key)
+group by 1 order by 2 desc, 1
 """
 
 
@@ -65,12 +76,27 @@ def read_value_use(
     return tuple(value_use(fields[name], counted[name], kept[name]) for name in asked)
 
 
-def samples_with_attribute(conn: psycopg.Connection, name: str) -> int:
-    """Return the number of samples that have an attribute of this name."""
-    row = conn.execute(
-        "select count(*) from atlas.sample s where s.attributes::jsonb ? %s", (name,)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def samples_with_attribute(
+    conn: psycopg.Connection, fields: Iterable[FieldDefinition]
+) -> dict[str, str]:
+    """Find attributes that are named after fields, in any letter case and with any separators.
+
+    Returns
+    -------
+    dict
+        Field to the number of samples with such an attribute, in words.
+    """
+    with conn.transaction():
+        rows = conn.execute(_ATTRIBUTES).fetchall()
+    found = {}
+    for each in fields:
+        names = {spelling_key(name) for name in (each.name, *each.columns)}
+        for name, count in rows:
+            if spelling_key(name) in names:
+                samples = counted(count, "sample has", "samples have")
+                found[each.name] = f"{samples} an attribute {name!r}"
+                break
+    return found
 
 
 def declare_words(conn: psycopg.Connection, fields: Mapping[str, FieldDefinition]) -> None:

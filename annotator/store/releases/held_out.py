@@ -27,7 +27,7 @@ def _held_out_rows(run_id: int, held_out: HeldOutPredictions) -> Iterator[tuple[
         novelty = held_out.novelty.tolist()
     for kind, probabilities in held_out.probabilities.items():
         best = probabilities.argmax(axis=1).tolist()
-        certain = probabilities.max(axis=1).tolist()
+        highest = probabilities.max(axis=1).tolist()
         stored = probabilities.astype("float32").tolist()
         for position, sample_id in enumerate(held_out.sample_ids):
             yield (
@@ -38,7 +38,7 @@ def _held_out_rows(run_id: int, held_out: HeldOutPredictions) -> Iterator[tuple[
                 int(held_out.folds[position]),
                 held_out.truth[position],
                 held_out.classes[best[position]],
-                certain[position],
+                highest[position],
                 "{" + ",".join(map(repr, stored[position])) + "}",
                 novelty[position],
             )

@@ -47,6 +47,14 @@ class LiveRelease:
     promoted_at: datetime
     organism: str = DEFAULT_ORGANISM
 
+    @property
+    def undeclared(self) -> str:
+        """A sentence for releases whose field the settings do not declare."""
+        return (
+            f"release {self.release_id} is live, but its field {self.field} is not declared in"
+            " these settings (annotator.toml, ANNOTATOR_CONFIG)"
+        )
+
 
 _RELEASE = """
 select r.release_id, r.field, r.run_id, t.preset, r.classes, r.features,

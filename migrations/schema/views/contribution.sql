@@ -13,5 +13,5 @@ comment on column annotator.contribution.class_rank is
     'Rank of the class by probability for the sample: 1 is the most probable, 2 the runner-up.';
 comment on column annotator.contribution.rank is 'Rank by absolute score; 1 is the largest.';
 comment on column annotator.contribution.score is
-    'Signed: positive scores support the class. Unit: logit of the class; for combined, each model kind is weighted by its share.';
+    'Signed: positive scores support the class. Unit: that of the model kind; logit for combined, whose scores are the kinds'' times weight, slope and sharpness.';
 comment on column annotator.contribution.expression is 'Reads per million.';

@@ -18,7 +18,7 @@ with label as not materialized (
       )
 ), spelling as materialized (
     -- Values and synonyms of categories, as the release was declared with them.
-    select r.release_id, lower(given.spelling) as spelling, given.value
+    select r.release_id, annotator.label_key(given.spelling) as spelling, given.value
     from annotator.release r
     join annotator.training_run t using (run_id)
     cross join lateral (
@@ -58,7 +58,7 @@ with label as not materialized (
     left join lateral (select annotator.lineage_keys(l.value) as keys offset 0) line
         on l.number is null
     left join spelling spelled
-        on spelled.release_id = p.release_id and spelled.spelling = lower(l.value)
+        on spelled.release_id = p.release_id and spelled.spelling = annotator.label_key(l.value)
     where p.status = 'suggested'
     union all
     -- A rejected value is wrong, whichever release predicted it.

@@ -11,7 +11,11 @@ select
     p.informativeness,
     coalesce(r.value, p.value) as value,
     coalesce(r.value, p.best_value) as best_value,
-    case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
+    case
+        when r.decision is distinct from 'corrected' then p.lineage
+        when annotator.is_ontology_field(p.field) then annotator.lineage(r.value)
+        else array[r.value]
+    end as lineage,
     coalesce(r.decision in ('accepted', 'corrected'), false) as is_decided,
     coalesce(r.decision = 'rejected', r.rejected, false) as is_rejected,
     r.decided is not null as has_reviews,

@@ -5,7 +5,11 @@ select
     coalesce(s.dataset_id, p.dataset_id) as dataset_id,
     p.field,
     coalesce(r.value, p.value) as value,
-    case when r.decision = 'corrected' then annotator.lineage(r.value) else p.lineage end as lineage,
+    case
+        when r.decision is distinct from 'corrected' then p.lineage
+        when annotator.is_ontology_field(p.field) then annotator.lineage(r.value)
+        else array[r.value]
+    end as lineage,
     p.confidence,
     case
         when r.decision is not null then r.decision::text
@@ -55,3 +59,5 @@ comment on view annotator.suggestion is
     'One row per sample and field: the current prediction, with the decision of a curator about it.';
 comment on column annotator.suggestion.best_value is
     'The value, or the best guess of an abstention.';
+comment on column annotator.suggestion.confidence is
+    'The confidence of the release in its own value, also if a curator corrected it.';

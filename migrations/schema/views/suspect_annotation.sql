@@ -27,3 +27,5 @@ where r.status = 'live'
 order by r.field, l.rank, l.sample_id;
 comment on view annotator.suspect_annotation is
     'Labels contradicted by models fitted without their dataset, most suspicious first.';
+comment on column annotator.suspect_annotation.confidence is
+    'Probability of the predicted class by models that held out the dataset; not that of a broader term.';

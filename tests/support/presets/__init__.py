@@ -7,7 +7,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 
 LIGHT = _FOLDER / "light.toml"
-"""Small models of every kind, trained in seconds."""
+"""Small models of every kind of `default`, trained in seconds."""
 LIGHT_WITHOUT_NETWORK = _FOLDER / "light_without_network.toml"
 """Small models without networks, so that TensorFlow is not loaded."""
 LIGHT_PAPER = _FOLDER / "light_paper.toml"
@@ -15,6 +15,6 @@ LIGHT_PAPER = _FOLDER / "light_paper.toml"
 LINEAR_ONLY = _FOLDER / "linear_only.toml"
 """Linear models alone, which are fitted in no time."""
 LIGHT_DEFAULT = _FOLDER / "light_default.toml"
-"""Small models of every kind, large enough to find the markers planted in an atlas."""
+"""Small models of every kind of `default`, large enough to find the markers planted in an atlas."""
 LIGHT_FOREST = _FOLDER / "light_forest.toml"
 """A small forest beside linear models."""

@@ -12,6 +12,7 @@ from annotator.errors import InputError
 from annotator.reading.counts.matrix.numbers import LineShape
 from annotator.reading.matching import loose_key
 from annotator.reading.text.dialect import is_number
+from annotator.reading.text.tables import column_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,10 +31,10 @@ NOT_SAMPLES = frozenset(
 """Columns that describe features, as featureCounts and others write them, in lower case."""
 
 NOT_FEATURES = frozenset(
-    {"age", "batch", "class", "condition", "dataset", "dataset_id", "group", "label", "organism"}
-    | {"sample_name", "sex", "species", "study", "tissue", "total"}
+    {"batch", "class", "condition", "dataset", "dataset_id", "group", "label", "organism"}
+    | {"sample_name", "species", "study", "total"}
 )
-"""Columns that describe samples, in lower case."""
+"""Columns that describe samples, beside those of fields, in lower case."""
 
 _FEATURE_WORDS = frozenset(
     {"feature", "features", "gene", "gene_id", "geneid", "id", "id_ref", "mature", "mirna"}
@@ -85,13 +86,14 @@ def read_header(head: Head, findings: Findings) -> MatrixHeader:
     name_at = _name_column(names, rows)
     below = [row[name_at] for row in rows if len(row) > name_at]
     orientation = head.hints.orientation or _orientation(head, names, name_at, below)
-    describes = NOT_SAMPLES if orientation == FEATURES_DOWN else NOT_FEATURES
+    described = NOT_SAMPLES if orientation == FEATURES_DOWN else NOT_FEATURES | head.hints.fields
+    describes = frozenset(map(column_key, described))
     last = max((at for at, name in enumerate(names) if name), default=0)
     places, left_out = [], []
     for at, name in enumerate(names[: last + 1]):
         if name_at == at or (at < name_at and not name):
             continue
-        if name.casefold() in describes and name not in head.hints.sample_ids:
+        if column_key(name) in describes and name not in head.hints.sample_ids:
             left_out.append(name)
         else:
             places.append(at)
