@@ -31,13 +31,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from annotator import __version__
 from annotator.domain.schedule import Schedule, parse_schedule
-from annotator.errors import AnnotatorError, RetryableError, SettingsError
+from annotator.errors import AnnotatorError, ReadOnlyError, RetryableError, SettingsError
 from annotator.jobs.annotate.annotate import BatchDone, annotate
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.worker import worker_name
 from annotator.jobs.watch.status import NEEDS_A_PERSON, STUCK
 from annotator.stopping import StopRequests, end_later
-from annotator.store.server.connection import Database, translating
+from annotator.store.server.connection import Database, check_writable, translating
 from annotator.store.server.schema import check_schema
 from annotator.store.watch import daemons as service
 
@@ -126,8 +126,8 @@ class Daemon:
         Raises
         ------
         NeedsPersonError
-            The database is not at the schema that this version needs, or metrics cannot
-            be served on the configured address.
+            The database is not at the schema that this version needs or accepts no changes,
+            or metrics cannot be served on the configured address.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -190,7 +190,7 @@ class Daemon:
                     job()
                 self.troubles.pop(name, None)
                 self._recorded.pop(name, None)
-            except RetryableError as error:
+            except (RetryableError, ReadOnlyError) as error:  # a replica may be promoted
                 self.troubles[name] = "waiting for the database"
                 logger.warning("%s; trying again", error)
                 self._hindered[name] = f": {error}"
@@ -271,6 +271,7 @@ class Daemon:
             try:
                 with translating(), self.database.connect() as connection:
                     check_schema(connection)
+                    check_writable(connection)
                 return
             except RetryableError as error:
                 logger.warning("%s; trying again", error)
@@ -396,7 +397,7 @@ class Daemon:
         try:
             with translating(), self.database.connect(autocommit=True) as connection:
                 service.forget(connection, self.worker)
-        except RetryableError as error:
+        except (RetryableError, ReadOnlyError) as error:
             logger.warning("%s; the heartbeat expires by itself", error)
 
 

@@ -9,7 +9,8 @@
     │   ├── SchemaError          the database does not have the schema this version needs
     │   ├── ArtefactError        a stored model is damaged or cannot be trusted
     │   │   └── NewerReleaseError    a newer version made it
-    │   └── CohortError          there are not enough labelled data to learn from
+    │   ├── CohortError          there are not enough labelled data to learn from
+    │   └── ReadOnlyError        the database is a replica, or read-only by default
     ├── RetryableError       the same call may succeed later                              (exit 4)
     │   ├── DatabaseUnavailableError
     │   └── LeaseLostError       another process holds the work now
@@ -114,6 +115,10 @@ class NewerReleaseError(ArtefactError):
 
 class CohortError(NeedsPersonError):
     """There are too few labelled samples, datasets or classes to learn from."""
+
+
+class ReadOnlyError(NeedsPersonError):
+    """The database accepts no changes; a daemon waits, because a replica may be promoted."""
 
 
 class RetryableError(AnnotatorError):

@@ -26,6 +26,7 @@ from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.organisms import organism_of_sample
 from annotator.store.releases.explanations import training_classes
 from annotator.store.releases.registry import LiveRelease, live_release
+from annotator.store.server.connection import check_writable
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -151,13 +152,15 @@ def explain_sample(
         There is no such field or sample, or the sample cannot be used.
     NeedsPersonError
         No release is live, or, with ``store``, the release has no prediction for the
-        sample with its current expression.
+        sample with its current expression or the database accepts no changes.
     """
     if field not in settings.fields:
         raise InputError(f"there is no field {field!r}; known: {', '.join(settings.fields)}")
     plan = annotate_plan(settings)
     with database.connect() as connection:
         check_schema(connection)
+        if store:
+            check_writable(connection)
         dataset_id = dataset_of_sample(connection, sample_id)
         if dataset_id is None:
             raise InputError(

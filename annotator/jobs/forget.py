@@ -15,6 +15,7 @@ from annotator.store.answers.review_queue import refresh_queue
 from annotator.store.events import add_event
 from annotator.store.mirror.importing import check_own_tables, wait_for_imports
 from annotator.store.mirror.removal import count_datasets, missing_datasets, remove_datasets
+from annotator.store.server.connection import check_writable
 from annotator.store.server.schema import check_schema, hold_schema
 from annotator.store.server.transactions import committed
 
@@ -34,10 +35,11 @@ def what_would_go(database: Database, dataset_ids: Sequence[str]) -> ForgottenDa
     InputError
         The mirror does not have one of them.
     NeedsPersonError
-        The mirror consists of views over another atlas.
+        The mirror consists of views over another atlas, or the database accepts no changes.
     """
     with database.connect() as connection:
         check_schema(connection)
+        check_writable(connection)
         return _find(connection, dataset_ids)
 
 

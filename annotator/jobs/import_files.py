@@ -25,6 +25,7 @@ from annotator.reading.importers import (
 from annotator.store.mirror.importing import apply_import, import_terms
 from annotator.store.mirror.label_values import declare_words
 from annotator.store.mirror.organisms import note_organisms, with_organisms
+from annotator.store.server.connection import check_writable
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -129,11 +130,14 @@ def import_files(
     InputError
         A file or the prefix is wrong, a file is missing, or samples would move to another
         dataset; nothing was changed.
+    ReadOnlyError
+        The database accepts no changes.
     """
     check_given(counts, samples, ontology)
     _check_prefix(options.sample_prefix)
     with database.connect() as connection:
         check_schema(connection)
+        check_writable(connection)  # before the files are read
     read = read_ontology(ontology) if ontology is not None else None
     if counts is None or samples is None:
         assert read is not None

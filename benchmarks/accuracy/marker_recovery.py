@@ -47,6 +47,7 @@ from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.validation.validate import labelled_samples
 from annotator.reading.importers import read_counts, read_ontology, read_samples
 from benchmarks.accuracy.runs import SEED
+from benchmarks.document import fill_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -313,17 +314,6 @@ def document_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return table
 
 
-def fill_document(path: Path, table: str) -> None:
-    """Put the table between the markers in the document."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = "<!-- recovery -->", "<!-- /recovery -->"
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{path} must contain {begin} and {end} exactly once")
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Run the requested tasks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -347,7 +337,8 @@ def main() -> None:
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if options.document:
-        fill_document(ROOT / "docs" / "measurements" / "explanations.md", document_table(results))
+        document = ROOT / "docs" / "measurements" / "explanations.md"
+        fill_document(document, "recovery", document_table(results))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ COPY = "copy-"  # prefix of the names of samples and datasets without a label
 # system may be that of the parent.)
 RUN = """
 import runpy
+import sys
 from pathlib import Path
 try:
     runpy.run_module("annotator", run_name="__main__")
@@ -146,15 +147,18 @@ class Version:
     home: Path
     conninfo: str
 
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return the environment of a process of this version."""
+        kept = {name: value for name, value in os.environ.items() if "ANNOTATOR_" not in name}
+        own = {"ANNOTATOR_HOME": str(self.home), "PYTHONPATH": str(self.checkout)}
+        return kept | own | settings
+
     def run(self, *arguments: str, **settings: str) -> tuple[float, float]:
         """Run a command of this version; return its seconds and peak memory in MB."""
-        kept = {name: value for name, value in os.environ.items() if "ANNOTATOR_" not in name}
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", RUN, *arguments],
-            env=kept
-            | {"ANNOTATOR_HOME": str(self.home), "PYTHONPATH": str(self.checkout)}
-            | settings,
+            env=self.environment(**settings),
             cwd=self.home.parent,  # so that a settings file in the working folder has no effect
             capture_output=True,
             text=True,
@@ -297,13 +301,18 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--baseline", type=Path, help="checkout of the other version")
-    parser.add_argument("--samples", type=int, default=10_000, help="samples to annotate")
+def add_atlas_options(parser: argparse.ArgumentParser, samples: int) -> None:
+    """Add the options that :func:`prepare` and :func:`set_samples` need."""
+    parser.add_argument("--samples", type=int, default=samples, help="samples to annotate")
     parser.add_argument("--labelled", type=int, default=1_200, help="samples to learn from")
     parser.add_argument("--features", type=int, default=2_000, help="sRNAs of the atlas")
     parser.add_argument("--fields", type=lambda text: text.split(","), default=["tissue"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--baseline", type=Path, help="checkout of the other version")
+    add_atlas_options(parser, samples=10_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", type=numbers, default=[], help="numbers of samples")
     parser.add_argument("--retrain", action="store_true", help="time a retraining instead")

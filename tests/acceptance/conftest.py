@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -205,3 +206,26 @@ def copied_program(factory: pytest.TempPathFactory, original: Path) -> Iterator[
     _copy(original, home)
     with running_server(home):  # no command has to start and stop it
         yield Program(home, LENIENT)
+
+
+def wait_until(condition, seconds=90):
+    """Poll a condition: daemons say what they did in the database only."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.3)
+    pytest.fail(f"did not happen within {seconds} s")
+
+
+def forget_predictions(annotated):
+    """Make every sample pending again by touching the mirror as its owner would."""
+    with running_server(annotated.home) as conninfo, psycopg.connect(conninfo) as owner:
+        owner.execute("update atlas.sample set updated_at = clock_timestamp()")
+
+
+def unanswered(annotated):
+    return annotated.rows(
+        "select count(*) as n from atlas.sample s join prediction p using (sample_id)"
+        " where p.is_current and p.sample_updated_at is distinct from s.updated_at"
+    )[0]["n"]

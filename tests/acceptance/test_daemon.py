@@ -7,43 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from annotator.store.server.embedded import running_server
-
-
-def wait_until(condition, seconds=90):
-    """Poll a condition: daemons say what they did in the database only."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.3)
-    pytest.fail(f"did not happen within {seconds} s")
-
-
-def forget_predictions(annotated):
-    """Make every sample pending again by touching the mirror as its owner would."""
-    import psycopg
-
-    from annotator.settings import Settings
-    from annotator.store.server.connection import open_database
-
-    with (
-        open_database(Settings(home=annotated.home)) as database,
-        database.connect() as connection,
-    ):
-        assert isinstance(connection, psycopg.Connection)
-        connection.execute("update atlas.sample set updated_at = clock_timestamp()")
-        connection.commit()
-
-
-def unanswered(annotated):
-    return annotated.rows(
-        "select count(*) as n from atlas.sample s join prediction p using (sample_id)"
-        " where p.is_current and p.sample_updated_at is distinct from s.updated_at"
-    )[0]["n"]
+from tests.acceptance.conftest import forget_predictions, unanswered, wait_until
 
 
 def test_two_daemons_share_the_work_and_stop_in_order(annotated):

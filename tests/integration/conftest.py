@@ -127,7 +127,7 @@ join atlas.sample s using (sample_id);
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_reviewable() -> Callable[[psycopg.Connection], Reviewable]:
     """Make them in any migrated database; committed."""
 

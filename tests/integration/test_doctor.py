@@ -356,7 +356,7 @@ def test_a_clock_that_is_off(
 def test_a_server_that_is_new_or_nearly_full_or_not_in_utf8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts = ServerFacts(990001, "99.1", "me", "atlas", False, 81, 100, "LATIN1")
+    facts = ServerFacts(990001, "99.1", "me", "atlas", False, False, 81, 100, "LATIN1")
     monkeypatch.setattr(connection, "server_facts", lambda _connection: facts)
     found = list(connection.check_connection(None))  # type: ignore[arg-type]
     assert [finding.level for finding in found] == ["warning", "wrong", "warning", "ok"]

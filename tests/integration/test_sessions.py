@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from annotator.errors import NeedsPersonError, RetryableError
+from annotator.errors import NeedsPersonError, ReadOnlyError
 from annotator.store.answers import work
 from annotator.store.server import connection as connections
 from annotator.store.server.connection import Database, translating
@@ -157,7 +157,7 @@ def test_a_database_that_is_read_only_by_default_is_refused_in_one_line(
 ):
     set_default(database, default_transaction_read_only="on")
     with (
-        pytest.raises(RetryableError, match="default_transaction_read_only") as caught,
+        pytest.raises(ReadOnlyError, match="default_transaction_read_only") as caught,
         translating(),
     ):
         change(database)

@@ -40,7 +40,7 @@ from annotator.store.answers.work import (
 from annotator.store.mirror.label_values import declare_words
 from annotator.store.mirror.organisms import note_organisms, samples_without_release
 from annotator.store.releases.registry import LiveRelease, live_releases
-from annotator.store.server.connection import hindered, lost
+from annotator.store.server.connection import check_writable, hindered, lost
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -132,12 +132,15 @@ def annotate(
     SchemaError
         The database is not at the schema that this version works with, or was migrated
         during the pass; claims are released.
+    ReadOnlyError
+        The database accepts no changes.
     DatabaseUnavailableError
         The connection was lost. Claims expire by themselves.
     """
     with ExitStack() as stack:
         connection = stack.enter_context(database.connect())
         check_schema(connection)
+        check_writable(connection)
         declare_words(connection, settings.fields)
         note_organisms(connection, settings.default_organism)
         live = live_releases(connection)

@@ -42,7 +42,7 @@ from annotator.store.mirror.label_values import declare_words, read_value_use
 from annotator.store.mirror.organisms import note_organisms
 from annotator.store.releases import artefacts, lifecycle, registry, runs
 from annotator.store.releases.runs import RunStart
-from annotator.store.server.connection import Database, translating
+from annotator.store.server.connection import Database, check_writable, translating
 from annotator.store.server.locks import Holder, session_lock
 from annotator.store.server.schema import check_schema, hold_schema
 
@@ -118,10 +118,13 @@ def organisms_to_train(
     ------
     SchemaError
         The database is not at the schema that this version works with.
+    ReadOnlyError
+        The database accepts no changes.
     """
     default = organism_named(settings.default_organism)
     with database.connect() as connection:
         check_schema(connection)
+        check_writable(connection)
         note_organisms(connection, default)
         found = labelled_organisms(connection, field, settings.learn_from_reviews)
     if wanted is not None:

@@ -18,6 +18,7 @@ from annotator.errors import (
     AnnotatorError,
     DatabaseUnavailableError,
     NeedsPersonError,
+    ReadOnlyError,
     RetryableError,
     SettingsError,
 )
@@ -63,6 +64,9 @@ _GOODBYES = ("57P01", "57P02", "57P03", "57P05")
 _TIMED_OUT = ("25P03", "25P04")
 # Serialization failure, deadlock, lock timeout: the transaction would succeed if repeated.
 CONFLICTS = ("40001", "40P01", "55P03")
+READ_ONLY = "25006"
+# A replica's words for a statement that kept it from replaying what the primary did.
+_IN_REPLICATION = re.compile("conflict with recovery")
 # PgBouncer's words for startup parameters that it does not pass on.
 _UNSUPPORTED = re.compile(r"unsupported startup parameter(?: in options)?: *(\S*)")
 # Retrying does not help with these. Classes 28 and 3D are "invalid authorization"
@@ -348,10 +352,15 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
             f"a statement was cancelled: {message}; raise ANNOTATOR_STATEMENT_TIMEOUT if that"
             f" happens again, or check in pg_stat_activity what it waits for{in_the_way}"
         )
-    if state == "25006":
+    if state == READ_ONLY:
+        return ReadOnlyError(
+            f"the database accepts no changes: {message}; if it is a replica, run this on the"
+            " primary, else reset default_transaction_read_only of the role or database"
+        )
+    if state in CONFLICTS and _IN_REPLICATION.search(message):
         return RetryableError(
-            f"the database accepts no changes: {message}; is it a standby, or is"
-            " default_transaction_read_only set for the role or database?"
+            f"the replica has to replay a change of the primary: {message}; try again, and raise"
+            " max_standby_streaming_delay of the replica if that happens again"
         )
     if state in CONFLICTS:
         return RetryableError(
@@ -359,6 +368,27 @@ def hindered(error: psycopg.Error) -> AnnotatorError | None:
             f" again{in_the_way}"
         )
     return None
+
+
+def check_writable(connection: psycopg.Connection) -> None:
+    """Check that the database accepts changes, before work that would be in vain otherwise.
+
+    Raises
+    ------
+    ReadOnlyError
+        It is a replica, or transactions are read-only by default.
+    """
+    row = connection.execute(
+        "select pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        raise ReadOnlyError("the database is a read-only replica: run this on the primary")
+    if row[1]:
+        raise ReadOnlyError(
+            "the database accepts no changes: default_transaction_read_only is set for the role or"
+            " database; reset it"
+        )
 
 
 @contextmanager
@@ -370,8 +400,9 @@ def translating() -> Iterator[None]:
     DatabaseUnavailableError
         The connection was lost; changes that were not committed are lost.
     RetryableError
-        A statement took too long, another transaction was in the way, or the database
-        accepts no changes at present.
+        A statement took too long, or another transaction was in the way.
+    ReadOnlyError
+        The database accepts no changes.
     NeedsPersonError
         The role lacks a right, or the server's disk is full or cannot be written to.
     """

@@ -20,14 +20,15 @@ DAEMON, CURATOR, READER = ROLES
 class ServerFacts:
     """Facts about the server of a connection.
 
-    ``read_only`` is true for a standby, and if transactions are read-only by
-    default. ``connections`` out of ``maximum_connections`` are in use.
+    ``is_replica`` is true for a server in recovery, ``read_only`` if transactions are
+    read-only, as there or by default. ``connections`` out of ``maximum_connections`` are in use.
     """
 
     version: int
     version_text: str
     user: str
     database: str
+    is_replica: bool
     read_only: bool
     connections: int
     maximum_connections: int
@@ -116,7 +117,7 @@ def server_facts(conn: psycopg.Connection) -> ServerFacts:
     row = conn.execute(
         "select current_setting('server_version_num')::int, current_setting('server_version'),"
         " session_user::text, current_database()::text,"
-        " pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool,"
+        " pg_is_in_recovery(), current_setting('transaction_read_only')::bool,"
         " (select count(*) from pg_stat_activity where backend_type = 'client backend'),"
         " current_setting('max_connections')::int, current_setting('server_encoding')"
     ).fetchone()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
+from annotator.store.server.connection import check_writable
 from annotator.store.server.transactions import committed
 
 if TYPE_CHECKING:
@@ -121,7 +122,13 @@ def lock_schema(conn: psycopg.Connection) -> None:
     ----------
     conn
         Connection of the owner, in a transaction that has not done anything yet.
+
+    Raises
+    ------
+    ReadOnlyError
+        The database accepts no changes.
     """
+    check_writable(conn)
     while True:
         try:
             # Before 0002 there is no table of locks. An empty database has neither, and the

@@ -11,7 +11,13 @@ import psycopg
 from psycopg import sql
 
 from annotator.errors import InputError, NeedsPersonError
-from annotator.store.server.connection import CONFLICTS, hindered, lost, unavailable
+from annotator.store.server.connection import (
+    CONFLICTS,
+    READ_ONLY,
+    hindered,
+    lost,
+    unavailable,
+)
 from annotator.store.server.schema import check_schema
 
 if TYPE_CHECKING:
@@ -73,6 +79,8 @@ def run_query(database: Database, query: str) -> QueryResult:
     NeedsPersonError
         The login role is a member of neither the curators nor the readers, or owns
         schema ``annotator`` or ``atlas``.
+    ReadOnlyError
+        The statement makes changes, and the database accepts none.
     DatabaseUnavailableError
         The connection was lost.
     """
@@ -142,7 +150,7 @@ def _one_line_errors() -> Iterator[None]:
     except psycopg.Error as error:
         if lost(error):
             raise unavailable(error) from error
-        if error.sqlstate in CONFLICTS:
+        if error.sqlstate in (*CONFLICTS, READ_ONLY):
             raise hindered(error) or error from error
         diagnosis = error.diag
         parts = [diagnosis.message_primary or str(error)]

@@ -7,6 +7,7 @@ declare
     candidates bigint[];
     groups record;
 begin
+    perform annotator.refuse_on_replica();
     -- The dataset that a sample is in now, not the one it was in when it was predicted.
     select array_agg(p.prediction_id order by p.prediction_id) into candidates
     from atlas.sample s

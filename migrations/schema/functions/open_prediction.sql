@@ -4,6 +4,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     found_row annotator.prediction;
 begin
+    perform annotator.refuse_on_replica();
     select p.* into found_row
     from annotator.prediction p
     where p.prediction_id = open_prediction.prediction_id

@@ -5,6 +5,7 @@ declare
     standing annotator.review;
     target annotator.prediction;
 begin
+    perform annotator.refuse_on_replica();
     select p.* into target
     from annotator.review r join annotator.prediction p using (prediction_id)
     where r.review_id = undo_review.review_id

@@ -33,12 +33,18 @@ def check_connection(connection: psycopg.Connection) -> Iterator[Finding]:
             f"database {facts.database} has the encoding {facts.encoding}",
             "create a database with encoding UTF8 and give it in ANNOTATOR_DATABASE_URL",
         )
-    if facts.read_only:
+    if facts.is_replica:
+        yield warning(
+            SUBJECT,
+            f"database {facts.database} is a read-only replica: queries, status and reports work,"
+            " and nothing can be changed",
+            "set database_url to the primary for daemons, imports, retrainings and decisions",
+        )
+    elif facts.read_only:
         yield wrong(
             SUBJECT,
-            f"database {facts.database} is read-only: it is a standby, or its transactions are"
-            " read-only by default",
-            "set database_url to the primary, or reset default_transaction_read_only",
+            f"database {facts.database} is read-only: its transactions are read-only by default",
+            "reset default_transaction_read_only of the role or database",
         )
     if facts.connections >= MANY_CONNECTIONS * facts.maximum_connections:
         yield warning(
