@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotator.domain.wording import counted, some
 from annotator.errors import NeedsPersonError, RetryableError, SettingsError
+from annotator.learn.validation import cluster_worker
 from annotator.learn.validation.cluster_worker import (
     WorkerRefusedError,
     expected_versions,
     packed,
-    run_task,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
+    from annotator.errors import AnnotatorError
     from annotator.learn.validation.cluster_worker import Outcome, ProfileSource
 
     Data = TypeVar("Data")
@@ -58,6 +59,13 @@ RESULT_SECONDS = 120
 
 MOST_LOSSES = 4
 """Number of workers that may be lost with one call; and how often all workers with the data."""
+
+# A worker that cannot load the function of a task ends itself, so a task names ours in an
+# expression, which a worker without this package, or of any version, takes for a task that fails.
+_RUN_TASK = (
+    f"__import__('importlib').import_module({cluster_worker.__name__!r})"
+    f".{cluster_worker.run_task.__name__}(call, number, versions)"
+)
 
 _noted: set[tuple[str, str]] = set()
 """Workers and the reasons for which they were refused, which are logged once per process."""
@@ -238,10 +246,9 @@ class _Run:
                 return
             number = self._waiting.popleft()
             future = self._client.submit(
-                run_task,
-                self._data,
-                number,
-                self._versions,
+                eval,
+                _RUN_TASK,
+                {"call": self._data, "number": number, "versions": self._versions},
                 key=f"{self._name}-{uuid.uuid4().hex}",
                 workers=[address],
                 pure=False,
@@ -280,7 +287,7 @@ class _Run:
                 self._data_lost()
             return
         if future.status == "error":
-            # Our own code raises nothing: the worker was lost, or cannot even load it.
+            # Our own code raises nothing: the worker was lost, or does not have it.
             self._not_computed(future, number, address)
             return
         try:
@@ -306,7 +313,7 @@ class _Run:
         self._waiting.appendleft(number)
         if isinstance(error, KilledWorker):  # Dask has tried again itself
             raise self._fatal(number, error.allowed_failures + 1)
-        self._refuse(address, f"it cannot load this version: {_on_one_line(error)}")
+        self._refuse(address, f"it does not have this version: {_on_one_line(error)}")
 
     def _refuse(self, address: str, reason: str) -> None:
         self._refused[address] = reason
@@ -357,12 +364,15 @@ class _Run:
             " more"
         )
 
-    def _nobody(self, workers: int) -> SettingsError | RetryableError:
+    def _nobody(self, workers: int) -> AnnotatorError:
         if self._refused:
             reasons = [f"{address}: {reason}" for address, reason in self._refused.items()]
             return SettingsError(
                 f"no worker of the Dask cluster can be used: {some(reasons, most=3, joint='; ')}"
             )
+        for number, losses in self._losses.most_common(1):
+            if losses > 1:
+                return self._fatal(number, losses)
         state = "no workers" if not workers else "no worker that is ready"
         return RetryableError(
             f"the Dask cluster {self._cluster.scheduler} has had {state} for"
