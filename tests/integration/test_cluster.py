@@ -252,8 +252,8 @@ def test_a_worker_of_another_version_is_left_out(cluster, parallel, tmp_path, ca
         found = run_all(cluster_work.slow, None, range(6), parallel, nothing)
         assert cluster.workers["old"].pid not in found
         assert len(set(found)) == 2
-        (line,) = [each.getMessage() for each in caplog.records if "0.0.1" in each.getMessage()]
-        assert "srna-annotator" in line
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert "srna-annotator is 0.0.1" in line
     finally:
         cluster.kill("old")
 
@@ -266,7 +266,7 @@ def propagated(monkeypatch):
 def test_only_workers_of_another_version_are_an_error_for_a_person(alone, impatient, tmp_path):
     alone.start("old", **_other_version(tmp_path))
     parallel = Parallelism("dask", cluster=Cluster(alone.address))
-    with pytest.raises(SettingsError, match=r"0\.0\.1"):
+    with pytest.raises(SettingsError, match=r"srna-annotator is 0\.0\.1"):
         run_all(cluster_work.column_sum, DATA, [0], parallel, nothing)
 
 

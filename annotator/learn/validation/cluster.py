@@ -324,8 +324,16 @@ class _Run:
     def _look(self) -> None:
         """Read the list of workers, and take back the calls of those that are gone."""
         self._check_connection()
-        workers = self._client.scheduler_info()["workers"]
-        self._check_connection()
+        try:
+            # Not scheduler_info: the client itself replaces that, without workers, at any time.
+            workers = self._client.nthreads(callback_timeout=RESULT_SECONDS)
+            self._usable = list(
+                self._client.sync(
+                    self._client.scheduler.ncores_running, callback_timeout=RESULT_SECONDS
+                )
+            )
+        except OSError as error:
+            raise self._disconnected() from error
         self._looked_at = time.monotonic()
         for future, (_, address) in list(self._at_work.items()):
             if address not in workers:
@@ -333,9 +341,6 @@ class _Run:
         self._refused = {
             address: reason for address, reason in self._refused.items() if address in workers
         }
-        self._usable = [
-            address for address, worker in workers.items() if worker["status"] == "running"
-        ]
         if self._at_work or any(address not in self._refused for address in self._usable):
             self._usable_at = self._looked_at
         elif self._looked_at - self._usable_at >= PATIENCE_SECONDS:
@@ -353,9 +358,12 @@ class _Run:
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
-            raise RetryableError(
-                f"the connection to the Dask scheduler {self._cluster.scheduler} was lost"
-            )
+            raise self._disconnected()
+
+    def _disconnected(self) -> RetryableError:
+        return RetryableError(
+            f"the connection to the Dask scheduler {self._cluster.scheduler} was lost"
+        )
 
     def _fatal(self, number: int, workers: int) -> NeedsPersonError:
         return NeedsPersonError(
