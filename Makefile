@@ -33,10 +33,11 @@ test-containers: account $(VENV)/.dev ## build the image and run it, as root, wh
 lock: ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 	    --no-annotate --python-version 3.11 pyproject.toml requirements/build.in \
-	    --extra cpu --extra embedded --extra formats --output-file requirements/run.txt
+	    --extra cpu --extra dask --extra embedded --extra formats \
+	    --output-file requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 	    --no-annotate --python-version 3.11 pyproject.toml requirements/build.in \
-	    --extra cpu --extra embedded --extra formats --group dev \
+	    --extra cpu --extra dask --extra embedded --extra formats --group dev \
 	    --constraints requirements/run.txt --output-file requirements/dev.txt
 
 clean: ## remove what was set up here

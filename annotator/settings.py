@@ -172,10 +172,34 @@ class Settings:
         ),
     ] = 5
 
-    parallel_backend: Annotated[str, means("joblib backend that runs the folds")] = "loky"
+    parallel_backend: Annotated[
+        Literal["loky", "sequential", "dask"],
+        means(
+            "what runs folds and fits: `loky` for processes of this machine, `sequential` for this"
+            " process alone, `dask` for a cluster"
+        ),
+    ] = "loky"
     workers: Annotated[
-        Natural, means("number of processes that run the folds; 0 for one per core")
+        Natural,
+        means("number of processes of this machine that run folds and fits; 0 for one per core"),
     ] = 0
+    dask_scheduler: Annotated[
+        str | None,
+        Meta(
+            pattern=r"^(tcp|tls)://[^/]+:[0-9]+$",
+            extra={"expected": "tcp://HOST:PORT or tls://HOST:PORT"},
+        ),
+        means("address of the Dask scheduler, `tcp://HOST:PORT` or `tls://HOST:PORT`"),
+    ] = None
+    dask_ca_file: Annotated[
+        Path | None, means("PEM file of the authority that signed the cluster's TLS certificates")
+    ] = None
+    dask_certificate: Annotated[
+        Path | None, means("PEM file of this installation's certificate for the cluster")
+    ] = None
+    dask_key: Annotated[Path | None, means("PEM file of the private key of that certificate")] = (
+        None
+    )
 
     batch_size: Annotated[Positive, means("maximum number of samples claimed at a time")] = 256
     lease_seconds: Annotated[Positive, means("seconds until the lease of a claim expires")] = 600

@@ -4,10 +4,15 @@
 set -eu
 umask 077
 mkdir secrets
-for role in postgres owner daemon; do
+for role in postgres owner daemon reader; do
     password=$(openssl rand -hex 24)
     printf %s "$password" | install -m 400 -o 999 /dev/stdin "secrets/${role}_password"
-    case $role in owner) login=annotation_owner ;; daemon) login=annotation_service ;; *) continue ;; esac
+    case $role in
+        owner) login=annotation_owner ;;
+        daemon) login=annotation_service ;;
+        reader) login=annotation_reader ;;
+        *) continue ;;
+    esac
     printf 'postgresql://%s:%s@database/atlas' "$login" "$password" |
         install -m 400 -o 10001 /dev/stdin "secrets/${role}_url"
 done

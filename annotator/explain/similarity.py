@@ -109,42 +109,108 @@ def class_similarities(
         whatever rival the features were ordered by. Mean steps are over the pairs of a
         sample and a rival whose prediction changed.
     """
+    chosen = choose_samples(model, inputs, class_index, samples_per_class, seed)
     classes = len(class_names)
+    steps = [steps_of_class(model, chosen, own, classes) for own in range(classes)]
+    return summarised(steps, class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenSamples:
+    """The samples from whose predictions features are removed.
+
+    Attributes
+    ----------
+    inputs
+        Shape ``(samples, features)``, float32.
+    class_index
+        The class of each sample, which the model predicts, ``(samples,)``, int64.
+    """
+
+    inputs: NDArray[np.float32]
+    class_index: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSteps:
+    """The numbers of features that were removed from the samples of one class.
+
+    Attributes
+    ----------
+    samples
+        Number of samples.
+    changed, steps
+        For each rival, the number of samples whose prediction changed to it, and the sum of the
+        features removed by then, ``(classes,)``, int64.
+    left, left_pairs, left_steps
+        The number of samples whose prediction changed to any other class, of their pairs with
+        a rival, and the sum of the features removed by then.
+    """
+
+    samples: int
+    changed: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    left: int
+    left_pairs: int
+    left_steps: int
+
+
+def choose_samples(
+    model: Explainable,
+    inputs: NDArray[Any],
+    class_index: NDArray[np.int64],
+    samples_per_class: int | None = None,
+    seed: int = 0,
+) -> ChosenSamples:
+    """Choose the samples to remove features from; the parameters are of the same names as above."""
     matrix = np.asarray(inputs, dtype=np.float32)
     right = np.flatnonzero(model.predict(matrix) == class_index)
     tried = right[some_of_each_class(class_index[right], samples_per_class, seed)]
-    shape = (classes, classes)
-    changed, steps = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    left, left_steps, left_pairs = (np.zeros(classes, np.int64) for _ in range(3))
-    for own in range(classes):
-        rows = tried[class_index[tried] == own]
-        if len(rows) == 0:
-            continue
-        pairs = _ordered(model, matrix[rows], own, classes)
-        to_rival = _steps(model, matrix[rows], pairs, to_rival=True)
-        to_any = _steps(model, matrix[rows], pairs, to_rival=False)
-        np.add.at(changed, (pairs.own, pairs.rival), to_rival > 0)
-        np.add.at(steps, (pairs.own, pairs.rival), to_rival)
-        left_pairs[own] = np.count_nonzero(to_any)
-        left_steps[own] = to_any.sum()
-        left[own] = len(np.unique(pairs.row[to_any > 0]))
-    samples = np.bincount(class_index[tried], minlength=classes)
+    return ChosenSamples(matrix[tried], class_index[tried])
+
+
+def steps_of_class(model: Explainable, chosen: ChosenSamples, own: int, classes: int) -> ClassSteps:
+    """Remove features from the chosen samples of one class until their predictions change."""
+    inputs = chosen.inputs[chosen.class_index == own]
+    changed, steps = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    if len(inputs) == 0:
+        return ClassSteps(0, changed, steps, 0, 0, 0)
+    pairs = _ordered(model, inputs, own, classes)
+    to_rival = _steps(model, inputs, pairs, to_rival=True)
+    to_any = _steps(model, inputs, pairs, to_rival=False)
+    np.add.at(changed, pairs.rival, to_rival > 0)
+    np.add.at(steps, pairs.rival, to_rival)
+    return ClassSteps(
+        samples=len(inputs),
+        changed=changed,
+        steps=steps,
+        left=len(np.unique(pairs.row[to_any > 0])),
+        left_pairs=int(np.count_nonzero(to_any)),
+        left_steps=int(to_any.sum()),
+    )
+
+
+def summarised(
+    steps: Sequence[ClassSteps], class_names: Sequence[str]
+) -> tuple[ClassSimilarity, ...]:
+    """Return the result of :func:`class_similarities` from the steps of each class."""
 
     def similarity(own: int, rival: int | None) -> ClassSimilarity:
+        of_class = steps[own]
         total, count, times = (
-            (left_steps[own], left_pairs[own], left[own])
+            (of_class.left_steps, of_class.left_pairs, of_class.left)
             if rival is None
-            else (steps[own, rival], changed[own, rival], changed[own, rival])
+            else (of_class.steps[rival], of_class.changed[rival], of_class.changed[rival])
         )
         return ClassSimilarity(
             class_name=class_names[own],
             rival=None if rival is None else class_names[rival],
-            samples=int(samples[own]),
+            samples=of_class.samples,
             changed=int(times),
             mean_steps=float(total / count) if count else None,
         )
 
-    numbers = range(classes)
+    numbers = range(len(class_names))
     return (
         *(similarity(own, rival) for own in numbers for rival in numbers if own != rival),
         *(similarity(own, None) for own in numbers),

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "xgboost", "scipy", "numpy", "sqlalchemy")
+HEAVY = (
+    *("tensorflow", "keras", "sklearn", "pandas", "xgboost", "scipy", "numpy", "sqlalchemy"),
+    *("dask", "distributed"),
+)
 CODE = """
 import sys
 from annotator.cli.commands import main
@@ -39,7 +42,9 @@ def test_short_commands_import_nothing_heavy(annotated, arguments):
 
 
 def test_an_annotation_pass_with_nothing_pending_loads_no_model(annotated):
-    code = CODE.format(arguments=["annotate"], heavy=("tensorflow", "sklearn", "xgboost"))
+    code = CODE.format(
+        arguments=["annotate"], heavy=("tensorflow", "sklearn", "xgboost", "distributed")
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=annotated.environment(),

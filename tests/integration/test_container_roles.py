@@ -41,12 +41,14 @@ def test_a_secret_can_be_read_by_one_user_only(login, folder):
         "postgres_password": ("400", 999),
         "owner_password": ("400", 999),
         "daemon_password": ("400", 999),
+        "reader_password": ("400", 999),
         "owner_url": ("400", 10001),
         "daemon_url": ("400", 10001),
+        "reader_url": ("400", 10001),
     }
 
 
-@pytest.mark.parametrize("name", ["owner", "daemon"])
+@pytest.mark.parametrize("name", ["owner", "daemon", "reader"])
 def test_no_login_has_rights_on_the_server(login, name):
     with login(name).connect() as connection:
         rights = connection.execute(
@@ -61,3 +63,10 @@ def test_the_daemon_writes_provenance_but_changes_no_structure(login):
         connection.execute("insert into annotator.annotation_run (worker, host) values ('w', 'h')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create table annotator.mine ()")
+
+
+def test_the_workers_of_a_cluster_read_the_mirror_and_write_nothing(login):
+    with login("reader").connect() as connection:
+        connection.execute("select count(*) from atlas.expression")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("insert into atlas.dataset (dataset_id) values ('mine')")

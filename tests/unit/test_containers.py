@@ -18,7 +18,7 @@ def compose():
 
 def test_services_refer_to_what_exists(compose):
     services = compose["services"]
-    assert set(services) == {"database", "migrate", "annotator"}
+    assert set(services) == {"database", "migrate", "annotator", "scheduler", "worker"}
     for service in services.values():
         assert set(service.get("depends_on", {})) <= set(services)
         assert set(service.get("secrets", ())) <= set(compose["secrets"])
@@ -50,13 +50,39 @@ def test_the_daemon_waits_for_the_migration(compose):
     assert daemon["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
-@pytest.mark.parametrize("name", ["migrate", "annotator"])
+@pytest.mark.parametrize("name", ["migrate", "annotator", "scheduler", "worker"])
 def test_our_containers_have_no_rights_to_spare(compose, name):
     service = compose["services"][name]
     assert service["user"] == "10001"
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"] is True
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_cluster_is_started_only_if_asked_for_and_reached_only_by_the_daemon(compose):
+    services = compose["services"]
+    assert {name for name, each in services.items() if each.get("profiles")} == {
+        "scheduler",
+        "worker",
+    }
+    members = {name for name, each in services.items() if "cluster" in each.get("networks", ())}
+    assert members == {"annotator", "scheduler", "worker"}
+    assert compose["networks"]["cluster"] == {"internal": True}
+    assert not any("ports" in each for each in services.values())
+    assert services["worker"]["secrets"] == ["reader_url"]
+
+
+def test_commands_of_the_cluster_exist(compose):
+    from distributed.cli import dask_scheduler, dask_worker
+
+    for name, command in (("scheduler", dask_scheduler.main), ("worker", dask_worker.main)):
+        service = compose["services"][name]
+        assert service["entrypoint"] == ["dask", name]
+        flags = {
+            flag for option in command.params for flag in (*option.opts, *option.secondary_opts)
+        }
+        given = {word.split("=")[0] for word in service["command"] if word.startswith("--")}
+        assert given <= flags
 
 
 def test_no_secret_stands_in_the_file(compose):

@@ -23,6 +23,8 @@ from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.learn.selective.calibration import Calibration
+from annotator.learn.validation.final_fit import kinds_on
+from annotator.learn.validation.parallel import Parallelism
 from annotator.plain_data import plain
 
 CLASSES = ("blood", "brain", "skin")
@@ -103,6 +105,17 @@ def test_all_kinds_learn_and_rows_sum_to_one(fitted) -> None:
         assert probabilities.dtype == np.float64
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         assert (probabilities.argmax(axis=1) == truth).mean() > 0.8, kind
+
+
+def test_kinds_that_are_fitted_by_other_processes_are_the_same_to_the_last_byte() -> None:
+    profiles, labels, datasets, _ = problem()
+    samples = TrainingSamples(profiles, labels, datasets, CLASSES)
+    given = (samples, FIELDS["tissue"], TINY, 1, 1)
+    one_by_one = fit_field_model(*given)
+    together = fit_field_model(*given, kinds_on(Parallelism(workers=2)))
+    assert list(together.models) == list(one_by_one.models) == list(TINY.kinds)
+    for kind, model in one_by_one.models.items():
+        assert together.models[kind].to_bytes() == model.to_bytes(), kind
 
 
 def test_datasets_are_compared_without_slips_of_the_pen(monkeypatch) -> None:

@@ -49,7 +49,7 @@ def test_an_error_in_a_worker_keeps_its_kind_and_words():
         run_all(_fail, None, [0, 1], Parallelism(workers=2), _nothing)
 
 
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "no such backend"])
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "ray", "dask", "no such"])
 def test_unusable_backends_are_refused(backend):
     with pytest.raises(SettingsError, match="parallel_backend"):
         run_all(_column_sum, np.ones((1, 2)), [0, 1], Parallelism(backend, 2), _nothing)

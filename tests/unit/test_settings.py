@@ -111,6 +111,9 @@ def test_an_empty_variable_is_no_setting(monkeypatch, tmp_path):
         ("MARKER_COUNT", "0"),
         ("SIMILARITY_SAMPLES", "0"),
         ("CROSS_VALIDATION_FOLDS", "1"),
+        ("PARALLEL_BACKEND", "threading"),
+        ("DASK_SCHEDULER", "scheduler.example.org:8786"),
+        ("DASK_SCHEDULER", "tcp://scheduler.example.org"),
     ],
 )
 def test_wrong_values_are_refused_by_name(name, value):

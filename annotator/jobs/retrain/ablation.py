@@ -101,7 +101,8 @@ def ablate(
     cohort = _with_every_feature(database, read.cohort)
     sets, notes = _usable_sets(cohort.profiles)
     notes = [*notes_of(read, plan), *notes]
-    parallel = parallelism(settings)
+    # Every feature was read, under the names of the mirror.
+    parallel = parallelism(settings, replace(read, renamed={}))
     validations: dict[str, Validation] = {}
     for place, name in enumerate(sets):
         shown = _part_of(progress, place, len(sets))

@@ -12,6 +12,7 @@ from annotator.learn.labels.classes import lineages_of, make_labels
 from annotator.learn.release.fitting import fit_field_model
 from annotator.learn.selective.prediction_sets import dataset_quantile
 from annotator.learn.validation.cross_calibration import release_calibration, with_calibration
+from annotator.learn.validation.final_fit import kinds_on
 from annotator.learn.validation.gate import judge
 from annotator.learn.validation.metrics import metrics_of
 from annotator.learn.validation.selective_metrics import fit_policy
@@ -89,7 +90,7 @@ def make_candidate(
     plan, cohort, ontology
         The data that the models are fitted on, and how.
     parallel
-        The processes and threads that folds run on.
+        The processes and threads that folds, fits and explanations run on.
     progress
         Called with the number of folds done and the total.
 
@@ -105,7 +106,7 @@ def make_candidate(
         became = live_accuracy_of(connection, live.release_id) if live else None
     verdict = judge(validation, validation.baselines, live_held_out, plan.gate)
     labelled = labelled_samples(cohort, ontology, plan.models.labels).drawn(plan.models)
-    model = _fit_on_everything(labelled, validation, plan.models, ontology, parallel.threads)
+    model = _fit_on_everything(labelled, validation, plan.models, ontology, parallel)
     return Candidate(
         validation=validation,
         verdict=with_live_accuracy(verdict, became),
@@ -122,7 +123,7 @@ def make_candidate(
             labelled,
             validation.inspected,
             plan.explanations,
-            parallel.threads,
+            parallel,
         ),
     )
 
@@ -179,12 +180,21 @@ def with_live_accuracy(verdict: GateVerdict, became: LiveAccuracy | None) -> Gat
 
 
 def _fit_on_everything(
-    labelled: Labelled, validation: Validation, plan: ModelPlan, ontology: Ontology, threads: int
+    labelled: Labelled,
+    validation: Validation,
+    plan: ModelPlan,
+    ontology: Ontology,
+    parallel: Parallelism,
 ) -> FieldModel:
     label_set, definition = labelled.label_set, labelled.cohort.definition
     lineages = lineages_of(label_set.classes, ontology, definition, label_set.too_general)
     model = fit_field_model(
-        labelled.training_samples(), definition, plan.preset, plan.seed, threads
+        labelled.training_samples(),
+        definition,
+        plan.preset,
+        plan.seed,
+        parallel.threads,
+        kinds_on(parallel),
     )
     calibration = release_calibration(validation.raw, plan.preset)
     model = replace(model, lineages=lineages, calibration=calibration)

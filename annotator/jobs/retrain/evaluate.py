@@ -44,7 +44,7 @@ def evaluate(
     """
     plan = plan_of(settings, field)
     read, ontology = read_labelled(database, plan)
-    found = validate(read.cohort, ontology, plan, scheme, parallelism(settings), progress)
+    found = validate(read.cohort, ontology, plan, scheme, parallelism(settings, read), progress)
     return replace(found, notes=(*notes_of(read, plan), *found.notes))
 
 

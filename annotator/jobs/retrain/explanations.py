@@ -14,31 +14,26 @@ import numpy as np
 from annotator.domain.explanations import ReleaseExplanations
 from annotator.domain.held_out import COMBINED
 from annotator.errors import AnnotatorError
-from annotator.explain.class_scores import (
-    mean_differences,
-    sampled_mean_differences,
-    some_of_each_class,
-)
 from annotator.explain.deep_lift import DeepLift
 from annotator.explain.markers import HeldOutScores, class_markers
 from annotator.explain.sample_map import sample_map
-from annotator.explain.similarity import Explainable, class_similarities
 from annotator.jobs.retrain.enrichment import TABLE4, reference_sets, release_enrichments
+from annotator.jobs.retrain.explanation_tasks import release_similarities, scores_of_kinds
 from annotator.learn.labels.classes import class_index
 from annotator.learn.models.network import NETWORK
-from annotator.learn.models.registry import KINDS
 from annotator.learn.release.field_model import log_rpm
+from annotator.learn.validation.parallel import IN_THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from annotator.domain.explanations import ClassSimilarity
     from annotator.domain.profiles import Profiles
     from annotator.explain.answer import AnswerExplainer
     from annotator.explain.feature_sets import FeatureSet
     from annotator.learn.release.field_model import FieldModel
+    from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.validate import Labelled
     from annotator.settings import Settings
 
@@ -114,11 +109,9 @@ def held_out_scores(
     profiles, labels
         Its training samples and their classes, ``(samples,)``.
     """
-    explainer, index = model.explainer(), class_index(labels, model.classes)
+    index = class_index(labels, model.classes)
     inputs = model.inputs(profiles)
-    scores = _scores_of_kinds(
-        explainer, inputs, index, len(model.classes), TREE_SAMPLES_OF_FOLD, model.seed
-    )
+    scores = scores_of_kinds(model, inputs, index, TREE_SAMPLES_OF_FOLD, IN_THIS_PROCESS)
     return HeldOutScores(model.features, model.classes, scores)
 
 
@@ -127,7 +120,7 @@ def explain_release(
     labelled: Labelled,
     held_out: Sequence[HeldOutScores],
     options: ExplanationOptions,
-    threads: int,
+    parallel: Parallelism,
 ) -> ReleaseExplanations:
     """Compute the markers, similarities, enrichments and map of a release.
 
@@ -144,9 +137,9 @@ def explain_release(
         Results of :func:`held_out_scores`, one per fold.
     options
         The extent of the explanations.
-    threads
-        Number of threads; must be the same everywhere, because the last bits of sums
-        depend on it.
+    parallel
+        The processes that compute contributions and similarities; the number of threads must
+        be the same everywhere, because the last bits of sums depend on it.
 
     Returns
     -------
@@ -161,7 +154,7 @@ def explain_release(
     from threadpoolctl import threadpool_limits
 
     profiles, labels, seed = labelled.cohort.profiles, labelled.labels, model.seed
-    with threadpool_limits(limits=threads):
+    with threadpool_limits(limits=parallel.threads):
         mapped = sample_map(
             log_rpm(profiles, model.features),
             profiles.sample_ids,
@@ -176,7 +169,7 @@ def explain_release(
         inputs, index = model.inputs(profiles), class_index(labels, model.classes)
         if model.network is not None:
             _check_deep_lift(model, inputs)
-        scores = _scores_of_kinds(explainer, inputs, index, len(model.classes), TREE_SAMPLES, seed)
+        scores = scores_of_kinds(model, inputs, index, TREE_SAMPLES, parallel)
         expression = _mean_expression(model, profiles, index)
         markers = class_markers(
             _answer_scores(explainer, scores),
@@ -192,37 +185,14 @@ def explain_release(
         )
         return ReleaseExplanations(
             markers=markers,
-            similarities=_similarities(model, explainer, inputs, index, options),
+            similarities=release_similarities(
+                model, inputs, index, options.similarity_samples, parallel
+            ),
             enrichments=release_enrichments(
                 options.feature_sets, markers, model.classes, model.features, expression
             ),
             sample_map=mapped,
         )
-
-
-def _scores_of_kinds(
-    explainer: AnswerExplainer,
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    classes: int,
-    tree_samples: int,
-    seed: int,
-) -> dict[str, NDArray[np.float64]]:
-    """Return D1 of each model kind, ``(classes, features)``, in the kind's own unit."""
-    some = some_of_each_class(class_index, tree_samples, seed)
-    found = {}
-    for name, kind in explainer.kinds.items():
-        if isinstance(kind.explainer, DeepLift):
-            found[name] = mean_differences(kind.explainer, inputs, class_index)
-        else:
-            found[name] = sampled_mean_differences(
-                kind.explainer,
-                inputs[some],
-                class_index[some],
-                classes,
-                sum_to_zero=KINDS[name].votes,
-            )
-    return found
 
 
 def _answer_scores(
@@ -232,35 +202,6 @@ def _answer_scores(
     if explainer.factors is None:
         return scores[NETWORK.name]
     return np.asarray(sum(factor * scores[kind] for kind, factor in explainer.factors.items()))
-
-
-def _similarities(
-    model: FieldModel,
-    explainer: AnswerExplainer,
-    inputs: NDArray[np.float32],
-    class_index: NDArray[np.int64],
-    options: ExplanationOptions,
-) -> tuple[ClassSimilarity, ...]:
-    """Return the class similarities of the combination, if there is one, and of the network."""
-    asked = {}
-    if explainer.factors is not None:
-        asked[COMBINED] = Explainable(
-            lambda rows: model.predict_inputs(rows)[COMBINED].argmax(axis=1),
-            lambda rows, classes: explainer.contributions(rows, classes[:, None])[COMBINED][1][0],
-        )
-    network, model_network = explainer.kinds.get(NETWORK.name), model.network
-    if network is not None and model_network is not None:
-        asked[NETWORK.name] = Explainable(
-            lambda rows: model_network.predict(rows).argmax(axis=1),
-            network.explainer.contributions,
-        )
-    return tuple(
-        replace(found, model_kind=name)
-        for name, each in asked.items()
-        for found in class_similarities(
-            each, inputs, class_index, model.classes, options.similarity_samples, model.seed
-        )
-    )
 
 
 def _mean_expression(

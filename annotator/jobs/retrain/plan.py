@@ -12,10 +12,11 @@ import numpy as np
 from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
 from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
 from annotator.domain.wording import counted, some
-from annotator.errors import CohortError, InputError
+from annotator.errors import CohortError, InputError, SettingsError
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
 from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
+from annotator.jobs.retrain.mirror_source import mirror_source
 from annotator.jobs.retrain.one_library import (
     copy_notes,
     renaming_notes,
@@ -28,8 +29,9 @@ from annotator.learn.models.preset import configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import PRESETS, preset_for
 from annotator.learn.selective.policy import SelectiveOptions
+from annotator.learn.validation.cluster import Cluster
 from annotator.learn.validation.gate import GateOptions
-from annotator.learn.validation.parallel import Parallelism
+from annotator.learn.validation.parallel import DASK, Parallelism
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.splits import choose_folds
 from annotator.plain_data import plain
@@ -295,6 +297,47 @@ def read_ontology(
     return ontology_or_built_in(parents, names)
 
 
-def parallelism(settings: Settings) -> Parallelism:
-    """Return the processes and threads that folds run on."""
-    return Parallelism(settings.parallel_backend, settings.workers)
+def parallelism(settings: Settings, read: ReadCohort) -> Parallelism:
+    """Return the processes and threads that folds, fits and explanations run on.
+
+    Parameters
+    ----------
+    settings
+        The backend, and the cluster if it is one.
+    read
+        The cohort, which workers of a cluster read themselves.
+
+    Raises
+    ------
+    SettingsError
+        This installation cannot use the backend.
+    """
+    cluster = cluster_of(settings)
+    if cluster is not None:
+        cluster = replace(cluster, source=mirror_source(read))
+    return Parallelism(settings.parallel_backend, settings.workers, cluster=cluster)
+
+
+def cluster_of(settings: Settings) -> Cluster | None:
+    """Return the cluster of the settings, ``None`` if everything runs on this machine.
+
+    Raises
+    ------
+    SettingsError
+        This installation cannot use the cluster.
+    """
+    if settings.parallel_backend != DASK:
+        return None
+    if settings.dask_scheduler is None:
+        raise SettingsError(
+            "dask_scheduler: parallel_backend 'dask' needs the address of a scheduler,"
+            " tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    cluster = Cluster(
+        settings.dask_scheduler,
+        settings.dask_ca_file,
+        settings.dask_certificate,
+        settings.dask_key,
+    )
+    cluster.check()
+    return cluster

@@ -20,6 +20,7 @@ from annotator.jobs.retrain.candidate import Candidate, make_candidate
 from annotator.jobs.retrain.one_library import naming_facts
 from annotator.jobs.retrain.plan import (
     Plan,
+    cluster_of,
     definition_of,
     dropped_notes,
     notes_of,
@@ -182,8 +183,9 @@ def retrain(
                 return replace(outcome, organism=organism)
             runs.fail_orphaned_runs(lock_connection, field, organism)
             lifecycle.sweep_orphans(lock_connection)
-            # A wrong preset is the person's who asked; nothing is written about it.
+            # A wrong preset or backend is the person's who asked; nothing is written about it.
             preset_named(settings.preset, definition_of(settings, field), settings)
+            cluster_of(settings)
             note_organisms(lock_connection, settings.default_organism)
             declare_words(lock_connection, settings.fields)
             (values,) = read_value_use(lock_connection, settings.fields, (field,))
@@ -253,9 +255,8 @@ def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
             )
             runs.finish_run(connection, run, RunStatus.SKIPPED, reason)
             return RetrainOutcome(field, "skipped", (reason,))
-    job = _Job(
-        database, plan, run, settings.keep_releases, parallelism(settings), asked.is_required
-    )
+    parallel = parallelism(settings, read)
+    job = _Job(database, plan, run, settings.keep_releases, parallel, asked.is_required)
     with log_context(field=field, run=run):
         return _run(job, read, ontology, progress)
 

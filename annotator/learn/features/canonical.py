@@ -91,6 +91,33 @@ def canonical_profiles(profiles: Profiles, dataset_ids: NDArray[np.object_]) -> 
     )
 
 
+def renamed_counts(
+    counts: csr_matrix,
+    features: NDArray[np.object_],
+    dataset_ids: NDArray[np.object_],
+    renamed: Mapping[str, Mapping[str, str]],
+) -> csr_matrix:
+    """Move counts as :func:`canonical_profiles` did when it renamed features.
+
+    Parameters
+    ----------
+    counts, features
+        The counts, and the names of the columns.
+    dataset_ids
+        The dataset of each sample, ``(samples,)``, dtype object (str).
+    renamed
+        :attr:`CanonicalProfiles.renamed`.
+    """
+    if not renamed:
+        return counts
+    column_of = {str(name): column for column, name in enumerate(features)}
+    moves = {
+        dataset: {column_of[old]: column_of[new] for old, new in names.items()}
+        for dataset, names in renamed.items()
+    }
+    return _moved(counts, dataset_ids, moves)
+
+
 def _names_of_same_molecules(profiles: Profiles) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the expressed sRNA columns that may be the molecule of another such column.
 

@@ -19,12 +19,13 @@ from annotator.learn.release.field_model import FieldModel, expressed_features, 
 from annotator.learn.selective.novelty import fit_novelty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.profiles import Profiles
+    from annotator.learn.features.matrix import FittedFeatures
     from annotator.learn.models.kind import KindModel
     from annotator.learn.models.preset import Preset
 
@@ -73,12 +74,63 @@ class TrainingSamples:
     limits: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class KindsToFit:
+    """Everything that model kinds are fitted from.
+
+    Attributes
+    ----------
+    samples
+        The training samples.
+    definition, preset, seed, threads
+        As for :func:`fit_field_model`.
+    fitted
+        The models that are fitted already.
+    part
+        What :func:`training_part` makes of the samples; ``None`` to make it where a kind is
+        fitted.
+    """
+
+    samples: TrainingSamples
+    definition: FieldDefinition
+    preset: Preset
+    seed: int
+    threads: int
+    fitted: Mapping[str, KindModel]
+    part: TrainingPart | None
+
+
+def fit_kind(given: KindsToFit, place: int) -> tuple[str, KindModel]:
+    """Fit the model kind at a place in :data:`KINDS`; return its name and the model."""
+    from threadpoolctl import threadpool_limits
+
+    name = tuple(KINDS)[place]
+    # A kind's seed does not depend on which other kinds the preset has.
+    seeds = np.random.SeedSequence(given.seed).generate_state(len(KINDS))
+    with threadpool_limits(limits=given.threads or None):
+        part = given.part
+        if part is None:
+            part = training_part(given.samples, given.definition, given.preset)[1]
+        model = KINDS[name].fit(
+            replace(part, fitted=given.fitted),
+            given.preset.kinds[name],
+            int(seeds[place]) % 2**31,
+            given.threads,
+        )
+    return name, model
+
+
+def _one_by_one(given: KindsToFit, places: Sequence[int]) -> list[tuple[str, KindModel]]:
+    return [fit_kind(given, place) for place in places]
+
+
 def fit_field_model(
     samples: TrainingSamples,
     definition: FieldDefinition,
     preset: Preset,
     seed: int,
     threads: int = 0,
+    fit_kinds: Callable[[KindsToFit, Sequence[int]], Sequence[tuple[str, KindModel]]] = _one_by_one,
 ) -> FieldModel:
     """Fit features and every model kind of a preset on training samples.
 
@@ -98,6 +150,9 @@ def fit_field_model(
         :mod:`annotator.learn.models.network`).
     threads
         Number of threads that fitting may use, 0 for one per core.
+    fit_kinds
+        Function that calls :func:`fit_kind` for several places and returns the results in any
+        order; one after the other by default.
 
     Returns
     -------
@@ -109,6 +164,36 @@ def fit_field_model(
     CohortError
         There are fewer than two classes, a class without samples, or no usable feature.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads or None):
+        fitted, part = training_part(samples, definition, preset)
+        given = KindsToFit(samples, definition, preset, seed, threads, {}, part)
+        for places in _rounds(preset):
+            given = replace(given, fitted={**given.fitted, **dict(fit_kinds(given, places))})
+        return FieldModel(
+            field=definition.name,
+            classes=samples.classes,
+            fitted_features=fitted,
+            preset=preset,
+            models={name: given.fitted[name] for name in preset.kinds},
+            lineages={name: (name,) for name in samples.classes},
+            usual_features=float(np.median(expressed_features(samples.profiles, fitted.names))),
+            novelty_reference=fit_novelty(
+                log_rpm(samples.profiles, fitted.names),
+                part.class_index,
+                samples.dataset_ids,
+                part.classes,
+            ),
+            seed=seed,
+            organism=samples.profiles.organism,
+        )
+
+
+def training_part(
+    samples: TrainingSamples, definition: FieldDefinition, preset: Preset
+) -> tuple[FittedFeatures, TrainingPart]:
+    """Fit the features to training samples, and return what model kinds are fitted on."""
     index = _checked_index(samples.labels, samples.classes, definition.name)
     dataset_ids = samples.dataset_ids
     datasets = np.unique(dataset_ids.astype(str), return_inverse=True)[1].astype(np.int64)
@@ -116,7 +201,7 @@ def fit_field_model(
     inputs = fitted.transform(samples.profiles)
     numbers = samples.numbers
     with_numbers = numbers is not None and bool(np.isfinite(numbers).any())
-    part = TrainingPart(
+    return fitted, TrainingPart(
         inputs=inputs,
         class_index=index,
         dataset_index=datasets,
@@ -130,32 +215,17 @@ def fit_field_model(
         numbers=numbers if with_numbers else None,
         limits=samples.limits if with_numbers else (),
     )
-    return FieldModel(
-        field=definition.name,
-        classes=samples.classes,
-        fitted_features=fitted,
-        preset=preset,
-        models=_fit_kinds(part, preset, seed, threads),
-        lineages={name: (name,) for name in samples.classes},
-        usual_features=float(np.median(expressed_features(samples.profiles, fitted.names))),
-        novelty_reference=fit_novelty(
-            log_rpm(samples.profiles, fitted.names), index, dataset_ids, part.classes
-        ),
-        seed=seed,
-        organism=samples.profiles.organism,
-    )
 
 
-def _fit_kinds(part: TrainingPart, preset: Preset, seed: int, threads: int) -> dict[str, KindModel]:
-    """Fit every model kind of the preset, each after the kinds that it builds on."""
-    # A kind's seed does not depend on which other kinds the preset has.
-    seeds = dict(zip(KINDS, np.random.SeedSequence(seed).generate_state(len(KINDS)), strict=True))
+def _rounds(preset: Preset) -> Iterator[list[int]]:
+    """Yield the places of the model kinds that can be fitted next, those built on others last."""
     needs = {name: set(KINDS[name].after) & preset.kinds.keys() for name in preset.kinds}
-    models: dict[str, KindModel] = {}
-    for name in TopologicalSorter(needs).static_order():
-        fit, options = KINDS[name].fit, preset.kinds[name]
-        models[name] = fit(replace(part, fitted=models), options, int(seeds[name]) % 2**31, threads)
-    return {name: models[name] for name in preset.kinds}
+    order: TopologicalSorter[str] = TopologicalSorter(needs)
+    order.prepare()
+    while order.is_active():
+        ready = order.get_ready()
+        yield sorted(tuple(KINDS).index(name) for name in ready)
+        order.done(*ready)
 
 
 def _compares_datasets(preset: Preset) -> bool:

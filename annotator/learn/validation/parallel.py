@@ -1,65 +1,55 @@
-"""Running folds in parallel on any joblib backend, with the same results."""
+"""Running folds and fits in parallel, here or on a cluster, with the same results."""
 
 from __future__ import annotations
 
-import atexit
-import fcntl
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import warnings
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotator.errors import SettingsError
+from annotator.learn.validation.array_folders import array_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from annotator.learn.validation.cluster import Cluster
+
 Data = TypeVar("Data")
 Result = TypeVar("Result")
 
-SEQUENTIAL, LOKY = "sequential", "loky"
-UNUSABLE = {
-    "threading": "training a network sets the random state of the whole process",
-    "multiprocessing": "TensorFlow does not survive a fork",
-}
-
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is private
-SHARED_BYTES = 2 * 10**9
-"""Free bytes below which shared arrays are files in the temporary folder, as with joblib."""
-
-FOLDER_PREFIX = "annotator-arrays-"
+SEQUENTIAL, LOKY, DASK = "sequential", "loky", "dask"
 
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """The backend, workers and threads that folds run on.
+    """The backend, workers and threads that folds and fits run on.
 
     Attributes
     ----------
     backend
-        A joblib backend: ``loky`` for processes of this machine, ``dask`` or
-        ``ray`` for a cluster, ``sequential`` for this process.
+        ``loky`` for processes of this machine, ``sequential`` for this process, ``dask`` for a
+        cluster.
     workers
-        Number of folds that run at the same time; 0 for one per core. With 1, folds run
-        in this process.
+        Number of calls that run at the same time with ``loky``; 0 for one per core. With 1,
+        they run in this process.
     threads
         Threads of one fit. This is independent of ``workers``, because the last bits
         of a result may depend on it and results must not depend on where they were
         computed. In this process (``workers=1``) TensorFlow keeps the number of
         threads that it first ran with.
+    cluster
+        The cluster of ``dask``.
     """
 
     backend: str = LOKY
     workers: int = 1
     threads: int = 1
+    cluster: Cluster | None = None
 
 
 IN_THIS_PROCESS = Parallelism()
@@ -74,10 +64,11 @@ def run_all(
 ) -> list[Result]:
     """Call ``work(data, number)`` for every number.
 
-    Arrays of more than a megabyte within ``data`` are shared with the workers
+    With ``loky``, arrays of more than a megabyte within ``data`` are shared with the workers
     through memory-mapped files. An exception, including Ctrl-C, ends the workers, and
     they also end if this process is killed. Files that are left because all processes
-    were killed at once are removed by the next call on the machine.
+    were killed at once are removed by the next call on the machine. With ``dask``, see
+    :mod:`annotator.learn.validation.cluster`.
 
     Parameters
     ----------
@@ -101,14 +92,20 @@ def run_all(
     ------
     SettingsError
         The backend is unknown or not usable here.
+    RetryableError
+        The cluster cannot be reached, or was lost.
     """
+    if parallel.backend == DASK and parallel.cluster is not None:
+        from annotator.learn.validation.cluster import run_on_cluster
+
+        return run_on_cluster(work, data, numbers, parallel.cluster, progress)
+    if parallel.backend not in (LOKY, SEQUENTIAL):
+        raise SettingsError(
+            f"parallel_backend: {parallel.backend!r} cannot be used: there are 'loky', 'sequential'"
+            " and, with a cluster, 'dask'"
+        )
     import joblib
 
-    if parallel.backend in UNUSABLE:
-        raise SettingsError(
-            f"parallel_backend: {parallel.backend!r} cannot be used:"
-            f" {UNUSABLE[parallel.backend]}; use 'loky', 'dask' or 'sequential'"
-        )
     found: list[Result] = []
     progress(0, len(numbers))
     workers = min(parallel.workers or joblib.cpu_count(), len(numbers))
@@ -129,25 +126,18 @@ def run_all(
 
 
 def _runner(parallel: Parallelism, workers: int) -> Any:
-    """Return a joblib.Parallel on the backend."""
+    """Return a joblib.Parallel on processes of this machine."""
     import joblib
 
-    options: dict[str, Any] = {}
-    if parallel.backend == LOKY:
-        options = {
-            "initializer": _begin_worker,
-            "initargs": (os.getpid(),),
-            "inner_max_num_threads": parallel.threads,
-            "temp_folder": _array_folder(),
-        }
-    try:
-        with joblib.parallel_config(backend=parallel.backend, n_jobs=workers, **options):
-            return joblib.Parallel(return_as="generator_unordered", batch_size=1)
-    except (ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SettingsError(
-            f"parallel_backend: {parallel.backend!r} cannot be used: {reason}"
-        ) from error
+    with joblib.parallel_config(
+        backend=LOKY,
+        n_jobs=workers,
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
+        inner_max_num_threads=parallel.threads,
+        temp_folder=array_folder(),
+    ):
+        return joblib.Parallel(return_as="generator_unordered", batch_size=1)
 
 
 def _begin_worker(parent: int) -> None:
@@ -161,37 +151,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-@cache  # joblib's workers keep the folder that they were started with
-def _array_folder() -> str:
-    """Make a folder for the arrays of workers, and remove those of killed processes.
-
-    Each is locked by its process. The kernel releases the lock, however that process ends.
-    """
-    chosen = os.environ.get("JOBLIB_TEMP_FOLDER")
-    root = Path(chosen or tempfile.gettempdir())
-    for left in (*SHARED_MEMORY.glob(f"{FOLDER_PREFIX}*"), *root.glob(f"{FOLDER_PREFIX}*")):
-        if (handle := _locked(left)) is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(handle)
-    usable = not chosen and os.access(SHARED_MEMORY, os.W_OK)
-    if usable and shutil.disk_usage(SHARED_MEMORY).free > SHARED_BYTES:
-        root = SHARED_MEMORY
-    made = Path(tempfile.mkdtemp(dir=root))
-    _locked(made)  # before it has a name by which others find it
-    folder = made.rename(made.with_name(FOLDER_PREFIX + made.name))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return str(folder)
-
-
-def _locked(folder: Path) -> int | None:
-    """Lock a folder of this account until the returned handle is closed; None if it is in use."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with suppress(OSError):
-            if os.fstat(handle).st_uid == os.geteuid():
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return handle
-        os.close(handle)
-    return None
