@@ -32,6 +32,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from annotator import __version__
 from annotator.domain.schedule import Schedule, parse_schedule
 from annotator.errors import AnnotatorError, ReadOnlyError, RetryableError, SettingsError
+from annotator.gpu import usable_device
 from annotator.jobs.annotate.annotate import BatchDone, annotate
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
 from annotator.jobs.annotate.worker import worker_name
@@ -304,7 +305,7 @@ class Daemon:
         from annotator.jobs.annotate.live_models import LiveModels
 
         if self._models is None:
-            self._models = LiveModels()
+            self._models = LiveModels(usable_device(self.settings.device))
         assert isinstance(self._models, LiveModels)
         self.doing = "annotating"
         summary = annotate(

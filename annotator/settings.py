@@ -201,6 +201,11 @@ class Settings:
         None
     )
 
+    device: Annotated[
+        Literal["cpu", "gpu"],
+        Meta(extra={"expected": "cpu or gpu"}),
+        means("device that networks are trained and explained on; `gpu` needs the extra `gpu`"),
+    ] = "cpu"
     batch_size: Annotated[Positive, means("maximum number of samples claimed at a time")] = 256
     lease_seconds: Annotated[Positive, means("seconds until the lease of a claim expires")] = 600
     top_contributions: Annotated[

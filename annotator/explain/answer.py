@@ -12,17 +12,21 @@ in the dataset account for the rest of the logit, which is a term of its own.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from annotator.domain.held_out import COMBINED
+from annotator.explain.deep_lift import DeepLift
+from annotator.gpu import product_on, tensorflow_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from annotator.gpu import Device, Product
 
 WEIGHTED_SUM = "weighted_sum"
 
@@ -104,6 +108,16 @@ class AnswerExplainer:
         self.kinds = dict(kinds)
         self.factors = None if factors is None else dict(factors)
 
+    def multiplying_by(self, product: Product) -> AnswerExplainer:
+        """Return the same with another function for the products of matrices of networks."""
+        kinds = {
+            name: replace(kind, explainer=kind.explainer.multiplying_by(product))
+            if isinstance(kind.explainer, DeepLift)
+            else kind
+            for name, kind in self.kinds.items()
+        }
+        return AnswerExplainer(kinds, self.factors)
+
     def contributions(
         self,
         inputs: NDArray[np.float32],
@@ -157,3 +171,10 @@ class AnswerExplainer:
         for kind, factor in self.factors.items():
             found += factor * self.kinds[kind].explainer.references(every)
         return found
+
+
+def explainer_on(device: Device, explainer: AnswerExplainer) -> AnswerExplainer:
+    """Return an explainer whose networks are explained on a device that is there."""
+    if device == "cpu":
+        return explainer
+    return explainer.multiplying_by(product_on(tensorflow_device(device)))

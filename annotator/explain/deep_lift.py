@@ -23,6 +23,7 @@ propagating activation differences, sections 3.5.1 (Rescale rule) and 3.6
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from annotator.gpu import Product
 
     Layers = Sequence[tuple[NDArray[Any], NDArray[Any]]]
     FloatLayers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -186,8 +189,15 @@ class DeepLift:
         self.features = self.layers[0][0].shape[0]
         self.outputs = self.layers[-1][0].shape[1]
         self.wide = _centred_wide(wide, self.features, self.outputs)
+        self._product: Product = np.matmul
         self._references = self._at_reference()
         self.reference_logits = self._references[-1]
+
+    def multiplying_by(self, product: Product) -> DeepLift:
+        """Return the same with another function for products of matrices, on a GPU for example."""
+        other = copy.copy(self)
+        other._product = product
+        return other
 
     def references(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the reference input's centred logits of some outputs."""
@@ -206,12 +216,12 @@ class DeepLift:
         """Run finite inputs, ``(samples, features)``, through the network."""
         moved, ratios = inputs, []
         for (kernel, _), reference in zip(self.layers[:-1], self._references, strict=False):
-            moved = moved @ kernel
+            moved = self._product(moved, kernel)
             ratios.append(_ratio(moved, reference))
             moved *= ratios[-1]
-        logits = moved @ self.layers[-1][0] + self._references[-1]
+        logits = self._product(moved, self.layers[-1][0]) + self._references[-1]
         if self.wide is not None:
-            logits += inputs @ self.wide
+            logits += self._product(inputs, self.wide)
         return ForwardPass(logits, tuple(ratios))
 
     def of_outputs(
@@ -233,14 +243,14 @@ class DeepLift:
         """
         samples, sums, outputs = weights.shape
         flat = np.ascontiguousarray(weights).reshape(samples * sums, outputs)
-        signals = flat @ self.layers[-1][0].T
+        signals = self._product(flat, self.layers[-1][0].T)
         for number in range(len(forward.ratios) - 1, -1, -1):
             kernel = self.layers[number][0]
             units = signals.reshape(samples, sums, kernel.shape[1])
             units *= forward.ratios[number][:, None, :]
-            signals = units.reshape(samples * sums, kernel.shape[1]) @ kernel.T
+            signals = self._product(units.reshape(samples * sums, kernel.shape[1]), kernel.T)
         if self.wide is not None:
-            signals += flat @ self.wide.T
+            signals += self._product(flat, self.wide.T)
         scores: NDArray[np.float32] = signals.reshape(samples, sums, self.features)
         scores *= inputs[:, None, :]
         return scores

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from annotator.errors import AnnotatorError, LeaseLostError, RetryableError, SchemaError
+from annotator.gpu import usable_device
 from annotator.jobs.annotate.batch_writer import BatchWriter
 from annotator.jobs.annotate.fallback import fallback_release
 from annotator.jobs.annotate.freed_memory import keep_freed_memory
@@ -163,7 +164,7 @@ def annotate(
         from annotator.jobs.annotate.live_models import LiveModels
 
         keep_freed_memory()
-        models = LiveModels() if models is None else models
+        models = LiveModels(usable_device(settings.device)) if models is None else models
         models.keep_only(releases)
         writer = stack.enter_context(BatchWriter(stack.enter_context(database.connect())))
         annotation_run = start_annotation_run(connection, worker, socket.gethostname())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annotator.errors import ArtefactError
+from annotator.explain.answer import explainer_on
 from annotator.jobs.annotate.worker import worker_name
 from annotator.learn.release.files import read_model
 from annotator.store.releases.artefacts import load_artefacts
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.releases import Artefact
     from annotator.explain.answer import AnswerExplainer
+    from annotator.gpu import Device
     from annotator.learn.release.field_model import FieldModel
     from annotator.store.releases.registry import LiveRelease
 
@@ -31,8 +33,10 @@ class LiveModel:
     explainer: AnswerExplainer
 
 
-def live_model(release: LiveRelease, artefacts: Sequence[Artefact]) -> LiveModel:
-    """Return the models of a release from its artefacts.
+def live_model(
+    release: LiveRelease, artefacts: Sequence[Artefact], device: Device = "cpu"
+) -> LiveModel:
+    """Return the models of a release from its artefacts; networks are explained on the device.
 
     Raises
     ------
@@ -50,13 +54,14 @@ def live_model(release: LiveRelease, artefacts: Sequence[Artefact]) -> LiveModel
             f"release {release.release_id} of {release.field} is for {release.organism},"
             f" but holds models of {model.organism}; retrain the field"
         )
-    return LiveModel(release, model, model.explainer())
+    return LiveModel(release, model, explainer_on(device, model.explainer()))
 
 
 class LiveModels:
     """Loads releases on first use and frees them when they are retired."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device = "cpu") -> None:
+        self._device = device
         self._loaded: dict[int, LiveModel] = {}
         self._process = worker_name()
 
@@ -72,7 +77,7 @@ class LiveModels:
         if release.release_id not in self._loaded:
             with recorded_loading(connection, release.release_id, self._process):
                 artefacts = load_artefacts(connection, release.release_id)
-                self._loaded[release.release_id] = live_model(release, artefacts)
+                self._loaded[release.release_id] = live_model(release, artefacts, self._device)
         return self._loaded[release.release_id]
 
     def keep_only(self, releases: Iterable[LiveRelease]) -> None:

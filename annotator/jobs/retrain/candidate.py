@@ -195,6 +195,7 @@ def _fit_on_everything(
         plan.seed,
         parallel.threads,
         kinds_on(parallel),
+        parallel.device,
     )
     calibration = release_calibration(validation.raw, plan.preset)
     model = replace(model, lineages=lineages, calibration=calibration)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from annotator.domain.held_out import COMBINED
+from annotator.explain.answer import explainer_on
 from annotator.explain.class_scores import (
     mean_differences,
     sampled_mean_differences,
@@ -75,7 +76,7 @@ def scores_of_kinds(
     parallel
         The processes that compute them.
     """
-    kinds = model.explainer().kinds
+    kinds = explainer_on(parallel.device, model.explainer()).kinds
     found: dict[str, NDArray[np.float64]] = {}
     costly: dict[str, KindModel] = {}
     for name, kind in kinds.items():

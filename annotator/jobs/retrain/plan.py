@@ -13,6 +13,7 @@ from annotator.domain.fields import FieldDefinition, Groups, LabelScheme
 from annotator.domain.organisms import DEFAULT_ORGANISM, organism_named
 from annotator.domain.wording import counted, some
 from annotator.errors import CohortError, InputError, SettingsError
+from annotator.gpu import usable_device
 from annotator.jobs.annotate.plan import quality_of
 from annotator.jobs.annotate.quality import left_out_notes, unusable_labelled
 from annotator.jobs.retrain.explanations import ExplanationOptions, explanation_options
@@ -315,7 +316,9 @@ def parallelism(settings: Settings, read: ReadCohort) -> Parallelism:
     cluster = cluster_of(settings)
     if cluster is not None:
         cluster = replace(cluster, source=mirror_source(read))
-    return Parallelism(settings.parallel_backend, settings.workers, cluster=cluster)
+    # Only the workers of a cluster know whether they have a GPU.
+    device = settings.device if cluster is not None else usable_device(settings.device)
+    return Parallelism(settings.parallel_backend, settings.workers, cluster=cluster, device=device)
 
 
 def cluster_of(settings: Settings) -> Cluster | None:

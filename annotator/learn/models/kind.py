@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from annotator.explain.answer import KindExplainer
+    from annotator.gpu import Device
 
 
 class KindModel(Protocol):
@@ -55,6 +56,8 @@ class TrainingPart:
         its interval is known; ``None`` for other fields, or if no number is known.
     limits
         The limits of the classes' intervals, ``classes + 1`` of them; given with ``numbers``.
+    device
+        The device that networks are trained on, ``cpu`` or ``gpu``.
     fitted
         Models of other kinds already fitted on the same part (:attr:`ModelKind.after`).
     """
@@ -67,6 +70,7 @@ class TrainingPart:
     classes: int
     numbers: NDArray[np.float64] | None = None
     limits: tuple[float, ...] = ()
+    device: Device = "cpu"
     fitted: Mapping[str, KindModel] = field(default_factory=dict)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.profiles import Profiles
+    from annotator.gpu import Device
     from annotator.learn.features.matrix import FittedFeatures
     from annotator.learn.models.kind import KindModel
     from annotator.learn.models.preset import Preset
@@ -86,6 +87,8 @@ class KindsToFit:
         As for :func:`fit_field_model`.
     fitted
         The models that are fitted already.
+    device
+        The device that networks are trained on.
     part
         What :func:`training_part` makes of the samples; ``None`` to make it where a kind is
         fitted.
@@ -98,6 +101,7 @@ class KindsToFit:
     threads: int
     fitted: Mapping[str, KindModel]
     part: TrainingPart | None
+    device: Device = "cpu"
 
 
 def fit_kind(given: KindsToFit, place: int) -> tuple[str, KindModel]:
@@ -112,7 +116,7 @@ def fit_kind(given: KindsToFit, place: int) -> tuple[str, KindModel]:
         if part is None:
             part = training_part(given.samples, given.definition, given.preset)[1]
         model = KINDS[name].fit(
-            replace(part, fitted=given.fitted),
+            replace(part, fitted=given.fitted, device=given.device),
             given.preset.kinds[name],
             int(seeds[place]) % 2**31,
             given.threads,
@@ -131,6 +135,7 @@ def fit_field_model(
     seed: int,
     threads: int = 0,
     fit_kinds: Callable[[KindsToFit, Sequence[int]], Sequence[tuple[str, KindModel]]] = _one_by_one,
+    device: Device = "cpu",
 ) -> FieldModel:
     """Fit features and every model kind of a preset on training samples.
 
@@ -153,6 +158,8 @@ def fit_field_model(
     fit_kinds
         Function that calls :func:`fit_kind` for several places and returns the results in any
         order; one after the other by default.
+    device
+        The device that networks are trained on.
 
     Returns
     -------
@@ -168,7 +175,7 @@ def fit_field_model(
 
     with threadpool_limits(limits=threads or None):
         fitted, part = training_part(samples, definition, preset)
-        given = KindsToFit(samples, definition, preset, seed, threads, {}, part)
+        given = KindsToFit(samples, definition, preset, seed, threads, {}, part, device)
         for places in _rounds(preset):
             given = replace(given, fitted={**given.fitted, **dict(fit_kinds(given, places))})
         return FieldModel(

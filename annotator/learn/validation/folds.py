@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from annotator.domain.fields import FieldDefinition
     from annotator.domain.profiles import Profiles
+    from annotator.gpu import Device
     from annotator.learn.models.preset import Preset
     from annotator.learn.release.field_model import FieldModel
 
@@ -48,6 +49,8 @@ class FoldData:
     threads
         Threads of one fit; the same everywhere, since the last bits of a sum
         can depend on it.
+    device
+        The device that networks are trained on.
     inspect
         A function at module level, called in the process that fits a fold with the fold's
         model, training samples and their classes; its result is returned with the fold.
@@ -59,6 +62,7 @@ class FoldData:
     preset: Preset
     seed: int
     threads: int
+    device: Device = "cpu"
     inspect: Inspect | None = None
 
 
@@ -182,7 +186,9 @@ def fit_part(data: FoldData, rows: NDArray[np.int64], seed: int) -> FieldModel:
         classes=_present(samples.classes, samples.labels[rows]),
         numbers=_completed_numbers(samples, rows),
     )
-    return fit_field_model(part, data.definition, data.preset, seed, data.threads)
+    return fit_field_model(
+        part, data.definition, data.preset, seed, data.threads, device=data.device
+    )
 
 
 def _completed_numbers(

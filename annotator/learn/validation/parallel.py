@@ -17,6 +17,7 @@ from annotator.learn.validation.array_folders import array_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from annotator.gpu import Device
     from annotator.learn.validation.cluster import Cluster
 
 Data = TypeVar("Data")
@@ -44,12 +45,15 @@ class Parallelism:
         threads that it first ran with.
     cluster
         The cluster of ``dask``.
+    device
+        The device that networks are trained and explained on, in every process.
     """
 
     backend: str = LOKY
     workers: int = 1
     threads: int = 1
     cluster: Cluster | None = None
+    device: Device = "cpu"
 
 
 IN_THIS_PROCESS = Parallelism()

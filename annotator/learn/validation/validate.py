@@ -292,6 +292,7 @@ def _validate(
         preset=preset,
         seed=plan.seed,
         threads=parallel.threads,
+        device=parallel.device,
         inspect=inspect,
     )
     numbers = [int(number) for number in np.unique(data.fold_of)]
