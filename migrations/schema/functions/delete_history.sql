@@ -4,6 +4,7 @@ create or replace function annotator.delete_history(
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    next_ids bigint[];
     old_ids bigint[];
     of_field text := (
         select r.field from annotator.release r
@@ -13,20 +14,20 @@ begin
     if of_field is null then
         return;  -- it may have gone live again meanwhile
     end if;
-    -- However few of them can be deleted, no more predictions than these are looked at.
-    select max(next.prediction_id) into last
+    -- However few of them can be deleted, no more predictions than these are looked at. In this
+    -- form, only the index of both columns serves, not that of ids alone.
+    select array_agg(next.prediction_id), max(next.prediction_id) into next_ids, last
     from (
-        select p.prediction_id from annotator.prediction p
-        where p.release_id = delete_history.release_id and p.prediction_id > delete_history.after
-        order by p.prediction_id limit delete_history.most
-    ) next;
+        select p.release_id, p.prediction_id from annotator.prediction p
+        where (p.release_id, p.prediction_id) > (delete_history.release_id, delete_history.after)
+        order by p.release_id, p.prediction_id limit delete_history.most
+    ) next
+    where next.release_id = delete_history.release_id;
     -- A prediction can get a decision only while it is current.
     select coalesce(array_agg(old.prediction_id), '{}') into old_ids
     from (
         select p.prediction_id from annotator.prediction p
-        where p.release_id = delete_history.release_id
-          and p.prediction_id > delete_history.after and p.prediction_id <= last
-          and not p.is_current
+        where p.prediction_id = any (next_ids) and not p.is_current
           and not exists (
               select from annotator.review r where r.prediction_id = p.prediction_id
           ) and not exists (

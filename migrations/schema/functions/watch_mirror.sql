@@ -10,12 +10,14 @@ begin
         return 0;
     end if;
     -- Both are found in an index first (one_current_prediction), because hardly any prediction is
-    -- among them, and then looked at again when they are locked.
+    -- among them, and then looked at again when they are locked. NULLIF means <>, from which the
+    -- planner would expect nearly every prediction, and read all of them.
     with elsewhere as materialized (
         select p.sample_id, p.field, s.dataset_id::text as dataset_id
         from annotator.prediction p
         join atlas.sample s on s.sample_id = p.sample_id
-        where p.is_current and p.dataset_id <> s.dataset_id and s.dataset_id <> ''
+        where p.is_current and nullif(p.dataset_id, s.dataset_id) = p.dataset_id
+          and s.dataset_id <> ''
           and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/values/lengths.py
     ), moved as (
         select p.prediction_id, p.sample_id, elsewhere.dataset_id
@@ -43,7 +45,7 @@ begin
         from annotator.prediction p
         join annotator.release r on r.release_id = p.release_id
         join annotator.sample_organism s on s.sample_id = p.sample_id
-        where p.is_current and s.organism <> r.organism
+        where p.is_current and nullif(s.organism, r.organism) = s.organism
     ), strange as (
         select p.prediction_id
         from other
