@@ -160,6 +160,13 @@ class Settings:
             "number of retired and rejected releases per field and organism whose models are kept"
         ),
     ] = 5
+    keep_predictions: Annotated[
+        Natural | None,
+        means(
+            "number of superseded releases per field and organism whose predictions are kept; all"
+            " by default, and always those that are current or were decided on"
+        ),
+    ] = None
     report_folder: Annotated[
         Path | None,
         means("folder for the reports that retraining writes; `reports` under `home` by default"),

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from benchmarks.speed.load import Load, fill, keep_order
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,96 +36,6 @@ WANTED = (
     "before a daemon has worked out 50 places",
 )
 REPEATS = 25
-LARGEST = 2000  # samples of the largest dataset; the i-th has LARGEST / sqrt(i)
-
-# Parameters: samples. Three of ten datasets are unanimous and confident.
-FILL = f"""
-create temporary table made as
-select i as dataset, greatest(1, round({LARGEST} / sqrt(i)))::integer as size
-from generate_series(1, 1000000) i;
-create temporary table placed as
-select dataset, ends - size + 1 as first, least(ends, %(samples)s) as last
-from (select dataset, size, sum(size) over (order by dataset) as ends from made) m
-where ends - size < %(samples)s;
-insert into atlas.dataset (dataset_id) select 'GSE' || 100000 + dataset from placed;
-insert into atlas.sample (sample_id, dataset_id)
-select 'SRR' || 1000000 + n, 'GSE' || 100000 + dataset
-from placed, generate_series(first, last) n;
-insert into atlas.term (term_id, name) values ('organ', 'organ');
-insert into atlas.term (term_id, name)
-select 'tissue ' || i, 'tissue ' || i from generate_series(0, 29) i;
-insert into atlas.term_parent select 'tissue ' || i, 'organ' from generate_series(0, 29) i;
-with run as (
-    insert into annotator.training_run (field, preset, seed, host, status, finished_at)
-    select field, 'default', 1, 'here', 'succeeded', now()
-    from unnest('{{tissue,age,sex}}'::text[]) as field
-    returning run_id, field
-)
-insert into annotator.release (field, run_id, status, classes, features, promoted_at, reasons)
-select
-    field, run_id,
-    (case field when 'sex' then 'rejected' else 'live' end)::annotator.release_status,
-    '{{a,b}}', 10, now(), '{{Refused: not above the baseline.}}'
-from run;
-insert into annotator.prediction (
-    sample_id, dataset_id, field, release_id, input_hash, sample_updated_at, value, lineage,
-    confidence, status, reason, novelty, models, top_features, prediction_set, set_coverage
-)
-select
-    s.sample_id, s.dataset_id, r.field, r.release_id, repeat('0', 64), s.updated_at,
-    case when open then null else said end,
-    case when open then '{{}}' else array[said, 'organ'] end,
-    case when dice.sure then 0.9 + 0.1 * x else 0.3 + 0.7 * x end,
-    (case when open then 'abstained' else 'suggested' end)::annotator.prediction_status,
-    case when open then 'no term is sure enough' end, 1 - x,
-    jsonb_build_object(
-        'combined', jsonb_build_object('value', said, 'probability', x),
-        'network', jsonb_build_object('value', said, 'probability', x),
-        'forest', jsonb_build_object(
-            'value', case when x < 0.3 then 'tissue 0' else said end, 'probability', x),
-        'boosting', jsonb_build_object('value', said, 'probability', x),
-        'linear', jsonb_build_object(
-            'value', case when x < 0.2 then 'tissue 1' else said end, 'probability', x)),
-    array['hsa-miR-21-5p', 'hsa-let-7a-5p', 'hsa-miR-122-5p'], array[said], 0.9
-from annotator.release r
-cross join atlas.sample s
-cross join lateral (
-    select
-        abs(hashtext(s.dataset_id || r.field)) %% 10 < 3 as sure,
-        (abs(hashtext(s.sample_id || r.field)) %% 1000) / 1000.0 as x
-) dice
-cross join lateral (
-    select
-        'tissue ' || case when dice.sure or dice.x < 0.7 then abs(hashtext(s.dataset_id)) %% 30
-            else (1000 * dice.x)::integer %% 30 end as said,
-        not dice.sure and dice.x < 0.2 as open
-) said
-where r.status = 'live';
-insert into annotator.review (prediction_id, decision, value)
-select prediction_id, 'accepted', value
-from annotator.prediction where prediction_id %% 40 = 0 and status = 'suggested';
-insert into atlas.annotation (sample_id, field, value)
-select sample_id, 'sex', case when hashtext(sample_id) %% 2 = 0 then 'female' else 'male' end
-from atlas.sample where hashtext(sample_id) %% 3 = 0;
-"""
-
-
-def fill(connection: psycopg.Connection, suggestions: int) -> None:
-    """Make open suggestions, two per sample, and a few decided ones; not committed."""
-    import psycopg
-
-    with psycopg.ClientCursor(connection) as cursor:
-        cursor.execute(FILL, {"samples": round(suggestions * 1.03 / 2)})
-    connection.execute("drop table pg_temp.made, pg_temp.placed")
-
-
-def keep_order(connection: psycopg.Connection) -> None:
-    """Compute every place, as daemons do after each batch."""
-    while connection.execute("select annotator.refresh_queue(1000)").fetchone() != (0,):
-        connection.commit()
-    connection.commit()
-    connection.autocommit = True
-    connection.execute("vacuum analyze")
 
 
 def milliseconds(connection: psycopg.Connection, query: str, *values: object) -> float:
@@ -221,7 +133,7 @@ def main() -> None:
                 migrate(database)
                 with database.connect() as connection:
                     start = time.perf_counter()
-                    fill(connection, arguments.suggestions)
+                    fill(connection, Load(round(arguments.suggestions * 1.03 / 2)))
                     connection.commit()
                     filled = time.perf_counter()
                     keep_order(connection)

@@ -63,8 +63,9 @@ grant execute on function
     annotator.disagreement(jsonb),
     annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;
--- For deleting the models of old releases.
+-- For deleting the models and the history of old releases.
 grant delete on annotator.artefact to annotator_daemon;
+grant execute on function annotator.delete_history(bigint, bigint, integer) to annotator_daemon;
 
 -- Readers and curators read everything except the models.
 grant select on

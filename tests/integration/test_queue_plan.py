@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from annotator.store.watch import monitoring
-from benchmarks.speed import review_queue
+from benchmarks.speed.load import Load, fill, keep_order
 
 
 def nodes(plan: dict) -> list[dict]:
@@ -35,14 +35,9 @@ def looked_up(plan: list[dict], relation: str) -> float:
 
 
 @pytest.mark.parametrize("suggestions", [4_000, 10_000])
-def test_reading_the_first_rows_looks_at_the_first_datasets_only(
-    connection, suggestions, monkeypatch
-) -> None:
-    small = review_queue.FILL.replace(f"{review_queue.LARGEST} /", "60 /")
-    monkeypatch.setattr(review_queue, "FILL", small)
-    review_queue.fill(connection, suggestions)
-    connection.commit()
-    review_queue.keep_order(connection)
+def test_reading_the_first_rows_looks_at_the_first_datasets_only(connection, suggestions) -> None:
+    fill(connection, Load(suggestions // 2, largest=60))
+    keep_order(connection)
 
     found = plan_of(connection, "select * from annotator.review_queue limit 50")
     assert not [
@@ -83,8 +78,7 @@ def test_what_is_watched_is_counted_from_indexes(database, connection, monkeypat
     most = 100
     monkeypatch.setattr(monitoring, "MOST_RECENT", most)
     suggestions = 4_000
-    review_queue.fill(connection, suggestions)
-    connection.commit()
+    fill(connection, Load(suggestions // 2))
     with database.connect(autocommit=True) as other:
         other.execute("vacuum analyze annotator.prediction")  # indexes alone are enough then
     # In one transaction of a new connection: the server may forget the counts of earlier ones.

@@ -38,6 +38,7 @@ UPKEEP = [
     "select annotator.refresh_queue()",
     "select annotator.recheck_queue()",
     "select annotator.watch_mirror()",
+    "select annotator.delete_history(1)",
 ]
 STRUCTURE = [
     "create table annotator.mine (a int)",
@@ -158,6 +159,7 @@ ANSWERS = [
     "update annotator.prediction set value = 'lung'",
     "update annotator.prediction set confidence = 1",
     "delete from annotator.prediction",
+    "delete from annotator.class_contribution",
     "insert into annotator.prediction (sample_id, created_at) values ('a', now())",
     "update annotator.class_contribution set scores = '{}'",
     "update annotator.annotation_run set worker = 'x'",

@@ -17,7 +17,7 @@ from annotator.store.answers import work
 from annotator.store.server import binaries
 from annotator.store.server.connection import MINIMUM_POSTGRESQL, Database
 from annotator.store.server.query import run_query
-from annotator.store.server.schema import downgrade, migrate
+from annotator.store.server.schema import REQUIRED_REVISION, downgrade, migrate
 from annotator.store.watch.daemons import snapshot
 from tests.support.servers import installed, server_of
 from tests.support.store import add_release, add_samples, execute, rows
@@ -85,7 +85,7 @@ def test_a_daemon_claims_and_a_migration_is_repeated(owner):
         assert len(work.claim(connection, "w", "tissue", release, 10, 60)) == 2
         assert snapshot(connection).samples == 2
         assert work.release_claims(connection, "w") == 2
-    assert migrate(owner)[:2] == ("0002", "0002")
+    assert migrate(owner)[:2] == (REQUIRED_REVISION, REQUIRED_REVISION)
 
 
 def test_the_doctor_has_nothing_against_the_version(owner):

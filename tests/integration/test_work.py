@@ -274,6 +274,20 @@ def test_eight_claimers_never_share_a_sample(
     assert sorted(sample for part in taken for sample in part) == names
 
 
+def test_many_samples_are_queued_in_parts_that_others_can_claim_meanwhile(
+    connection: psycopg.Connection, daemon: psycopg.Connection, monkeypatch
+) -> None:
+    monkeypatch.setattr(work, "QUEUED_AT_A_TIME", 2)
+    add_samples(connection, *"abcde")
+    release = add_release(connection)
+    assert work.queue_pending(daemon, "tissue", release) == 5
+    parts = "select count(*) from annotator.work group by xmin::text order by 1"
+    assert run(connection, parts) == [(1,), (2,), (2,)]
+    assert work.queue_pending(daemon, "tissue", release) == 0
+    again = add_release(connection)
+    assert work.queue_pending(daemon, "tissue", again) == 5
+
+
 def test_daemons_that_queue_at_once_queue_each_sample_once(
     database: Any, connection: psycopg.Connection, daemon: psycopg.Connection
 ) -> None:

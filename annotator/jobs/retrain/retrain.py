@@ -38,6 +38,7 @@ from annotator.learn.validation.selective_metrics import curves
 from annotator.learn.validation.suspect_labels import suspect_labels
 from annotator.logs import log_context, silent
 from annotator.plain_data import plain
+from annotator.store.answers.history import delete_history
 from annotator.store.mirror.cohorts import labelled_organisms
 from annotator.store.mirror.label_values import declare_words, read_value_use
 from annotator.store.mirror.organisms import note_organisms
@@ -191,7 +192,21 @@ def retrain(
             (values,) = read_value_use(lock_connection, settings.fields, (field,))
             asked = _Asked(database, settings, field, organism, is_required)
             outcome = replace(_retrain_alone(asked, progress), values=values)
+            if settings.keep_predictions is not None:
+                _delete_history(asked, settings.keep_predictions)
     return replace(outcome, organism=organism)
+
+
+def _delete_history(asked: _Asked, keep: int) -> None:
+    """Delete the predictions of releases that were superseded long ago, and log how many."""
+    with translating(), asked.database.connect() as connection:
+        deleted = delete_history(connection, asked.field, asked.organism, keep)
+    if deleted.predictions:
+        logger.info(
+            "deleted the predictions of superseded releases of %s",
+            asked.field,
+            extra=deleted._asdict(),
+        )
 
 
 def _busy(field: str, holder: Holder, hours: int) -> RetrainOutcome:

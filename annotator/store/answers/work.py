@@ -5,7 +5,7 @@ prediction by the live release yet. A worker claims rows until its lease expires
 is deleted when its result is written (:mod:`annotator.store.answers.predictions`). If a
 worker crashes, its lease expires by the clock of the database.
 
-Every function is a transaction of its own.
+Every function is a transaction of its own, but queueing many samples takes several.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 # Samples that were claimed this many times without a result are claimed one at a time, so
 # that a sample that crashes its worker is found without affecting others in its batch.
 SUSPECT_ATTEMPTS = 2
+
+QUEUED_AT_A_TIME = 100_000
+"""Samples per transaction: a worker can claim the first ones of a million after seconds, and those
+that wait to queue the same field need not wait for the last one."""
 
 # A release is for samples of its organism. From an array of spellings the planner estimates
 # their number well: it would hash all samples if it expected few.
@@ -114,32 +118,39 @@ where w.field = %(field)s and w.sample_id = settled.sample_id
 # Rows that are leased, or queued and up to date, are left out before the insert:
 # ON CONFLICT would lock each of them at every poll.
 _QUEUE = f"""
-with {_PENDING}
-insert into annotator.work (sample_id, dataset_id, field, release_id, sample_updated_at)
-select s.sample_id, s.dataset_id, %(field)s, %(release_id)s, s.updated_at
-from pending s
-where not exists (
-    select from annotator.work w
-    where w.sample_id = s.sample_id and w.field = %(field)s
-      and (
-          w.leased_until > statement_timestamp()
-          or (
-              w.release_id = %(release_id)s
-              and w.dataset_id = s.dataset_id
-              and w.sample_updated_at is not distinct from s.updated_at
+with {_PENDING}, next as materialized (
+    select s.sample_id, s.dataset_id, s.updated_at
+    from pending s
+    where not exists (
+        select from annotator.work w
+        where w.sample_id = s.sample_id and w.field = %(field)s
+          and (
+              w.leased_until > statement_timestamp()
+              or (
+                  w.release_id = %(release_id)s
+                  and w.dataset_id = s.dataset_id
+                  and w.sample_updated_at is not distinct from s.updated_at
+              )
           )
-      )
+    )
+    limit %(most)s
+), queued as (
+    insert into annotator.work (sample_id, dataset_id, field, release_id, sample_updated_at)
+    select next.sample_id, next.dataset_id, %(field)s, %(release_id)s, next.updated_at
+    from next
+    order by next.sample_id
+    on conflict (sample_id, field) do update set
+        dataset_id = excluded.dataset_id,
+        release_id = excluded.release_id,
+        sample_updated_at = excluded.sample_updated_at,
+        queued_at = clock_timestamp(),
+        leased_by = null,
+        leased_until = null,
+        attempts = 0
+    where work.leased_until is null or work.leased_until <= statement_timestamp()
+    returning 1
 )
-order by s.sample_id
-on conflict (sample_id, field) do update set
-    dataset_id = excluded.dataset_id,
-    release_id = excluded.release_id,
-    sample_updated_at = excluded.sample_updated_at,
-    queued_at = clock_timestamp(),
-    leased_by = null,
-    leased_until = null,
-    attempts = 0
-where work.leased_until is null or work.leased_until <= statement_timestamp()
+select (select count(*) from next), (select count(*) from queued)
 """  # noqa: S608 constant text
 
 _CLAIM = Path(__file__).with_name("claim.sql").read_bytes()
@@ -225,7 +236,7 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     Parameters
     ----------
     conn
-        Connection; the transaction is committed.
+        Connection; committed in parts.
     field
         Name of the field.
     release_id
@@ -237,14 +248,24 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
     int
         Number of samples that were queued for the first time or again.
     """
-    with committed(conn):
-        wait_for_lock(conn, f"queue {field}")
-        if not _is_live(conn, release_id):
-            return 0
-        names = _names(conn, field, release_id)
-        conn.execute(_COMPARE_BY_HASH)
-        conn.execute(_REMOVE, names)
-        return conn.execute(_QUEUE, names).rowcount
+    total = 0
+    found = QUEUED_AT_A_TIME
+    is_first = True
+    while found == QUEUED_AT_A_TIME:
+        with committed(conn):
+            wait_for_lock(conn, f"queue {field}")
+            if not _is_live(conn, release_id):
+                break
+            names = _names(conn, field, release_id)
+            conn.execute(_COMPARE_BY_HASH)
+            if is_first:
+                conn.execute(_REMOVE, names)
+            row = conn.execute(_QUEUE, names | {"most": QUEUED_AT_A_TIME}).fetchone()
+        assert row is not None
+        found, queued = row
+        total += queued
+        is_first = False
+    return total
 
 
 def count_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:

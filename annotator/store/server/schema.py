@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-REQUIRED_REVISION = "0002"
+REQUIRED_REVISION = "0003"
 ROLES = ("annotator_daemon", "annotator_curator", "annotator_reader")
 
 # Before 0002 was published, its number and later ones were used for other schemas. None of

@@ -154,7 +154,7 @@ prediction = Table(
         "sample_id",
         "field",
         unique=True,
-        postgresql_include=["release_id", "sample_updated_at", "status"],
+        postgresql_include=["release_id", "sample_updated_at", "status", "dataset_id"],
         postgresql_where=text("is_current"),
     ),
     Index("prediction_dataset", "dataset_id", "field", postgresql_where=text("is_current")),
@@ -164,7 +164,7 @@ prediction = Table(
         text("coalesce(sample_updated_at, created_at)"),
         postgresql_where=text("is_current"),
     ),
-    Index("prediction_release", "release_id"),
+    Index("prediction_release", "release_id", "prediction_id"),
 )
 
 class_contribution = Table(

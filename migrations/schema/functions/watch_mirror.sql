@@ -9,12 +9,21 @@ begin
     if not found then
         return 0;
     end if;
-    with moved as (
-        select p.prediction_id, p.sample_id, s.dataset_id::text as dataset_id
+    -- Both are found in an index first (one_current_prediction), because hardly any prediction is
+    -- among them, and then looked at again when they are locked. NULLIF means <>, from which the
+    -- planner would expect nearly every prediction, and read all of them.
+    with elsewhere as materialized (
+        select p.sample_id, p.field, s.dataset_id::text as dataset_id
         from annotator.prediction p
         join atlas.sample s on s.sample_id = p.sample_id
-        where p.is_current and p.dataset_id <> s.dataset_id and s.dataset_id <> ''
+        where p.is_current and nullif(p.dataset_id, s.dataset_id) = p.dataset_id
+          and s.dataset_id <> ''
           and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/values/lengths.py
+    ), moved as (
+        select p.prediction_id, p.sample_id, elsewhere.dataset_id
+        from elsewhere
+        join annotator.prediction p using (sample_id, field)
+        where p.is_current and p.dataset_id <> elsewhere.dataset_id
           -- Behind views a sample may be in two datasets; it does not move between them.
           and (
               select true from atlas.sample same
@@ -31,12 +40,17 @@ begin
     from moved where p.prediction_id = moved.prediction_id;
     get diagnostics seen = row_count;
     -- Predictions for samples that turned out to be of another organism are no longer current.
-    with strange as (
-        select p.prediction_id
+    with other as materialized (
+        select p.sample_id, p.field
         from annotator.prediction p
         join annotator.release r on r.release_id = p.release_id
         join annotator.sample_organism s on s.sample_id = p.sample_id
-        where p.is_current and s.organism <> r.organism
+        where p.is_current and nullif(s.organism, r.organism) = s.organism
+    ), strange as (
+        select p.prediction_id
+        from other
+        join annotator.prediction p using (sample_id, field)
+        where p.is_current
         for update of p skip locked
     )
     update annotator.prediction p set is_current = false

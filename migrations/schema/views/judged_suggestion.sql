@@ -54,9 +54,12 @@ with label as not materialized (
         end as is_right
     from label l
     join annotator.prediction p on p.sample_id = l.sample_id and p.field = l.field
-    -- Once per judged suggestion at most, and once per label if planners expect repeated ones.
-    left join lateral (select annotator.lineage_keys(l.value) as keys offset 0) line
-        on l.number is null
+    -- At most once per judged suggestion, and not for those that are the label itself.
+    left join lateral (
+        select annotator.lineage_keys(l.value) as keys
+        where annotator.label_key(p.value) <> annotator.label_key(l.value)
+        offset 0
+    ) line on l.number is null
     left join spelling spelled
         on spelled.release_id = p.release_id and spelled.spelling = annotator.label_key(l.value)
     where p.status = 'suggested'

@@ -57,6 +57,8 @@ def bring_to(database: Database, revision: str) -> None:
     for step in EARLIER[: EARLIER.index(revision) + 1]:
         with schema._only_one(database) as transaction:
             schema._run_alembic(transaction, "upgrade", step)
+            if step != EARLIER[0]:  # since then, views and functions are not part of revisions
+                schema._complete(schema._driver(transaction), embedded=database.embedded)
         with database.connect(autocommit=True) as connection:
             connection.execute((ROWS / f"{step}.sql").read_bytes())
     with database.connect(autocommit=True) as connection:
