@@ -491,7 +491,7 @@ def run_task(key: str, options: argparse.Namespace) -> list[Scored]:
     """Fit the missing divisions of a task, and print the results of all."""
     import json
 
-    from annotator.learn.validation.parallel import Parallelism, run_all
+    from annotator.learn.running.parallel import Parallelism, run_all
     from annotator.logs import progress
 
     numbers = range(options.repeats * THIRDS)

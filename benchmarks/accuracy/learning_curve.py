@@ -166,7 +166,7 @@ def table(results: Sequence[Curve]) -> str:
 
 def main() -> None:
     """Fit and report, task by task."""
-    from annotator.learn.validation.parallel import Parallelism, run_all
+    from annotator.learn.running.parallel import Parallelism, run_all
     from annotator.logs import progress
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)

@@ -28,9 +28,9 @@ import numpy as np
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.models.presets import preset_for
 from annotator.learn.release.fitting import TrainingSamples
+from annotator.learn.running.parallel import Parallelism, run_all
 from annotator.learn.validation.cross_calibration import cross_calibrated
 from annotator.learn.validation.folds import FoldData, fit_and_predict
-from annotator.learn.validation.parallel import Parallelism, run_all
 from annotator.learn.validation.splits import dataset_folds
 from annotator.learn.validation.validate import labelled_samples, raw_predictions
 from annotator.logs import progress

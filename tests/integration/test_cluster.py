@@ -29,10 +29,10 @@ from annotator.jobs.retrain.ablation import as_json as ablation_json
 from annotator.jobs.retrain.evaluate import as_json, evaluate
 from annotator.jobs.retrain.mirror_source import MirrorSource
 from annotator.jobs.retrain.retrain import retrain
-from annotator.learn.validation import cluster as cluster_module
-from annotator.learn.validation.cluster import Cluster
-from annotator.learn.validation.cluster_worker import packed, run_task
-from annotator.learn.validation.parallel import Parallelism, run_all
+from annotator.learn.running import cluster as cluster_module
+from annotator.learn.running.cluster import Cluster
+from annotator.learn.running.cluster_worker import packed, run_task
+from annotator.learn.running.parallel import Parallelism, run_all
 from annotator.settings import Settings
 from annotator.store.server.connection import Database
 from tests.support import ROOT, cluster_work

@@ -17,11 +17,11 @@ from annotator.learn.models.linear import LinearOptions
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import write_model
 from annotator.learn.release.fitting import TrainingSamples
+from annotator.learn.running.parallel import Parallelism
 from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.validation.folds import FoldData, fit_part, fold_seed
 from annotator.learn.validation.metrics import metrics_of
-from annotator.learn.validation.parallel import Parallelism
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import cross_validate, one_dataset_out
 

@@ -22,9 +22,9 @@ from annotator.learn.models.tensors import JSON_TYPE, SAFETENSORS_TYPE
 from annotator.learn.release.field_model import FieldModel
 from annotator.learn.release.files import read_model, write_model
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
+from annotator.learn.running.parallel import Parallelism
 from annotator.learn.selective.calibration import Calibration
 from annotator.learn.validation.final_fit import kinds_on
-from annotator.learn.validation.parallel import Parallelism
 from annotator.plain_data import plain
 
 CLASSES = ("blood", "brain", "skin")

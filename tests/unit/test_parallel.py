@@ -16,7 +16,7 @@ import pytest
 
 from annotator.errors import CohortError, SettingsError
 from annotator.learn.release.versions import library_versions
-from annotator.learn.validation.parallel import Parallelism, run_all
+from annotator.learn.running.parallel import Parallelism, run_all
 
 
 def _column_sum(data: np.ndarray, number: int) -> tuple[int, float, int]:
@@ -60,7 +60,7 @@ def test_an_interrupt_ends_the_workers(tmp_path):
     script.write_text(
         textwrap.dedent("""
         import os, signal, time
-        from annotator.learn.validation.parallel import Parallelism, run_all
+        from annotator.learn.running.parallel import Parallelism, run_all
 
         def work(data, number):
             print(os.getpid(), flush=True)
@@ -107,7 +107,7 @@ def _at_work(folder: Path) -> Iterator[tuple[int, list[int], Path]]:
         textwrap.dedent("""
         import os, time
         import numpy as np
-        from annotator.learn.validation.parallel import Parallelism, run_all
+        from annotator.learn.running.parallel import Parallelism, run_all
 
         def work(data, number):
             # In one piece, because two processes write to the same pipe.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from annotator.jobs.retrain.plan import Plan, Progress
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.release.field_model import FieldModel
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan
     from annotator.store.server.connection import Database
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Cohort
     from annotator.jobs.retrain.plan import Plan, Progress
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
     from annotator.settings import Settings
     from annotator.store.server.connection import Database
 

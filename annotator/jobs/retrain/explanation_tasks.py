@@ -27,7 +27,7 @@ from annotator.explain.similarity import (
 )
 from annotator.learn.models.network import NETWORK
 from annotator.learn.models.registry import KINDS
-from annotator.learn.validation.parallel import run_all
+from annotator.learn.running.parallel import run_all
 from annotator.logs import silent
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from annotator.explain.similarity import ClassSteps
     from annotator.learn.models.kind import KindModel
     from annotator.learn.release.field_model import FieldModel
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
 
 
 @dataclass(frozen=True, eq=False)

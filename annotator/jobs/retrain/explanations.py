@@ -22,7 +22,7 @@ from annotator.jobs.retrain.explanation_tasks import release_similarities, score
 from annotator.learn.labels.classes import class_index
 from annotator.learn.models.network import NETWORK
 from annotator.learn.release.field_model import log_rpm
-from annotator.learn.validation.parallel import IN_THIS_PROCESS
+from annotator.learn.running.parallel import IN_THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from annotator.explain.answer import AnswerExplainer
     from annotator.explain.feature_sets import FeatureSet
     from annotator.learn.release.field_model import FieldModel
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
     from annotator.learn.validation.validate import Labelled
     from annotator.settings import Settings
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from annotator.errors import SettingsError
 from annotator.learn.features.canonical import renamed_counts
-from annotator.learn.validation.cluster_worker import changed_since
+from annotator.learn.running.cluster_worker import changed_since
 from annotator.settings import load_settings
 from annotator.store.mirror.expression import read_profiles
 from annotator.store.mirror.features import as_objects
@@ -45,7 +45,7 @@ class MirrorSource:
         features: NDArray[np.object_],
         kinds: NDArray[np.object_],
     ) -> csr_matrix:
-        """Read as :class:`~annotator.learn.validation.cluster_worker.ProfileSource` describes."""
+        """Read as :class:`~annotator.learn.running.cluster_worker.ProfileSource` describes."""
         settings = load_settings()
         if settings.database_url is None:
             raise SettingsError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.domain.fields import FeatureKind
-from annotator.domain.grouping import rows_by
+from annotator.domain.profiles import rows_by
 from annotator.domain.wording import some
 from annotator.errors import SampleError
 from annotator.learn.features.canonical import canonical_profiles

@@ -29,10 +29,10 @@ from annotator.learn.labels.roll_up import LabelOptions
 from annotator.learn.models.preset import configuration
 from annotator.learn.models.preset_file import read_preset
 from annotator.learn.models.presets import PRESETS, preset_for
+from annotator.learn.running.cluster import Cluster
+from annotator.learn.running.parallel import DASK, Parallelism
 from annotator.learn.selective.policy import SelectiveOptions
-from annotator.learn.validation.cluster import Cluster
 from annotator.learn.validation.gate import GateOptions
-from annotator.learn.validation.parallel import DASK, Parallelism
 from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.splits import choose_folds
 from annotator.plain_data import plain

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from annotator.domain.values.reading import ValueUse
     from annotator.jobs.retrain.plan import Progress
     from annotator.learn.labels.ontology import Ontology
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
     from annotator.settings import Settings
     from annotator.store.mirror.cohorts import ReadCohort
 

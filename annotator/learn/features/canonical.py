@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from annotator.domain.fields import FeatureKind
-from annotator.domain.grouping import rows_by
+from annotator.domain.profiles import rows_by
 from annotator.learn.features.matching import APPROXIMATE, MatchKind, match_features
 from annotator.learn.features.mirbase import (
     MATURE,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from annotator.learn.release.fitting import fit_kind
-from annotator.learn.validation.parallel import DASK, run_all
+from annotator.learn.running.parallel import DASK, run_all
 from annotator.logs import silent
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from annotator.learn.models.kind import KindModel
     from annotator.learn.release.fitting import KindsToFit
-    from annotator.learn.validation.parallel import Parallelism
+    from annotator.learn.running.parallel import Parallelism
 
 
 def kinds_on(

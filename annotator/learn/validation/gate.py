@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotator.domain.grouping import rows_by
 from annotator.domain.held_out import COMBINED, HeldOutPredictions
+from annotator.domain.profiles import rows_by
 from annotator.domain.releases import Comparison, GateVerdict
 from annotator.domain.wording import counted
 from annotator.learn.validation.baselines import KNOWN_FIELDS, LOGISTIC_REGRESSION, MAJORITY

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from annotator.domain.grouping import rows_by
 from annotator.domain.held_out import COMBINED, LabelSuspicion
+from annotator.domain.profiles import rows_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,6 +28,7 @@ from annotator.learn.labels.classes import (
 from annotator.learn.labels.spelling import spelled_alike
 from annotator.learn.models.registry import KINDS
 from annotator.learn.release.fitting import TrainingSamples
+from annotator.learn.running.parallel import IN_THIS_PROCESS, run_all
 from annotator.learn.validation.baselines import (
     LOGISTIC_REGRESSION,
     baseline_predictions,
@@ -37,7 +38,6 @@ from annotator.learn.validation.cross_calibration import Part, cross_calibrated
 from annotator.learn.validation.drawing import drawn_rows
 from annotator.learn.validation.folds import FoldData, FoldResult, fit_and_predict
 from annotator.learn.validation.metrics import metrics_of, number_metrics
-from annotator.learn.validation.parallel import IN_THIS_PROCESS, run_all
 from annotator.learn.validation.selective_metrics import cross_fitted, reached_precision
 from annotator.learn.validation.splits import (
     cross_validation_folds,
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Cohort
     from annotator.learn.labels.ontology import Ontology
     from annotator.learn.labels.roll_up import LabelOptions
+    from annotator.learn.running.parallel import Parallelism
     from annotator.learn.selective.policy import SelectiveOptions
     from annotator.learn.validation.folds import Inspect
-    from annotator.learn.validation.parallel import Parallelism
     from annotator.learn.validation.plan import ModelPlan
 
 Progress = Callable[[int, int], None]

@@ -1,9 +1,9 @@
 """The side of a cluster's workers: unpack a call, read the cohort, and compute.
 
 Whatever is wrong with the worker itself is an answer, not an error of the task, so that
-:mod:`annotator.learn.validation.cluster` knows which worker to leave out. Profiles are read by the
+:mod:`annotator.learn.running.cluster` knows which worker to leave out. Profiles are read by the
 worker itself (:class:`ProfilesReference`), once per host: its processes map the same files
-(:func:`~annotator.learn.validation.array_folders.hold_arrays`).
+(:func:`~annotator.learn.running.array_folders.hold_arrays`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from scipy.sparse import csr_matrix
 from annotator.domain.profiles import Profiles
 from annotator.errors import AnnotatorError, NeedsPersonError, RetryableError, SettingsError
 from annotator.learn.release.versions import library_versions
-from annotator.learn.validation.array_folders import hold_arrays
+from annotator.learn.running.array_folders import hold_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from annotator.learn.validation.array_folders import HeldArrays
+    from annotator.learn.running.array_folders import HeldArrays
 
 ROW_BYTES = 8
 """Bytes of a sample's digest that a reference carries, to count the samples that changed."""
@@ -227,7 +227,7 @@ def expected_versions() -> dict[str, str]:
 
 
 def run_task(call: bytes, number: int, versions: Mapping[str, str]) -> Outcome:
-    """Run one call of :func:`annotator.learn.validation.parallel.run_all` in this worker.
+    """Run one call of :func:`annotator.learn.running.parallel.run_all` in this worker.
 
     Parameters
     ----------

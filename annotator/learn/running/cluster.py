@@ -7,7 +7,7 @@ notices workers that are gone, and does not decide who does what.
 
 The data of a run go directly to a worker and from there to the others, the results come
 directly from the workers; the scheduler sees neither. Profiles are not sent at all
-(:mod:`annotator.learn.validation.cluster_worker`).
+(:mod:`annotator.learn.running.cluster_worker`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotator.domain.wording import counted, some
 from annotator.errors import NeedsPersonError, RetryableError, SettingsError
-from annotator.learn.validation import cluster_worker
-from annotator.learn.validation.cluster_worker import (
+from annotator.learn.running import cluster_worker
+from annotator.learn.running.cluster_worker import (
     WorkerRefusedError,
     expected_versions,
     packed,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from annotator.errors import AnnotatorError
-    from annotator.learn.validation.cluster_worker import Outcome, ProfileSource
+    from annotator.learn.running.cluster_worker import Outcome, ProfileSource
 
     Data = TypeVar("Data")
     Result = TypeVar("Result")
@@ -139,7 +139,7 @@ def run_on_cluster(
     Parameters
     ----------
     work, data, numbers, progress
-        As for :func:`annotator.learn.validation.parallel.run_all`.
+        As for :func:`annotator.learn.running.parallel.run_all`.
     cluster
         The cluster.
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotator.errors import SettingsError
-from annotator.learn.validation.array_folders import array_folder
+from annotator.learn.running.array_folders import array_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from annotator.gpu import Device
-    from annotator.learn.validation.cluster import Cluster
+    from annotator.learn.running.cluster import Cluster
 
 Data = TypeVar("Data")
 Result = TypeVar("Result")
@@ -72,7 +72,7 @@ def run_all(
     through memory-mapped files. An exception, including Ctrl-C, ends the workers, and
     they also end if this process is killed. Files that are left because all processes
     were killed at once are removed by the next call on the machine. With ``dask``, see
-    :mod:`annotator.learn.validation.cluster`.
+    :mod:`annotator.learn.running.cluster`.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def run_all(
         The cluster cannot be reached, or was lost.
     """
     if parallel.backend == DASK and parallel.cluster is not None:
-        from annotator.learn.validation.cluster import run_on_cluster
+        from annotator.learn.running.cluster import run_on_cluster
 
         return run_on_cluster(work, data, numbers, parallel.cluster, progress)
     if parallel.backend not in (LOKY, SEQUENTIAL):
