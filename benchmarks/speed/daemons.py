@@ -204,13 +204,13 @@ def batch_seconds(logs: Iterable[Path]) -> list[float]:
     return found
 
 
-def measured(moments: Sequence[Moment], daemons: int, batches: Sequence[float]) -> Measured:
-    """Return what happened while all daemons were at work."""
+def measured(moments: Sequence[Moment], daemons: int, batches: Sequence[float]) -> Measured | None:
+    """Return what happened while all daemons were at work, if that was long enough."""
     begins = next(place for place, each in enumerate(moments) if each.writing == daemons)
     window = [each for each in moments[begins:] if each.is_any_unclaimed]
     samples = window[-1].done - window[0].done if window else 0
     if not samples or not batches:
-        raise SystemExit(f"too few samples for {daemons} daemons: raise --samples")
+        return None
     first, last = window[0], window[-1]
     events = Counter(event for each in window for event in each.waits)
     return Measured(
@@ -236,7 +236,7 @@ def check(connection: psycopg.Connection, fields: Sequence[str], last_run: int) 
     print(f"{every} samples: {one} with one prediction, {quarantined} quarantined, none left")
 
 
-def run(version: Version, daemons: int, fields: Sequence[str]) -> Measured:
+def run(version: Version, daemons: int, fields: Sequence[str]) -> Measured | None:
     """Annotate all samples with so many daemons."""
     logs = [version.home.parent / f"daemon-{number}.log" for number in range(daemons)]
     processes: list[subprocess.Popen[bytes]] = []
@@ -307,16 +307,18 @@ def main() -> None:
             set_samples(version, options.samples)
             found = []
             for daemons in options.daemons:
-                found.append(run(version, daemons, options.fields))
-                events = ", ".join(
-                    f"{event} {share:.1%}" for event, share in found[-1].waits.items()
-                )
+                one = run(version, daemons, options.fields)
+                if one is None:  # the others are not lost for that
+                    print(f"too few samples for {daemons} daemons: raise --samples", flush=True)
+                    continue
+                found.append(one)
+                events = ", ".join(f"{event} {share:.1%}" for event, share in one.waits.items())
                 print(
-                    f"{daemons} daemons: {found[-1].samples} samples in {found[-1].seconds:.1f} s;"
-                    f" waiting for {events or 'nothing'}; load {os.getloadavg()[0]:.1f}",
+                    f"{daemons} daemons: {one.samples} samples in {one.seconds:.1f} s;"
+                    f" waiting for {events or 'nothing'}; load {os.getloadavg()[0]:.1f}\n"
+                    + table(found),
                     flush=True,
                 )
-    print("\n" + table(found))
     if options.document:
         fill_document(ROOT / "docs" / "measurements" / "speed.md", "daemons", table(found))
 

@@ -29,8 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        "drop function if exists annotator.delete_history(bigint, bigint, integer)"
-    )
     replace("prediction_release", "(release_id)")
     replace("one_current_prediction", _KEPT.format(more=""), "unique")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from annotator.domain.fields import FIELDS
+from annotator.store.mirror.label_values import declare_words
 from annotator.store.server import binaries, schema
 from annotator.store.server.schema import REQUIRED_REVISION
 
@@ -59,6 +61,9 @@ def bring_to(database: Database, revision: str) -> None:
             schema._run_alembic(transaction, "upgrade", step)
             if step != EARLIER[0]:  # since then, views and functions are not part of revisions
                 schema._complete(schema._driver(transaction), embedded=database.embedded)
+        if step != EARLIER[0]:
+            with database.connect() as connection:
+                declare_words(connection, FIELDS)  # as `annotator migrate` does
         with database.connect(autocommit=True) as connection:
             connection.execute((ROWS / f"{step}.sql").read_bytes())
     with database.connect(autocommit=True) as connection:

@@ -1,6 +1,5 @@
 -- What 0002 added: something in every table of its own, about the rows of 0001.
 
-insert into annotator.declared_word (field, word, value) values ('state', 'none', 'none');
 insert into annotator.organism_spelling (spelling, organism) values ('human', 'Homo sapiens');
 insert into annotator.release_comparison (
     release_id, position, name, compared_with, ours, theirs, margin, passed, samples, datasets,
