@@ -32,6 +32,7 @@ LARGEST = 2**31 - 1
 Natural = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+SchedulerAddress = Annotated[str, Meta(pattern=r"^(tcp|tls)://[^/]+:[0-9]+$")]
 AboveHalf = Annotated[float, Meta(ge=0.5, lt=1)]
 
 ONE_FOLD = ("folds", "cross_validation_folds")
@@ -191,11 +192,8 @@ class Settings:
         means("number of processes of this machine that run folds and fits; 0 for one per core"),
     ] = 0
     dask_scheduler: Annotated[
-        str | None,
-        Meta(
-            pattern=r"^(tcp|tls)://[^/]+:[0-9]+$",
-            extra={"expected": "tcp://HOST:PORT or tls://HOST:PORT"},
-        ),
+        SchedulerAddress | None,
+        Meta(extra={"expected": "tcp://HOST:PORT or tls://HOST:PORT"}),
         means("address of the Dask scheduler, `tcp://HOST:PORT` or `tls://HOST:PORT`"),
     ] = None
     dask_ca_file: Annotated[

@@ -19,7 +19,7 @@ import uuid
 import warnings
 from collections import Counter, deque
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -200,7 +200,8 @@ def _connected(cluster: Cluster) -> Iterator[Client]:
     try:
         yield client
     finally:
-        client.close(timeout=CONNECT_SECONDS)
+        with suppress(OSError):  # the scheduler may be gone
+            client.close(timeout=CONNECT_SECONDS)
 
 
 class _Run:
@@ -324,14 +325,13 @@ class _Run:
     def _look(self) -> None:
         """Read the list of workers, and take back the calls of those that are gone."""
         self._check_connection()
+        if (scheduler := self._client.scheduler) is None:
+            raise self._disconnected()
         try:
             # Not scheduler_info: the client itself replaces that, without workers, at any time.
             workers = self._client.nthreads(callback_timeout=RESULT_SECONDS)
-            self._usable = list(
-                self._client.sync(
-                    self._client.scheduler.ncores_running, callback_timeout=RESULT_SECONDS
-                )
-            )
+            running = self._client.sync(scheduler.ncores_running, callback_timeout=RESULT_SECONDS)
+            self._usable = list(running)
         except OSError as error:
             raise self._disconnected() from error
         self._looked_at = time.monotonic()
