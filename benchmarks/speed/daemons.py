@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 INTERVAL = 0.05
+LEAST_SECONDS = 5.0  # of a window, in which every daemon writes several batches
 PATIENCE = 3600.0
 SETTINGS = {
     "ANNOTATOR_LOG_FORMAT": "json",
@@ -209,7 +210,7 @@ def measured(moments: Sequence[Moment], daemons: int, batches: Sequence[float]) 
     begins = next(place for place, each in enumerate(moments) if each.writing == daemons)
     window = [each for each in moments[begins:] if each.is_any_unclaimed]
     samples = window[-1].done - window[0].done if window else 0
-    if not samples or not batches:
+    if not samples or not batches or window[-1].at - window[0].at < LEAST_SECONDS:
         return None
     first, last = window[0], window[-1]
     events = Counter(event for each in window for event in each.waits)

@@ -18,19 +18,19 @@ def moment(at, done, writing, *, is_any_unclaimed=True, waits=()):
 
 RUN = [
     moment(0.0, 0, 0, waits=("Lock: tuple",)),
-    moment(1.0, 100, 1),
-    moment(3.0, 300, 2),
-    moment(4.0, 500, 2, waits=("Lock: tuple", "LWLock: WALWrite")),
-    moment(5.0, 700, 2, waits=("Lock: tuple",)),
-    moment(6.0, 900, 2),
-    moment(9.0, 1000, 2, is_any_unclaimed=False, waits=("Lock: tuple",)),
+    moment(2.0, 100, 1),
+    moment(6.0, 300, 2),
+    moment(8.0, 500, 2, waits=("Lock: tuple", "LWLock: WALWrite")),
+    moment(10.0, 700, 2, waits=("Lock: tuple",)),
+    moment(12.0, 900, 2),
+    moment(18.0, 1000, 2, is_any_unclaimed=False, waits=("Lock: tuple",)),
 ]
 
 
 def test_only_the_time_counts_in_which_all_daemons_are_at_work():
     found = measured(RUN, 2, [1.0, 3.0])
     assert found is not None
-    assert (found.seconds, found.samples, found.rate, found.of_batch) == (3.0, 600, 200.0, 2.0)
+    assert (found.seconds, found.samples, found.rate, found.of_batch) == (6.0, 600, 100.0, 2.0)
     assert found.of_daemons == pytest.approx(0.003)
     assert found.of_server == pytest.approx(0.001)
     # Of four moments in which two daemons could have waited.
@@ -41,10 +41,11 @@ def test_only_the_time_counts_in_which_all_daemons_are_at_work():
 def test_nothing_is_measured_with_too_few_samples_for_so_many_daemons():
     assert measured([RUN[0], RUN[-1]], 2, [1.0]) is None
     assert measured(RUN, 2, []) is None
+    assert measured(RUN[:4], 2, [1.0]) is None  # a burst of two seconds
 
 
 def test_rates_are_compared_with_the_first_row():
-    one, faster = measured(RUN, 2, [1.0]), measured([*RUN[:3], moment(4.0, 700, 2)], 2, [1.0])
+    one, faster = measured(RUN, 2, [1.0]), measured([*RUN[:3], moment(12.0, 1500, 2)], 2, [1.0])
     assert one is not None
     assert faster is not None
     rows = table([one, faster]).splitlines()[2:]
