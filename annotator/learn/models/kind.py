@@ -85,6 +85,7 @@ def _no_problem(options: Any, kinds: Mapping[str, Any]) -> None:
 RESERVED = frozenset(
     {COMBINED, "majority", "known_fields", "logistic_regression"}
     | {"name", "kinds", "base", "features", "balance_classes", "balance_datasets", "calibrate"}
+    | {"training_samples"}
 )
 """Names of baselines and of other keys of presets, which no kind can have."""
 
