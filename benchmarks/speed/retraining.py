@@ -3,7 +3,8 @@
 Labelled cohorts of several sizes are drawn from the cellular microRNAome
 (:mod:`benchmarks.speed.cohorts`), with as many datasets in proportion, and put into databases
 of their own. In each, `annotator retrain --field tissue` learns cell groups with ten folds of
-datasets and five random ones, as a daemon would at night.
+datasets, as a daemon would at night, but without the random cross-validation, which would be five
+more fits for information only.
 
     python -m benchmarks.speed.retraining --data ../shared/data --samples 5000,20000,100000
     python -m benchmarks.speed.retraining --data ../shared/data --samples 5000 --workers 1,2
@@ -119,7 +120,7 @@ def retrain(home: Path, conninfo: str, workers: int) -> Measured:
             env=kept
             | {"ANNOTATOR_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
             | RETRAINING
-            | {"ANNOTATOR_WORKERS": str(workers)},
+            | {"ANNOTATOR_WORKERS": str(workers), "ANNOTATOR_CROSS_VALIDATION_FOLDS": "0"},
             cwd=home.parent,
             stdout=said,
             stderr=said,
