@@ -10,7 +10,7 @@ more fits for information only.
     python -m benchmarks.speed.retraining --data ../shared/data --samples 5000 --workers 1,2
 
 Memory is that of the command and its workers together, without and with PostgreSQL: the sum of
-the proportional shares of all processes (PSS), every half second. Processor time counts the
+the proportional shares of all processes (PSS), every other second. Processor time counts the
 command and its workers. The accuracy is that of the samples of held-out datasets; since a drawn
 dataset is a real one seen again, it is far better than that of real new datasets, and only
 comparable between sizes. Linux only: it reads /proc. Nothing else should run on the machine.
@@ -40,7 +40,7 @@ from benchmarks.speed.cohorts import Real, load, read_real
 from tests.support.soak.watch import children_of, memory_of
 
 GB = 1024**3
-EVERY = 0.5
+EVERY = 2.0
 SEED = 20200330
 
 RELEASE = """

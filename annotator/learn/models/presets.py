@@ -95,7 +95,7 @@ _DEFAULT = Preset(
     balance_datasets=True,
     calibrate=True,
     # 4,000 of 5,000 samples are as good as all of them (docs/method/scale.md); this leaves room.
-    training_samples=20_000,
+    training_samples=10_000,
 )
 
 # Sex and age are weak signals in many features. Learning feature weights helps sex, not age.
