@@ -301,9 +301,8 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def add_atlas_options(parser: argparse.ArgumentParser, samples: int) -> None:
-    """Add the options that :func:`prepare` and :func:`set_samples` need."""
-    parser.add_argument("--samples", type=int, default=samples, help="samples to annotate")
+def add_atlas_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`prepare` needs."""
     parser.add_argument("--labelled", type=int, default=1_200, help="samples to learn from")
     parser.add_argument("--features", type=int, default=2_000, help="sRNAs of the atlas")
     parser.add_argument("--fields", type=lambda text: text.split(","), default=["tissue"])
@@ -312,7 +311,8 @@ def add_atlas_options(parser: argparse.ArgumentParser, samples: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--baseline", type=Path, help="checkout of the other version")
-    add_atlas_options(parser, samples=10_000)
+    parser.add_argument("--samples", type=int, default=10_000, help="samples to annotate")
+    add_atlas_options(parser)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", type=numbers, default=[], help="numbers of samples")
     parser.add_argument("--retrain", action="store_true", help="time a retraining instead")

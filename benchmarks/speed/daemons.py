@@ -293,7 +293,8 @@ def table(found: Sequence[Measured]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_atlas_options(parser, samples=20_000)
+    parser.add_argument("--samples", type=int, default=20_000, help="samples to annotate")
+    add_atlas_options(parser)
     parser.add_argument("--daemons", type=numbers, default=[1, 2, 4, 8], help="their numbers")
     parser.add_argument("--home", type=Path, help="folder of the database, used again if it exists")
     parser.add_argument("--document", action="store_true", help="fill docs/measurements/speed.md")
