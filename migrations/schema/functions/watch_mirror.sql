@@ -3,25 +3,47 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     seen integer := 0;
     more integer;
+    moved_samples text[];
+    moved_fields text[];
+    moved_datasets text[];
+    other_samples text[];
+    other_fields text[];
 begin
     -- One daemon at a time; the others need not wait for it.
     perform from annotator.lock where name = 'watch_mirror' for update skip locked;
     if not found then
         return 0;
     end if;
-    -- Both are found in an index first (one_current_prediction), because hardly any prediction is
-    -- among them, and then looked at again when they are locked. NULLIF means <>, from which the
-    -- planner would expect nearly every prediction, and read all of them.
-    with elsewhere as materialized (
-        select p.sample_id, p.field, s.dataset_id::text as dataset_id
-        from annotator.prediction p
-        join atlas.sample s on s.sample_id = p.sample_id
-        where p.is_current and nullif(p.dataset_id, s.dataset_id) = p.dataset_id
-          and s.dataset_id <> ''
-          and octet_length(s.dataset_id::text) <= 1000  -- as in annotator/domain/values/lengths.py
-    ), moved as (
+    -- Hardly any prediction is among them, so all are compared first, with nothing but an index
+    -- of them (one_current_prediction), and those found are looked at again when they are locked.
+    select
+        array_agg(odd.sample_id) filter (where odd.is_elsewhere),
+        array_agg(odd.field) filter (where odd.is_elsewhere),
+        array_agg(odd.dataset_id) filter (where odd.is_elsewhere),
+        array_agg(odd.sample_id) filter (where odd.is_other),
+        array_agg(odd.field) filter (where odd.is_other)
+    into moved_samples, moved_fields, moved_datasets, other_samples, other_fields
+    from (
+        select
+            p.sample_id, p.field, s.dataset_id::text as dataset_id,
+            p.dataset_id <> s.dataset_id and s.dataset_id <> ''
+                -- as in annotator/domain/values/lengths.py
+                and octet_length(s.dataset_id::text) <= 1000 as is_elsewhere,
+            s.organism <> p.organism as is_other
+        from (
+            select current.sample_id, current.field, current.dataset_id, r.organism
+            from annotator.prediction current
+            join annotator.release r using (release_id)
+            where current.is_current
+            offset 0  -- else samples may be joined with releases first
+        ) p
+        join annotator.sample_organism s on s.sample_id = p.sample_id
+    ) odd
+    where odd.is_elsewhere or odd.is_other;
+    with moved as (
         select p.prediction_id, p.sample_id, elsewhere.dataset_id
-        from elsewhere
+        from unnest(moved_samples, moved_fields, moved_datasets)
+            as elsewhere (sample_id, field, dataset_id)
         join annotator.prediction p using (sample_id, field)
         where p.is_current and p.dataset_id <> elsewhere.dataset_id
           -- Behind views a sample may be in two datasets; it does not move between them.
@@ -40,15 +62,9 @@ begin
     from moved where p.prediction_id = moved.prediction_id;
     get diagnostics seen = row_count;
     -- Predictions for samples that turned out to be of another organism are no longer current.
-    with other as materialized (
-        select p.sample_id, p.field
-        from annotator.prediction p
-        join annotator.release r on r.release_id = p.release_id
-        join annotator.sample_organism s on s.sample_id = p.sample_id
-        where p.is_current and nullif(s.organism, r.organism) = s.organism
-    ), strange as (
+    with strange as (
         select p.prediction_id
-        from other
+        from unnest(other_samples, other_fields) as other (sample_id, field)
         join annotator.prediction p using (sample_id, field)
         where p.is_current
         for update of p skip locked
