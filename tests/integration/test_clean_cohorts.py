@@ -97,6 +97,7 @@ def test_a_retraining_quarantines_labelled_samples_and_does_not_learn_from_them(
     assert note in card[0]
     assert card[1] == {
         "classes": 6,
+        "fitted": 85,
         "minimum_reads": 1000,
         "minimum_known_features": 0.2,
         "too_general": [],
