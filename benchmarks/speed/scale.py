@@ -140,10 +140,11 @@ class Side:
         _, milliseconds, processor = self.timed(call)
         self.note(what, [milliseconds], [processor])
 
-    def live(self) -> int:
-        """Return the live release of tissue."""
+    def live(self, field: str = "tissue") -> int:
+        """Return the live release of a field."""
         rows = self.connection.execute(
-            "select release_id from annotator.release where status = 'live' and field = 'tissue'"
+            "select release_id from annotator.release where status = 'live' and field = %s",
+            (field,),
         ).fetchall()
         self.connection.commit()
         return int(rows[0][0])
@@ -287,14 +288,14 @@ def watch(side: Side) -> None:
     from annotator.store.watch.daemons import snapshot
     from annotator.store.watch.monitoring import read_gauges
 
-    connection, release = side.connection, side.live()
+    connection, release = side.connection, side.live("age")
     look_after_queue(connection)  # notes the labels, which were loaded without a trace
     side.once("a pass: changes in the mirror", lambda: look_after_queue(connection))
     side.once(
         "a pass: queueing of a field, nothing pending",
-        lambda: queue_pending(connection, "tissue", release),
+        lambda: queue_pending(connection, "age", release),
     )
-    side.once("count_pending of a field", lambda: count_pending(connection, "tissue", release))
+    side.once("count_pending of a field", lambda: count_pending(connection, "age", release))
     side.once("every metric for Prometheus", lambda: read_gauges(connection))
     side.once("annotator status", lambda: snapshot(connection))
     connection.commit()
