@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,7 @@ def fit_one(data: tuple[Labelled, Sequence[int]], number: int) -> Curve:
     model = fit_field_model(
         TrainingSamples(drawn.profiles, labels[rows], drawn.dataset_ids, label_set.classes),
         cohort.definition,
-        replace(preset_for("default", cohort.field), training_samples=0),
+        preset_for("default", cohort.field),
         SEED,
         threads=1,
     )

@@ -114,7 +114,7 @@ select
 
 @dataclass(frozen=True)
 class Moment:
-    """What is seen at one moment of a run; CPU times in seconds."""
+    """The state of a run at one moment; CPU times in seconds."""
 
     at: float
     done: int

@@ -50,7 +50,7 @@ where p.sample_id = a.sample_id and p.field = a.field and p.is_current and p.val
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a database is filled with.
+    """The contents of a database.
 
     Attributes
     ----------

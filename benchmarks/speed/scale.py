@@ -3,7 +3,7 @@
 Fills one database per size with predictions of tissue, age and sex for every sample: those of the
 live release and of two retired ones, with contributions. Then it does what curators, daemons and
 Prometheus do, with the program's own functions: queries, a promotion, queueing, claiming, writing,
-and deleting history. What is short is done many times, in turn in both databases, so that other
+and deleting history. Short steps are repeated, in turn in both databases, so that other
 load on the machine slows down both; a reader looks up suggestions during what is long.
 
     python -m benchmarks.speed.scale --samples 50000    # minutes

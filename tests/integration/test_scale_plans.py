@@ -1,4 +1,4 @@
-"""What is looked up, claimed or deleted is found by an index, however many samples there are."""
+"""Lookups, claims and deletions use indexes, however many samples there are."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +12,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from annotator.store.server import binaries
+from tests.support.servers import server_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from annotator.store.server.binaries import Account
+    from tests.support.servers import ServerFolder
 
 _PATIENCE = 60.0  # seconds, so that a mistake in a test ends it
 # Nothing is cancelled unless a test asks for it, and what is sent is replayed at once.
@@ -41,15 +40,11 @@ class Replica:
     ----------
     primary, conninfo
         Connection strings of the superuser on the primary and on the replica.
-    cluster
-        Data directory of the replica.
     """
 
     primary: str
     conninfo: str
-    cluster: Path
-    _programs: Path
-    _account: Account | None
+    _server: ServerFolder
 
     def url(self, **more: str) -> str:
         """Return the URL of the replica, as an operator would write it."""
@@ -68,10 +63,7 @@ class Replica:
 
     def promote(self) -> None:
         """Make it a primary of its own."""
-        log = self.cluster.parent / "promote.log"
-        options = ("--wait", "--silent", "promote")
-        code = binaries.call(self._programs / "pg_ctl", options, self.cluster, self._account, log)
-        assert code == 0, log.read_text()
+        self._server.call("pg_ctl", "--wait", "--silent", "promote")
 
 
 def url_of(conninfo: str, **more: str) -> str:
@@ -99,33 +91,11 @@ def replica_of(primary: str, programs: Path, primary_cluster: Path) -> Iterator[
         binaries.replace_file(hba, rules + _LET_STREAM)
         with psycopg.connect(primary, autocommit=True) as connection:
             connection.execute("select pg_reload_conf()")
-    folder = Path(tempfile.mkdtemp(prefix="annotator-", dir="/tmp"))  # a short path, for the socket
-    folder.chmod(0o755)
-    cluster, log = folder / "cluster", folder / "log"
-    account = binaries.server_account(cluster)
-    if account is not None:
-        programs = binaries.reachable(programs)
-    for each in (cluster, folder / "socket"):
-        each.mkdir(mode=0o700)
-        if account is not None:
-            shutil.chown(each, account.uid, account.gid)
-    try:
+    with server_folder(programs) as made:
         # With standby.signal and primary_conninfo.
         backup = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", primary)
-        code = binaries.call(programs / "pg_basebackup", backup, cluster, account, log)
-        assert code == 0, log.read_text()
-        given = conninfo_to_dict(primary)
-        port = str(given.get("port", 5432))
-        with (cluster / "postgresql.conf").open("a") as configuration:
-            configuration.write(_CONFIGURATION.format(socket=folder / "socket", port=port))
-        start = ("--wait", "--silent", "--log", "server.log", "start")
-        code = binaries.call(programs / "pg_ctl", start, cluster, account, log)
-        assert code == 0, log.read_text() + binaries.read_file(cluster / "server.log")
-        try:
-            conninfo = make_conninfo(primary, host=str(folder / "socket"))
-            yield Replica(primary, conninfo, cluster, programs, account)
-        finally:
-            stop = ("--wait", "--silent", "--mode", "immediate", "stop")
-            binaries.call(programs / "pg_ctl", stop, cluster, account, log)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.call("pg_basebackup", *backup)
+        port = str(conninfo_to_dict(primary).get("port", 5432))
+        made.configure(_CONFIGURATION.format(socket=made.socket, port=port))
+        with made.running():
+            yield Replica(primary, make_conninfo(primary, host=str(made.socket)), made)

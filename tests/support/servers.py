@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from annotator.store.server import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from annotator.store.server.binaries import Account
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _CONFIGURATION = """\
@@ -53,6 +56,68 @@ def installed() -> dict[int, Path]:
     return {int(version_of(each).split(".")[0]): each for each in complete}
 
 
+@dataclass(frozen=True)
+class ServerFolder:
+    """A new folder for a server, and the programs and the account that it runs with."""
+
+    folder: Path
+    programs: Path
+    account: Account | None
+
+    @property
+    def cluster(self) -> Path:
+        """The data directory."""
+        return self.folder / "cluster"
+
+    @property
+    def socket(self) -> Path:
+        """The folder of the socket."""
+        return self.folder / "socket"
+
+    def call(self, program: str, *options: str) -> None:
+        """Run a program on the data directory; a failure shows what it printed."""
+        log = self.folder / "log"
+        code = binaries.call(self.programs / program, options, self.cluster, self.account, log)
+        server_log = self.cluster / "server.log"
+        printed = binaries.read_file(server_log) if server_log.exists() else ""
+        assert code == 0, log.read_text() + printed
+
+    def configure(self, settings: str) -> None:
+        """Add lines to the configuration."""
+        with (self.cluster / "postgresql.conf").open("a") as configuration:
+            configuration.write(settings)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the server for the block."""
+        self.call("pg_ctl", "--wait", "--silent", "--log", "server.log", "start")
+        try:
+            yield
+        finally:
+            stop = ("--wait", "--silent", "--mode", "immediate", "stop")
+            log = self.folder / "log"
+            binaries.call(self.programs / "pg_ctl", stop, self.cluster, self.account, log)
+
+
+@contextmanager
+def server_folder(programs: Path) -> Iterator[ServerFolder]:
+    """Make a folder for a server, and remove it after the block."""
+    folder = Path(tempfile.mkdtemp(prefix="annotator-", dir="/tmp"))  # a short path, for the socket
+    try:
+        folder.chmod(0o755)
+        account = binaries.server_account(folder / "cluster")
+        if account is not None:
+            programs = binaries.reachable(programs)
+        made = ServerFolder(folder, programs, account)
+        for each in (made.cluster, made.socket):
+            each.mkdir(mode=0o700)
+            if account is not None:
+                shutil.chown(each, account.uid, account.gid)
+        yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def server_of(programs: Path, *, addresses: str = "", port: int = 5432) -> Iterator[str]:
     """Run a new server of some version for the block.
@@ -69,37 +134,17 @@ def server_of(programs: Path, *, addresses: str = "", port: int = 5432) -> Itera
     str
         Connection string of the superuser ``annotator`` to a database of this name.
     """
-    folder = Path(tempfile.mkdtemp(prefix="annotator-", dir="/tmp"))  # a short path, for the socket
-    folder.chmod(0o755)
-    cluster, log = folder / "cluster", folder / "log"
-    account = binaries.server_account(cluster)
-    if account is not None:
-        programs = binaries.reachable(programs)
-    for each in (cluster, folder / "socket"):
-        each.mkdir(mode=0o700)
-        if account is not None:
-            shutil.chown(each, account.uid, account.gid)
-    try:
-        made = ("--username", "annotator", "--encoding", "UTF8", "--locale", "C")
-        asked = ("--auth-local", "trust", "--auth-host", "scram-sha-256")
-        code = binaries.call(programs / "initdb", (*made, *asked), cluster, account, log)
-        assert code == 0, log.read_text()
-        with (cluster / "postgresql.conf").open("a") as configuration:
-            configuration.write(
-                _CONFIGURATION.format(socket=folder / "socket", addresses=addresses, port=port)
-            )
-        start = ("--wait", "--silent", "--log", "server.log", "start")
-        code = binaries.call(programs / "pg_ctl", start, cluster, account, log)
-        assert code == 0, log.read_text()
-        place = {"host": str(folder / "socket"), "port": port, "user": "annotator"}
-        try:
+    with server_folder(programs) as made:
+        made.call(
+            "initdb",
+            *("--username", "annotator", "--encoding", "UTF8", "--locale", "C"),
+            *("--auth-local", "trust", "--auth-host", "scram-sha-256"),
+        )
+        made.configure(_CONFIGURATION.format(socket=made.socket, addresses=addresses, port=port))
+        with made.running():
+            place = {"host": str(made.socket), "port": port, "user": "annotator"}
             with psycopg.connect(
                 make_conninfo(**place, dbname="postgres"), autocommit=True
             ) as owner:
                 owner.execute("create database annotator")
             yield make_conninfo(**place, dbname="annotator")
-        finally:
-            stop = ("--wait", "--silent", "--mode", "immediate", "stop")
-            binaries.call(programs / "pg_ctl", stop, cluster, account, log)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

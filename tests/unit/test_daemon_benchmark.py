@@ -1,4 +1,4 @@
-"""What the benchmark of several daemons computes; the benchmark itself runs daemons."""
+"""The computations of the benchmark of several daemons, which itself runs daemons."""
 
 from __future__ import annotations
 

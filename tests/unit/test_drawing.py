@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from annotator.learn.validation.drawing import drawn_rows
 from annotator.learn.validation.validate import cross_validate, labelled_samples, one_dataset_out
-from tests.unit.test_evaluate import FOREST, NO_ONTOLOGY, OPTIONS, _cohort, _plan
+from tests.support.made_up_cohort import FOREST, NO_ONTOLOGY, OPTIONS, made_cohort, made_plan
 
 LABELLED = st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("ABCDE")), max_size=60)
 
@@ -42,11 +42,11 @@ def test_the_seed_decides_which_samples_are_drawn():
 
 
 def test_models_are_fitted_on_drawn_samples_and_every_held_out_sample_is_predicted():
-    cohort = _cohort()
+    cohort = made_cohort()
     whole, limited = FOREST, FOREST.changed({"training_samples": 12})
     for validate in (one_dataset_out, cross_validate):
-        on_all = validate(cohort, NO_ONTOLOGY, _plan(whole))
-        on_some = validate(cohort, NO_ONTOLOGY, _plan(limited))
+        on_all = validate(cohort, NO_ONTOLOGY, made_plan(whole))
+        on_some = validate(cohort, NO_ONTOLOGY, made_plan(limited))
         sample_ids = cohort.profiles.sample_ids.tolist()
         assert on_some.predictions.sample_ids.tolist() == sample_ids
         raw = on_all.raw.probabilities["forest"], on_some.raw.probabilities["forest"]
@@ -57,9 +57,11 @@ def test_models_are_fitted_on_drawn_samples_and_every_held_out_sample_is_predict
 
 
 def test_a_limit_that_no_training_part_reaches_changes_nothing():
-    cohort = _cohort()
-    on_all = one_dataset_out(cohort, NO_ONTOLOGY, _plan(FOREST))
-    limited = one_dataset_out(cohort, NO_ONTOLOGY, _plan(FOREST.changed({"training_samples": 36})))
+    cohort = made_cohort()
+    on_all = one_dataset_out(cohort, NO_ONTOLOGY, made_plan(FOREST))
+    limited = one_dataset_out(
+        cohort, NO_ONTOLOGY, made_plan(FOREST.changed({"training_samples": 36}))
+    )
     assert np.array_equal(on_all.raw.probabilities["forest"], limited.raw.probabilities["forest"])
     labelled = labelled_samples(cohort, NO_ONTOLOGY, OPTIONS)
-    assert labelled.drawn(_plan(FOREST)) is labelled
+    assert labelled.drawn(made_plan(FOREST)) is labelled

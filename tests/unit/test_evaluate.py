@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from annotator.domain.fields import FIELDS, Level
+from annotator.domain.fields import Level
 from annotator.domain.held_out import HeldOutPredictions, Metric
-from annotator.domain.profiles import Cohort, Profiles
+from annotator.domain.profiles import Cohort
 from annotator.errors import CohortError
 from annotator.learn.labels.classes import LabelOptions
 from annotator.learn.labels.ontology import Ontology
-from annotator.learn.models.forest import ForestOptions
 from annotator.learn.models.linear import LinearOptions
-from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.files import write_model
 from annotator.learn.release.fitting import TrainingSamples
 from annotator.learn.running.parallel import Parallelism
@@ -22,50 +20,18 @@ from annotator.learn.selective.policy import SelectiveOptions
 from annotator.learn.validation.cross_calibration import cross_calibrated, release_calibration
 from annotator.learn.validation.folds import FoldData, fit_part, fold_seed
 from annotator.learn.validation.metrics import metrics_of
-from annotator.learn.validation.plan import ModelPlan
 from annotator.learn.validation.validate import cross_validate, one_dataset_out
-
-LIGHT = PRESETS["default"].changed(
-    {
-        "network": None,
-        "forest": ForestOptions(first_trees=4, trees=8, top_features=10, down_sample=False),
-        "boosting": {"rounds": 4, "depth": 2, "column_share": 0.5},
-        "linear": None,
-    }
+from tests.support.made_up_cohort import (
+    FOREST,
+    LIGHT,
+    NO_ONTOLOGY,
+    PLAIN,
+    SEED,
+    made_cohort,
+    made_plan,
 )
-PLAIN = LIGHT.changed({"calibrate": False, "boosting": None})
-FOREST = LIGHT.changed({"boosting": None})
-OPTIONS = LabelOptions(minimum_samples=4, minimum_datasets=2)
-NO_ONTOLOGY = Ontology({})
-SEED = 11
+
 HELD_OUT = "d0"
-
-
-def _cohort(classes=("female", "male"), field="sex", datasets=3, size=12, seed=5) -> Cohort:
-    """Some datasets with a weak signal of the class and a strong one of the dataset."""
-    generator = np.random.default_rng(seed)
-    n, features = datasets * size, 40
-    dataset_index = np.repeat(np.arange(datasets), size)
-    truth = np.tile(np.arange(len(classes)), n)[:n]
-    level = (
-        generator.lognormal(3, 1, features)
-        * generator.lognormal(0, 0.5, (datasets, features))[dataset_index]
-    )
-    level[np.arange(n), truth] *= 6
-    counts = generator.poisson(level).astype(np.float32)
-    return Cohort(
-        definition=FIELDS[field],
-        profiles=Profiles(
-            sample_ids=np.array([f"s{i:03}" for i in range(n)], dtype=object),
-            features=np.array([f"f{i}" for i in range(features)], dtype=object),
-            kinds=np.array(["srna"] * 30 + ["contaminant"] * 10, dtype=object),
-            counts=csr_matrix(counts),
-        ),
-        dataset_ids=np.array([f"d{i}" for i in dataset_index], dtype=object),
-        values=np.array(classes, dtype=object)[truth],
-        numbers=np.full(n, np.nan),
-        known={"tissue": np.array(["blood", "brain"], dtype=object)[dataset_index % 2]},
-    )
 
 
 def _with_counts(cohort: Cohort, counts: np.ndarray) -> Cohort:
@@ -96,12 +62,8 @@ def _what_training_yields(cohort: Cohort):
     return content
 
 
-def _plan(preset=LIGHT, labels=OPTIONS, seed=SEED, selective=None) -> ModelPlan:
-    return ModelPlan(preset, labels, seed, selective)
-
-
 def _dataset_out(cohort: Cohort, preset=LIGHT, **options):
-    return one_dataset_out(cohort, NO_ONTOLOGY, _plan(preset), **options)
+    return one_dataset_out(cohort, NO_ONTOLOGY, made_plan(preset), **options)
 
 
 def _assert_same(first, second, rows=slice(None)) -> None:
@@ -112,7 +74,7 @@ def _assert_same(first, second, rows=slice(None)) -> None:
 
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
-    return _cohort()
+    return made_cohort()
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +238,7 @@ def test_without_calibration_predictions_are_raw_and_their_mean(cohort):
 
 
 def test_cross_validation_scores_every_sample(cohort):
-    found = cross_validate(cohort, NO_ONTOLOGY, _plan(PLAIN), folds=3)
+    found = cross_validate(cohort, NO_ONTOLOGY, made_plan(PLAIN), folds=3)
     assert found.scheme == "cv"
     assert len(found.predictions.sample_ids) == 36
     assert set(found.predictions.folds) == {0, 1, 2}
@@ -287,18 +249,19 @@ def test_cross_validation_scores_every_sample(cohort):
 
 def test_the_seed_decides(cohort):
     first, again, other = (
-        cross_validate(cohort, NO_ONTOLOGY, _plan(PLAIN, seed=seed), folds=2) for seed in (1, 1, 2)
+        cross_validate(cohort, NO_ONTOLOGY, made_plan(PLAIN, seed=seed), folds=2)
+        for seed in (1, 1, 2)
     )
     _assert_same(first.predictions, again.predictions)
     assert not np.array_equal(first.predictions.folds, other.predictions.folds)
 
 
 def test_a_class_of_one_dataset_is_not_scored_there_but_learned_elsewhere():
-    cohort = _cohort(("a", "b", "c"), "tissue")
+    cohort = made_cohort(("a", "b", "c"), "tissue")
     values = cohort.values.copy()
     values[(values == "c") & (cohort.dataset_ids != HELD_OUT)] = "a"
     options = LabelOptions(minimum_samples=4, minimum_datasets=1)
-    found = one_dataset_out(replace(cohort, values=values), NO_ONTOLOGY, _plan(PLAIN, options))
+    found = one_dataset_out(replace(cohort, values=values), NO_ONTOLOGY, made_plan(PLAIN, options))
     predictions = found.predictions
     assert predictions.classes == ("a", "b", "c")
     assert len(predictions.truth) == 36 - 4
@@ -311,7 +274,7 @@ def test_a_class_of_one_dataset_is_not_scored_there_but_learned_elsewhere():
 
 
 def test_values_without_a_class_take_no_part():
-    cohort = _cohort(("a", "b"), "tissue")
+    cohort = made_cohort(("a", "b"), "tissue")
     values = cohort.values.copy()
     values[[0, 15]] = "rare"
     found = _dataset_out(replace(cohort, values=values), PLAIN)
@@ -339,11 +302,11 @@ def test_one_class_is_not_enough(cohort):
 
 
 def test_classes_that_never_cross_datasets_cannot_be_validated():
-    cohort = _cohort(("a", "b"), "tissue", datasets=2)
+    cohort = made_cohort(("a", "b"), "tissue", datasets=2)
     split = replace(cohort, values=np.where(cohort.dataset_ids == "d0", "a", "b").astype(object))
     options = LabelOptions(minimum_samples=1, minimum_datasets=1)
     with pytest.raises(CohortError, match="no held-out sample could be scored"):
-        one_dataset_out(split, NO_ONTOLOGY, _plan(PLAIN, options))
+        one_dataset_out(split, NO_ONTOLOGY, made_plan(PLAIN, options))
 
 
 def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation):
@@ -356,12 +319,12 @@ def test_a_release_is_calibrated_on_all_held_out_predictions(cohort, validation)
 
 def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
     """Term a1 is in dataset d0 alone, where it is known as its group a through a2."""
-    cohort = _cohort(("a1", "a2", "b1"), "tissue", datasets=4, size=24)
+    cohort = made_cohort(("a1", "a2", "b1"), "tissue", datasets=4, size=24)
     values = np.where((cohort.values == "a1") & (cohort.dataset_ids != "d0"), "a2", cohort.values)
     by_group = replace(cohort.definition, level=Level.GROUP)
     cohort = replace(cohort, definition=by_group, values=values)
     ontology = Ontology({"a1": ("a",), "a2": ("a",), "b1": ("b",)})
-    plan = _plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
+    plan = made_plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
     found = one_dataset_out(cohort, ontology, plan)
     held_out, alone = found.predictions, values == "a1"
     assert held_out.sample_ids.tolist() == cohort.profiles.sample_ids.tolist()
@@ -381,21 +344,21 @@ def test_samples_of_terms_that_no_other_dataset_holds_are_told_apart():
 
 def test_years_are_no_terms():
     """Every sample has an age of its own, which training samples of course lack."""
-    cohort = _cohort(field="age", datasets=4, size=24)
+    cohort = made_cohort(field="age", datasets=4, size=24)
     years = np.where(cohort.values == "male", 30.0, 70.0) + np.arange(96) / 10
     aged = replace(cohort, values=years.astype(str).astype(object), numbers=years)
-    plan = _plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
+    plan = made_plan(FOREST, selective=SelectiveOptions(target_precision=0.6))
     names = {metric.name for metric in one_dataset_out(aged, NO_ONTOLOGY, plan).metrics}
     assert "answered" in names
     assert "accuracy_of_new_terms" not in names
 
 
 def test_samples_whose_tissue_gives_sex_away_take_no_part():
-    cohort = _cohort(datasets=4, size=24)
+    cohort = made_cohort(datasets=4, size=24)
     tissue = np.where(np.arange(96) % 5 == 0, "left ovary", "blood").astype(object)
     ontology = Ontology({"left ovary": ("ovary",)})
     known = replace(cohort, known={"tissue": tissue})
-    found = one_dataset_out(known, ontology, _plan(PLAIN))
+    found = one_dataset_out(known, ontology, made_plan(PLAIN))
     assert found.label_set.left_out == 20
     assert len(found.predictions.truth) == 76
     assert found.baselines.sample_ids.tolist() == found.predictions.sample_ids.tolist()
@@ -410,7 +373,7 @@ NUMBERS = PLAIN.changed(
 
 def _aged(seed=0) -> Cohort:
     """Samples with years, of which 30 and 75 are usual."""
-    cohort = _cohort(field="age", datasets=4, size=24)
+    cohort = made_cohort(field="age", datasets=4, size=24)
     noise = np.random.default_rng(seed).normal(0, 4, 96)
     age = np.where(cohort.values == "male", 75.0, 30.0) + noise
     values = np.array([f"{each:.1f}" for each in age], dtype=object)
@@ -456,7 +419,7 @@ def test_one_label_of_an_interval_alone_does_not_switch_years_off():
 
 def test_the_usual_years_of_an_interval_are_its_own_where_a_fold_lacks_another():
     """The fold that is held out has all samples of the first interval."""
-    cohort = _cohort(("[0;20]", "(20;40]", "(40;60]"), "age", datasets=4, size=24)
+    cohort = made_cohort(("[0;20]", "(20;40]", "(40;60]"), "age", datasets=4, size=24)
     values = cohort.values.copy()
     first = values == "[0;20]"
     values[first & (cohort.dataset_ids != HELD_OUT)] = "(20;40]"

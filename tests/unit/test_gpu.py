@@ -19,7 +19,7 @@ from annotator.gpu import (
 from annotator.learn.models.presets import PRESETS
 from annotator.learn.release.fitting import TrainingSamples, fit_field_model
 from annotator.settings import load_settings
-from tests.unit.test_evaluate import _cohort
+from tests.support.made_up_cohort import made_cohort
 
 NETWORK_ONLY = PRESETS["default"].changed(
     {
@@ -41,7 +41,7 @@ def _network() -> DeepLift:
 
 
 def _fitted(device):
-    cohort = _cohort()
+    cohort = made_cohort()
     samples = TrainingSamples(
         cohort.profiles, cohort.values, cohort.dataset_ids, ("female", "male")
     )
@@ -88,7 +88,9 @@ def test_without_a_gpu_one_line_says_so_and_the_cpu_trains_the_same_network(capl
         assert usable_device("gpu") == "cpu"
     (record,) = caplog.records
     assert "no GPU" in record.getMessage()
+    caplog.clear()
     on_cpu, asked = _fitted("cpu"), _fitted("gpu")
+    assert "no GPU" in caplog.text  # a worker of a cluster finds out only here
     assert on_cpu.network is not None
     assert asked.network is not None
     assert on_cpu.network.to_bytes() == asked.network.to_bytes()
@@ -97,7 +99,7 @@ def test_without_a_gpu_one_line_says_so_and_the_cpu_trains_the_same_network(capl
 def test_a_network_trained_on_a_gpu_predicts_as_one_of_the_cpu_does():
     _skip_unless(has_gpu=True)
     assert usable_device("gpu") == "gpu"
-    cohort = _cohort()
+    cohort = made_cohort()
     predicted = [_fitted(device).predict(cohort.profiles)["network"] for device in ("cpu", "gpu")]
     assert np.allclose(*predicted, atol=0.05)
 

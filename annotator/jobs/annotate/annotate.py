@@ -75,7 +75,7 @@ class AnnotateSummary:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not annotated, as sentences."""
+        """Sentences on the samples that are not annotated."""
         return (*(waiting.sentence for waiting in self.without_release), *self.undeclared)
 
 

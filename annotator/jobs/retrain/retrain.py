@@ -255,8 +255,8 @@ def _retrain_alone(asked: _Asked, progress: Progress) -> RetrainOutcome:
     if respelled := _respelled(read, ontology):
         described["spellings"] = respelled
     configuration_hash = _hash(described)
-    # Not hashed: samples left out of the cohort are no reason to train again.
-    described |= {"cohort": facts, "naming": naming_facts(read)}
+    # Not hashed: samples left out of the cohort and another device are no reason to train again.
+    described |= {"cohort": facts, "naming": naming_facts(read), "device": settings.device}
     with database.connect() as connection:
         last = runs.last_attempt(connection, field, asked.organism)
         run = _start(connection, asked, described, configuration_hash)

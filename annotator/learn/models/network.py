@@ -28,7 +28,7 @@ from msgspec import Meta
 from annotator.errors import ArtefactError
 from annotator.explain.answer import KindExplainer
 from annotator.explain.deep_lift import DEEP_LIFT, DeepLift
-from annotator.gpu import tensorflow_device
+from annotator.gpu import tensorflow_device, usable_device
 from annotator.learn.models.dataset_shift import WithinClass, compared_datasets, within_class
 from annotator.learn.models.kind import ModelKind
 from annotator.learn.models.linear import (
@@ -273,7 +273,7 @@ def fit_network(
     optimizer = _optimizer(options, steps * options.epochs)
     optimizer.build(model.trainable_variables)
     targets = _smoothed_targets(part, options.label_smoothing)
-    with tensorflow.device(tensorflow_device(part.device)):
+    with tensorflow.device(tensorflow_device(usable_device(part.device))):
         data = tuple(
             tensorflow.constant(each)
             for each in (prepared.apply(part.inputs), targets, part.weights.astype(np.float32))
