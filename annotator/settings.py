@@ -182,6 +182,7 @@ class Settings:
 
     parallel_backend: Annotated[
         Literal["loky", "sequential", "dask"],
+        Meta(extra={"expected": "loky, sequential or dask"}),
         means(
             "what runs folds and fits: `loky` for processes of this machine, `sequential` for this"
             " process alone, `dask` for a cluster"

@@ -116,10 +116,11 @@ class Preset:
             An option is unknown or of the wrong type.
         """
         described = configuration(self)
+        known = [*(name for name in described if name not in KINDS), *KINDS]
         for name, value in changes.items():
-            if name not in described and name not in KINDS:
+            if name not in known:
                 raise ValueError(
-                    f"there is no option or model kind {name!r}; model kinds: {', '.join(KINDS)}"
+                    f"there is no option or model kind {name!r}; known: {', '.join(known)}"
                 )
             if name in KINDS and (value is None or value is False):
                 described.pop(name, None)
