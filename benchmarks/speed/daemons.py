@@ -8,7 +8,7 @@ A simulated atlas with a release per field and `--samples` samples without a lab
 `--daemons` all of them become pending, and so many `annotator serve` are started at once. Each
 has one BLAS and one OpenMP thread.
 
-What is measured begins when every daemon has written its first batch, and with it loaded its
+The measurement begins when every daemon has written its first batch, and with it loaded its
 models, and ends when no sample is left to be claimed. In this window 20 times per second
 
 * the CPU time of the daemons, and that of all server processes, is read from /proc: on a machine
