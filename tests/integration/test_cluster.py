@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -254,7 +253,7 @@ def _other_version(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{made.parent}:{ROOT}"}
 
 
-def test_a_worker_of_another_version_is_left_out(cluster, parallel, tmp_path, caplog, propagated):
+def test_a_worker_of_another_version_is_left_out(cluster, parallel, tmp_path, caplog):
     cluster.start("old", **_other_version(tmp_path))
     try:
         found = run_all(cluster_work.slow, None, range(6), parallel, nothing)
@@ -264,11 +263,6 @@ def test_a_worker_of_another_version_is_left_out(cluster, parallel, tmp_path, ca
         assert "srna-annotator is 0.0.1" in line
     finally:
         cluster.kill("old")
-
-
-@pytest.fixture
-def propagated(monkeypatch):
-    monkeypatch.setattr(logging.getLogger("annotator"), "propagate", True)
 
 
 def test_only_workers_of_another_version_are_an_error_for_a_person(alone, impatient, tmp_path):

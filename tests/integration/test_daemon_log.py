@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import threading
 import time
@@ -19,16 +18,11 @@ from tests.support.strange_text import HOSTILE, is_seen
 
 @pytest.fixture
 def as_before():
-    """Give back the handlers of signals and of log lines that are replaced."""
+    """Give back the handlers of signals that are replaced."""
     signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    loggers = [logging.getLogger(name) for name in ("annotator", "apscheduler", "sqlalchemy")]
-    settings = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     yield
     for number, handler in signals.items():
         signal.signal(number, handler)
-    for one, (handlers, level, propagate) in zip(loggers, settings, strict=True):
-        one.handlers[:], one.propagate = handlers, propagate
-        one.setLevel(level)
 
 
 @pytest.mark.parametrize("slow", ["poll", "beat"])

@@ -12,21 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from annotator.logs import configure_logging, log_context, progress
 from tests.support.strange_text import ANY_TEXT, HOSTILE, is_seen
 
-
-@pytest.fixture
-def logger():
-    logger = logging.getLogger("annotator")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield logger
-    logger.handlers[:], logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+logger = logging.getLogger("annotator")
 
 
 def lines(capsys):
     return capsys.readouterr().err.splitlines()
 
 
-def test_json_lines_carry_the_ids_of_every_block_around_them(logger, capsys):
+def test_json_lines_carry_the_ids_of_every_block_around_them(capsys):
     configure_logging("json")
     with log_context(run=7, field="sex"):
         with log_context(batch="3-sex-1", field="tissue"):
@@ -41,7 +34,7 @@ def test_json_lines_carry_the_ids_of_every_block_around_them(logger, capsys):
     assert not {"run", "field", "batch"} & outside.keys()
 
 
-def test_text_lines_carry_them_too(logger, capsys):
+def test_text_lines_carry_them_too(capsys):
     configure_logging("text")
     with log_context(run=7, release=3):
         logger.info("promoted")
@@ -51,7 +44,7 @@ def test_text_lines_carry_them_too(logger, capsys):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_TEXT)
-def test_no_text_splits_a_text_line_or_hides_in_it(logger, capsys, text):
+def test_no_text_splits_a_text_line_or_hides_in_it(capsys, text):
     configure_logging("text")
     logger.info("sample %s", text, extra={"sample": text})
     line, rest = capsys.readouterr().err.split("\n")
@@ -59,7 +52,7 @@ def test_no_text_splits_a_text_line_or_hides_in_it(logger, capsys, text):
     assert rest == ""
 
 
-def test_no_line_of_a_traceback_looks_like_a_record(logger, capsys):
+def test_no_line_of_a_traceback_looks_like_a_record(capsys):
     configure_logging("text")
     try:
         raise ValueError(f"{HOSTILE}\n2026-01-02T03:04:05Z INFO all is well")
@@ -74,7 +67,7 @@ def test_no_line_of_a_traceback_looks_like_a_record(logger, capsys):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_TEXT)
-def test_json_lines_have_the_very_characters(logger, capsys, text):
+def test_json_lines_have_the_very_characters(capsys, text):
     configure_logging("json")
     logger.info("%s", text, extra={"sample": text})
     line, rest = capsys.readouterr().err.split("\n")
@@ -92,7 +85,7 @@ def test_progress_bars_show_what_a_terminal_would_obey(monkeypatch, capsys):
     assert not set("\x1b\n\x9b\u202e") & set(drawn)
 
 
-def test_a_failure_leaves_no_ids_behind(logger, capsys):
+def test_a_failure_leaves_no_ids_behind(capsys):
     configure_logging("text")
     with pytest.raises(ZeroDivisionError), log_context(run=7):
         raise ZeroDivisionError
@@ -100,7 +93,7 @@ def test_a_failure_leaves_no_ids_behind(logger, capsys):
     assert lines(capsys)[0].endswith("INFO after")
 
 
-def test_threads_have_their_own(logger, capsys):
+def test_threads_have_their_own(capsys):
     configure_logging("text")
     with log_context(run=7):
         thread = threading.Thread(target=logger.info, args=("elsewhere",))
@@ -109,7 +102,7 @@ def test_threads_have_their_own(logger, capsys):
     assert lines(capsys)[0].endswith("INFO elsewhere")
 
 
-def test_no_traceback_of_sqlalchemy_is_shown(logger, caplog, capsys):
+def test_no_traceback_of_sqlalchemy_is_shown(caplog, capsys):
     """It logs what comes while a connection is closed, as when a migration is told to stop."""
     from sqlalchemy.pool import NullPool
 
@@ -126,7 +119,7 @@ def test_no_traceback_of_sqlalchemy_is_shown(logger, caplog, capsys):
     assert (caplog.records, lines(capsys)) == ([], [])
 
 
-def test_the_scheduler_is_heard_in_our_words_and_only_with_errors(logger, capsys):
+def test_the_scheduler_is_heard_in_our_words_and_only_with_errors(capsys):
     configure_logging("json")
     scheduler = logging.getLogger("apscheduler.scheduler")
     job = "Daemon._guarded.<locals>.run (trigger: interval[0:00:05])"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import threading
 import time
@@ -138,7 +137,6 @@ def run_clocks(
         Number of years in which the due times are checked, in each time zone.
     """
     random = np.random.default_rng(1)
-    logging.getLogger("annotator").setLevel(logging.ERROR)
     outcomes = []
     with wrong_clocks():
         for days in (0, 1, 3, 7):
