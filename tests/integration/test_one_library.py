@@ -8,6 +8,7 @@ import numpy as np
 
 from annotator.domain.imports import ImportedCounts
 from annotator.domain.profiles import Profiles
+from annotator.jobs.retrain.ablation import ablate
 from annotator.jobs.retrain.evaluate import evaluate
 from annotator.jobs.retrain.plan import notes_of, plan_of, read_labelled
 from annotator.jobs.retrain.retrain import retrain
@@ -15,6 +16,7 @@ from annotator.jobs.watch.doctor.examine import examine
 from annotator.learn.features.mirbase import MATURE, name_table, written
 from annotator.store.mirror.importing import apply_import
 from tests.support.atlas import load_atlas, small_atlas
+from tests.support.databases import new_database
 from tests.support.store import rows
 
 ATLAS = small_atlas()
@@ -132,6 +134,16 @@ def renamed_atlas(datasets):
             counts,
         ),
     )
+
+
+def test_the_effect_of_contaminants_does_not_depend_on_names(server, database, job_settings):
+    load_atlas(database)
+    before = ablate(database, job_settings, "sex", "one-dataset-out")
+    with new_database(server) as other:
+        load_atlas(other, renamed_atlas(sorted({one.dataset_id for one in ATLAS.samples})[::4]))
+        after = ablate(other, job_settings, "sex", "one-dataset-out")
+    assert any("names of features" in note for note in after.notes)
+    assert after.metrics == before.metrics
 
 
 def test_datasets_with_other_names_are_learned_from_alike(database, job_settings):

@@ -17,6 +17,7 @@ from annotator.domain.fields import FeatureKind
 from annotator.errors import CohortError
 from annotator.jobs.retrain.evaluate import validate
 from annotator.jobs.retrain.plan import notes_of, parallelism, plan_of, read_labelled
+from annotator.learn.features.canonical import renamed_counts
 from annotator.learn.validation.baselines import KNOWN_FIELDS, MAJORITY
 from annotator.learn.validation.metrics import metrics_of
 from annotator.logs import silent
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from annotator.domain.profiles import Cohort, Profiles
     from annotator.learn.validation.validate import Validation
     from annotator.settings import Settings
+    from annotator.store.mirror.cohorts import ReadCohort
     from annotator.store.server.connection import Database
 
 FEATURE_SETS: Mapping[str, tuple[FeatureKind, ...]] = {
@@ -98,11 +100,10 @@ def ablate(
     plan = plan_of(settings, field)
     plan = replace(plan, models=replace(plan.models, selective=None))
     read, ontology = read_labelled(database, plan)
-    cohort = _with_every_feature(database, read.cohort)
+    cohort = _with_every_feature(database, read)
     sets, notes = _usable_sets(cohort.profiles)
     notes = [*notes_of(read, plan), *notes]
-    # Every feature was read, under the names of the mirror.
-    parallel = parallelism(settings, replace(read, renamed={}))
+    parallel = parallelism(settings, read)
     validations: dict[str, Validation] = {}
     for place, name in enumerate(sets):
         shown = _part_of(progress, place, len(sets))
@@ -141,17 +142,22 @@ def _of_labels_alone(validation: Validation) -> tuple[Metric, ...]:
     return tuple(metric for metric in baselines if metric.model_kind in LABELS_ALONE)
 
 
-def _with_every_feature(database: Database, cohort: Cohort) -> Cohort:
+def _with_every_feature(database: Database, read: ReadCohort) -> Cohort:
     """Return the cohort with all kinds of features, whichever the field's own models use."""
+    cohort = read.cohort
     with database.connect() as connection:
-        read = read_profiles(connection, cohort.profiles.sample_ids.tolist())
-    if read.rejected:
-        sample_id, reason = next(iter(read.rejected.items()))
+        every = read_profiles(connection, cohort.profiles.sample_ids.tolist())
+    if every.rejected:
+        sample_id, reason = next(iter(every.rejected.items()))
         raise CohortError(
             f"{sample_id}: {reason}, but it could be read a moment ago; an import is running,"
             " try again when it is done"
         )
-    return replace(cohort, profiles=replace(read.profiles, organism=cohort.profiles.organism))
+    profiles = every.profiles
+    counts = renamed_counts(profiles.counts, profiles.features, cohort.dataset_ids, read.renamed)
+    return replace(
+        cohort, profiles=replace(profiles, counts=counts, organism=cohort.profiles.organism)
+    )
 
 
 def _usable_sets(profiles: Profiles) -> tuple[list[str], list[str]]:
