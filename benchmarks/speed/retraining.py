@@ -7,13 +7,17 @@ datasets, as a daemon would at night, but without the random cross-validation, w
 more fits for information only.
 
     python -m benchmarks.speed.retraining --data ../shared/data --samples 5000,20000,100000
-    python -m benchmarks.speed.retraining --data ../shared/data --samples 5000 --workers 1,2
+    python -m benchmarks.speed.retraining --data ../shared/data --samples 5000 --workers 1,2,10
 
 Memory is that of the command and its workers together, without and with PostgreSQL: the sum of
 the proportional shares of all processes (PSS), every other second. Processor time counts the
-command and its workers. The accuracy is that of the samples of held-out datasets; since a drawn
-dataset is a real one seen again, it is far better than that of real new datasets, and only
-comparable between sizes. Linux only: it reads /proc. Nothing else should run on the machine.
+command and its workers. "A core for each" estimates the seconds on a machine with as many cores
+as processes: two seconds in which all cores of this one were busy count as the processor time of
+the busiest process. With `--workers 10`, one per fold, it is the estimate for 16 cores. It can be
+checked: with two workers on `taskset --cpu-list 0` it is the time that two cores take. The
+accuracy is that of the samples of held-out datasets; since a drawn dataset is a real one seen
+again, it is far better than that of real new datasets, and only comparable between sizes. Linux
+only: it reads /proc. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +29,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,10 @@ from tests.support.soak.watch import children_of, memory_of
 
 GB = 1024**3
 EVERY = 2.0
+FULL = 0.9
+"""Share of the processors' time from which on none is free."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
 SEED = 20200330
 
 RELEASE = """
@@ -69,6 +76,7 @@ class Measured:
     workers: int
     seconds: float
     of_processors: float
+    with_cores: float
     memory: int
     with_server: int
     accuracy: float
@@ -76,20 +84,41 @@ class Measured:
 
 
 class Watch(threading.Thread):
-    """Follows the memory of a process and its descendants, and of a server, until stopped."""
+    """Follows a process with its descendants, and a server, until stopped.
+
+    Attributes
+    ----------
+    command, together
+        The largest memory of the process and its descendants, without and with the server.
+    with_cores
+        The seconds that all would have taken if each process had had a core.
+    """
 
     def __init__(self, pid: int, server: int) -> None:
         super().__init__(daemon=True)
         self._pid, self._server = pid, server
         self._ended = threading.Event()
         self.command = self.together = 0
+        self.with_cores = 0.0
 
     def run(self) -> None:
         """Measure until stopped."""
+        cores = len(os.sched_getaffinity(0))
+        spent, since = self._processor_seconds(), time.perf_counter()
         while not self._ended.wait(EVERY):
             own, of_server = _shares(self._pid), _shares(self._server)
             self.command = max(self.command, own)
             self.together = max(self.together, own + of_server)
+            before, began = spent, since
+            spent, since = self._processor_seconds(), time.perf_counter()
+            times = [spent[pid] - before.get(pid, 0.0) for pid in spent]
+            is_full = sum(times) > FULL * cores * (since - began)
+            self.with_cores += max(times) if is_full else since - began
+
+    def _processor_seconds(self) -> dict[int, float]:
+        return {
+            pid: _processor_seconds(pid) for pid in (*_family(self._pid), *_family(self._server))
+        }
 
     def stop(self) -> None:
         """Stop measuring."""
@@ -97,15 +126,26 @@ class Watch(threading.Thread):
         self.join()
 
 
+def _family(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for one in found:
+        found += children_of(one)
+    return found
+
+
 def _shares(pid: int) -> int:
     """Return the sum of the proportional shares of a process and all its descendants."""
-    found: Counter[str] = Counter()
-    waiting = [pid]
-    while waiting:
-        one = waiting.pop()
-        found += memory_of(one)
-        waiting += children_of(one)
-    return found["Pss"]
+    return sum(memory_of(one)["Pss"] for one in _family(pid))
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return the processor time of a process so far; 0 if it has ended."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2]
+    except OSError:
+        return 0.0
+    return sum(int(ticks) for ticks in after_name.split()[11:13]) / TICKS
 
 
 def retrain(home: Path, conninfo: str, workers: int) -> Measured:
@@ -144,6 +184,7 @@ def retrain(home: Path, conninfo: str, workers: int) -> Measured:
         workers,
         seconds,
         after.children_user + after.children_system - before.children_user - before.children_system,
+        watch.with_cores,
         watch.command,
         watch.together,
         *(float(row[0]) for row in found if row is not None),
@@ -180,15 +221,17 @@ def table(found: list[Measured]) -> str:
             growth = (one.seconds / last.seconds) / (one.samples / last.samples)
         rows.append(
             [
-                *(one.samples, one.datasets, one.workers, one.seconds, one.of_processors),
+                *(one.samples, one.datasets, one.workers),
+                *(one.seconds, one.of_processors, one.with_cores),
                 *(one.memory / GB, one.with_server / GB, one.accuracy, one.over_classes, growth),
             ]
         )
     headers = (
-        *("samples", "datasets", "workers", "seconds", "processor seconds", "memory, GB"),
+        *("samples", "datasets", "workers"),
+        *("seconds", "processor seconds", "a core for each, seconds", "memory, GB"),
         *("with PostgreSQL, GB", "accuracy", "over classes", "time per sample, of the row above"),
     )
-    decimals = ("", "", "", ".0f", ".0f", ".2f", ".2f", ".3f", ".3f", ".2f")
+    decimals = ("", "", "", ".0f", ".0f", ".0f", ".2f", ".2f", ".3f", ".3f", ".2f")
     return tabulate(rows, headers=headers, tablefmt="github", floatfmt=decimals)
 
 
