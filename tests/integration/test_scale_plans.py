@@ -73,12 +73,15 @@ from pg_stat_xact_user_tables where relname = any (%s)
 
 
 def read(
-    connection: psycopg.Connection, query: str, names: Mapping[str, object]
+    connection: psycopg.Connection,
+    query: str,
+    names: Mapping[str, object],
+    tables: tuple[str, ...] = LARGE,
 ) -> dict[str, tuple[int, int]]:
     """Run a query; return its sequential scans and rows read by table, functions included."""
 
     def counts() -> dict[str, tuple[int, int]]:
-        return {row[0]: row[1:] for row in connection.execute(_READ, ([*LARGE],)).fetchall()}
+        return {row[0]: row[1:] for row in connection.execute(_READ, ([*tables],)).fetchall()}
 
     before = counts()
     connection.execute(query, names).fetchall()
@@ -136,6 +139,15 @@ def test_samples_that_moved_are_found_without_reading_predictions(loaded) -> Non
     scans, rows = read(loaded, "select annotator.watch_mirror()", {})["prediction"]
     assert scans == 0
     assert rows <= 30  # those on pages that are not known to be visible to all
+
+
+def test_labels_are_compared_at_once_however_old_the_statistics_are(loaded) -> None:
+    loaded.execute("truncate annotator.mirror_change")
+    loaded.execute("analyze annotator.mirror_change")
+    ((labels,),) = loaded.execute("select annotator.watch_mirror()").fetchall()
+    found = read(loaded, "select annotator.watch_mirror()", {}, ("mirror_change", "annotation"))
+    assert labels > 0
+    assert sum(rows for _, rows in found.values()) <= 2 * labels
 
 
 def test_terms_are_looked_up_only_for_suggestions_that_differ_from_the_label(loaded) -> None:

@@ -73,40 +73,28 @@ begin
     from strange where p.prediction_id = strange.prediction_id;
     get diagnostics more = row_count;
     seen := seen + more;
+    -- A full join is never a loop within a loop, even where statistics are older than the first
+    -- labels, of which there may be a million.
     insert into annotator.mirror_change (sample_id, what, field, value, source)
-    select l.sample_id, 'label', l.field, l.value, l.source
+    select coalesce(l.sample_id, last.sample_id), 'label', coalesce(l.field, last.field), l.value, l.source
     from (
         select distinct on (k.sample_id, k.field)
-            k.sample_id::text as sample_id, k.field::text as field, k.value,
-            k.source::text as source
+            k.sample_id::text as sample_id, k.field::text as field, k.value, k.source::text as source
         from annotator.known_label k
-        where exists (
-            select from annotator.prediction p
-            where p.sample_id = k.sample_id and p.field = k.field
-        )
         order by k.sample_id, k.field, k.value
     ) l
-    where l.value is distinct from (
-        select c.value from annotator.mirror_change c
-        where c.sample_id = l.sample_id and c.field = l.field
-        order by c.change_id desc limit 1
-    )
-    order by l.sample_id, l.field;
-    get diagnostics more = row_count;
-    seen := seen + more;
-    insert into annotator.mirror_change (sample_id, what, field)
-    select last.sample_id, 'label', last.field
-    from (
+    full join (
         select distinct on (c.sample_id, c.field) c.sample_id, c.field, c.value
         from annotator.mirror_change c
         where c.what = 'label'
         order by c.sample_id, c.field, c.change_id desc
-    ) last
-    where last.value is not null and not exists (
-        select from annotator.known_label k
-        where k.sample_id = last.sample_id and k.field = last.field
+    ) last on last.sample_id = l.sample_id and last.field = l.field
+    where l.value is distinct from last.value and (
+        l.sample_id is null or exists (
+            select from annotator.prediction p where p.sample_id = l.sample_id and p.field = l.field
+        )
     )
-    order by last.sample_id, last.field;
+    order by 1, 3;
     get diagnostics more = row_count;
     return seen + more;
 end $$;
