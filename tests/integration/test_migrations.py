@@ -58,6 +58,20 @@ def test_an_interrupted_migration_leaves_the_old_schema_or_the_whole_new_one(sta
     assert failed(fault_migrations.interrupted(start, elsewhere, EARLIER[-1], times=4)) == []
 
 
+@pytest.mark.parametrize("request_to_stop", [SystemExit(143), KeyboardInterrupt()])
+def test_a_request_to_stop_in_the_middle_of_a_statement_is_no_lost_connection(
+    database, monkeypatch, request_to_stop
+):
+    def stopped(connection, folder):
+        connection.pgconn.send_query(b"select pg_sleep(0.2)")  # whose answer nobody awaits
+        raise request_to_stop
+
+    monkeypatch.setattr(schema, "create_objects", stopped)
+    with pytest.raises(type(request_to_stop)) as ended:
+        schema.migrate(database)
+    assert ended.value is request_to_stop
+
+
 def at_revision(database, revision):
     with database.connect(autocommit=True) as connection:
         connection.execute("update annotator.alembic_version set version_num = %s", (revision,))

@@ -281,8 +281,21 @@ def _only_one(database: Database) -> Iterator[Connection]:
             lock_schema(_driver(transaction))
             yield transaction
     except (exc.DBAPIError, psycopg.Error) as error:
-        _explain(getattr(error, "orig", error))
+        cause = getattr(error, "orig", error)
+        if (request := _stop_request(cause)) is not None:
+            raise request from None
+        _explain(cause)
         raise
+
+
+def _stop_request(error: BaseException | None) -> BaseException | None:
+    """Return the request to stop during which an error arose, if any.
+
+    A request in the middle of a statement leaves a connection that cannot be rolled back.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error
 
 
 def _driver(transaction: Connection) -> psycopg.Connection:
