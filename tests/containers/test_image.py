@@ -13,6 +13,8 @@ from subprocess import CompletedProcess, Popen
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from annotator.atlas.simulate import write_atlas
+from tests.support.atlas import small_atlas
 from tests.support.containers import COMPOSE, TOOLS, Image, built_image, made_database
 from tests.support.presets import LIGHT
 
@@ -96,6 +98,35 @@ def test_the_root_cannot_be_written(image, folder, service):
     own = f"{image.configuration['WorkingDir']}/file"
     ended = image.run(service, "touch", own, folder=folder)
     assert "Read-only file system" in ended.stderr
+
+
+@pytest.fixture
+def cluster(image: Image, folder: Path, port: str, migration) -> Iterator[None]:
+    """A scheduler and a worker of the profile for it."""
+    processes = [image.start(name, folder=folder, PGPORT=port) for name in ("scheduler", "worker")]
+    yield
+    for process in reversed(processes):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_a_retraining_runs_on_the_cluster(image, folder, port, cluster):
+    shutil.copy(LIGHT, folder / "scratch/light.toml")
+    write_atlas(small_atlas(), folder / "scratch/atlas")
+    files = [f"/tmp/atlas/{name}" for name in ("counts_srna.tsv.gz", "samples.tsv")]
+    command = [*image.configuration["Entrypoint"], "import", *files]
+    command += ["--ontology", "/tmp/atlas/ontology.tsv"]
+    imported = image.run("migrate", *command, folder=folder, PGPORT=port)
+    assert imported.returncode == 0, imported.stderr
+    settings = QUICK | {
+        "ANNOTATOR_PARALLEL_BACKEND": "dask",
+        "ANNOTATOR_DASK_SCHEDULER": "tcp://scheduler:8786",
+        "PGPORT": port,
+    }
+    command = [*image.configuration["Entrypoint"], "retrain", "--field", "tissue"]
+    ended = image.run("annotator", *command, folder=folder, **settings)
+    assert ended.returncode == 0, ended.stderr
+    assert "live" in ended.stdout
 
 
 def test_the_demo_runs_in_it(image, folder, migration):

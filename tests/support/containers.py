@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shlex
 import shutil
 import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TOOLS = ("buildah", "debootstrap", "setpriv", "unshare")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SECRETS = Path("/run/secrets")
+_DEFAULT = re.compile(r"\$\{\w+:-(.*?)\}")
 _SUITE = "trixie"  # of the Dockerfile's own base, too
 _BASE = "localhost/annotator-base"
 _TAG = "localhost/annotator"
@@ -95,7 +97,11 @@ class Image:
         variables = {
             "HOME": self.configuration["WorkingDir"],
             **dict(each.split("=", 1) for each in self.configuration["Env"]),
-            **{name: given for name, given in described["environment"].items() if "$" not in given},
+            **{
+                name: given
+                for name, given in described.get("environment", {}).items()
+                if "$" not in given
+            },
             **environment,
         }
         rights = ["--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs"]
@@ -103,7 +109,10 @@ class Image:
         enter = ["unshare", "--root", self.root, "--wd", self.configuration["WorkingDir"]]
         full = [*enter, "setpriv", *rights, "env", "--ignore-environment"]
         full += [f"{name}={given}" for name, given in variables.items()]
-        full += command or [*self.configuration["Entrypoint"], *described["command"]]
+        full += command or [
+            *described.get("entrypoint", self.configuration["Entrypoint"]),
+            *(_DEFAULT.sub(r"\1", word) for word in described["command"]),
+        ]
         script = [*self._mounts(described, folder), ["exec", *full]]
         return subprocess.Popen(
             ["unshare", "--mount", "sh", "-ec", "\n".join(shlex.join(map(str, w)) for w in script)],
@@ -126,9 +135,9 @@ class Image:
     def _mounts(self, described: Mapping[str, Any], folder: Path) -> list[list[Any]]:
         """Return the commands that mount what an engine would, the root read-only."""
         hosts = folder / "hosts"
-        hosts.write_text("127.0.0.1 localhost database\n")
+        hosts.write_text("127.0.0.1 localhost database scheduler\n")
         bound = {"/etc/hosts": hosts, "/dev": Path("/dev")}
-        for name in described["secrets"]:
+        for name in described.get("secrets", ()):
             bound[str(SECRETS / name)] = folder / "secrets" / name
         for name, target in (volume.split(":") for volume in described["volumes"]):
             bound[target] = folder / name
