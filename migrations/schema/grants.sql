@@ -59,7 +59,7 @@ grant update (is_current, sample_updated_at) on annotator.prediction to annotato
 -- Functions that keep the order of the queue and watch the mirror.
 grant execute on function
     annotator.refresh_queue(integer), annotator.recheck_queue(integer),
-    annotator.recount_samples(text[], text), annotator.watch_mirror(),
+    annotator.recount_samples(text[], text), annotator.watch_mirror(), annotator.analyze_work(),
     annotator.disagreement(jsonb),
     annotator.informativeness(double precision, jsonb, double precision)
 to annotator_daemon;

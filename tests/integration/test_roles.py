@@ -38,6 +38,7 @@ UPKEEP = [
     "select annotator.refresh_queue()",
     "select annotator.recheck_queue()",
     "select annotator.watch_mirror()",
+    "select annotator.analyze_work()",
     "select annotator.delete_history(1)",
 ]
 STRUCTURE = [

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from annotator.store.answers import work
+from annotator.store.answers import predictions, work
 from benchmarks.speed.load import Load, fill, keep_order
 from tests.support.databases import new_database
 
@@ -115,13 +115,28 @@ def test_a_claim_reads_what_it_takes(loaded) -> None:
         ((release,),) = loaded.execute(_NEW).fetchall()
         loaded.execute(_LIVE, (release,))
         queued = work.queue_pending(loaded, "tissue", release)
-        loaded.execute("analyze annotator.work")
+        loaded.execute("analyze annotator.work")  # which so few samples may not be worth
         names: dict[str, object] = {"field": "tissue", "release_id": release, "worker": "w"}
         names |= {"suspect_attempts": 2, "suspect": False, "batch_size": 50, "lease_seconds": 60.0}
         assert queued > 100
         found = steps(loaded, work._CLAIM.decode(), names)
         assert "work_claim" in [step.get("Index Name") for step in found]
         assert {step.get("Relation Name") for step in found} == {"work", None}
+
+
+def test_a_full_queue_is_not_searched_for_the_samples_of_a_batch(loaded) -> None:
+    with loaded.transaction(force_rollback=True):
+        loaded.execute("delete from annotator.work")
+        loaded.execute("analyze annotator.work")  # as after the last release
+        ((release,),) = loaded.execute(_NEW).fetchall()
+        loaded.execute(_LIVE, (release,))
+        if work.queue_pending(loaded, "tissue", release) < work.ANALYZED_FROM:
+            pytest.skip("such a queue is short")
+        claimed = work.claim(loaded, "w", "tissue", release, 50, 60.0)
+        names: dict[str, object] = {"field": "tissue", "release_id": release, "worker": "w"}
+        names["samples"] = [sample.sample_id for sample in claimed]
+        found = steps(loaded, predictions._LOCK_WORK, names)
+        assert {"work_pkey"} == {step.get("Index Name") for step in found} - {None}
 
 
 def test_a_part_of_history_is_found_and_deleted_by_index(loaded) -> None:

@@ -33,6 +33,10 @@ QUEUED_AT_A_TIME = 100_000
 """Samples per transaction: a worker can claim the first ones of a million after seconds, and those
 that wait to queue the same field need not wait for the last one."""
 
+ANALYZED_FROM = 1_000
+"""Minimum number of samples queued in one transaction after which the queue is analyzed: the
+server's autovacuum comes only once a minute."""
+
 # A release is for samples of its organism. From an array of spellings the planner estimates
 # their number well: it would hash all samples if it expected few.
 _SPELLINGS = """(
@@ -263,6 +267,9 @@ def queue_pending(conn: psycopg.Connection, field: str, release_id: int) -> int:
             row = conn.execute(_QUEUE, names | {"most": QUEUED_AT_A_TIME}).fetchone()
         assert row is not None
         found, queued = row
+        if queued >= ANALYZED_FROM:
+            with committed(conn):
+                conn.execute("select annotator.analyze_work()")
         total += queued
         is_first = False
     return total
