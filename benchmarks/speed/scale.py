@@ -7,7 +7,7 @@ and deleting history. Short steps are repeated, in turn in both databases, so th
 load on the machine slows down both; a reader looks up suggestions during what is long.
 
     python -m benchmarks.speed.scale --samples 50000    # minutes
-    python -m benchmarks.speed.scale                    # a million: an hour or two, 25 GB
+    python -m benchmarks.speed.scale                    # a million: 15 minutes, 20 GB
     python -m benchmarks.speed.scale --write docs/measurements/scale.md
 
 Other load on the machine adds to every time but not to the processor time of the server process,
