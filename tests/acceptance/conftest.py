@@ -68,9 +68,9 @@ class Program:
             text=True,
         )
 
-    def end(self, *arguments: str, **more: str) -> Ended:
+    def end(self, *arguments: str, seconds: float = 280, **more: str) -> Ended:
         process = self.start(*arguments, **more)
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate(timeout=seconds)
         return Ended(process.returncode, out, err)
 
     def run(self, *arguments: str, code: int = 0, **more: str) -> Ended:
