@@ -6,7 +6,8 @@ import pytest
 
 from annotator.errors import SchemaError
 from annotator.store.server.connection import Database
-from annotator.store.server.schema import MIRROR, downgrade, migrate
+from annotator.store.server.mirror_columns import MIRROR
+from annotator.store.server.schema import downgrade, migrate
 from tests.support.catalogue import catalogue
 
 _FOREIGN = """

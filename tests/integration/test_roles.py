@@ -10,7 +10,8 @@ from psycopg.conninfo import make_conninfo
 from annotator.errors import NeedsPersonError
 from annotator.store.server.connection import Database
 from annotator.store.server.health import role_facts
-from annotator.store.server.schema import MIRROR, OPTIONAL_MIRROR, ROLES, migrate
+from annotator.store.server.mirror_columns import MIRROR, OPTIONAL_MIRROR
+from annotator.store.server.schema import ROLES, migrate
 
 DENIED = psycopg.errors.InsufficientPrivilege
 # A view that cannot be written at all says so before rights are looked at.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annotator.domain.values.lengths import LONGEST_NAME
-from annotator.store.server.schema import MIRROR, ROLES
+from annotator.store.server.mirror_columns import MIRROR
+from annotator.store.server.schema import ROLES
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -16,10 +16,11 @@ from psycopg import sql
 from annotator.errors import NeedsPersonError, SchemaError
 from annotator.store.server.connection import Database, hindered, lost, unavailable
 from annotator.store.server.locks import lock_schema
+from annotator.store.server.mirror_columns import MIRROR, OPTIONAL_MIRROR, check_mirror
 from annotator.store.server.schema_objects import are_current, create_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from alembic.config import Config
     from sqlalchemy import Connection
@@ -34,44 +35,6 @@ select version_num,
     version_num < '0002' or to_regclass('annotator.release_comparison') is not null
 from annotator.alembic_version
 """
-
-# The category of PostgreSQL types that each column must have: S text, N number, A array,
-# B boolean, D time, U jsonb and other user-defined types.
-MIRROR: Mapping[str, Mapping[str, str]] = {
-    "dataset": {"dataset_id": "S", "title": "S", "platform": "S", "attributes": "U"},
-    "sample": {
-        "sample_id": "S",
-        "dataset_id": "S",
-        "organism": "S",
-        "is_cell_line": "B",
-        "attributes": "U",
-        "updated_at": "D",
-    },
-    "feature": {"feature_id": "N", "name": "S", "kind": "S", "biotype": "S"},
-    "expression": {"sample_id": "S", "nnz": "N", "feature_ids": "A", "counts": "A"},
-    "annotation": {
-        "sample_id": "S",
-        "field": "S",
-        "value": "S",
-        "numeric_value": "N",
-        "term_id": "S",
-        "source": "S",
-    },
-    "term": {"term_id": "S", "name": "S"},
-    "term_parent": {"term_id": "S", "parent_id": "S"},
-}
-OPTIONAL_MIRROR: Mapping[str, Mapping[str, str]] = {
-    "term_synonym": {"term_id": "S", "synonym": "S", "scope": "S"},
-}
-"""Relations that migrating creates, empty, if the atlas does not have them."""
-_KINDS = {
-    "S": "text",
-    "N": "a number",
-    "A": "an array",
-    "B": "boolean",
-    "D": "a time",
-    "U": "jsonb",
-}
 
 
 def migrations_folder() -> Path:
@@ -229,7 +192,7 @@ def migrate(database: Database) -> Migration:
             _check_revision(before)
         replaced = not are_current(connection, migrations_folder() / "schema")
         _check_encoding(connection)
-        _check_mirror(connection, complete=before is not None)
+        check_mirror(connection, complete=before is not None)
         _ensure_roles(connection)
         _run_alembic(transaction, "upgrade", "head")
         _complete(connection, embedded=database.embedded)
@@ -312,60 +275,6 @@ def _check_encoding(connection: psycopg.Connection) -> None:
         )
 
 
-def check_mirror(connection: psycopg.Connection) -> None:
-    """Check that all relations and columns of schema ``atlas`` exist and have the right types.
-
-    Raises
-    ------
-    SchemaError
-        Some are missing or of another type; the message names them.
-    """
-    _check_mirror(connection, complete=True)
-
-
-def _check_mirror(connection: psycopg.Connection, *, complete: bool) -> None:
-    """Refuse an atlas with missing or wrong relations.
-
-    Parameters
-    ----------
-    connection
-        Connection of any role.
-    complete
-        Whether an atlas with none of the relations is refused, too.
-    """
-    rows = connection.execute(
-        "select c.relname, a.attname, t.typcategory"
-        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
-        " join pg_type t on t.oid = a.atttypid"
-        " where n.nspname = 'atlas' and c.relkind in ('r', 'p', 'v', 'm', 'f')"
-        " and c.relname = any (%s)",
-        ([*MIRROR, *OPTIONAL_MIRROR],),
-    ).fetchall()
-    found: dict[str, dict[str, str]] = {}
-    for relation, column, category in rows:
-        found.setdefault(relation, {})[column] = category
-    if not found.keys() & MIRROR.keys() and not complete:
-        return
-    missing = [f"atlas.{name}" for name in MIRROR if name not in found]
-    if missing:
-        raise SchemaError(
-            f"schema atlas is incomplete: {', '.join(missing)} missing; define them as views over"
-            " the atlas's own tables, or remove the others to have all of them created"
-        )
-    problems = [
-        f"atlas.{relation}.{column} must be {_KINDS[category]}"
-        for relation, columns in {**MIRROR, **OPTIONAL_MIRROR}.items()
-        for column, category in columns.items()
-        if relation in found and found[relation].get(column) != category
-    ]
-    if problems:
-        raise SchemaError(
-            f"schema atlas does not fit: {'; '.join(problems)}; change these views (add the column"
-            " or a cast)"
-        )
-
-
 def _ensure_roles(connection: psycopg.Connection) -> None:
     try:
         _run_file(connection, "sql/0001_roles.sql")
@@ -379,7 +288,7 @@ def _ensure_roles(connection: psycopg.Connection) -> None:
 
 def _complete(connection: psycopg.Connection, *, embedded: bool) -> None:
     """Create views and functions, and grant the roles their rights, within the upgrade."""
-    _check_mirror(connection, complete=True)
+    check_mirror(connection)
     create_objects(connection, migrations_folder() / "schema")
     _run_file(connection, "schema/grants.sql")
     _grant_mirror(connection)

@@ -8,7 +8,8 @@ from annotator.domain.values.lengths import LONGEST_NAME
 from annotator.errors import SchemaError
 from annotator.jobs.watch.doctor.findings import Finding, good, warning, wrong
 from annotator.store.server.health import has_mirror, mirror_facts
-from annotator.store.server.schema import check_mirror, current_revision
+from annotator.store.server.mirror_columns import check_mirror
+from annotator.store.server.schema import current_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
