@@ -13,8 +13,8 @@ Memory is that of the command and its workers together, without and with Postgre
 the proportional shares of all processes (PSS), every other second. Processor time counts the
 command and its workers. "A core for each" estimates the seconds on a machine with as many cores
 as processes: two seconds in which all cores of this one were busy count as the processor time of
-the busiest process. With `--workers 10`, one per fold, it is the estimate for 16 cores. It can be
-checked: with two workers on `taskset --cpu-list 0` it is the time that two cores take. The
+the busiest process. With `--workers 10`, one per fold, it is the estimate for 16 cores. To check
+it, run two workers under `taskset --cpu-list 0`, and compare the estimate with two cores. The
 accuracy is that of the samples of held-out datasets; since a drawn dataset is a real one seen
 again, it is far better than that of real new datasets, and only comparable between sizes. Linux
 only: it reads /proc. Nothing else should run on the machine.
@@ -45,16 +45,11 @@ from tests.support.soak.watch import children_of, memory_of
 GB = 1024**3
 EVERY = 2.0
 FULL = 0.9
-"""Share of the processors' time from which on none is free."""
+"""Share of all processors' time in use from which on none counts as free."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SEED = 20200330
 
-RELEASE = """
-select t.started_at, t.finished_at, r.status::text, r.reasons
-from annotator.training_run t left join annotator.release r using (run_id)
-order by t.run_id desc limit 1
-"""
 ACCURACY = """
 select m.value from annotator.metric m join annotator.training_run t using (run_id)
 where m.scheme = 'one-dataset-out' and m.model_kind = 'combined' and m.name = %s
@@ -218,7 +213,7 @@ def table(found: list[Measured]) -> str:
         last = found[place - 1] if place else None
         growth = None
         if last is not None and last.samples < one.samples and last.workers == one.workers:
-            growth = (one.seconds / last.seconds) / (one.samples / last.samples)
+            growth = (one.of_processors / last.of_processors) / (one.samples / last.samples)
         rows.append(
             [
                 *(one.samples, one.datasets, one.workers),
@@ -229,7 +224,8 @@ def table(found: list[Measured]) -> str:
     headers = (
         *("samples", "datasets", "workers"),
         *("seconds", "processor seconds", "a core for each, seconds", "memory, GB"),
-        *("with PostgreSQL, GB", "accuracy", "over classes", "time per sample, of the row above"),
+        *("with PostgreSQL, GB", "accuracy", "over classes"),
+        "processor seconds per sample, of the row above",
     )
     decimals = ("", "", "", ".0f", ".0f", ".0f", ".2f", ".2f", ".3f", ".3f", ".2f")
     return tabulate(rows, headers=headers, tablefmt="github", floatfmt=decimals)

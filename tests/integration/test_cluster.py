@@ -59,7 +59,7 @@ TABLES = (
     *("artefact", "metric", "validation_prediction", "validation_curve", "label_suspicion"),
     *("class_marker", "class_similarity", "class_enrichment", "sample_map", "release_comparison"),
 )
-"""Queries that return everything in a release."""
+"""The tables that hold a release."""
 
 COLUMNS = """
 select string_agg(format('%%I::text', column_name), ', ' order by ordinal_position)

@@ -34,8 +34,7 @@ QUEUED_AT_A_TIME = 100_000
 that wait to queue the same field need not wait for the last one."""
 
 ANALYZED_FROM = 1_000
-"""Minimum number of samples queued in one transaction after which the queue is analyzed: the
-server's autovacuum comes only once a minute."""
+"""Samples queued at once from which the queue is analyzed without waiting for autovacuum."""
 
 # A release is for samples of its organism. From an array of spellings the planner estimates
 # their number well: it would hash all samples if it expected few.
