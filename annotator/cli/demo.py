@@ -14,6 +14,7 @@ from annotator.cli.group import say
 from annotator.cli.tables import as_table, retrain_table
 from annotator.domain.fields import FIELDS, FeatureKind
 from annotator.domain.organisms import DEFAULT_ORGANISM
+from annotator.domain.wording import counted
 from annotator.errors import InputError, NeedsPersonError
 from annotator.logs import progress
 from annotator.store.server.connection import Database, open_database
@@ -84,8 +85,12 @@ def _say(started: float, message: str) -> None:
 def _load_simulation(database: Database, started: float) -> Any:
     from annotator.atlas.simulate import SimulationOptions, simulate_atlas, write_atlas
     from annotator.jobs.import_files import ImportOptions, import_files
-    from annotator.store.server.schema import downgrade, migrate
+    from annotator.store.server.schema import current_revision, downgrade, migrate
 
+    with database.connect() as connection:
+        if current_revision(connection) is not None:
+            lost = connection.execute("select count(*) from annotator.review").fetchall()[0][0]
+            _say(started, f"replacing the demo that was here, with {counted(lost, 'decision')}")
     downgrade(database)
     migrate(database)
     atlas = simulate_atlas(SimulationOptions())

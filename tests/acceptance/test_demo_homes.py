@@ -54,6 +54,14 @@ def test_a_demo_that_was_killed_early_can_be_started_again(program):
         wait_until_up(again)
 
 
+def test_a_demo_says_that_it_replaces_another(program):
+    program.run("migrate")
+    (program.home / "demo").touch()
+    with demo(program) as again:
+        wait_until_up(again)
+        assert "replacing the demo that was here, with 0 decisions" in again.stderr.readline()
+
+
 def test_a_database_of_one_s_own_is_no_demo_because_one_was_killed(program):
     program.home.mkdir()
     (program.home / "demo").touch()  # killed before there was a database
